@@ -1,0 +1,11 @@
+//! What is known about the agent programs of others: how each is started, and what its output says.
+//!
+//! All of it is data and reading. Starting programs, keeping their output and acting on their limits happens elsewhere.
+
+pub mod preset;
+pub mod reset;
+pub mod stream;
+mod text_stream;
+
+pub use preset::{Preset, PresetInfo, TemplateError, Vars, expand};
+pub use stream::{Activity, Failure, Format, Summary, Tokens, summarize};

@@ -1,0 +1,535 @@
+//! The agent programs that can be named instead of described: how each is started and read.
+//!
+//! A template is a list of arguments. One argument stays one argument whatever is put into it, so no shell and no quoting
+//! is involved. What a user writes in the settings overrides a preset; nothing here looks whether a program exists.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::stream::Format;
+
+/// A known agent program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Claude Code.
+    Claude,
+    /// Codex.
+    Codex,
+    /// Aider.
+    Aider,
+    /// Goose.
+    Goose,
+    /// Gemini CLI.
+    Gemini,
+    /// OpenCode.
+    Opencode,
+    /// The scripted agent of the demonstration.
+    Demo,
+    /// A command from the settings.
+    Custom,
+}
+
+/// What is known about a preset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresetInfo {
+    /// The program, as it is looked up on the path. Empty for a custom command.
+    pub program: &'static str,
+    /// The arguments, program first, for one process per run.
+    pub headless: &'static [&'static str],
+    /// The arguments, program first, for a session in a terminal.
+    pub interactive: &'static [&'static str],
+    /// How its headless output is read.
+    pub format: Format,
+    /// Whether an exit with 0 and no claim counts as completed: the program does one thing and cannot claim.
+    pub exit_is_claim: bool,
+    /// Whether the templates and the reading were tried with the real program.
+    pub tried: bool,
+    /// What a person should know before relying on it.
+    pub note: &'static str,
+    /// How to get the program.
+    pub install: &'static str,
+}
+
+const CLAUDE_TOOLS: &str = "Bash,Edit,Write,NotebookEdit,Read,Glob,Grep,TodoWrite";
+const CODEX_ROOTS: &str = "sandbox_workspace_write.writable_roots={write_roots}";
+
+const CLAUDE: PresetInfo = PresetInfo {
+    program: "claude",
+    headless: &[
+        "claude",
+        "-p",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--permission-mode",
+        "acceptEdits",
+        "--allowedTools",
+        CLAUDE_TOOLS,
+        "--model={model?}",
+        "--",
+        "{prompt}",
+    ],
+    interactive: &[
+        "claude",
+        "--permission-mode",
+        "acceptEdits",
+        "--allowedTools",
+        CLAUDE_TOOLS,
+        "--model={model?}",
+        "--",
+        "{prompt}",
+    ],
+    format: Format::ClaudeJson,
+    exit_is_claim: false,
+    tried: true,
+    note: "its shell commands are not sandboxed; the output format was tried with version 2.1",
+    install: "npm install -g @anthropic-ai/claude-code",
+};
+
+const CODEX: PresetInfo = PresetInfo {
+    program: "codex",
+    headless: &[
+        "codex",
+        "exec",
+        "--json",
+        "--color=never",
+        "--sandbox=workspace-write",
+        "-c",
+        "approval_policy=\"never\"",
+        "-c",
+        CODEX_ROOTS,
+        "--model={model?}",
+        "--",
+        "{prompt}",
+    ],
+    interactive: &["codex", "--sandbox=workspace-write", "-c", CODEX_ROOTS, "--model={model?}", "--", "{prompt}"],
+    format: Format::CodexJson,
+    exit_is_claim: false,
+    tried: true,
+    note: "sandboxed to its worktree without network; to commit from a linked worktree it needs {write_roots}",
+    install: "npm install -g @openai/codex",
+};
+
+const AIDER: PresetInfo = PresetInfo {
+    program: "aider",
+    headless: &[
+        "aider",
+        "--yes-always",
+        "--no-stream",
+        "--no-pretty",
+        "--no-check-update",
+        "--no-gitignore",
+        "--no-suggest-shell-commands",
+        "--no-detect-urls",
+        "--model={model?}",
+        "--read",
+        "{task_file}",
+        "--message",
+        "{prompt}",
+    ],
+    interactive: &["aider", "--no-check-update", "--no-gitignore", "--model={model?}", "--read", "{task_file}"],
+    format: Format::Aider,
+    exit_is_claim: true,
+    tried: false,
+    note: "from its documentation, not yet tried; it commits by itself and cannot run commands",
+    install: "python -m pip install aider-install && aider-install",
+};
+
+const GOOSE: PresetInfo = PresetInfo {
+    program: "goose",
+    headless: &[
+        "goose",
+        "run",
+        "--no-session",
+        "--quiet",
+        "--output-format",
+        "stream-json",
+        "--model={model?}",
+        "--text={prompt}",
+    ],
+    interactive: &["goose", "session"],
+    format: Format::GooseJson,
+    exit_is_claim: false,
+    tried: false,
+    note: "from its documentation, not yet tried; set GOOSE_MODE=auto so that it does not ask",
+    install: "see the installation page of the goose project",
+};
+
+const GEMINI: PresetInfo = PresetInfo {
+    program: "gemini",
+    headless: &[
+        "gemini",
+        "--output-format=stream-json",
+        "--approval-mode=yolo",
+        "--model={model?}",
+        "--prompt={prompt}",
+    ],
+    interactive: &["gemini", "--approval-mode=auto_edit", "--model={model?}", "--prompt-interactive={prompt}"],
+    format: Format::GeminiJson,
+    exit_is_claim: false,
+    tried: false,
+    note: "from its documentation, not yet tried; it runs every tool without asking",
+    install: "npm install -g @google/gemini-cli",
+};
+
+const OPENCODE: PresetInfo = PresetInfo {
+    program: "opencode",
+    headless: &["opencode", "run", "--format=json", "--model={model?}", "{prompt}"],
+    interactive: &["opencode", "--model={model?}", "--prompt={prompt}"],
+    format: Format::OpencodeJson,
+    exit_is_claim: false,
+    tried: false,
+    note: "from its documentation, not yet tried; permissions come from its own configuration",
+    install: "npm install -g opencode-ai",
+};
+
+const DEMO: PresetInfo = PresetInfo {
+    program: "pipeline",
+    headless: &["pipeline", "demo-agent", "{task_file}"],
+    interactive: &["pipeline", "demo-agent", "{task_file}"],
+    format: Format::Plain,
+    exit_is_claim: false,
+    tried: true,
+    note: "a script that plays an agent; it needs no model",
+    install: "part of this program",
+};
+
+const CUSTOM: PresetInfo = PresetInfo {
+    program: "",
+    headless: &[],
+    interactive: &[],
+    format: Format::Auto,
+    exit_is_claim: true,
+    tried: true,
+    note: "the command comes from the settings",
+    install: "",
+};
+
+impl Preset {
+    /// Every preset, in the order they are shown.
+    pub const ALL: [Self; 8] =
+        [Self::Claude, Self::Codex, Self::Aider, Self::Goose, Self::Gemini, Self::Opencode, Self::Demo, Self::Custom];
+
+    /// The name in the settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+            Self::Codex => "codex",
+            Self::Aider => "aider",
+            Self::Goose => "goose",
+            Self::Gemini => "gemini",
+            Self::Opencode => "opencode",
+            Self::Demo => "demo",
+            Self::Custom => "custom",
+        }
+    }
+
+    /// What is known about it.
+    #[must_use]
+    pub fn info(self) -> &'static PresetInfo {
+        match self {
+            Self::Claude => &CLAUDE,
+            Self::Codex => &CODEX,
+            Self::Aider => &AIDER,
+            Self::Goose => &GOOSE,
+            Self::Gemini => &GEMINI,
+            Self::Opencode => &OPENCODE,
+            Self::Demo => &DEMO,
+            Self::Custom => &CUSTOM,
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// No preset has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no agent preset `{name}`{}", did_you_mean(.suggestion))]
+pub struct UnknownPreset {
+    /// The name, made safe.
+    pub name: String,
+    /// A preset that is spelled almost so.
+    pub suggestion: Option<&'static str>,
+}
+
+impl FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPreset> {
+        Self::ALL.into_iter().find(|preset| preset.as_str() == text).ok_or_else(|| {
+            let name = crate::text::one_line(text, 40);
+            let suggestion = closest(&name, Self::ALL.map(Self::as_str));
+            UnknownPreset { name, suggestion }
+        })
+    }
+}
+
+/// What a template can be filled with. Texts, not paths, since arguments are texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vars {
+    /// What the agent is told.
+    pub prompt: String,
+    /// The task file.
+    pub task_file: String,
+    /// The worktree.
+    pub worktree: String,
+    /// The task.
+    pub task: String,
+    /// The run.
+    pub run: String,
+    /// The stage.
+    pub stage: String,
+    /// The role.
+    pub role: String,
+    /// The task's branch.
+    pub branch: String,
+    /// The branch to merge to.
+    pub base: String,
+    /// The model, where one is configured.
+    pub model: Option<String>,
+    /// Folders outside the worktree that a sandboxed agent must be able to write, all of which exist. `{write_roots}` is
+    /// the list as JSON, which is also TOML. See [`git_write_roots`].
+    pub write_roots: Vec<String>,
+}
+
+const PLACEHOLDERS: [&str; 11] =
+    ["prompt", "task_file", "worktree", "task", "run", "stage", "role", "branch", "base", "model", "write_roots"];
+
+impl Vars {
+    fn get(&self, name: &str) -> Option<Option<String>> {
+        let text = match name {
+            "prompt" => &self.prompt,
+            "task_file" => &self.task_file,
+            "worktree" => &self.worktree,
+            "task" => &self.task,
+            "run" => &self.run,
+            "stage" => &self.stage,
+            "role" => &self.role,
+            "branch" => &self.branch,
+            "base" => &self.base,
+            "model" => return Some(self.model.clone().filter(|model| !model.is_empty())),
+            "write_roots" => return Some(Some(serde_json::Value::from(self.write_roots.clone()).to_string())),
+            _ => return None,
+        };
+        Some(Some(text.clone()))
+    }
+}
+
+/// The folders of git that a commit from a linked worktree writes, given the worktree's own git directory and the common
+/// one. The worktree's directory must be listed by itself: Codex protects it even within a writable folder. Hooks and
+/// configuration are left out, because what is written there would later run outside the sandbox. The caller drops those
+/// that do not exist (`logs` may not), since the sandbox of Codex does not start with a missing one.
+#[must_use]
+pub fn git_write_roots(git_dir: &str, common_dir: &str) -> [String; 4] {
+    [git_dir.to_owned(), format!("{common_dir}/objects"), format!("{common_dir}/refs"), format!("{common_dir}/logs")]
+}
+
+/// Why a template cannot be filled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// It names something that there is not.
+    #[error("unknown placeholder `{{{name}}}` in `{argument}`{}; write {{{{ for a plain brace", did_you_mean(.suggestion))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The argument it stands in, made safe.
+        argument: String,
+        /// A placeholder that is spelled almost so.
+        suggestion: Option<&'static str>,
+    },
+    /// It needs something that is not set.
+    #[error("`{{{name}}}` has no value here; write `{{{name}?}}` to leave the whole argument out then")]
+    Missing {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Fills a template. `{name}` is replaced; an argument with `{name?}` is left out when there is no such value; `{{` and
+/// `}}` are plain braces, and so is a brace that does not enclose a lower-case word or that follows a `$`.
+///
+/// # Errors
+/// When a placeholder is unknown, or has no value and is not marked as optional.
+pub fn expand<S: AsRef<str>>(template: &[S], vars: &Vars) -> Result<Vec<String>, TemplateError> {
+    let mut arguments = Vec::with_capacity(template.len());
+    for argument in template {
+        arguments.extend(expand_one(argument.as_ref(), vars)?);
+    }
+    Ok(arguments)
+}
+
+fn expand_one(argument: &str, vars: &Vars) -> Result<Option<String>, TemplateError> {
+    let mut out = String::new();
+    let mut rest = argument;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        if let Some(after) = from.strip_prefix("{{").or_else(|| from.strip_prefix("}}")) {
+            out.push_str(&from[..1]);
+            rest = after;
+            continue;
+        }
+        let shell_variable = out.ends_with('$');
+        let Some((name, optional, after)) = placeholder(from).filter(|_| !shell_variable) else {
+            out.push_str(&from[..1]);
+            rest = &from[1..];
+            continue;
+        };
+        match vars.get(name) {
+            Some(Some(value)) => out.push_str(&value),
+            Some(None) if optional => return Ok(None),
+            Some(None) => return Err(TemplateError::Missing { name: name.to_owned() }),
+            None => {
+                return Err(TemplateError::Unknown {
+                    name: name.to_owned(),
+                    argument: crate::text::one_line(argument, 80),
+                    suggestion: closest(name, PLACEHOLDERS),
+                });
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(Some(out))
+}
+
+/// Splits `{name}…` or `{name?}…` into the name, whether it is optional, and what follows.
+fn placeholder(text: &str) -> Option<(&str, bool, &str)> {
+    let (inner, after) = text.strip_prefix('{')?.split_once('}')?;
+    let name = inner.strip_suffix('?').unwrap_or(inner);
+    let is_name = !name.is_empty() && name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    is_name.then_some((name, name.len() != inner.len(), after))
+}
+
+fn did_you_mean(suggestion: &Option<&'static str>) -> String {
+    suggestion.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}
+
+/// The candidate that differs in the fewest letters, if it is close enough to be a misspelling.
+fn closest<const N: usize>(name: &str, candidates: [&'static str; N]) -> Option<&'static str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters to insert, remove or change to get from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn vars() -> Vars {
+        Vars {
+            prompt: "do {task} \"it\" $(id)\n--now".into(),
+            task_file: "TASK-001.md".into(),
+            task: "TASK-001".into(),
+            write_roots: vec!["/r/.git/worktrees/a".into(), "/r \"q\"\\/.git/refs".into()],
+            ..Vars::default()
+        }
+    }
+
+    #[test]
+    fn every_preset_has_a_name_and_templates_that_expand() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.as_str().parse(), Ok(preset));
+            assert_eq!(serde_json::to_string(&preset).unwrap(), format!("\"{preset}\""));
+            let info = preset.info();
+            for template in [info.headless, info.interactive] {
+                let argv = expand(template, &vars()).unwrap();
+                assert_eq!(argv.first().map_or("", String::as_str), info.program);
+                assert!(argv.iter().all(|argument| !argument.contains("model")), "{argv:?}");
+                let named = Vars { model: Some("m-1".into()), ..vars() };
+                if template.iter().any(|argument| argument.contains("{model?}")) {
+                    assert!(expand(template, &named).unwrap().contains(&"--model=m-1".to_owned()));
+                }
+            }
+            assert!(preset == Preset::Custom || !info.install.is_empty());
+        }
+    }
+
+    #[test]
+    fn one_argument_stays_one_argument() {
+        let argv = expand(Preset::Codex.info().headless, &vars()).unwrap();
+        assert_eq!(argv.last().unwrap(), &vars().prompt);
+        let roots =
+            argv.iter().find_map(|argument| argument.strip_prefix("sandbox_workspace_write.writable_roots=")).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<String>>(roots).unwrap(), vars().write_roots);
+    }
+
+    #[test]
+    fn braces_mean_what_is_expected() {
+        for (template, expected) in [
+            ("{task}", Some("TASK-001")),
+            ("a{task}b{task}", Some("aTASK-001bTASK-001")),
+            ("{{task}}", Some("{task}")),
+            ("{model?}", None),
+            ("--m={model?}", None),
+            ("{task?}", Some("TASK-001")),
+            ("${task}", Some("${task}")),
+            ("${HOME}", Some("${HOME}")),
+            ("{}", Some("{}")),
+            ("{\"a\": 1}", Some("{\"a\": 1}")),
+            ("{", Some("{")),
+            ("}", Some("}")),
+            ("{ task }", Some("{ task }")),
+            ("é{task}é", Some("éTASK-001é")),
+        ] {
+            assert_eq!(expand(&[template], &vars()).unwrap().first().map(String::as_str), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_a_suggestion() {
+        let message = |template: &str| expand(&[template], &vars()).unwrap_err().to_string();
+        assert_eq!(
+            message("x={taskfile}"),
+            "unknown placeholder `{taskfile}` in `x={taskfile}`, did you mean `task_file`?; write {{ for a plain brace"
+        );
+        assert_eq!(message("{zzzzzz}"), "unknown placeholder `{zzzzzz}` in `{zzzzzz}`; write {{ for a plain brace");
+        assert!(message("{model}").contains("`{model?}`"));
+        let error = "cluade".parse::<Preset>().unwrap_err();
+        assert_eq!(error.to_string(), "there is no agent preset `cluade`, did you mean `claude`?");
+        assert!("Claude\u{1b}".parse::<Preset>().is_err());
+    }
+
+    #[test]
+    fn the_git_folders_leave_out_hooks_and_configuration() {
+        let roots = git_write_roots("/r/.git/worktrees/a", "/r/.git");
+        assert!(roots.iter().all(|root| root != "/r/.git" && !root.contains("hooks")));
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_never_read_as_templates(prompt in "\\PC{0,40}", template in "[a-z{}?$ ]{0,20}") {
+            let vars = Vars { prompt: prompt.clone(), ..vars() };
+            prop_assert_eq!(expand(&["{prompt}"], &vars).unwrap(), vec![prompt]);
+            let _ = expand(&[template], &vars).is_ok();
+        }
+    }
+}

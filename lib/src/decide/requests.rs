@@ -1,0 +1,500 @@
+//! What people ask for, and what agents report about their own run. Everything is checked before anything changes.
+
+use std::collections::HashSet;
+
+use super::Rules;
+use super::stages::{because, moved};
+use crate::event::{NewTask, Refusal, Request};
+use crate::fact::{Fact, Move, TaskEdit};
+use crate::ids::{AgentName, RunId, StageId, TaskId, WorkflowId};
+use crate::run::{Claim, Phase, RunSummary, StopReason, Work};
+use crate::task::{Ask, PRIORITY_LEAST_URGENT, PRIORITY_MOST_URGENT, Step, Task, TaskState};
+use crate::workflow::SUCCESS;
+
+/// The longest title, in characters.
+const TITLE_CHARS_MAX: usize = 300;
+
+impl Rules<'_> {
+    pub(super) fn request(&self, request: &Request) -> Result<Vec<Fact>, Refusal> {
+        match request {
+            Request::AddTasks(tasks) => self.add_tasks(tasks),
+            Request::Edit { task, edit } => self.edit(task, edit),
+            Request::Assign { task, agent, interrupt } => self.assign(task, agent.as_ref(), *interrupt),
+            Request::Retry { task, message } => self.retry(task, message.as_deref()),
+            Request::Block { task, reason } => self.block_by_person(task, reason),
+            Request::Unblock { task } => self.unblock(task),
+            Request::Cancel { task, reason } => self.cancel(task, reason.as_deref()),
+            Request::Approve { task, decision } => self.approve(task, decision.as_deref()),
+            Request::Reject { task, message } => self.reject(task, message.as_deref()),
+            Request::RolledBack { task, commit } => self.rolled_back(task, commit.as_ref().map(|c| c.short())),
+            Request::StopAgent { agent } => self.stop_agent(agent),
+            Request::StartAgent { agent } => self.start_agent(agent),
+            Request::SetMode { mode, busy, unready } => self.set_mode(*mode, *busy, *unready),
+            Request::SetPilot { scope } => Ok(if *scope == self.p.core.pilot {
+                Vec::new()
+            } else {
+                vec![Fact::PilotChanged { scope: scope.clone() }]
+            }),
+            Request::Done { task, run, claim } => self.done(task.as_ref(), run.as_ref(), claim),
+        }
+    }
+
+    fn task(&self, id: &TaskId) -> Result<&Task, Refusal> {
+        self.p.task(id.as_str()).ok_or_else(|| Refusal::NoTask(id.to_string()))
+    }
+
+    fn illegal(&self, verb: &'static str, task: &Task, hint: &str) -> Refusal {
+        let hint = Some(hint.to_owned()).filter(|text| !text.is_empty());
+        Refusal::Illegal { verb, task: task.id.clone(), status: task.state.word(), hint }
+    }
+
+    fn add_tasks(&self, new: &[NewTask]) -> Result<Vec<Fact>, Refusal> {
+        let mut next_number = self.p.core.next_number;
+        let mut named: Vec<(TaskId, &NewTask)> = Vec::with_capacity(new.len());
+        let mut batch: HashSet<String> = HashSet::with_capacity(new.len());
+        for task in new {
+            if let Some(id) = &task.id
+                && !batch.insert(id.as_str().to_ascii_lowercase())
+            {
+                return Err(Refusal::Duplicate(id.clone()));
+            }
+        }
+        for task in new {
+            let id = match &task.id {
+                Some(id) => self.unused(id)?,
+                None => loop {
+                    let id = TaskId::new(&format!("TASK-{next_number:03}")).expect("a number makes a well-formed id");
+                    next_number += 1;
+                    if self.unused(&id).is_ok() && batch.insert(id.as_str().to_ascii_lowercase()) {
+                        break id;
+                    }
+                },
+            };
+            named.push((id, task));
+        }
+        let ids: HashSet<&TaskId> = named.iter().map(|(id, _)| id).collect();
+        for (id, task) in &named {
+            self.check_new(id, task, &ids)?;
+        }
+        let order = dependency_order(&named)?;
+        let base = self.p.core.next_order;
+        Ok(order
+            .into_iter()
+            .map(|index| {
+                let (id, new) = &named[index];
+                Fact::TaskAdded { task: Box::new(self.new_task(id, new, base + index as u64)) }
+            })
+            .collect())
+    }
+
+    /// Ids that differ only by case would share a file on some file systems.
+    fn unused(&self, id: &TaskId) -> Result<TaskId, Refusal> {
+        let core = &self.p.core;
+        if self.p.task(id.as_str()).is_some() || core.archived.contains_key(id.as_str()) {
+            return Err(Refusal::Duplicate(id.clone()));
+        }
+        let is_numbered = id.as_str().strip_prefix("TASK-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        if !is_numbered {
+            let clash = |other: &TaskId| other.as_str().eq_ignore_ascii_case(id.as_str());
+            if let Some(other) = self.p.tasks.iter().map(|t| &t.id).chain(core.archived.keys()).find(|o| clash(o)) {
+                return Err(Refusal::Duplicate(other.clone()));
+            }
+        }
+        Ok(id.clone())
+    }
+
+    fn check_new(&self, id: &TaskId, task: &NewTask, batch: &HashSet<&TaskId>) -> Result<(), Refusal> {
+        check_title(&task.title)?;
+        check_priority(task.priority)?;
+        check_paths(&task.paths)?;
+        if let Some(workflow) = &task.workflow {
+            self.check_workflow(workflow)?;
+        }
+        for dependency in &task.depends_on {
+            if dependency == id {
+                return Err(Refusal::Cycle(vec![id.clone()]));
+            }
+            if !batch.contains(dependency) {
+                self.check_dependency(id, dependency)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_workflow(&self, workflow: &WorkflowId) -> Result<(), Refusal> {
+        if self.p.core.workflows.contains_key(workflow) {
+            return Ok(());
+        }
+        let known = self.p.core.workflows.keys().map(ToString::to_string).collect();
+        Err(Refusal::NoWorkflow { name: workflow.to_string(), known })
+    }
+
+    fn check_dependency(&self, task: &TaskId, dependency: &TaskId) -> Result<(), Refusal> {
+        if self.p.task(dependency.as_str()).is_some() || self.p.core.archived.contains_key(dependency) {
+            return Ok(());
+        }
+        Err(Refusal::UnknownDependency { task: task.clone(), dependency: dependency.clone() })
+    }
+
+    fn new_task(&self, id: &TaskId, new: &NewTask, order: u64) -> Task {
+        let default = WorkflowId::new("tdd").expect("a literal workflow id is well formed");
+        let mut depends_on = new.depends_on.clone();
+        depends_on.sort_unstable();
+        depends_on.dedup();
+        Task {
+            id: id.clone(),
+            title: new.title.trim().to_owned(),
+            body: new.body.clone(),
+            priority: new.priority,
+            depends_on,
+            workflow: new.workflow.clone().unwrap_or(default),
+            pinned: None,
+            paths: new.paths.clone(),
+            group: new.group.clone(),
+            created_at: self.now.at,
+            order,
+            state: TaskState::Unassigned,
+            started_at: None,
+            finished_at: None,
+            state_since: self.now.at,
+            attempt: 0,
+            visits: std::collections::BTreeMap::new(),
+            pinned_agent: None,
+            not_before: None,
+            held: None,
+            reason: None,
+            feedback: None,
+            outputs: Vec::new(),
+            runs: Vec::new(),
+            merged: None,
+        }
+    }
+
+    fn edit(&self, id: &TaskId, edit: &TaskEdit) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        if task.state.is_final() {
+            return Err(self.illegal("edit", task, ""));
+        }
+        edit.title.as_deref().map_or(Ok(()), check_title)?;
+        edit.priority.map_or(Ok(()), check_priority)?;
+        edit.paths.as_deref().map_or(Ok(()), check_paths)?;
+        if let Some(workflow) = &edit.workflow {
+            self.check_workflow(workflow)?;
+            if task.started_at.is_some() {
+                return Err(Refusal::Invalid(format!("task `{id}` has started on workflow `{}`", task.workflow)));
+            }
+        }
+        if let Some(Some(agent)) = &edit.pinned_agent {
+            self.agent(agent)?;
+        }
+        for dependency in edit.depends_on.iter().flatten() {
+            self.check_dependency(id, dependency)?;
+            if let Some(cycle) = self.path_between(dependency, id) {
+                return Err(Refusal::Cycle(cycle));
+            }
+        }
+        Ok(if edit.is_empty() {
+            Vec::new()
+        } else {
+            vec![Fact::TaskEdited { task: id.clone(), edit: Box::new(edit.clone()) }]
+        })
+    }
+
+    /// The chain of dependencies from one task to another, the target first.
+    fn path_between(&self, from: &TaskId, to: &TaskId) -> Option<Vec<TaskId>> {
+        let mut seen = HashSet::new();
+        let mut todo = vec![vec![from.clone()]];
+        while let Some(path) = todo.pop() {
+            let last = path.last()?;
+            if last == to {
+                let mut path = path;
+                path.rotate_right(1);
+                return Some(path);
+            }
+            if !seen.insert(last.clone()) {
+                continue;
+            }
+            for next in self.p.task(last.as_str()).iter().flat_map(|t| &t.depends_on) {
+                todo.push(path.iter().cloned().chain([next.clone()]).collect());
+            }
+        }
+        None
+    }
+
+    fn assign(&self, id: &TaskId, agent: Option<&AgentName>, interrupt: bool) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        if task.state.is_final() {
+            return Err(self.illegal("assign", task, ""));
+        }
+        if let Some(agent) = agent {
+            self.agent(agent)?;
+        }
+        let mut facts = Vec::new();
+        if task.pinned_agent.as_ref() != agent {
+            let edit = TaskEdit { pinned_agent: Some(agent.cloned()), ..TaskEdit::default() };
+            facts.push(Fact::TaskEdited { task: id.clone(), edit: Box::new(edit) });
+        }
+        let TaskState::Working { run, .. } = &task.state else { return Ok(facts) };
+        let same = agent.is_some() && self.p.core.runs.get(run).map(|r| &r.agent) == agent;
+        if same {
+            return Ok(facts);
+        }
+        if !interrupt {
+            let hint = format!("Run `pipeline task reassign {id} AGENT` to stop the live run and hand the work over.");
+            return Err(self.illegal("assign", task, &hint));
+        }
+        facts.extend(self.stop_live(task, StopReason::Person));
+        Ok(facts)
+    }
+
+    fn stop_live(&self, task: &Task, reason: StopReason) -> Option<Fact> {
+        let run = self.p.core.runs.get(task.state.run()?)?;
+        run.stop.is_none().then(|| Fact::RunStopping { run: run.id.clone(), reason })
+    }
+
+    /// Where a task goes on after a person intervened: at its stage, or at the start.
+    fn ready_at(&self, stage: Option<&StageId>) -> TaskState {
+        stage.map_or(TaskState::Unassigned, |stage| TaskState::Ready { stage: stage.clone() })
+    }
+
+    fn retry(&self, id: &TaskId, message: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        let stage = match &task.state {
+            TaskState::Blocked { stage } => stage.clone(),
+            TaskState::Ready { stage } => Some(stage.clone()),
+            TaskState::Failed | TaskState::Cancelled => task.runs.last().map(|r: &RunSummary| r.stage.clone()),
+            TaskState::AwaitingApproval { .. } => {
+                let hint = format!("Run `pipeline task reject {id}` to have the stage done again.");
+                return Err(self.illegal("retry", task, &hint));
+            }
+            TaskState::Working { .. } | TaskState::Verifying { .. } => {
+                return Err(self.illegal("retry", task, "It is under way; nothing has to be done."));
+            }
+            TaskState::Unassigned | TaskState::Completed | TaskState::RolledBack => {
+                return Err(self.illegal("retry", task, ""));
+            }
+        };
+        let with = Move { entered: stage.is_some(), feedback: message.map(str::to_owned), retry: true, ..Move::default() };
+        Ok(vec![moved(id, self.ready_at(stage.as_ref()), with)])
+    }
+
+    fn block_by_person(&self, id: &TaskId, reason: &str) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        if task.state.is_final() || matches!(task.state, TaskState::Blocked { .. }) {
+            return Err(self.illegal("block", task, ""));
+        }
+        let stage = task.started_at.and(task.state.stage()).cloned();
+        let mut facts: Vec<Fact> = self.stop_live(task, StopReason::Cancelled).into_iter().collect();
+        facts.push(moved(id, TaskState::Blocked { stage }, because(reason)));
+        Ok(facts)
+    }
+
+    fn unblock(&self, id: &TaskId) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        match &task.state {
+            TaskState::Blocked { stage } => {
+                let with = Move { entered: stage.is_some(), ..Move::default() };
+                Ok(vec![moved(id, self.ready_at(stage.as_ref()), with)])
+            }
+            _ => Err(self.illegal("unblock", task, "")),
+        }
+    }
+
+    fn cancel(&self, id: &TaskId, reason: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        if task.state.is_final() {
+            return Err(self.illegal("cancel", task, ""));
+        }
+        let why = reason.unwrap_or("cancelled by a person");
+        let mut facts: Vec<Fact> = self.stop_live(task, StopReason::Cancelled).into_iter().collect();
+        facts.push(moved(id, TaskState::Cancelled, because(why)));
+        facts.extend(self.skip_dependents(id, why));
+        Ok(facts)
+    }
+
+    fn approve(&self, id: &TaskId, decision: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+        let (task, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;
+        let TaskState::AwaitingApproval { claim, ask, .. } = &task.state else {
+            return Err(self.illegal("approve", task, ""));
+        };
+        let mut claim = claim.clone();
+        claim.approved = true;
+        if let Some(word) = decision {
+            claim.decision = Some(self.checked_decision(&stage.id, &stage.choices(), word)?);
+        }
+        match (ask, &claim.decision) {
+            (Ask::Approval { merge: Some((commit, onto)) }, _) => {
+                let step = Step::Advance { commit: commit.clone(), onto: onto.clone(), dirty: None };
+                let to = TaskState::Verifying { stage: stage.id.clone(), claim, step };
+                Ok(vec![moved(id, to, Move::default())])
+            }
+            (Ask::Approval { merge: None }, Some(word)) => Ok(self.finish(task, stage, &claim, word, None)),
+            (Ask::Approval { merge: None }, None) => Ok(self.finish(task, stage, &claim, SUCCESS, None)),
+            (Ask::Review, None) => {
+                claim.decision = stage.default_decision().map(str::to_owned);
+                Ok(self.accept(task, stage, claim))
+            }
+            (Ask::Review | Ask::Decision, Some(_)) => Ok(self.accept(task, stage, claim)),
+            (Ask::Decision, None) => {
+                let known = stage.choices().join("|");
+                Err(Refusal::Invalid(format!("task `{id}` needs a decision: add `--decision {known}`")))
+            }
+        }
+    }
+
+    fn checked_decision(&self, stage: &StageId, known: &[&str], word: &str) -> Result<String, Refusal> {
+        let known = if known.is_empty() { &[SUCCESS] } else { known };
+        if known.contains(&word) {
+            return Ok(word.to_owned());
+        }
+        let known = known.iter().map(|k| (*k).to_owned()).collect();
+        Err(Refusal::UnknownDecision { stage: stage.clone(), decision: word.to_owned(), known })
+    }
+
+    fn reject(&self, id: &TaskId, message: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        let TaskState::AwaitingApproval { stage, .. } = &task.state else {
+            return Err(self.illegal("reject", task, ""));
+        };
+        let feedback = format!("A person looked at the result and sent it back.\n{}", message.unwrap_or_default());
+        let with = Move {
+            reason: Some("sent back by a person".to_owned()),
+            feedback: Some(feedback.trim_end().to_owned()),
+            retry: true,
+            ..Move::default()
+        };
+        Ok(vec![moved(id, TaskState::Ready { stage: stage.clone() }, with)])
+    }
+
+    fn rolled_back(&self, id: &TaskId, commit: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+        let task = self.task(id)?;
+        if task.state != TaskState::Completed {
+            return Err(self.illegal("roll back", task, "Only a completed task can be rolled back."));
+        }
+        let why = match commit {
+            Some(commit) => format!("its merge was reverted by {commit}"),
+            None => "it had merged nothing".to_owned(),
+        };
+        Ok(vec![moved(id, TaskState::RolledBack, because(&why))])
+    }
+
+    fn agent(&self, name: &AgentName) -> Result<&crate::pipeline::Agent, Refusal> {
+        self.p.core.agents.get(name).ok_or_else(|| Refusal::NoAgent(name.to_string()))
+    }
+
+    fn stop_agent(&self, name: &AgentName) -> Result<Vec<Fact>, Refusal> {
+        let agent = self.agent(name)?;
+        let mut facts = Vec::new();
+        if !agent.stopped {
+            facts.push(Fact::AgentStopped { agent: name.clone() });
+        }
+        let live = self.p.core.runs.values().filter(|run| run.agent == *name && run.stop.is_none());
+        let live = live.filter(|run| matches!(run.phase, Phase::Claimed | Phase::Started { .. }));
+        facts.extend(live.map(|run| Fact::RunStopping { run: run.id.clone(), reason: StopReason::Person }));
+        Ok(facts)
+    }
+
+    fn start_agent(&self, name: &AgentName) -> Result<Vec<Fact>, Refusal> {
+        let agent = self.agent(name)?;
+        let core = &self.p.core;
+        let mut facts = Vec::new();
+        if agent.stopped || agent.broken.is_some() {
+            facts.push(Fact::AgentEnabled { agent: name.clone() });
+        }
+        let gate = super::tick::gate_worktree(name);
+        for worktree in [name.as_str(), gate.as_str()] {
+            if core.worktrees.get(worktree).is_some_and(|w| w.setup.is_none()) {
+                facts.push(Fact::WorktreeReset { worktree: worktree.to_owned() });
+            }
+        }
+        if core.paused.contains_key(&agent.preset) {
+            facts.push(Fact::PresetResumed { preset: agent.preset });
+        }
+        Ok(facts)
+    }
+
+    fn done(&self, task: Option<&TaskId>, run: Option<&RunId>, claim: &Claim) -> Result<Vec<Fact>, Refusal> {
+        let run = match (run, task) {
+            (Some(run), _) => run,
+            (None, Some(task)) => self.task(task)?.state.run().ok_or_else(|| Refusal::NoRun(task.to_string()))?,
+            (None, None) => return Err(Refusal::Invalid("name the task or the run".to_owned())),
+        };
+        let run = self.p.core.runs.get(run).ok_or_else(|| Refusal::NoRun(run.to_string()))?;
+        let live = run.work == Work::Agent && !matches!(run.phase, Phase::Ended { .. }) && run.stop.is_none();
+        let owns = task.is_none() || run.task.as_ref() == task;
+        let (true, true, Some(id)) = (live, owns, &run.task) else { return Err(Refusal::NoRun(run.id.to_string())) };
+        let (_, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;
+        if let Some(word) = &claim.decision {
+            self.checked_decision(&stage.id, &stage.choices(), word)?;
+        }
+        Ok(vec![Fact::ClaimNoted { run: run.id.clone(), claim: claim.clone() }])
+    }
+}
+
+fn check_title(title: &str) -> Result<(), Refusal> {
+    let title = title.trim();
+    if title.is_empty() {
+        return Err(Refusal::Invalid("a task needs a title".to_owned()));
+    }
+    if title.chars().count() > TITLE_CHARS_MAX {
+        return Err(Refusal::Invalid(format!("the title is longer than {TITLE_CHARS_MAX} characters; use --body")));
+    }
+    if title.chars().any(char::is_control) {
+        return Err(Refusal::Invalid("the title contains a line break or another control character".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_priority(priority: u8) -> Result<(), Refusal> {
+    if (PRIORITY_MOST_URGENT..=PRIORITY_LEAST_URGENT).contains(&priority) {
+        return Ok(());
+    }
+    let range = format!("{PRIORITY_MOST_URGENT} (most urgent) to {PRIORITY_LEAST_URGENT}");
+    Err(Refusal::Invalid(format!("priority {priority} is not in {range}")))
+}
+
+fn check_paths(paths: &[String]) -> Result<(), Refusal> {
+    let bad = |p: &&String| p.is_empty() || p.starts_with('/') || p.split('/').any(|c| c == "..") || p.chars().any(char::is_control);
+    match paths.iter().find(bad) {
+        Some(path) => Err(Refusal::Invalid(format!("`{}` is not a path inside the repository", path.escape_debug()))),
+        None => Ok(()),
+    }
+}
+
+/// The order in which new tasks can be added so that each finds those it depends on (Kahn, 1962).
+fn dependency_order(named: &[(TaskId, &NewTask)]) -> Result<Vec<usize>, Refusal> {
+    use std::collections::{BTreeSet, HashMap};
+    let index: HashMap<&TaskId, usize> = named.iter().enumerate().map(|(i, (id, _))| (id, i)).collect();
+    let inside = |i: usize| named[i].1.depends_on.iter().filter_map(|d| index.get(d).copied()).collect::<BTreeSet<_>>();
+    let waits: Vec<BTreeSet<usize>> = (0..named.len()).map(inside).collect();
+    let mut open: Vec<usize> = waits.iter().map(BTreeSet::len).collect();
+    let mut behind: Vec<Vec<usize>> = vec![Vec::new(); named.len()];
+    for (i, waits) in waits.iter().enumerate() {
+        for dependency in waits {
+            behind[*dependency].push(i);
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..named.len()).filter(|i| open[*i] == 0).collect();
+    let mut order = Vec::with_capacity(named.len());
+    while let Some(i) = ready.pop_first() {
+        order.push(i);
+        for next in &behind[i] {
+            open[*next] -= 1;
+            if open[*next] == 0 {
+                ready.insert(*next);
+            }
+        }
+    }
+    if order.len() == named.len() {
+        return Ok(order);
+    }
+    // Everything left waits for something left, so following dependencies must come round.
+    let mut at = (0..named.len()).find(|i| open[*i] > 0).unwrap_or(0);
+    let mut path: Vec<usize> = Vec::new();
+    while !path.contains(&at) {
+        path.push(at);
+        at = waits[at].iter().copied().find(|d| open[*d] > 0).unwrap_or(at);
+    }
+    let start = path.iter().position(|i| *i == at).unwrap_or(0);
+    Err(Refusal::Cycle(path[start..].iter().map(|i| named[*i].0.clone()).collect()))
+}

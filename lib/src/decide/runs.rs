@@ -1,0 +1,375 @@
+//! What follows from what is seen of a run. Every observation names its run; one that no longer fits is ignored.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::stages::moved;
+use super::{Rules, after};
+use crate::agents::stream::Failure;
+use crate::event::{Collected, Seen};
+use crate::fact::{EffectKey, Fact, Move};
+use crate::ids::{RunId, TaskId};
+use crate::run::{
+    Claim, ClaimSource, ClaimStatus, Ended, Evidence, Phase, Run, RunSummary, StopReason, Usage, Verdict, Work,
+};
+use crate::task::{Ask, Claimed, Step, Task, TaskState};
+use crate::workflow::Stage;
+
+/// An effect is given up after failing this often in a row.
+const EFFECT_FAILURES_MAX: u32 = 5;
+/// The longest wait before an effect is tried again.
+const EFFECT_RETRY_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+impl Rules<'_> {
+    pub(super) fn run_seen(&self, id: &RunId, seen: &Seen) -> Vec<Fact> {
+        let Some(run) = self.p.core.runs.get(id) else { return Vec::new() };
+        match seen {
+            Seen::Started { pid, at } => match run.phase {
+                Phase::Claimed => vec![Fact::RunStarted { run: id.clone(), pid: *pid, started_at: *at }],
+                Phase::Started { .. } | Phase::Ended { .. } => Vec::new(),
+            },
+            Seen::Claimed(claim) => self.claim_seen(run, claim),
+            Seen::ForeignClaim { why } if run.foreign_claim.as_ref() != Some(why) => {
+                vec![Fact::ClaimRefused { run: id.clone(), why: why.clone() }]
+            }
+            Seen::ForeignClaim { .. } => Vec::new(),
+            Seen::Ended { how, at, evidence, output } => match run.phase {
+                Phase::Ended { .. } => Vec::new(),
+                Phase::Claimed | Phase::Started { .. } => self.run_ended(run, how, *at, evidence.as_ref(), output.as_deref()),
+            },
+            Seen::Collected(collected) => match &run.phase {
+                Phase::Ended { at, how } => self.run_collected(run, how, *at, collected),
+                Phase::Claimed | Phase::Started { .. } => Vec::new(),
+            },
+            Seen::WorktreeFresh { worktree } => self.worktree_fresh(run, worktree),
+        }
+    }
+
+    fn claim_seen(&self, run: &Run, claim: &Claim) -> Vec<Fact> {
+        let live = match run.phase {
+            Phase::Claimed | Phase::Started { .. } => true,
+            Phase::Ended { .. } => false,
+        };
+        let known = run.claim.as_ref().is_some_and(|c| {
+            // What the agent told us directly is not overruled by what it left in a file.
+            c.source == ClaimSource::Command || (c.status == claim.status && c.decision == claim.decision)
+        });
+        if !live || known {
+            return Vec::new();
+        }
+        vec![Fact::ClaimNoted { run: run.id.clone(), claim: claim.clone() }]
+    }
+
+    fn run_ended(
+        &self,
+        run: &Run,
+        how: &Ended,
+        at: Timestamp,
+        evidence: Option<&Evidence>,
+        output: Option<&str>,
+    ) -> Vec<Fact> {
+        let mut facts = vec![Fact::RunEnded { run: run.id.clone(), how: how.clone(), ended_at: at }];
+        match &run.work {
+            Work::Agent => {}
+            Work::Gate { .. } => facts.extend(self.gate_ended(run, how, at, evidence, output.unwrap_or_default())),
+            Work::Setup { command, worktree } => {
+                facts.push(Fact::RunClosed { run: run.id.clone(), summary: None });
+                facts.extend(self.setup_ended(worktree, command, how, output.unwrap_or_default()));
+            }
+        }
+        facts
+    }
+
+    fn setup_ended(&self, worktree: &str, command: &str, how: &Ended, output: &str) -> Option<Fact> {
+        let worktree = worktree.to_owned();
+        match how {
+            Ended::Exited { code: 0 } => Some(Fact::WorktreeReady { worktree, setup: command.to_owned() }),
+            Ended::Stopped { .. } => None,
+            Ended::Exited { .. }
+            | Ended::Signaled { .. }
+            | Ended::TimedOut
+            | Ended::NotStarted { .. }
+            | Ended::Interrupted { .. } => {
+                let scheduler = &self.p.core.settings.scheduler;
+                let failures = self.p.core.worktrees.get(&worktree).map_or(0, |w| w.failures) + 1;
+                let again = failures <= scheduler.retries;
+                let retry_at = again.then(|| after(self.now.at, self.backoff(scheduler.backoff, failures)));
+                let message = format!("`{command}` {}\n{output}", how.describe());
+                Some(Fact::WorktreeFailed { worktree, message, retry_at })
+            }
+        }
+    }
+
+    fn gate_ended(&self, run: &Run, how: &Ended, at: Timestamp, evidence: Option<&Evidence>, output: &str) -> Vec<Fact> {
+        let Some((task, stage)) = run.task.as_ref().and_then(|id| self.task_and_stage(id)) else {
+            return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
+        };
+        let verdict = match how {
+            Ended::Exited { code: 0 } => Verdict::Passed,
+            // Nothing was found out about the claim: the gate runs again.
+            Ended::Stopped { .. } | Ended::Interrupted { .. } => Verdict::Void,
+            Ended::Exited { .. } | Ended::Signaled { .. } | Ended::TimedOut | Ended::NotStarted { .. } => Verdict::Failed,
+        };
+        let mut summary = self.summary(run, how, at, verdict, &Usage::default());
+        summary.evidence = evidence.cloned();
+        if let Work::Gate { commit, .. } = &run.work {
+            summary.commit = Some(commit.clone());
+        }
+        let mut facts = vec![Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) }];
+        let TaskState::Verifying { claim, step: Step::Gate { commit, onto, run: gate }, .. } = &task.state else {
+            return facts;
+        };
+        if gate.as_ref() != Some(&run.id) {
+            return facts;
+        }
+        match (verdict, how) {
+            (Verdict::Passed, _) => facts.extend(self.gate_passed(task, &stage.id, claim, commit, onto.as_ref())),
+            (Verdict::Void, _) => {}
+            (Verdict::Failed, Ended::NotStarted { message, .. }) => {
+                facts.extend(self.block(task, Some(&stage.id), &format!("the gate could not be started: {message}")));
+            }
+            (Verdict::Failed, _) => {
+                let command = evidence.map_or("the gate", |e| e.command.as_str());
+                let why = format!("the gate failed: `{command}` {}", how.describe());
+                let feedback = format!("{why}\n{output}");
+                facts.extend(self.attempt_failed(task, stage, &why, &feedback));
+            }
+        }
+        facts
+    }
+
+    fn run_collected(&self, run: &Run, how: &Ended, at: Timestamp, left: &Collected) -> Vec<Fact> {
+        let Some((task, stage)) = run.task.as_ref().and_then(|id| self.task_and_stage(id)) else {
+            return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
+        };
+        let said = run.claim.clone().filter(|c| c.source == ClaimSource::Command).or_else(|| left.claim.clone());
+        let claim = said.clone().or_else(|| run.claim.clone()).or_else(|| exit_code_claim(how, at));
+        let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
+        let mut summary = self.summary(run, how, at, outcome.verdict(), &left.usage);
+        summary.commit = Some(left.commit.clone());
+        let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
+        summary.summary = Some(words.clone()).filter(|text| !text.is_empty());
+        let mut facts = vec![Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) }];
+        facts.extend(outcome.about_the_agent(self, run));
+        // The task may have been taken elsewhere while the run was being stopped.
+        if task.state.run() != Some(&run.id) {
+            return facts;
+        }
+        let decision = match &claim {
+            Some(Claim { decision: Some(word), .. }) => known_decision(stage, word),
+            Some(Claim { decision: None, .. }) | None => stage.default_decision().map(str::to_owned),
+        };
+        let claimed = Claimed {
+            decision,
+            commit: left.commit.clone(),
+            agent: run.agent.clone(),
+            run: run.id.clone(),
+            summary: words,
+            approved: false,
+        };
+        facts.extend(self.task_after(task, stage, outcome, claimed, left));
+        facts
+    }
+
+    fn task_after(&self, task: &Task, stage: &Stage, outcome: Outcome, claimed: Claimed, left: &Collected) -> Vec<Fact> {
+        match outcome {
+            Outcome::Done => self.accept(task, stage, claimed),
+            Outcome::Review(why) => self.ask(task, stage, claimed, Ask::Review, why),
+            Outcome::Blocked(why) => self.block(task, Some(&stage.id), &why),
+            Outcome::Failed(why) => {
+                let feedback = format!("{why}\n{}", left.output);
+                self.attempt_failed(task, stage, &why, &feedback)
+            }
+            Outcome::Void(why) | Outcome::Limited { why, .. } | Outcome::Broken(why) => {
+                let with = Move { reason: Some(why), uncounted: true, ..Move::default() };
+                vec![moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with)]
+            }
+        }
+    }
+
+    fn outcome(&self, run: &Run, stage: &Stage, how: &Ended, claim: Option<&Claim>, left: &Collected) -> Outcome {
+        if let Ended::Stopped { reason } = how
+            && *reason != StopReason::Claimed
+        {
+            return Outcome::Void(how.describe());
+        }
+        if let Some(claim) = claim {
+            let words = claim.summary.clone().filter(|text| !text.is_empty());
+            return match claim.status {
+                ClaimStatus::Completed => Outcome::Done,
+                ClaimStatus::Failed => {
+                    Outcome::Failed(format!("{} says it failed{}", run.agent, colon(words.as_deref())))
+                }
+                ClaimStatus::Blocked => {
+                    Outcome::Blocked(format!("{} is blocked at {}{}", run.agent, stage.id, colon(words.as_deref())))
+                }
+                ClaimStatus::NeedsReview => {
+                    Outcome::Review(format!("{} asks for a review{}", run.agent, colon(words.as_deref())))
+                }
+            };
+        }
+        match (&left.failure, how) {
+            (Some(Failure::RateLimited { until, text }), _) => Outcome::Limited { until: *until, why: text.clone() },
+            (Some(Failure::Auth { text }), _) => Outcome::Limited { until: None, why: text.clone() },
+            (_, Ended::NotStarted { message, permanent: true }) => {
+                Outcome::Broken(format!("{} could not be started: {message}", run.agent))
+            }
+            _ => Outcome::Failed(format!("{} {}", run.agent, how.describe())),
+        }
+    }
+
+    /// A worktree turned out to be new: the run is taken back, and the set-up comes first.
+    fn worktree_fresh(&self, run: &Run, worktree: &str) -> Vec<Fact> {
+        if run.phase != Phase::Claimed {
+            return Vec::new();
+        }
+        let mut facts = vec![
+            Fact::RunClosed { run: run.id.clone(), summary: None },
+            Fact::WorktreeReset { worktree: worktree.to_owned() },
+        ];
+        if let (Work::Agent, Some((task, stage))) = (&run.work, run.task.as_ref().and_then(|id| self.task_and_stage(id))) {
+            let with = Move { uncounted: true, ..Move::default() };
+            facts.push(moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with));
+        }
+        facts
+    }
+
+    pub(super) fn effect_failed(&self, key: &EffectKey, message: &str, permanent: bool) -> Vec<Fact> {
+        let failures = self.p.core.effect_failures.get(key).map_or(0, |f| f.failures) + 1;
+        let wait = SignedDuration::from_secs(1 << failures.min(10)).min(EFFECT_RETRY_MAX);
+        let again = Fact::EffectFailed {
+            key: key.clone(),
+            message: message.to_owned(),
+            failures,
+            retry_at: after(self.now.at, wait),
+        };
+        let give_up = permanent || failures >= EFFECT_FAILURES_MAX;
+        match key {
+            _ if !give_up => vec![again],
+            EffectKey::Run(run) => self.run_effect_given_up(run, message).unwrap_or_else(|| vec![again]),
+            EffectKey::Task(task) => self.task_effect_given_up(task, message),
+            EffectKey::CurrentTask => vec![again],
+        }
+    }
+
+    fn task_effect_given_up(&self, id: &TaskId, message: &str) -> Vec<Fact> {
+        self.p.task(id.as_str()).map_or_else(Vec::new, |task| self.block(task, task.state.stage(), message))
+    }
+
+    /// A run that cannot be launched never happened. One that cannot be collected keeps its work in the worktree, so
+    /// the agent must not be given another task there.
+    fn run_effect_given_up(&self, id: &RunId, message: &str) -> Option<Vec<Fact>> {
+        let run = self.p.core.runs.get(id)?;
+        let (how, at) = match &run.phase {
+            Phase::Claimed if run.stop.is_none() => {
+                (Ended::NotStarted { message: message.to_owned(), permanent: true }, self.now.at)
+            }
+            Phase::Ended { how, at } => (how.clone(), *at),
+            Phase::Claimed | Phase::Started { .. } => return None,
+        };
+        let collected = matches!(run.phase, Phase::Ended { .. });
+        let summary = self.summary(run, &how, at, Verdict::Void, &Usage::default());
+        let summary = run.task.is_some().then(|| Box::new(summary));
+        let mut facts = vec![Fact::RunClosed { run: id.clone(), summary }];
+        if collected {
+            let message = format!("its last run left work in its worktree that could not be collected: {message}");
+            facts.push(Fact::AgentBroken { agent: run.agent.clone(), message });
+        }
+        match (&run.work, run.task.as_ref().and_then(|id| self.p.task(id.as_str()))) {
+            (Work::Setup { worktree, .. }, _) => facts.push(Fact::WorktreeFailed {
+                worktree: worktree.clone(),
+                message: message.to_owned(),
+                retry_at: None,
+            }),
+            (Work::Agent | Work::Gate { .. }, Some(task)) if task.state.run() == Some(id) => {
+                facts.extend(self.block(task, run.stage.as_ref(), message));
+            }
+            (Work::Agent | Work::Gate { .. }, _) => {}
+        }
+        Some(facts)
+    }
+
+    fn summary(&self, run: &Run, how: &Ended, at: Timestamp, verdict: Verdict, usage: &Usage) -> RunSummary {
+        let started_at = match run.phase {
+            Phase::Started { at, .. } => at,
+            // The start record of an ended run is not kept apart; the claim is milliseconds older.
+            Phase::Claimed | Phase::Ended { .. } => run.claimed_at,
+        };
+        RunSummary {
+            id: run.id.clone(),
+            work: run.work.word().to_owned(),
+            agent: run.agent.clone(),
+            stage: run.stage.clone().unwrap_or_else(|| {
+                crate::ids::StageId::new("setup").expect("a literal stage id is well formed")
+            }),
+            attempt: run.attempt,
+            started_at,
+            ended_at: at.max(started_at),
+            how: how.clone(),
+            verdict,
+            summary: None,
+            commit: None,
+            evidence: None,
+            usage: *usage,
+        }
+    }
+}
+
+/// What an ended run means.
+enum Outcome {
+    Done,
+    Review(String),
+    Blocked(String),
+    Failed(String),
+    /// Taken back by us.
+    Void(String),
+    /// A usage limit or a lost login: the preset rests, the attempt does not count.
+    Limited { until: Option<Timestamp>, why: String },
+    /// The agent's program is missing or the like: trying again would not help.
+    Broken(String),
+}
+
+impl Outcome {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Done | Self::Review(_) => Verdict::Passed,
+            Self::Blocked(_) | Self::Failed(_) => Verdict::Failed,
+            Self::Void(_) | Self::Limited { .. } | Self::Broken(_) => Verdict::Void,
+        }
+    }
+
+    fn about_the_agent(&self, rules: &Rules<'_>, run: &Run) -> Option<Fact> {
+        match self {
+            Self::Limited { until, why } => {
+                let preset = rules.p.core.agents.get(&run.agent)?.preset;
+                let pause = rules.p.core.settings.scheduler.limit_pause;
+                let until = until.filter(|at| *at > rules.now.at).unwrap_or_else(|| after(rules.now.at, pause));
+                Some(Fact::PresetPaused { preset, until, why: why.clone() })
+            }
+            Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
+            Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) => None,
+        }
+    }
+}
+
+/// A one-shot program that ends well has done its work unless it says otherwise.
+fn exit_code_claim(how: &Ended, at: Timestamp) -> Option<Claim> {
+    (*how == Ended::Exited { code: 0 }).then_some(Claim {
+        status: ClaimStatus::Completed,
+        decision: None,
+        summary: None,
+        source: ClaimSource::ExitCode,
+        at,
+    })
+}
+
+/// The decision if the stage knows it; a stage without a list knows only success.
+fn known_decision(stage: &Stage, word: &str) -> Option<String> {
+    let known = stage.choices();
+    let known = if known.is_empty() { vec![crate::workflow::SUCCESS] } else { known };
+    known.iter().find(|choice| **choice == word).map(|choice| (*choice).to_owned())
+}
+
+fn colon(words: Option<&str>) -> String {
+    words.map_or_else(String::new, |words| format!(": {words}"))
+}
+

@@ -1,0 +1,268 @@
+//! How a task travels: from a claim through gate, merge and approval to the next stage, or back.
+
+use super::{Rules, after};
+use crate::event::{AdvanceOutcome, MergeOutcome};
+use crate::fact::{Fact, Move};
+use crate::ids::{CommitId, Role, StageId, TaskId};
+use crate::settings::FailedDependency;
+use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskState};
+use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage};
+
+/// The role that is told when a task gets stuck.
+const NOTIFIED_ROLE: &str = "supervisor";
+
+impl Rules<'_> {
+    /// A claim that the stage's work is done: checked where the stage asks for it, else believed.
+    pub(super) fn accept(&self, task: &Task, stage: &Stage, claim: Claimed) -> Vec<Fact> {
+        let Some(decision) = claim.decision.clone() else {
+            return self.ask(task, stage, claim, Ask::Decision, "it made no clear decision".to_owned());
+        };
+        // Only a decision that means "done" has to hold; any other is followed at once.
+        let knows_success = stage.decisions.is_empty() || stage.decisions.iter().any(|c| c.choice == SUCCESS);
+        let done = decision == SUCCESS || (!knows_success && decision != FAILED);
+        if !done {
+            let feedback = Some(format!("Stage {} decided `{decision}`.\n{}", stage.id, claim.summary));
+            return self.finish(task, stage, &claim, &decision, feedback);
+        }
+        if stage.merge {
+            return vec![self.verifying(task, stage, claim, Step::Merge)];
+        }
+        if self.gate_command(task).is_some() {
+            let step = Step::Gate { commit: claim.commit.clone(), onto: None, run: None };
+            return vec![self.verifying(task, stage, claim, step)];
+        }
+        self.checked(task, stage, claim, None)
+    }
+
+    fn verifying(&self, task: &Task, stage: &Stage, claim: Claimed, step: Step) -> Fact {
+        moved(&task.id, TaskState::Verifying { stage: stage.id.clone(), claim, step }, Move::default())
+    }
+
+    pub(super) fn ask(&self, task: &Task, stage: &Stage, claim: Claimed, ask: Ask, why: String) -> Vec<Fact> {
+        let to = TaskState::AwaitingApproval { stage: stage.id.clone(), claim, ask };
+        vec![moved(&task.id, to, Move { reason: Some(why), ..Move::default() })]
+    }
+
+    /// The claim holds as far as we can check.
+    fn checked(&self, task: &Task, stage: &Stage, claim: Claimed, merge: Option<(CommitId, CommitId)>) -> Vec<Fact> {
+        if stage.approval && !claim.approved {
+            let why = format!("stage {} asks for approval", stage.id);
+            return self.ask(task, stage, claim, Ask::Approval { merge }, why);
+        }
+        match merge {
+            Some((commit, onto)) => vec![self.verifying(task, stage, claim, Step::Advance { commit, onto, dirty: None })],
+            None => {
+                let decision = claim.decision.clone().unwrap_or_else(|| SUCCESS.to_owned());
+                self.finish(task, stage, &claim, &decision, None)
+            }
+        }
+    }
+
+    pub(super) fn gate_passed(
+        &self,
+        task: &Task,
+        stage: &StageId,
+        claim: &Claimed,
+        commit: &CommitId,
+        onto: Option<&CommitId>,
+    ) -> Vec<Fact> {
+        let Some(stage) = self.p.workflow_of(task).and_then(|w| w.stage(stage)) else { return Vec::new() };
+        self.checked(task, stage, claim.clone(), onto.map(|onto| (commit.clone(), onto.clone())))
+    }
+
+    pub(super) fn merge_prepared(&self, id: &TaskId, head: &CommitId, outcome: &MergeOutcome) -> Vec<Fact> {
+        let Some((task, stage)) = self.task_and_stage(id) else { return Vec::new() };
+        let TaskState::Verifying { claim, step: Step::Merge, .. } = &task.state else { return Vec::new() };
+        if claim.commit != *head {
+            return Vec::new();
+        }
+        match outcome {
+            MergeOutcome::AlreadyMerged { onto } => {
+                let merged = Merged { commit: None, onto: onto.clone(), at: self.now.at };
+                let mut facts = vec![Fact::TaskMerged { task: id.clone(), merged }];
+                facts.extend(self.checked(task, stage, claim.clone(), None));
+                facts
+            }
+            MergeOutcome::Commit { commit, onto } if self.gate_command(task).is_some() => {
+                let step = Step::Gate { commit: commit.clone(), onto: Some(onto.clone()), run: None };
+                vec![self.verifying(task, stage, claim.clone(), step)]
+            }
+            MergeOutcome::Commit { commit, onto } => {
+                self.checked(task, stage, claim.clone(), Some((commit.clone(), onto.clone())))
+            }
+            MergeOutcome::Conflict { files } => {
+                let base = &self.p.core.settings.base;
+                let list = files.iter().map(|f| format!("- {f}")).collect::<Vec<_>>().join("\n");
+                let feedback = format!(
+                    "The branch no longer merges into {base}: these files conflict.\n{list}\n\
+                     Run `git merge {base}` here, resolve the conflicts, and commit."
+                );
+                self.finish(task, stage, claim, CONFLICT, Some(feedback))
+            }
+        }
+    }
+
+    pub(super) fn base_advanced(&self, id: &TaskId, moved_to: &CommitId, outcome: &AdvanceOutcome) -> Vec<Fact> {
+        let Some((task, stage)) = self.task_and_stage(id) else { return Vec::new() };
+        let TaskState::Verifying { claim, step: Step::Advance { commit, onto, dirty }, .. } = &task.state else {
+            return Vec::new();
+        };
+        if commit != moved_to {
+            return Vec::new();
+        }
+        match outcome {
+            AdvanceOutcome::Moved => {
+                let merged = Merged { commit: Some(commit.clone()), onto: onto.clone(), at: self.now.at };
+                let decision = claim.decision.clone().unwrap_or_else(|| SUCCESS.to_owned());
+                let mut facts = vec![Fact::TaskMerged { task: id.clone(), merged }];
+                facts.extend(self.finish(task, stage, claim, &decision, None));
+                facts
+            }
+            AdvanceOutcome::Stale => vec![self.verifying(task, stage, claim.clone(), Step::Merge)],
+            AdvanceOutcome::Dirty(found) if dirty.as_ref() == Some(found) => Vec::new(),
+            AdvanceOutcome::Dirty(found) => vec![self.dirty(task, stage, claim, commit, onto, found)],
+        }
+    }
+
+    fn dirty(&self, task: &Task, stage: &Stage, claim: &Claimed, commit: &CommitId, onto: &CommitId, found: &Dirty) -> Fact {
+        let reason = format!(
+            "your checkout of {} has uncommitted changes in files the merge touches: {}",
+            self.p.core.settings.base,
+            found.files.join(", ")
+        );
+        let step = Step::Advance { commit: commit.clone(), onto: onto.clone(), dirty: Some(found.clone()) };
+        let to = TaskState::Verifying { stage: stage.id.clone(), claim: claim.clone(), step };
+        moved(&task.id, to, Move { reason: Some(reason), ..Move::default() })
+    }
+
+    /// A stage is over with this decision: on to where the connections lead.
+    pub(super) fn finish(
+        &self,
+        task: &Task,
+        stage: &Stage,
+        claim: &Claimed,
+        decision: &str,
+        feedback: Option<String>,
+    ) -> Vec<Fact> {
+        let output = StageOutput {
+            stage: stage.id.clone(),
+            agent: claim.agent.clone(),
+            run: claim.run.clone(),
+            decision: decision.to_owned(),
+            summary: claim.summary.clone(),
+            commit: claim.commit.clone(),
+            at: self.now.at,
+        };
+        let mut facts = vec![Fact::StageDone { task: task.id.clone(), output: Box::new(output) }];
+        facts.extend(self.follow(task, stage, decision, feedback));
+        facts
+    }
+
+    fn follow(&self, task: &Task, stage: &Stage, decision: &str, feedback: Option<String>) -> Vec<Fact> {
+        let next = self.p.workflow_of(task).map_or(Next::Nowhere, |w| w.next(&stage.id, decision));
+        match next {
+            Next::Stage(next) => {
+                let visits = task.visits.get(&next.id).copied().unwrap_or(0);
+                let limit = next.max_visits.unwrap_or(self.p.core.settings.scheduler.max_visits);
+                if visits >= limit {
+                    let why = format!("stage {} was entered {visits} times, which is its limit", next.id);
+                    return self.block(task, Some(&next.id), &why);
+                }
+                let with = Move { entered: true, feedback, ..Move::default() };
+                vec![moved(&task.id, TaskState::Ready { stage: next.id.clone() }, with)]
+            }
+            Next::End if decision == FAILED => {
+                let why = format!("stage {} failed and its workflow ends there", stage.id);
+                let mut facts = vec![moved(&task.id, TaskState::Failed, because(&why))];
+                facts.extend(self.skip_dependents(&task.id, &why));
+                facts
+            }
+            Next::End => vec![moved(&task.id, TaskState::Completed, Move::default())],
+            Next::Nowhere => {
+                let why = match &feedback {
+                    Some(feedback) => format!("stage {} ended with `{decision}`, and no connection handles it. {feedback}", stage.id),
+                    None => format!("stage {} ended with `{decision}`, and no connection handles it", stage.id),
+                };
+                self.block(task, Some(&stage.id), &why)
+            }
+        }
+    }
+
+    /// An attempt at a stage failed: again after a wait, or on to what the workflow says about failure, or to a person.
+    pub(super) fn attempt_failed(&self, task: &Task, stage: &Stage, why: &str, feedback: &str) -> Vec<Fact> {
+        let scheduler = &self.p.core.settings.scheduler;
+        let retries = stage.retries.unwrap_or(scheduler.retries);
+        if task.attempt <= retries {
+            let wait = self.backoff(stage.backoff.unwrap_or(scheduler.backoff), task.attempt);
+            let with = Move {
+                reason: Some(why.to_owned()),
+                feedback: Some(feedback.to_owned()),
+                not_before: Some(after(self.now.at, wait)),
+                retry: true,
+                ..Move::default()
+            };
+            return vec![moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with)];
+        }
+        let connected = self.p.workflow_of(task).is_some_and(|w| w.next(&stage.id, FAILED) != Next::Nowhere);
+        if connected {
+            return self.follow(task, stage, FAILED, Some(feedback.to_owned()));
+        }
+        let why = format!("{why}, {} attempts", task.attempt);
+        let mut facts = self.block(task, Some(&stage.id), &why);
+        if let Some(Fact::TaskMoved { with, .. }) = facts.first_mut() {
+            with.feedback = Some(feedback.to_owned());
+        }
+        facts
+    }
+
+    /// Hands a task to a person, and tells the supervisor role who else waits for it.
+    pub(super) fn block(&self, task: &Task, stage: Option<&StageId>, why: &str) -> Vec<Fact> {
+        let to = TaskState::Blocked { stage: stage.cloned() };
+        let dependents: Vec<String> = self.p.dependents(&task.id).iter().map(|t| t.id.to_string()).collect();
+        let waiting = if dependents.is_empty() {
+            String::new()
+        } else {
+            format!(" Waiting for it: {}.", dependents.join(", "))
+        };
+        let notice = Fact::Notice {
+            role: Role::new(NOTIFIED_ROLE).expect("a literal role is well formed"),
+            task: task.id.clone(),
+            text: format!("{} ({}) is blocked: {why}.{waiting}", task.id, task.title),
+        };
+        vec![moved(&task.id, to, because(why)), notice]
+    }
+
+    /// With the policy to skip, everything behind a task that will not be completed is given up too.
+    pub(super) fn skip_dependents(&self, id: &TaskId, why: &str) -> Vec<Fact> {
+        if self.p.core.settings.scheduler.failed_dependency != FailedDependency::Skip {
+            return Vec::new();
+        }
+        let mut facts = Vec::new();
+        let mut seen = vec![id.clone()];
+        let mut todo = vec![id.clone()];
+        while let Some(id) = todo.pop() {
+            for task in self.p.dependents(&id) {
+                if task.state == TaskState::Unassigned && !seen.contains(&task.id) {
+                    let why = format!("{id}, which it depends on, was given up: {why}");
+                    facts.push(moved(&task.id, TaskState::Cancelled, because(&why)));
+                    seen.push(task.id.clone());
+                    todo.push(task.id.clone());
+                }
+            }
+        }
+        facts
+    }
+
+    pub(super) fn task_and_stage(&self, id: &TaskId) -> Option<(&Task, &Stage)> {
+        let task = self.p.task(id.as_str())?;
+        Some((task, self.p.stage_of(task)?))
+    }
+}
+
+pub(super) fn moved(task: &TaskId, to: TaskState, with: Move) -> Fact {
+    Fact::TaskMoved { task: task.clone(), to, with }
+}
+
+pub(super) fn because(why: &str) -> Move {
+    Move { reason: Some(why.to_owned()), ..Move::default() }
+}

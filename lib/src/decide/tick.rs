@@ -1,0 +1,276 @@
+//! What follows from time passing: one step of bringing what is towards what should be.
+
+use super::{Rules, claim_deadline};
+use crate::fact::Fact;
+use crate::globs;
+use crate::ids::{AgentName, TaskId};
+use crate::mode::Orchestration;
+use crate::pipeline::{Agent, ReadyKey};
+use crate::run::{Phase, Run, StopReason, Work};
+use crate::task::{Hold, HoldReason, Step, Task, TaskState};
+use crate::workflow::Verify;
+
+/// The worktree in which gates on the claims of an agent run.
+#[must_use]
+pub fn gate_worktree(agent: &AgentName) -> String {
+    format!("gate-{agent}")
+}
+
+impl Rules<'_> {
+    pub(super) fn tick(&self) -> Vec<Fact> {
+        let steps: [fn(&Self) -> Vec<Fact>; 8] = [
+            Self::switch_pending_mode,
+            Self::end_waits,
+            Self::end_pauses,
+            Self::end_claims,
+            Self::start_gates,
+            Self::start_agents,
+            Self::record_withheld,
+            Self::archive,
+        ];
+        steps.iter().map(|step| step(self)).find(|facts| !facts.is_empty()).unwrap_or_default()
+    }
+
+    fn switch_pending_mode(&self) -> Vec<Fact> {
+        match self.p.core.pending_mode {
+            Some(mode) if self.busy_agents().is_empty() => vec![Fact::ModeChanged { mode, unready: false }],
+            _ => Vec::new(),
+        }
+    }
+
+    fn end_waits(&self) -> Vec<Fact> {
+        let due = self.p.queue.due_before(self.now.at).and_then(|slot| self.p.tasks.at(slot));
+        due.map(|task| Fact::TaskDue { task: task.id.clone() }).into_iter().collect()
+    }
+
+    fn end_pauses(&self) -> Vec<Fact> {
+        let over = self.p.core.paused.iter().filter(|(_, pause)| pause.until <= self.now.at);
+        over.map(|(preset, _)| Fact::PresetResumed { preset: *preset }).collect()
+    }
+
+    /// A run that has claimed an outcome and does not end by itself is stopped; its claim stands.
+    fn end_claims(&self) -> Vec<Fact> {
+        let over = self.p.core.runs.values().filter(|r| claim_deadline(r).is_some_and(|at| at <= self.now.at));
+        over.map(|run| Fact::RunStopping { run: run.id.clone(), reason: StopReason::Claimed }).collect()
+    }
+
+    fn start_gates(&self) -> Vec<Fact> {
+        for slot in self.p.queue.first_gate_due() {
+            let Some(task) = self.p.tasks.at(slot) else { continue };
+            let TaskState::Verifying { stage, claim, step: Step::Gate { commit, onto, run: None } } = &task.state else {
+                continue;
+            };
+            let agent = self.p.core.agents.get(&claim.agent);
+            if agent.is_some_and(|a| a.run.is_some() || a.stopped) || !self.p.may_touch(&task.id) {
+                continue;
+            }
+            let Some(command) = self.gate_command(task) else {
+                return self.gate_passed(task, stage, claim, commit, onto.as_ref());
+            };
+            match self.set_up(&gate_worktree(&claim.agent), &claim.agent) {
+                SetUp::Ready => {}
+                SetUp::Start(run) => return vec![Fact::RunClaimed { run }],
+                SetUp::Wait => continue,
+                SetUp::Broken(why) => return self.block(task, Some(stage), &format!("the gate's set-up failed: {why}")),
+            }
+            let run = Run {
+                id: self.new_run_id(),
+                work: Work::Gate { command, commit: commit.clone() },
+                agent: claim.agent.clone(),
+                task: Some(task.id.clone()),
+                stage: Some(stage.clone()),
+                attempt: task.attempt,
+                timeout: self.p.core.settings.scheduler.verify_timeout,
+                phase: Phase::Claimed,
+                claimed_at: self.now.at,
+                stop: None,
+                claim: None,
+                foreign_claim: None,
+            };
+            return vec![Fact::RunClaimed { run: Box::new(run) }];
+        }
+        Vec::new()
+    }
+
+    /// The command that checks a claim at the stage a task is at; none where nothing is checked.
+    pub(super) fn gate_command(&self, task: &Task) -> Option<String> {
+        match &self.p.stage_of(task)?.verify {
+            Verify::None => None,
+            Verify::Project => self.p.core.settings.verify.clone(),
+            Verify::Command(command) => Some(command.clone()),
+        }
+    }
+
+    /// Whether a worktree is set up, and what to do if not.
+    fn set_up(&self, worktree: &str, agent: &AgentName) -> SetUp {
+        let Some(command) = &self.p.core.settings.setup else { return SetUp::Ready };
+        if let Some(record) = self.p.core.worktrees.get(worktree) {
+            if record.setup.as_ref() == Some(command) {
+                return SetUp::Ready;
+            }
+            if let Some(why) = &record.broken {
+                return SetUp::Broken(why.clone());
+            }
+            if record.retry_at.is_some_and(|at| at > self.now.at) {
+                return SetUp::Wait;
+            }
+        }
+        SetUp::Start(Box::new(Run {
+            id: self.new_run_id(),
+            work: Work::Setup { command: command.clone(), worktree: worktree.to_owned() },
+            agent: agent.clone(),
+            task: None,
+            stage: None,
+            attempt: self.p.core.worktrees.get(worktree).map_or(0, |w| w.failures) + 1,
+            timeout: self.p.core.settings.scheduler.verify_timeout,
+            phase: Phase::Claimed,
+            claimed_at: self.now.at,
+            stop: None,
+            claim: None,
+            foreign_claim: None,
+        }))
+    }
+
+    fn start_agents(&self) -> Vec<Fact> {
+        let Some((name, key)) = self.best_start() else { return Vec::new() };
+        let Some(task) = self.p.tasks.at(key.slot) else { return Vec::new() };
+        if let Some(hold) = self.hold(task) {
+            return vec![Fact::TaskHeld { task: task.id.clone(), hold }];
+        }
+        let Some(stage) = self.p.stage_of(task) else { return Vec::new() };
+        if let SetUp::Start(run) = self.set_up(name.as_str(), name) {
+            return vec![Fact::RunClaimed { run }];
+        }
+        let run = Run {
+            id: self.new_run_id(),
+            work: Work::Agent,
+            agent: name.clone(),
+            task: Some(task.id.clone()),
+            stage: Some(stage.id.clone()),
+            attempt: task.attempt + 1,
+            timeout: stage.timeout.unwrap_or(self.p.core.settings.scheduler.stage_timeout),
+            phase: Phase::Claimed,
+            claimed_at: self.now.at,
+            stop: None,
+            claim: None,
+            foreign_claim: None,
+        };
+        vec![Fact::RunClaimed { run: Box::new(run) }]
+    }
+
+    /// The best pair of a free agent and a ready stage.
+    fn best_start(&self) -> Option<(&AgentName, ReadyKey)> {
+        if self.p.core.pending_mode.is_some() || !self.below_parallel_limit() {
+            return None;
+        }
+        let free = self.free_agents();
+        let pairs = free.filter_map(|(name, agent)| Some((name, self.best_for(name, agent)?)));
+        pairs.min_by_key(|(_, key)| *key)
+    }
+
+    fn best_for(&self, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
+        let mut ready = self.p.queue.ready_for(false, name, &agent.role);
+        match self.p.core.mode.orchestration {
+            Orchestration::Sequential => {
+                let slot = self.p.tasks.slot(self.p.core.current_task.as_ref()?.as_str())?;
+                self.p.queue.queued(slot)?;
+                ready.find(|key| key.slot == slot)
+            }
+            Orchestration::Parallel | Orchestration::Hybrid => ready.next(),
+        }
+    }
+
+    fn below_parallel_limit(&self) -> bool {
+        let limit = self.p.core.settings.scheduler.max_parallel;
+        let working = self.p.core.runs.values().filter(|run| !matches!(run.work, Work::Gate { .. })).count();
+        limit == 0 || working < limit as usize
+    }
+
+    /// Agents that could start something now, in the order of the configuration.
+    fn free_agents(&self) -> impl Iterator<Item = (&AgentName, &Agent)> {
+        let configured = self.p.core.settings.agents.iter();
+        configured.filter_map(|a| self.p.core.agents.get_key_value(&a.name)).filter(|(name, agent)| {
+            let idle = agent.run.is_none() && agent.verifying.is_none();
+            let usable = !agent.stopped && agent.broken.is_none() && !agent.removed;
+            idle && usable && !self.p.core.paused.contains_key(&agent.preset) && self.worktree_usable(name.as_str())
+        })
+    }
+
+    fn worktree_usable(&self, name: &str) -> bool {
+        let record = self.p.core.worktrees.get(name);
+        record.is_none_or(|w| w.broken.is_none() && w.retry_at.is_none_or(|at| at <= self.now.at))
+    }
+
+    /// The task in flight that this one has to wait for before it starts.
+    fn hold(&self, task: &Task) -> Option<Hold> {
+        if task.started_at.is_some() {
+            return None;
+        }
+        let hybrid = self.p.core.mode.orchestration == Orchestration::Hybrid;
+        let others = || self.p.in_flight().filter(|other| other.id != task.id);
+        if hybrid
+            && task.group.is_some()
+            && let Some(other) = others().find(|other| other.group == task.group)
+        {
+            return Some(Hold { by: other.id.clone(), why: HoldReason::Group });
+        }
+        let overlaps = |other: &&Task| {
+            task.paths.iter().any(|a| other.paths.iter().any(|b| globs::overlap(a, b)))
+        };
+        let other = if task.paths.is_empty() { None } else { others().find(overlaps) };
+        other.map(|other| Hold { by: other.id.clone(), why: HoldReason::Paths })
+    }
+
+    /// What would be started if the rollout allowed it, said once for each new plan.
+    fn record_withheld(&self) -> Vec<Fact> {
+        let withheld_gate = self.p.queue.first_gate_due().filter_map(|slot| self.p.tasks.at(slot)).find_map(|task| {
+            let stage = task.state.stage()?.clone();
+            let known = self.p.core.withheld.get(&task.id).is_some_and(|(s, e)| *s == stage && e == "gate");
+            (!known && !self.p.may_touch(&task.id)).then(|| Fact::EffectWithheld {
+                effect: "gate".to_owned(),
+                task: task.id.clone(),
+                stage,
+                agent: None,
+            })
+        });
+        if let Some(fact) = withheld_gate {
+            return vec![fact];
+        }
+        if self.p.core.pending_mode.is_some() {
+            return Vec::new();
+        }
+        let mut planned: Vec<&TaskId> = Vec::new();
+        for (name, agent) in self.free_agents() {
+            let candidates = self.p.queue.ready_for(true, name, &agent.role).filter_map(|key| self.p.tasks.at(key.slot));
+            let sequential = self.p.core.mode.orchestration == Orchestration::Sequential;
+            let mut allowed = candidates
+                .filter(|task| !sequential || self.p.core.current_task.as_ref() == Some(&task.id))
+                .filter(|task| !planned.contains(&&task.id));
+            let Some(task) = allowed.next() else { continue };
+            let Some(stage) = self.p.stage_of(task) else { continue };
+            let plan = (task.id.clone(), stage.id.clone());
+            if self.p.core.shadow_plan.get(name) != Some(&plan) {
+                let (task, stage) = plan;
+                return vec![Fact::EffectWithheld { effect: "start".to_owned(), task, stage, agent: Some(name.clone()) }];
+            }
+            planned.push(&task.id);
+        }
+        Vec::new()
+    }
+
+    /// Keeps the live state small.
+    fn archive(&self) -> Vec<Fact> {
+        if self.p.queue.finished_len() <= self.p.core.settings.scheduler.keep_finished as usize {
+            return Vec::new();
+        }
+        let oldest = self.p.queue.first_finished().and_then(|slot| self.p.tasks.at(slot));
+        oldest.map(|task| Fact::TaskArchived { task: task.id.clone() }).into_iter().collect()
+    }
+}
+
+enum SetUp {
+    Ready,
+    Start(Box<Run>),
+    Wait,
+    Broken(String),
+}

@@ -1,0 +1,390 @@
+//! What happened, as `decide` hears it: something a person asked for, something seen outside, or time passing.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::agents::stream::Failure;
+use crate::fact::{EffectKey, TaskEdit};
+use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
+use crate::mode::{Mode, PilotScope};
+use crate::run::{Claim, Ended, Evidence, Usage};
+use crate::settings::Settings;
+use crate::task::Dirty;
+use crate::workflow::Workflow;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Time passed: take the next step there is, if any. Repeated until it yields nothing.
+    Tick,
+    /// The configuration was read and differs from what is recorded.
+    Configure {
+        /// The part that decisions depend on.
+        settings: Arc<Settings>,
+        /// Every workflow there is.
+        workflows: Vec<Arc<Workflow>>,
+        /// Identifies the files.
+        digest: String,
+    },
+    /// A person asks.
+    Ask(Request),
+    /// Something was seen of a run.
+    Run {
+        /// Which.
+        run: RunId,
+        /// What.
+        seen: Seen,
+    },
+    /// A merge commit was made, or not.
+    MergePrepared {
+        /// Of which task.
+        task: TaskId,
+        /// The head that was to be merged.
+        head: CommitId,
+        /// What came of it.
+        outcome: MergeOutcome,
+    },
+    /// Base moved, or not.
+    BaseAdvanced {
+        /// Of which task.
+        task: TaskId,
+        /// The merge commit.
+        commit: CommitId,
+        /// What came of it.
+        outcome: AdvanceOutcome,
+    },
+    /// The file that names the task of sequential mode was read.
+    CurrentTaskRead {
+        /// Its content without surrounding space; `None` where there is no file or nothing in it.
+        content: Option<String>,
+    },
+    /// An effect could not be performed.
+    EffectFailed {
+        /// What it belongs to.
+        key: EffectKey,
+        /// In words.
+        message: String,
+        /// Whether trying again could help.
+        permanent: bool,
+    },
+}
+
+/// Something seen of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// Its host has written the start record.
+    Started {
+        /// The host's process id.
+        pid: u32,
+        /// By the record.
+        at: Timestamp,
+    },
+    /// Its agent said something about the outcome.
+    Claimed(Claim),
+    /// A claim that is not its own.
+    ForeignClaim {
+        /// In words.
+        why: String,
+    },
+    /// Its process is over.
+    Ended {
+        /// How.
+        how: Ended,
+        /// When.
+        at: Timestamp,
+        /// For a gate: what it saw.
+        evidence: Option<Evidence>,
+        /// For a gate or set-up that failed: the end of its output.
+        output: Option<String>,
+    },
+    /// What an agent's run left has been read, and its work is on the task's branch.
+    Collected(Collected),
+    /// Its worktree turned out to be fresh and has to be set up first.
+    WorktreeFresh {
+        /// By name.
+        worktree: String,
+    },
+}
+
+/// What an agent's run left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collected {
+    /// The head of the task's branch, with everything that was not committed.
+    pub commit: CommitId,
+    /// What it claims, from whatever source; none if it ended without a word and not with exit code 0.
+    pub claim: Option<Claim>,
+    /// What the agent's stream said about a failure.
+    pub failure: Option<Failure>,
+    /// The last words of the agent, made safe and cut.
+    pub summary: String,
+    /// The end of its output, for the next attempt if this one failed.
+    pub output: String,
+    /// What the stream reported.
+    pub usage: Usage,
+}
+
+/// What came of making a merge commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MergeOutcome {
+    /// Base has everything already.
+    AlreadyMerged {
+        /// Base.
+        onto: CommitId,
+    },
+    /// It was made.
+    Commit {
+        /// The merge commit.
+        commit: CommitId,
+        /// Its first parent.
+        onto: CommitId,
+    },
+    /// It does not apply.
+    Conflict {
+        /// Where.
+        files: Vec<String>,
+    },
+}
+
+/// What came of moving base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdvanceOutcome {
+    /// It moved, or had moved before.
+    Moved,
+    /// It was somewhere else.
+    Stale,
+    /// Uncommitted changes of the user are in the way.
+    Dirty(Dirty),
+}
+
+/// What a person, or an agent about its own run, may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Add tasks, all or none.
+    AddTasks(Vec<NewTask>),
+    /// Change a task.
+    Edit {
+        /// Which.
+        task: TaskId,
+        /// What.
+        edit: TaskEdit,
+    },
+    /// Let this agent do the task's present stage; taken back with `None`. With `interrupt`, a live run is stopped.
+    Assign {
+        /// Which.
+        task: TaskId,
+        /// Who.
+        agent: Option<AgentName>,
+        /// Whether a live run is stopped for it.
+        interrupt: bool,
+    },
+    /// Start a blocked, failed or waiting task again.
+    Retry {
+        /// Which.
+        task: TaskId,
+        /// For the agent.
+        message: Option<String>,
+    },
+    /// Take a task out until a person puts it back.
+    Block {
+        /// Which.
+        task: TaskId,
+        /// Why.
+        reason: String,
+    },
+    /// Put it back.
+    Unblock {
+        /// Which.
+        task: TaskId,
+    },
+    /// Give a task up.
+    Cancel {
+        /// Which.
+        task: TaskId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Agree to what was claimed.
+    Approve {
+        /// Which.
+        task: TaskId,
+        /// The decision, where none was clear.
+        decision: Option<String>,
+    },
+    /// Send a stage back.
+    Reject {
+        /// Which.
+        task: TaskId,
+        /// For the agent.
+        message: Option<String>,
+    },
+    /// The merge of a completed task was reverted.
+    RolledBack {
+        /// Which.
+        task: TaskId,
+        /// The commit that reverts it; none where there was nothing to revert.
+        commit: Option<CommitId>,
+    },
+    /// Take an agent out of work.
+    StopAgent {
+        /// Which.
+        agent: AgentName,
+    },
+    /// Let an agent work again.
+    StartAgent {
+        /// Which.
+        agent: AgentName,
+    },
+    /// Switch the mode.
+    SetMode {
+        /// To.
+        mode: Mode,
+        /// How a busy agent is treated.
+        busy: Busy,
+        /// Whether the switch is made without the evidence for it.
+        unready: bool,
+    },
+    /// Which tasks the pilot may touch.
+    SetPilot {
+        /// From now on.
+        scope: PilotScope,
+    },
+    /// An agent reports the outcome of its run.
+    Done {
+        /// For which task; found by the run if missing.
+        task: Option<TaskId>,
+        /// Of which run; found by the task if missing.
+        run: Option<RunId>,
+        /// What it says.
+        claim: Claim,
+    },
+}
+
+/// How a mode switch treats busy agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Busy {
+    /// It is refused.
+    Refuse,
+    /// It waits for them.
+    Drain,
+    /// It stops them.
+    Stop,
+}
+
+/// A task to add.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// Its name; numbered if missing.
+    pub id: Option<TaskId>,
+    /// One line for people.
+    pub title: String,
+    /// What is asked for.
+    pub body: String,
+    /// From 1, the most urgent.
+    pub priority: u8,
+    /// Tasks that have to be completed before.
+    pub depends_on: Vec<TaskId>,
+    /// Its map; the default if missing.
+    pub workflow: Option<WorkflowId>,
+    /// Globs of the files it will touch.
+    pub paths: Vec<String>,
+    /// Its group.
+    pub group: Option<Group>,
+}
+
+impl NewTask {
+    /// A task with nothing but a title.
+    #[must_use]
+    pub fn titled(title: &str) -> Self {
+        Self {
+            id: None,
+            title: title.to_owned(),
+            body: String::new(),
+            priority: crate::task::PRIORITY_DEFAULT,
+            depends_on: Vec::new(),
+            workflow: None,
+            paths: Vec::new(),
+            group: None,
+        }
+    }
+}
+
+/// Why a request was refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The named task does not exist.
+    #[error("there is no task `{0}`")]
+    NoTask(String),
+    /// The named agent does not exist.
+    #[error("there is no agent `{0}`")]
+    NoAgent(String),
+    /// The named run is not live.
+    #[error("there is no live run `{0}`")]
+    NoRun(String),
+    /// The named workflow does not exist.
+    #[error("there is no workflow `{name}`")]
+    NoWorkflow {
+        /// Its name.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// The id is taken.
+    #[error("task `{0}` exists already")]
+    Duplicate(TaskId),
+    /// A dependency does not exist.
+    #[error("task `{task}` depends on `{dependency}`, which does not exist")]
+    UnknownDependency {
+        /// The task.
+        task: TaskId,
+        /// What it names.
+        dependency: TaskId,
+    },
+    /// Tasks would wait for each other.
+    #[error("these tasks would wait for each other: {}", join_cycle(.0))]
+    Cycle(Vec<TaskId>),
+    /// The task is not where this could be done.
+    #[error("cannot {verb} task `{task}` while it is {status}")]
+    Illegal {
+        /// What was asked.
+        verb: &'static str,
+        /// The task.
+        task: TaskId,
+        /// Where it is.
+        status: String,
+        /// What would help, as a full sentence.
+        hint: Option<String>,
+    },
+    /// Agents are busy.
+    #[error("these agents are busy: {}", .0.iter().map(|(a, t)| format!("{a} ({t})")).collect::<Vec<_>>().join(", "))]
+    Busy(Vec<(AgentName, String)>),
+    /// Something in the request itself is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The rollout does not allow it.
+    #[error("the rollout mode is {mode}, so nothing may be started for task `{task}`")]
+    Withheld {
+        /// Shadow or pilot.
+        mode: &'static str,
+        /// The task.
+        task: TaskId,
+    },
+    /// A stage the decision could not be for.
+    #[error("stage `{stage}` knows no decision `{decision}`; it knows {}", known.join(", "))]
+    UnknownDecision {
+        /// The stage.
+        stage: StageId,
+        /// What was said.
+        decision: String,
+        /// What could be.
+        known: Vec<String>,
+    },
+}
+
+fn join_cycle(cycle: &[TaskId]) -> String {
+    let mut text: Vec<&str> = cycle.iter().map(TaskId::as_str).collect();
+    if let Some(first) = text.first().copied() {
+        text.push(first);
+    }
+    text.join(" → ")
+}

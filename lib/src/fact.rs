@@ -1,0 +1,429 @@
+//! What the journal keeps. A fact says what has become true; replay applies it and decides nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::agents::preset::Preset;
+use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, WorkflowId};
+use crate::mode::{Mode, PilotScope};
+use crate::run::{Claim, Ended, Run, RunSummary, StopReason};
+use crate::settings::Settings;
+use crate::task::{Hold, Merged, StageOutput, Task, TaskState};
+use crate::workflow::Workflow;
+
+/// What has become true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Fact {
+    /// The configuration changed.
+    Configured {
+        /// The part that decisions depend on.
+        settings: Arc<Settings>,
+        /// Every workflow there is.
+        workflows: Vec<Arc<Workflow>>,
+        /// Identifies the files it was read from.
+        digest: String,
+    },
+    /// The mode changed.
+    ModeChanged {
+        /// From now on.
+        mode: Mode,
+        /// Whether the change was made without the evidence that `rollout check` asks for.
+        #[serde(default)]
+        unready: bool,
+    },
+    /// A switch waits until no agent is busy; `None` takes the wish back.
+    ModePending {
+        /// The mode to come.
+        mode: Option<Mode>,
+    },
+    /// Which tasks the pilot may touch.
+    PilotChanged {
+        /// From now on.
+        scope: PilotScope,
+    },
+    /// A task is known.
+    TaskAdded {
+        /// The task.
+        task: Box<Task>,
+    },
+    /// A person changed a task.
+    TaskEdited {
+        /// Which.
+        task: TaskId,
+        /// What.
+        edit: Box<TaskEdit>,
+    },
+    /// A task is somewhere else.
+    TaskMoved {
+        /// Which.
+        task: TaskId,
+        /// Where.
+        to: TaskState,
+        /// Why and what follows.
+        #[serde(default)]
+        with: Move,
+    },
+    /// A task in flight holds another back.
+    TaskHeld {
+        /// The one that waits.
+        task: TaskId,
+        /// For what.
+        hold: Hold,
+    },
+    /// The wait before a retry is over.
+    TaskDue {
+        /// Which.
+        task: TaskId,
+    },
+    /// A finished task left the live state.
+    TaskArchived {
+        /// Which.
+        task: TaskId,
+    },
+    /// A stage is done.
+    StageDone {
+        /// Of which task.
+        task: TaskId,
+        /// What it produced.
+        output: Box<StageOutput>,
+    },
+    /// A task's work is in base.
+    TaskMerged {
+        /// Which.
+        task: TaskId,
+        /// How.
+        merged: Merged,
+    },
+    /// A run is about to be started.
+    RunClaimed {
+        /// The run.
+        run: Box<Run>,
+    },
+    /// A run's host has proven itself.
+    RunStarted {
+        /// Which.
+        run: RunId,
+        /// The host's process id.
+        pid: u32,
+        /// When, by the host's own record.
+        started_at: Timestamp,
+    },
+    /// An agent said something about the outcome.
+    ClaimNoted {
+        /// Of which run.
+        run: RunId,
+        /// What.
+        claim: Claim,
+    },
+    /// An agent's claim was not taken: it belongs to another run or came too late.
+    ClaimRefused {
+        /// Of which run.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
+    /// A run has been asked to stop.
+    RunStopping {
+        /// Which.
+        run: RunId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// A run's process is over.
+    RunEnded {
+        /// Which.
+        run: RunId,
+        /// How.
+        how: Ended,
+        /// When.
+        ended_at: Timestamp,
+    },
+    /// A run is settled.
+    RunClosed {
+        /// Which.
+        run: RunId,
+        /// For the history; none for a set-up.
+        summary: Option<Box<RunSummary>>,
+    },
+    /// A worktree was set up.
+    WorktreeReady {
+        /// By name.
+        worktree: String,
+        /// With this command.
+        setup: String,
+    },
+    /// A worktree's set-up failed.
+    WorktreeFailed {
+        /// By name.
+        worktree: String,
+        /// In words.
+        message: String,
+        /// Not to be tried before; `None` when a person has to look.
+        retry_at: Option<Timestamp>,
+    },
+    /// A worktree has to be set up again.
+    WorktreeReset {
+        /// By name.
+        worktree: String,
+    },
+    /// An agent takes no work until it is started.
+    AgentStopped {
+        /// Which.
+        agent: AgentName,
+    },
+    /// An agent takes work again.
+    AgentEnabled {
+        /// Which.
+        agent: AgentName,
+    },
+    /// An agent cannot work and trying again would not help.
+    AgentBroken {
+        /// Which.
+        agent: AgentName,
+        /// In words.
+        message: String,
+    },
+    /// A preset reached a limit or lost its login.
+    PresetPaused {
+        /// Which.
+        preset: Preset,
+        /// Until when.
+        until: Timestamp,
+        /// In words.
+        why: String,
+    },
+    /// A preset may be used again.
+    PresetResumed {
+        /// Which.
+        preset: Preset,
+    },
+    /// What would have been done if the rollout allowed it.
+    EffectWithheld {
+        /// What: `start`, `gate`, `merge`.
+        effect: String,
+        /// For which task.
+        task: TaskId,
+        /// At which stage.
+        stage: StageId,
+        /// By whom.
+        agent: Option<AgentName>,
+    },
+    /// Something outside could not be done.
+    EffectFailed {
+        /// What it belongs to.
+        key: EffectKey,
+        /// In words.
+        message: String,
+        /// How often in a row.
+        failures: u32,
+        /// When it is tried again.
+        retry_at: Timestamp,
+    },
+    /// Sequential mode serves this task.
+    CurrentTask {
+        /// Which; `None` when nothing is left.
+        task: Option<TaskId>,
+        /// What is wrong with the file's content, for people.
+        #[serde(default)]
+        problem: Option<String>,
+    },
+    /// Something a role should know; it is told with its next run.
+    Notice {
+        /// Who.
+        role: Role,
+        /// About which task.
+        task: TaskId,
+        /// What.
+        text: String,
+    },
+}
+
+/// Why a task moved and what follows from it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Move {
+    /// For people; empty clears it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For the next attempt. `None` leaves what is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<String>,
+    /// Not to be started before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// The stage is entered anew: attempts start over and the visit is counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub entered: bool,
+    /// The attempt that was under way does not count.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
+    /// It is a retry, for the statistics.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
+}
+
+/// What a person may change of a task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskEdit {
+    /// The new title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The new body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The new priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// The new dependencies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<Vec<TaskId>>,
+    /// The new paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
+    /// The new group; an inner `None` takes it away.
+    #[serde(skip_serializing_if = "Option::is_none", with = "double_option")]
+    pub group: Option<Option<Group>>,
+    /// The new workflow, while the task has not started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowId>,
+    /// The agent a person chose; an inner `None` leaves it to the scheduler.
+    #[serde(skip_serializing_if = "Option::is_none", with = "double_option")]
+    pub pinned_agent: Option<Option<AgentName>>,
+}
+
+impl TaskEdit {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// `Some(None)` as an explicit `null`: an absent field and a field that is taken away are different edits.
+mod double_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::option_option, reason = "the difference between absent and null is the point")]
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Option<Option<T>>, s: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().and_then(Option::as_ref).serialize(s)
+    }
+
+    #[expect(clippy::option_option, reason = "the difference between absent and null is the point")]
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
+        Option::<T>::deserialize(d).map(Some)
+    }
+}
+
+/// What an effect belongs to. A run or a task has at most one effect at a time, so this identifies it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EffectKey {
+    /// A run.
+    Run(RunId),
+    /// A task.
+    Task(TaskId),
+    /// The file that names the task of sequential mode.
+    CurrentTask,
+}
+
+impl fmt::Display for EffectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(id) => write!(f, "run:{id}"),
+            Self::Task(id) => write!(f, "task:{id}"),
+            Self::CurrentTask => f.write_str("current_task"),
+        }
+    }
+}
+
+impl Serialize for EffectKey {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EffectKey {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let invalid = || serde::de::Error::custom(format!("unknown effect key `{text}`"));
+        match text.split_once(':') {
+            Some(("run", id)) => RunId::new(id).map(Self::Run).map_err(|_| invalid()),
+            Some(("task", id)) => TaskId::new(id).map(Self::Task).map_err(|_| invalid()),
+            _ if text == "current_task" => Ok(Self::CurrentTask),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+/// What has to be done outside. Effects are not remembered: they follow from the state, so whoever ticks next after a
+/// crash finds them again, and each is safe to repeat.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Prepare the worktree and start the run's host.
+    Launch {
+        /// Which.
+        run: RunId,
+    },
+    /// Ask the run's host to stop.
+    Stop {
+        /// Which.
+        run: RunId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Read what an ended run left, and keep its work on the task's branch.
+    Collect {
+        /// Which.
+        run: RunId,
+    },
+    /// Make the merge commit of a task's branch on base, in the object database only.
+    PrepareMerge {
+        /// Of which task.
+        task: TaskId,
+        /// The head to merge.
+        head: CommitId,
+    },
+    /// Move base to a merge commit.
+    AdvanceBase {
+        /// Of which task.
+        task: TaskId,
+        /// From.
+        onto: CommitId,
+        /// To.
+        commit: CommitId,
+    },
+    /// Write the file that names the task of sequential mode.
+    WriteCurrentTask {
+        /// Its new content.
+        task: Option<TaskId>,
+    },
+}
+
+impl Effect {
+    /// What it belongs to.
+    #[must_use]
+    pub fn key(&self) -> EffectKey {
+        match self {
+            Self::Launch { run } | Self::Stop { run, .. } | Self::Collect { run } => EffectKey::Run(run.clone()),
+            Self::PrepareMerge { task, .. } | Self::AdvanceBase { task, .. } => EffectKey::Task(task.clone()),
+            Self::WriteCurrentTask { .. } => EffectKey::CurrentTask,
+        }
+    }
+
+    /// One word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Launch { .. } => "launch",
+            Self::Stop { .. } => "stop",
+            Self::Collect { .. } => "collect",
+            Self::PrepareMerge { .. } => "merge",
+            Self::AdvanceBase { .. } => "advance",
+            Self::WriteCurrentTask { .. } => "current_task",
+        }
+    }
+}

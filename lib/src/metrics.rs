@@ -1,0 +1,164 @@
+//! What is counted while facts are applied, and the figures made of it. Samples are bounded, so a long history costs no
+//! more than a short one.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentName, StageId, WorkflowId};
+use crate::run::Usage;
+
+/// How many samples a percentile is made of: the latest ones.
+const SAMPLES_MAX: usize = 500;
+
+/// Counters since the state was created.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metrics {
+    /// Runs that are settled.
+    pub runs: u64,
+    /// Runs that ended without an accepted claim.
+    pub runs_failed: u64,
+    /// Attempts after a failed one.
+    pub retries: u64,
+    /// Gates that ran to a verdict.
+    pub gates: u64,
+    /// Gates that did not pass.
+    pub gates_failed: u64,
+    /// Merges that were reverted.
+    pub rollbacks: u64,
+    /// Times that two sources of truth disagreed.
+    pub disagreements: u64,
+    /// Starts that shadow mode had planned.
+    pub shadow_plans: u64,
+    /// Planned starts that were later made by the same role at the same stage.
+    pub shadow_agreed: u64,
+    /// Planned starts that turned out otherwise.
+    pub shadow_differed: u64,
+    /// Tasks that were ever completed.
+    pub completed: u64,
+    /// What agents reported about their use of models.
+    pub usage: Usage,
+    /// Seconds of runs of agents, for utilization.
+    pub busy_seconds: f64,
+    /// When the first run was claimed.
+    pub first_run_at: Option<Timestamp>,
+    /// The latest completions.
+    pub completions: VecDeque<Timestamp>,
+    /// From start to completion, in seconds.
+    pub cycle_seconds: Samples,
+    /// How long people were waited for, in seconds.
+    pub attention_seconds: Samples,
+    /// By stage.
+    pub by_stage: BTreeMap<StageId, RunStats>,
+    /// By agent.
+    pub by_agent: BTreeMap<AgentName, RunStats>,
+    /// By workflow.
+    pub by_workflow: BTreeMap<WorkflowId, RunStats>,
+}
+
+/// Runs of one stage, agent or workflow.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunStats {
+    /// How many.
+    pub runs: u64,
+    /// How many of them passed.
+    pub passed: u64,
+    /// How long they took, in seconds.
+    pub seconds: Samples,
+}
+
+impl RunStats {
+    pub(crate) fn add(&mut self, passed: bool, seconds: f64) {
+        self.runs += 1;
+        self.passed += u64::from(passed);
+        self.seconds.add(seconds);
+    }
+
+    /// The share that passed; 0 where there was none.
+    #[must_use]
+    pub fn success_rate(&self) -> f64 {
+        ratio(self.passed, self.runs)
+    }
+}
+
+/// The latest values of something measured, in a ring.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Samples(VecDeque<f64>);
+
+impl Samples {
+    pub(crate) fn add(&mut self, value: f64) {
+        if self.0.len() == SAMPLES_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(value);
+    }
+
+    /// The value below which the share `q` (0 to 1) of the samples lies, by nearest rank; 0 without samples.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> f64 {
+        let mut sorted: Vec<f64> = self.0.iter().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let rank = (q * sorted.len() as f64).ceil().max(1.0) as usize;
+        sorted.get(rank - 1).copied().unwrap_or(0.0)
+    }
+
+    /// The mean; 0 without samples.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { self.0.iter().sum::<f64>() / self.0.len() as f64 }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn completed_at(&mut self, at: Timestamp) {
+        self.completed += 1;
+        if self.completions.len() == SAMPLES_MAX {
+            self.completions.pop_front();
+        }
+        self.completions.push_back(at);
+    }
+
+    /// Completions per hour over the last hour, or since the first run if that is shorter.
+    #[must_use]
+    pub fn throughput_per_hour(&self, now: Timestamp) -> f64 {
+        let Some(first) = self.first_run_at else { return 0.0 };
+        let window = seconds_between(first, now).clamp(1.0, 3_600.0);
+        let recent = self.completions.iter().filter(|at| seconds_between(**at, now) <= window).count();
+        recent as f64 * 3_600.0 / window
+    }
+}
+
+/// Seconds from one moment to a later one; negative if it is earlier.
+#[must_use]
+pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64()
+}
+
+/// A share, 0 where there is nothing to share.
+#[must_use]
+pub fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_by_nearest_rank_and_the_ring_is_bounded() {
+        let mut samples = Samples::default();
+        assert_eq!(samples.quantile(0.5), 0.0);
+        for value in 1..=10 {
+            samples.add(f64::from(value));
+        }
+        assert_eq!((samples.quantile(0.5), samples.quantile(0.9), samples.quantile(1.0)), (5.0, 9.0, 10.0));
+        for _ in 0..SAMPLES_MAX {
+            samples.add(7.0);
+        }
+        assert_eq!(samples.mean(), 7.0);
+    }
+}

@@ -1,0 +1,344 @@
+//! The whole of what is known, and how facts change it. `apply` never decides and never fails: a fact that no longer
+//! fits (from a newer version, say) leaves the rest alone.
+//!
+//! Beside the facts' own content stands an index derived from it (what is ready for whom, what has to be done outside),
+//! kept incrementally so that picking the next of 100,000 tasks costs no scan. The index is rebuilt on loading.
+
+mod apply;
+mod index;
+mod tasks;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::agents::preset::Preset;
+use crate::fact::{Effect, EffectKey};
+use crate::ids::{AgentName, Role, RunId, StageId, TaskId, WorkflowId};
+use crate::metrics::Metrics;
+use crate::mode::{Mode, PilotScope, Rollout};
+use crate::run::Run;
+use crate::settings::Settings;
+use crate::task::{Task, TaskState};
+use crate::workflow::{Stage, Workflow, tdd};
+
+pub(crate) use index::{Queue, ReadyKey};
+pub use tasks::Tasks;
+
+/// Everything that facts have said, without the index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Core {
+    /// How many facts have been applied.
+    pub seq: u64,
+    /// When the last one was.
+    pub updated_at: Timestamp,
+    /// Identifies the configuration that is recorded.
+    pub config_digest: String,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// Every workflow there is.
+    pub workflows: BTreeMap<WorkflowId, Arc<Workflow>>,
+    /// The mode.
+    pub mode: Mode,
+    /// The mode to come, once no agent is busy.
+    pub pending_mode: Option<Mode>,
+    /// Which tasks the pilot may touch.
+    pub pilot: PilotScope,
+    /// Runs that are not settled.
+    pub runs: BTreeMap<RunId, Run>,
+    /// The workers, and those that were removed while they worked.
+    pub agents: BTreeMap<AgentName, Agent>,
+    /// Worktrees, by name.
+    pub worktrees: BTreeMap<String, Worktree>,
+    /// Presets that rest.
+    pub paused: BTreeMap<Preset, Pause>,
+    /// The task of sequential mode.
+    pub current_task: Option<TaskId>,
+    /// What is wrong with the file that names it.
+    pub current_task_problem: Option<String>,
+    /// What shadow mode would have each agent do.
+    pub shadow_plan: BTreeMap<AgentName, (TaskId, StageId)>,
+    /// The plan for a task that was recorded last and not acted on.
+    pub withheld: BTreeMap<TaskId, (StageId, String)>,
+    /// Effects that failed, until they succeed or are no longer due.
+    pub effect_failures: BTreeMap<EffectKey, EffectFailure>,
+    /// What roles should know, until it is told.
+    pub notices: Vec<Notice>,
+    /// Finished tasks that left the live state.
+    pub archived: BTreeMap<TaskId, Archived>,
+    /// The place of the next task in the order of creation.
+    pub next_order: u64,
+    /// The number of the next task that is not named.
+    pub next_number: u64,
+    /// What has been counted.
+    pub metrics: Metrics,
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        let tdd = tdd();
+        Self {
+            seq: 0,
+            updated_at: Timestamp::UNIX_EPOCH,
+            config_digest: String::new(),
+            settings: Arc::new(Settings::default()),
+            workflows: BTreeMap::from([(tdd.id.clone(), tdd)]),
+            mode: Mode::default(),
+            pending_mode: None,
+            pilot: PilotScope::default(),
+            runs: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            worktrees: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            current_task: None,
+            current_task_problem: None,
+            shadow_plan: BTreeMap::new(),
+            withheld: BTreeMap::new(),
+            effect_failures: BTreeMap::new(),
+            notices: Vec::new(),
+            archived: BTreeMap::new(),
+            next_order: 0,
+            next_number: 1,
+            metrics: Metrics::default(),
+        }
+    }
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// The stages it serves.
+    pub role: Role,
+    /// Which program it is.
+    pub preset: Preset,
+    /// Taken out of work by a person.
+    #[serde(default)]
+    pub stopped: bool,
+    /// Why it cannot work.
+    #[serde(default)]
+    pub broken: Option<String>,
+    /// No longer configured; it leaves when its run is settled.
+    #[serde(default)]
+    pub removed: bool,
+    /// Its live run: its own, its worktree's set-up, or the gate on what it claimed.
+    #[serde(default)]
+    pub run: Option<RunId>,
+    /// The task whose claim of its own is being checked.
+    #[serde(default)]
+    pub verifying: Option<TaskId>,
+    /// Since when it has been doing, or not doing, what it does.
+    pub since: Timestamp,
+    /// How its last run ended, in words.
+    #[serde(default)]
+    pub last: Option<String>,
+}
+
+/// A worktree's set-up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Worktree {
+    /// The command it was last set up with.
+    #[serde(default)]
+    pub setup: Option<String>,
+    /// How often in a row the set-up failed.
+    #[serde(default)]
+    pub failures: u32,
+    /// The set-up is not tried before.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
+    /// The set-up failed for good, and how.
+    #[serde(default)]
+    pub broken: Option<String>,
+}
+
+/// A preset that rests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Until when.
+    pub until: Timestamp,
+    /// In words.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// An effect that could not be performed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EffectFailure {
+    /// In words.
+    pub message: String,
+    /// How often in a row.
+    pub failures: u32,
+    /// Not to be tried before.
+    pub retry_at: Timestamp,
+}
+
+/// Something a role should know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Who.
+    pub role: Role,
+    /// About which task.
+    pub task: TaskId,
+    /// What.
+    pub text: String,
+}
+
+/// A finished task that left the live state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Archived {
+    /// Its title.
+    pub title: String,
+    /// Where it ended.
+    pub status: String,
+    /// When.
+    pub finished_at: Timestamp,
+}
+
+/// Notices beyond this number push the oldest out.
+const NOTICES_MAX: usize = 50;
+
+/// The whole of what is known.
+#[derive(Debug, Clone, Default)]
+pub struct Pipeline {
+    /// Everything that facts have said but the tasks.
+    pub core: Core,
+    /// The tasks.
+    pub tasks: Tasks,
+    pub(crate) queue: Queue,
+}
+
+impl PartialEq for Pipeline {
+    fn eq(&self, other: &Self) -> bool {
+        self.core == other.core && self.tasks == other.tasks
+    }
+}
+
+impl Serialize for Pipeline {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut state = serializer.serialize_struct("Pipeline", 2)?;
+        state.serialize_field("core", &self.core)?;
+        state.serialize_field("tasks", &self.tasks)?;
+        state.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Pipeline {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Stored {
+            core: Core,
+            tasks: Tasks,
+        }
+        let Stored { core, tasks } = Stored::deserialize(deserializer)?;
+        let mut pipeline = Self { core, tasks, queue: Queue::default() };
+        pipeline.rebuild_index();
+        Ok(pipeline)
+    }
+}
+
+impl Pipeline {
+    /// The task of this name.
+    #[must_use]
+    pub fn task(&self, id: &str) -> Option<&Task> {
+        self.tasks.get(id)
+    }
+
+    /// The map a task travels: as it was when the task started, else as it is now.
+    #[must_use]
+    pub fn workflow_of<'a>(&'a self, task: &'a Task) -> Option<&'a Arc<Workflow>> {
+        task.pinned.as_ref().or_else(|| self.core.workflows.get(&task.workflow))
+    }
+
+    /// The stage a task is at, or would start at.
+    #[must_use]
+    pub fn stage_of<'a>(&'a self, task: &'a Task) -> Option<&'a Stage> {
+        let workflow = self.workflow_of(task)?;
+        match &task.state {
+            TaskState::Unassigned | TaskState::Blocked { stage: None } => workflow.stage(&workflow.start),
+            other => workflow.stage(other.stage()?),
+        }
+    }
+
+    /// The wall between deciding and doing: whether the rollout lets this task be acted on.
+    #[must_use]
+    pub fn may_touch(&self, task: &TaskId) -> bool {
+        match self.core.mode.rollout {
+            Rollout::Shadow => false,
+            Rollout::Pilot => self.core.pilot.covers(task),
+            Rollout::Production => true,
+        }
+    }
+
+    /// Dependencies of a task that are not satisfied yet.
+    pub fn open_dependencies<'a>(&'a self, task: &'a Task) -> impl Iterator<Item = &'a TaskId> + 'a {
+        task.depends_on.iter().filter(|id| !self.is_satisfied(id))
+    }
+
+    /// Tasks that wait for this one.
+    #[must_use]
+    pub fn dependents(&self, id: &TaskId) -> Vec<&Task> {
+        self.queue.dependents_of(&self.tasks, id)
+    }
+
+    /// The longest chain of tasks behind this one, counted up to a limit.
+    #[must_use]
+    pub fn height(&self, id: &TaskId) -> u8 {
+        self.tasks.slot(id.as_str()).map_or(0, |slot| self.queue.height(slot))
+    }
+
+    /// What has to be done outside now, as far as nothing speaks against it; `now` decides about repeats.
+    #[must_use]
+    pub fn due_effects(&self, now: Timestamp) -> Vec<Permitted> {
+        self.queue
+            .effects()
+            .filter(|(key, _)| self.core.effect_failures.get(key).is_none_or(|f| f.retry_at <= now))
+            .filter_map(|(_, effect)| self.permit(effect))
+            .collect()
+    }
+
+    /// Whether this effect still follows from the state.
+    #[must_use]
+    pub fn is_due(&self, effect: &Effect) -> bool {
+        self.queue.effect(&effect.key()) == Some(effect)
+    }
+
+    /// The one door from an effect to its performance. What belongs to a run that was started before the rollout
+    /// changed is let through, so that live work is observed to its end and kept.
+    fn permit(&self, effect: &Effect) -> Option<Permitted> {
+        let allowed = match effect {
+            Effect::Stop { .. } | Effect::Collect { .. } => true,
+            Effect::Launch { run } => {
+                let run = self.core.runs.get(run)?;
+                run.task.as_ref().map_or(self.core.mode.rollout > Rollout::Shadow, |task| self.may_touch(task))
+            }
+            Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => self.may_touch(task),
+            Effect::WriteCurrentTask { .. } => self.core.mode.rollout > Rollout::Shadow,
+        };
+        allowed.then(|| Permitted(effect.clone()))
+    }
+
+    /// When something will have to be decided even if nothing happens.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let claims = self.core.runs.values().filter_map(|run| crate::decide::claim_deadline(run));
+        let pauses = self.core.paused.values().map(|p| p.until);
+        let setups = self.core.worktrees.values().filter_map(|w| w.retry_at);
+        let failures = self.core.effect_failures.values().map(|f| f.retry_at);
+        claims.chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due()).min()
+    }
+}
+
+/// An effect that the rollout allows. Performers take nothing else, and only `Pipeline` makes one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Permitted(Effect);
+
+impl Permitted {
+    /// The effect.
+    #[must_use]
+    pub fn effect(&self) -> &Effect {
+        &self.0
+    }
+}

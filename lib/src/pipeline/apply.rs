@@ -1,0 +1,447 @@
+//! How each fact changes what is known. No rule is decided here: a fact says what has become true.
+
+use jiff::Timestamp;
+
+use super::tasks::Slot;
+use super::{Agent, Archived, EffectFailure, NOTICES_MAX, Notice, Pause, Pipeline};
+use crate::fact::{EffectKey, Fact, Move, TaskEdit};
+use crate::ids::{AgentName, RunId, TaskId};
+use crate::metrics::seconds_between;
+use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
+use crate::settings::Settings;
+use crate::task::{RUNS_KEPT, Step, Task, TaskState};
+
+impl Pipeline {
+    /// Applies one fact that became true at `at`.
+    pub fn apply(&mut self, at: Timestamp, fact: &Fact) {
+        self.core.seq += 1;
+        // A clock that was set back must not make the past look younger.
+        self.core.updated_at = self.core.updated_at.max(at);
+        self.promote(at);
+        match fact {
+            Fact::Configured { .. }
+            | Fact::ModeChanged { .. }
+            | Fact::ModePending { .. }
+            | Fact::PilotChanged { .. }
+            | Fact::CurrentTask { .. }
+            | Fact::Notice { .. } => self.apply_project(at, fact),
+            Fact::TaskAdded { .. }
+            | Fact::TaskEdited { .. }
+            | Fact::TaskMoved { .. }
+            | Fact::TaskHeld { .. }
+            | Fact::TaskDue { .. }
+            | Fact::TaskArchived { .. }
+            | Fact::StageDone { .. }
+            | Fact::TaskMerged { .. }
+            | Fact::EffectWithheld { .. }
+            | Fact::EffectFailed { .. } => self.apply_task(at, fact),
+            Fact::RunClaimed { .. }
+            | Fact::RunStarted { .. }
+            | Fact::ClaimNoted { .. }
+            | Fact::ClaimRefused { .. }
+            | Fact::RunStopping { .. }
+            | Fact::RunEnded { .. }
+            | Fact::RunClosed { .. } => self.apply_run(at, fact),
+            Fact::WorktreeReady { .. }
+            | Fact::WorktreeFailed { .. }
+            | Fact::WorktreeReset { .. }
+            | Fact::AgentStopped { .. }
+            | Fact::AgentEnabled { .. }
+            | Fact::AgentBroken { .. }
+            | Fact::PresetPaused { .. }
+            | Fact::PresetResumed { .. } => self.apply_agent(at, fact),
+        }
+    }
+
+    fn apply_project(&mut self, at: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::Configured { settings, workflows, digest } => {
+                self.core.config_digest.clone_from(digest);
+                self.core.workflows = workflows.iter().map(|w| (w.id.clone(), w.clone())).collect();
+                self.configure_agents(at, settings);
+                self.core.settings = settings.clone();
+                self.rebuild_index();
+            }
+            Fact::ModeChanged { mode, .. } => {
+                self.core.mode = *mode;
+                self.core.pending_mode = None;
+                self.core.shadow_plan.clear();
+                self.clear_holds();
+                self.rebuild_index();
+            }
+            Fact::ModePending { mode } => self.core.pending_mode = *mode,
+            Fact::PilotChanged { scope } => {
+                self.core.pilot = scope.clone();
+                self.rebuild_index();
+            }
+            Fact::CurrentTask { task, problem } => {
+                self.core.current_task.clone_from(task);
+                self.core.current_task_problem.clone_from(problem);
+            }
+            Fact::Notice { role, task, text } => {
+                let notices = &mut self.core.notices;
+                notices.push(Notice { role: role.clone(), task: task.clone(), text: text.clone() });
+                if notices.len() > NOTICES_MAX {
+                    notices.remove(0);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn configure_agents(&mut self, at: Timestamp, settings: &Settings) {
+        for agent in self.core.agents.values_mut() {
+            agent.removed = true;
+        }
+        for wanted in &settings.agents {
+            let agent = self.core.agents.entry(wanted.name.clone()).or_insert_with(|| Agent {
+                role: wanted.role.clone(),
+                preset: wanted.preset,
+                stopped: false,
+                broken: None,
+                removed: false,
+                run: None,
+                verifying: None,
+                since: at,
+                last: None,
+            });
+            agent.role.clone_from(&wanted.role);
+            agent.preset = wanted.preset;
+            agent.removed = false;
+            // A changed configuration is the usual cure for what was broken.
+            agent.broken = None;
+        }
+        self.core.agents.retain(|_, agent| !agent.removed || agent.run.is_some());
+        self.core.worktrees.retain(|_, worktree| worktree.broken.is_none());
+    }
+
+    /// Holds are found again where they still apply.
+    fn clear_holds(&mut self) {
+        let slots: Vec<Slot> = self.tasks.occupied().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            if let Some(task) = self.tasks.at_mut(slot) {
+                task.held = None;
+            }
+        }
+    }
+
+    fn apply_task(&mut self, at: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::TaskAdded { task } => self.add_task(task),
+            Fact::TaskEdited { task, edit } => self.edit_task(task, edit),
+            Fact::TaskMoved { task, to, with } => self.move_task(at, task, to, with),
+            Fact::TaskHeld { task, hold } => self.change_task(task, |t| t.held = Some(hold.clone())),
+            Fact::TaskDue { task } => self.change_task(task, |t| t.not_before = None),
+            Fact::TaskArchived { task } => self.archive_task(at, task),
+            Fact::StageDone { task, output } => self.change_task(task, |t| {
+                t.outputs.push((**output).clone());
+                t.feedback = None;
+            }),
+            Fact::TaskMerged { task, merged } => self.change_task(task, |t| t.merged = Some(merged.clone())),
+            Fact::EffectWithheld { effect, task, stage, agent } => {
+                if let Some(agent) = agent {
+                    self.core.shadow_plan.insert(agent.clone(), (task.clone(), stage.clone()));
+                    self.core.metrics.shadow_plans += 1;
+                }
+                self.core.withheld.insert(task.clone(), (stage.clone(), effect.clone()));
+            }
+            Fact::EffectFailed { key, message, failures, retry_at } => {
+                let failure = EffectFailure { message: message.clone(), failures: *failures, retry_at: *retry_at };
+                self.core.effect_failures.insert(key.clone(), failure);
+            }
+            _ => {}
+        }
+    }
+
+    fn add_task(&mut self, task: &Task) {
+        self.core.next_order = self.core.next_order.max(task.order + 1);
+        let number = task.id.as_str().strip_prefix("TASK-").and_then(|n| n.parse::<u64>().ok());
+        self.core.next_number = self.core.next_number.max(number.map_or(0, |n| n.saturating_add(1)));
+        let slot = self.tasks.insert(task.clone());
+        self.index_new(slot);
+    }
+
+    fn edit_task(&mut self, id: &TaskId, edit: &TaskEdit) {
+        let TaskEdit { title, body, priority, depends_on, paths, group, workflow, pinned_agent } = edit.clone();
+        let rebuild = depends_on.is_some();
+        self.change_task(id, |task| {
+            task.title = title.unwrap_or_else(|| std::mem::take(&mut task.title));
+            task.body = body.unwrap_or_else(|| std::mem::take(&mut task.body));
+            task.priority = priority.unwrap_or(task.priority);
+            task.depends_on = depends_on.unwrap_or_else(|| std::mem::take(&mut task.depends_on));
+            task.paths = paths.unwrap_or_else(|| std::mem::take(&mut task.paths));
+            task.group = group.unwrap_or_else(|| task.group.take());
+            task.workflow = workflow.unwrap_or_else(|| task.workflow.clone());
+            task.pinned_agent = pinned_agent.unwrap_or_else(|| task.pinned_agent.take());
+            task.held = None;
+        });
+        if rebuild {
+            self.rebuild_index();
+        }
+    }
+
+    fn move_task(&mut self, at: Timestamp, id: &TaskId, to: &TaskState, with: &Move) {
+        let Some(task) = self.task(id.as_str()) else { return };
+        let before = task.state.clone();
+        let waited = seconds_between(task.state_since, at);
+        let started_at = task.started_at;
+        match (&before, to) {
+            (TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. }, _) => {
+                self.core.metrics.attention_seconds.add(waited);
+            }
+            (_, TaskState::Completed) => {
+                self.core.metrics.completed_at(at);
+                if let Some(started) = started_at {
+                    self.core.metrics.cycle_seconds.add(seconds_between(started, at));
+                }
+            }
+            (_, TaskState::RolledBack) => self.core.metrics.rollbacks += 1,
+            _ => {}
+        }
+        self.core.metrics.retries += u64::from(with.retry);
+        self.core.withheld.remove(id);
+        self.core.effect_failures.remove(&EffectKey::Task(id.clone()));
+        self.change_task(id, |task| {
+            if task.state != *to {
+                task.state_since = at;
+            }
+            task.state = to.clone();
+            task.reason.clone_from(&with.reason);
+            if let Some(feedback) = &with.feedback {
+                task.feedback = Some(feedback.clone()).filter(|text| !text.is_empty());
+            }
+            task.not_before = with.not_before;
+            if with.entered {
+                task.attempt = 0;
+                task.pinned_agent = None;
+                if let Some(stage) = to.stage() {
+                    *task.visits.entry(stage.clone()).or_default() += 1;
+                }
+            }
+            if with.uncounted {
+                task.attempt = task.attempt.saturating_sub(1);
+            }
+            task.finished_at = to.is_final().then_some(at);
+        });
+        self.reserve_agent(at, id, &before, to);
+    }
+
+    /// An agent stays with its claim until that is checked, so that a failed gate finds it free.
+    fn reserve_agent(&mut self, at: Timestamp, id: &TaskId, before: &TaskState, to: &TaskState) {
+        let reserved = |state: &TaskState| match state {
+            TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. } => None,
+            TaskState::Verifying { claim, .. } => Some(claim.agent.clone()),
+            _ => None,
+        };
+        let (was, is) = (reserved(before), reserved(to));
+        if was == is {
+            return;
+        }
+        if let Some(agent) = was.and_then(|name| self.core.agents.get_mut(&name))
+            && agent.verifying.as_ref() == Some(id)
+        {
+            agent.verifying = None;
+            agent.since = at;
+        }
+        if let Some(agent) = is.and_then(|name| self.core.agents.get_mut(&name)) {
+            agent.verifying = Some(id.clone());
+            agent.since = at;
+        }
+    }
+
+    fn archive_task(&mut self, at: Timestamp, id: &TaskId) {
+        let Some(slot) = self.tasks.slot(id.as_str()) else { return };
+        self.index_removed(slot);
+        if let Some(task) = self.tasks.remove(id.as_str()) {
+            let archived =
+                Archived { title: task.title, status: task.state.word(), finished_at: task.finished_at.unwrap_or(at) };
+            self.core.archived.insert(id.clone(), archived);
+        }
+    }
+
+    fn apply_run(&mut self, at: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::RunClaimed { run } => self.claim_run(at, run),
+            Fact::RunStarted { run, pid, started_at } => {
+                self.change_run(run, |r| r.phase = Phase::Started { at: *started_at, pid: *pid });
+            }
+            Fact::ClaimNoted { run, claim } => self.change_run(run, |r| r.claim = Some(claim.clone())),
+            Fact::ClaimRefused { run, why } => {
+                self.core.metrics.disagreements += 1;
+                self.change_run(run, |r| r.foreign_claim = Some(why.clone()));
+            }
+            Fact::RunStopping { run, reason } => self.change_run(run, |r| r.stop = Some(*reason)),
+            Fact::RunEnded { run, how, ended_at } => {
+                if matches!(how, Ended::Interrupted { .. }) {
+                    self.core.metrics.disagreements += 1;
+                }
+                self.change_run(run, |r| r.phase = Phase::Ended { at: *ended_at, how: how.clone() });
+            }
+            Fact::RunClosed { run, summary } => self.close_run(at, run, summary.as_deref()),
+            _ => {}
+        }
+    }
+
+    fn claim_run(&mut self, at: Timestamp, run: &Run) {
+        self.core.metrics.first_run_at.get_or_insert(at);
+        if let Some(agent) = self.core.agents.get_mut(&run.agent) {
+            agent.run = Some(run.id.clone());
+            agent.since = at;
+            if run.work == Work::Agent {
+                let role = agent.role.clone();
+                self.core.notices.retain(|notice| notice.role != role);
+            }
+        }
+        if let (Work::Agent, Some(task), Some(stage)) = (&run.work, &run.task, &run.stage) {
+            self.compare_with_shadow(task, stage, &run.agent);
+            let pinned = self.task(task.as_str()).and_then(|t| self.workflow_of(t)).cloned();
+            self.change_task(task, |t| {
+                t.state = TaskState::Working { stage: stage.clone(), run: run.id.clone() };
+                t.state_since = at;
+                t.attempt = run.attempt;
+                if t.started_at.is_none() {
+                    t.started_at = Some(at);
+                    t.visits.insert(stage.clone(), 1);
+                }
+                t.pinned = t.pinned.take().or(pinned);
+                t.reason = None;
+                t.not_before = None;
+                t.held = None;
+            });
+        }
+        if let (Work::Gate { .. }, Some(task)) = (&run.work, &run.task) {
+            self.change_task(task, |t| {
+                if let TaskState::Verifying { step: Step::Gate { run: gate, .. }, .. } = &mut t.state {
+                    *gate = Some(run.id.clone());
+                }
+            });
+        }
+        self.core.runs.insert(run.id.clone(), run.clone());
+        self.reindex_run(&run.id);
+    }
+
+    fn compare_with_shadow(&mut self, task: &TaskId, stage: &crate::ids::StageId, agent: &AgentName) {
+        if let Some((planned, _)) = self.core.withheld.remove(task) {
+            let same = planned == *stage && self.core.agents.contains_key(agent);
+            self.core.metrics.shadow_agreed += u64::from(same);
+            self.core.metrics.shadow_differed += u64::from(!same);
+        }
+    }
+
+    fn close_run(&mut self, at: Timestamp, id: &RunId, summary: Option<&RunSummary>) {
+        let Some(run) = self.core.runs.remove(id) else { return };
+        self.core.effect_failures.remove(&EffectKey::Run(id.clone()));
+        self.reindex_run(id);
+        if let Some(agent) = self.core.agents.get_mut(&run.agent)
+            && agent.run.as_ref() == Some(id)
+        {
+            agent.run = None;
+            agent.since = at;
+            agent.last = summary.map(|s| format!("{}: {}", s.id, s.how.describe())).or(agent.last.take());
+            if agent.removed {
+                self.core.agents.remove(&run.agent);
+            }
+        }
+        if let (Work::Gate { .. }, Some(task)) = (&run.work, &run.task) {
+            self.change_task(task, |t| {
+                if let TaskState::Verifying { step: Step::Gate { run: gate, .. }, .. } = &mut t.state {
+                    *gate = None;
+                }
+            });
+        }
+        let Some(summary) = summary else { return };
+        self.count_run(&run, summary);
+        if let Some(task) = &run.task {
+            self.change_task(task, |t| {
+                t.runs.push(summary.clone());
+                if t.runs.len() > RUNS_KEPT {
+                    t.runs.remove(0);
+                }
+            });
+        }
+    }
+
+    fn count_run(&mut self, run: &Run, summary: &RunSummary) {
+        let seconds = seconds_between(summary.started_at, summary.ended_at).max(0.0);
+        let workflow = run.task.as_ref().and_then(|id| self.task(id.as_str())).map(|t| t.workflow.clone());
+        let metrics = &mut self.core.metrics;
+        let passed = summary.verdict == Verdict::Passed;
+        match (&run.work, summary.verdict) {
+            (_, Verdict::Void) | (Work::Setup { .. }, _) => {}
+            (Work::Gate { .. }, _) => {
+                metrics.gates += 1;
+                metrics.gates_failed += u64::from(!passed);
+            }
+            (Work::Agent, _) => {
+                metrics.runs += 1;
+                metrics.runs_failed += u64::from(!passed);
+                metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds);
+                metrics.by_stage.entry(summary.stage.clone()).or_default().add(passed, seconds);
+                if let Some(workflow) = workflow {
+                    metrics.by_workflow.entry(workflow).or_default().add(passed, seconds);
+                }
+            }
+        }
+        if run.work == Work::Agent {
+            metrics.busy_seconds += seconds;
+            metrics.usage.tokens += summary.usage.tokens;
+            metrics.usage.cost_usd += summary.usage.cost_usd;
+        }
+    }
+
+    fn apply_agent(&mut self, at: Timestamp, fact: &Fact) {
+        match fact {
+            Fact::WorktreeReady { worktree, setup } => {
+                let record = self.core.worktrees.entry(worktree.clone()).or_default();
+                *record = super::Worktree { setup: Some(setup.clone()), ..super::Worktree::default() };
+            }
+            Fact::WorktreeFailed { worktree, message, retry_at } => {
+                let record = self.core.worktrees.entry(worktree.clone()).or_default();
+                record.failures += 1;
+                record.retry_at = *retry_at;
+                record.broken = retry_at.is_none().then(|| message.clone());
+            }
+            Fact::WorktreeReset { worktree } => {
+                self.core.worktrees.remove(worktree);
+            }
+            Fact::AgentStopped { agent } => self.change_agent(agent, at, |a| a.stopped = true),
+            Fact::AgentEnabled { agent } => self.change_agent(agent, at, |a| {
+                a.stopped = false;
+                a.broken = None;
+            }),
+            Fact::AgentBroken { agent, message } => {
+                self.change_agent(agent, at, |a| a.broken = Some(message.clone()));
+            }
+            Fact::PresetPaused { preset, until, why } => {
+                self.core.paused.insert(*preset, Pause { until: *until, why: why.clone(), since: at });
+            }
+            Fact::PresetResumed { preset } => {
+                self.core.paused.remove(preset);
+            }
+            _ => {}
+        }
+    }
+
+    fn change_task(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) {
+        let Some(slot) = self.tasks.slot(id.as_str()) else { return };
+        if let Some(task) = self.tasks.at_mut(slot) {
+            change(task);
+        }
+        self.reindex(slot);
+    }
+
+    fn change_run(&mut self, id: &RunId, change: impl FnOnce(&mut Run)) {
+        if let Some(run) = self.core.runs.get_mut(id) {
+            change(run);
+        }
+        self.core.effect_failures.remove(&EffectKey::Run(id.clone()));
+        self.reindex_run(id);
+    }
+
+    fn change_agent(&mut self, name: &AgentName, at: Timestamp, change: impl FnOnce(&mut Agent)) {
+        if let Some(agent) = self.core.agents.get_mut(name) {
+            change(agent);
+            agent.since = at;
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! The index over tasks and runs: what is ready for whom and in which order, what waits for what, what has to be done
+//! outside. It holds nothing that could not be derived again from the facts' content.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::Pipeline;
+use super::tasks::{Slot, Tasks};
+use crate::fact::{Effect, EffectKey};
+use crate::ids::{AgentName, Role, TaskId};
+use crate::run::{Phase, Run, Work};
+use crate::settings::FailedDependency;
+use crate::task::{Step, Task, TaskState};
+
+/// Heights are counted up to here, so that adding a task to a long chain stays cheap.
+pub(crate) const HEIGHT_MAX: u8 = 64;
+
+/// For whom a task is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum QueueId {
+    /// Any agent of this role.
+    Role(Role),
+    /// The agent a person chose.
+    Agent(AgentName),
+}
+
+/// The order in which ready tasks are taken: urgency (priority, raised by waiting), then how far the task has come, then
+/// how long the chain behind it is, then age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ReadyKey {
+    urgency: i64,
+    depth: Reverse<u16>,
+    height: Reverse<u8>,
+    order: u64,
+    pub(crate) slot: Slot,
+}
+
+/// Where the index has put a task.
+#[derive(Debug, Clone, Default)]
+struct Links {
+    /// Dependencies that are not satisfied.
+    open: u32,
+    /// The longest chain behind it.
+    height: u8,
+    /// Who waits for it.
+    dependents: Vec<Slot>,
+    place: Place,
+}
+
+/// The places a task can be in, besides the table itself. Computed from the task, then compared and stored.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Place {
+    queued: Option<(bool, QueueId, ReadyKey)>,
+    promote_at: Option<Timestamp>,
+    due_at: Option<Timestamp>,
+    held_by: Option<Slot>,
+    in_flight: bool,
+    gate_due: bool,
+    needs_person: bool,
+    finished_at: Option<Timestamp>,
+    satisfied: bool,
+    effect: Option<Effect>,
+}
+
+/// The index.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Queue {
+    links: Vec<Links>,
+    /// Ready tasks that may be touched.
+    open: HashMap<QueueId, BTreeSet<ReadyKey>>,
+    /// Ready tasks behind the rollout's wall.
+    walled: HashMap<QueueId, BTreeSet<ReadyKey>>,
+    promotions: BTreeSet<(Timestamp, Slot)>,
+    due: BTreeSet<(Timestamp, Slot)>,
+    held: HashMap<Slot, Vec<Slot>>,
+    flight: BTreeSet<Slot>,
+    gates: BTreeSet<Slot>,
+    people: BTreeSet<Slot>,
+    finished: BTreeSet<(Timestamp, Slot)>,
+    effects: BTreeMap<EffectKey, Effect>,
+}
+
+impl Queue {
+    pub(crate) fn height(&self, slot: Slot) -> u8 {
+        self.links.get(slot as usize).map_or(0, |l| l.height)
+    }
+
+    pub(crate) fn dependents_of<'a>(&self, tasks: &'a Tasks, id: &TaskId) -> Vec<&'a Task> {
+        let Some(links) = tasks.slot(id.as_str()).and_then(|slot| self.links.get(slot as usize)) else {
+            return Vec::new();
+        };
+        links.dependents.iter().filter_map(|slot| tasks.at(*slot)).collect()
+    }
+
+    pub(crate) fn effects(&self) -> impl Iterator<Item = (&EffectKey, &Effect)> {
+        self.effects.iter()
+    }
+
+    pub(crate) fn effect(&self, key: &EffectKey) -> Option<&Effect> {
+        self.effects.get(key)
+    }
+
+    /// The next moment at which a wait before a retry is over.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn due_before(&self, now: Timestamp) -> Option<Slot> {
+        self.due.first().filter(|(at, _)| *at <= now).map(|(_, slot)| *slot)
+    }
+
+    pub(crate) fn first_gate_due(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.gates.iter().copied()
+    }
+
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.flight.iter().copied()
+    }
+
+    pub(crate) fn needing_people(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.people.iter().copied()
+    }
+
+    pub(crate) fn finished_len(&self) -> usize {
+        self.finished.len()
+    }
+
+    pub(crate) fn first_finished(&self) -> Option<Slot> {
+        self.finished.first().map(|(_, slot)| *slot)
+    }
+
+    /// Ready tasks for an agent, best first: those a person gave it and those of its role.
+    pub(crate) fn ready_for<'a>(
+        &'a self,
+        walled: bool,
+        agent: &AgentName,
+        role: &Role,
+    ) -> impl Iterator<Item = ReadyKey> + 'a {
+        let map = if walled { &self.walled } else { &self.open };
+        let mut own = map.get(&QueueId::Agent(agent.clone())).into_iter().flatten().copied().peekable();
+        let mut shared = map.get(&QueueId::Role(role.clone())).into_iter().flatten().copied().peekable();
+        std::iter::from_fn(move || match (own.peek(), shared.peek()) {
+            (Some(a), Some(b)) if a <= b => own.next(),
+            (_, Some(_)) => shared.next(),
+            (_, None) => own.next(),
+        })
+    }
+
+    /// Where a slot is queued.
+    pub(crate) fn queued(&self, slot: Slot) -> Option<(bool, &QueueId, ReadyKey)> {
+        self.links.get(slot as usize)?.place.queued.as_ref().map(|(walled, id, key)| (*walled, id, *key))
+    }
+
+    pub(crate) fn open_dependencies(&self, slot: Slot) -> u32 {
+        self.links.get(slot as usize).map_or(0, |l| l.open)
+    }
+
+    fn set_place(&mut self, slot: Slot, key: impl FnOnce() -> EffectKey, new: Place) {
+        let old = std::mem::take(&mut self.links[slot as usize].place);
+        if old != new {
+            self.remove_place(slot, &old, &new);
+            self.insert_place(slot, key, &old, &new);
+        }
+        self.links[slot as usize].place = new;
+    }
+
+    fn remove_place(&mut self, slot: Slot, old: &Place, new: &Place) {
+        if let Some((walled, id, key)) = &old.queued
+            && old.queued != new.queued
+        {
+            let map = if *walled { &mut self.walled } else { &mut self.open };
+            if let Some(set) = map.get_mut(id) {
+                set.remove(key);
+            }
+        }
+        if let Some(at) = old.promote_at
+            && old.promote_at != new.promote_at
+        {
+            self.promotions.remove(&(at, slot));
+        }
+        if let Some(at) = old.due_at
+            && old.due_at != new.due_at
+        {
+            self.due.remove(&(at, slot));
+        }
+        if let Some(by) = old.held_by
+            && old.held_by != new.held_by
+            && let Some(waiting) = self.held.get_mut(&by)
+        {
+            waiting.retain(|s| *s != slot);
+            if waiting.is_empty() {
+                self.held.remove(&by);
+            }
+        }
+        if let Some(at) = old.finished_at
+            && old.finished_at != new.finished_at
+        {
+            self.finished.remove(&(at, slot));
+        }
+    }
+
+    fn insert_place(&mut self, slot: Slot, key: impl FnOnce() -> EffectKey, old: &Place, new: &Place) {
+        if let Some((walled, id, ready)) = &new.queued
+            && old.queued != new.queued
+        {
+            let map = if *walled { &mut self.walled } else { &mut self.open };
+            match map.get_mut(id) {
+                Some(set) => {
+                    set.insert(*ready);
+                }
+                None => {
+                    map.insert(id.clone(), BTreeSet::from([*ready]));
+                }
+            }
+        }
+        if let Some(at) = new.promote_at
+            && old.promote_at != new.promote_at
+        {
+            self.promotions.insert((at, slot));
+        }
+        if let Some(at) = new.due_at
+            && old.due_at != new.due_at
+        {
+            self.due.insert((at, slot));
+        }
+        if let Some(by) = new.held_by
+            && old.held_by != new.held_by
+        {
+            self.held.entry(by).or_default().push(slot);
+        }
+        if let Some(at) = new.finished_at
+            && old.finished_at != new.finished_at
+        {
+            self.finished.insert((at, slot));
+        }
+        let member = |set: &mut BTreeSet<Slot>, was: bool, is: bool| {
+            if is && !was {
+                set.insert(slot);
+            } else if was && !is {
+                set.remove(&slot);
+            }
+        };
+        member(&mut self.flight, old.in_flight, new.in_flight);
+        member(&mut self.gates, old.gate_due, new.gate_due);
+        member(&mut self.people, old.needs_person, new.needs_person);
+        if old.effect != new.effect {
+            match &new.effect {
+                Some(effect) => self.effects.insert(effect.key(), effect.clone()),
+                None => self.effects.remove(&key()),
+            };
+        }
+    }
+}
+
+impl Pipeline {
+    /// Whether tasks behind this one may start.
+    #[must_use]
+    pub fn is_satisfied(&self, id: &TaskId) -> bool {
+        let go_on = self.core.settings.scheduler.failed_dependency == FailedDependency::Continue;
+        match self.tasks.get(id.as_str()) {
+            Some(task) => task.state == TaskState::Completed || (go_on && task.state.is_final()),
+            None => self.core.archived.get(id).is_some_and(|a| go_on || a.status == "completed"),
+        }
+    }
+
+    /// Tasks that a person has to look at, in no particular order.
+    pub fn needing_people(&self) -> impl Iterator<Item = &Task> {
+        self.queue.needing_people().filter_map(|slot| self.tasks.at(slot))
+    }
+
+    /// Tasks that were started and are not finished.
+    pub fn in_flight(&self) -> impl Iterator<Item = &Task> {
+        self.queue.in_flight().filter_map(|slot| self.tasks.at(slot))
+    }
+
+    /// Whether a task waits for dependencies.
+    #[must_use]
+    pub fn waits_for_dependencies(&self, task: &Task) -> bool {
+        task.state == TaskState::Unassigned
+            && self.tasks.slot(task.id.as_str()).is_some_and(|slot| self.queue.open_dependencies(slot) > 0)
+    }
+
+    /// Whether a task could be taken by an agent now, if one were free and the rollout allowed it.
+    #[must_use]
+    pub fn is_startable(&self, task: &Task) -> bool {
+        self.tasks.slot(task.id.as_str()).is_some_and(|slot| self.queue.queued(slot).is_some())
+    }
+
+    /// Derives the index anew from everything else.
+    pub(crate) fn rebuild_index(&mut self) {
+        self.queue = Queue { links: vec![Links::default(); self.tasks.capacity()], ..Queue::default() };
+        let slots: Vec<Slot> = self.tasks.occupied().map(|(slot, _)| slot).collect();
+        for slot in &slots {
+            self.link_dependencies(*slot);
+        }
+        for slot in &slots {
+            self.raise_dependencies(*slot);
+        }
+        for slot in slots {
+            self.place(slot);
+        }
+        let effects: Vec<(EffectKey, Effect)> =
+            self.core.runs.values().filter_map(run_effect).map(|e| (e.key(), e)).collect();
+        self.queue.effects.extend(effects);
+    }
+
+    /// Makes room for a new task and joins it to those it depends on.
+    pub(super) fn index_new(&mut self, slot: Slot) {
+        if self.queue.links.len() <= slot as usize {
+            self.queue.links.resize_with(slot as usize + 1, Links::default);
+        }
+        self.queue.links[slot as usize] = Links::default();
+        self.link_dependencies(slot);
+        self.raise_dependencies(slot);
+        self.place(slot);
+    }
+
+    /// Takes a task out before it leaves the table.
+    pub(super) fn index_removed(&mut self, slot: Slot) {
+        let Some(task) = self.tasks.at(slot) else { return };
+        let dependencies: Vec<Slot> = task.depends_on.iter().filter_map(|d| self.tasks.slot(d.as_str())).collect();
+        let key = EffectKey::Task(task.id.clone());
+        for dependency in dependencies {
+            self.queue.links[dependency as usize].dependents.retain(|s| *s != slot);
+        }
+        self.queue.set_place(slot, || key, Place::default());
+        self.queue.links[slot as usize] = Links::default();
+    }
+
+    /// Puts a task where it belongs after something about it changed, and wakes those that waited for it.
+    pub(super) fn reindex(&mut self, slot: Slot) {
+        let before = self.queue.links[slot as usize].place.clone();
+        self.place(slot);
+        let links = &self.queue.links[slot as usize];
+        let (satisfied, in_flight) = (links.place.satisfied, links.place.in_flight);
+        if before.satisfied != satisfied {
+            for dependent in links.dependents.clone() {
+                let open = &mut self.queue.links[dependent as usize].open;
+                *open = if satisfied { open.saturating_sub(1) } else { *open + 1 };
+                self.place(dependent);
+            }
+        }
+        if before.in_flight && !in_flight {
+            for waiting in self.queue.held.get(&slot).cloned().unwrap_or_default() {
+                if let Some(task) = self.tasks.at_mut(waiting) {
+                    task.held = None;
+                }
+                self.place(waiting);
+            }
+        }
+    }
+
+    /// Raises the urgency of tasks that have waited long enough by now.
+    pub(super) fn promote(&mut self, now: Timestamp) {
+        while let Some((at, slot)) = self.queue.promotions.first().copied() {
+            if at > now {
+                break;
+            }
+            self.queue.promotions.remove(&(at, slot));
+            self.queue.links[slot as usize].place.promote_at = None;
+            self.place(slot);
+        }
+    }
+
+    /// Keeps the list of effects in step with a run.
+    pub(super) fn reindex_run(&mut self, id: &crate::ids::RunId) {
+        match self.core.runs.get(id).and_then(run_effect) {
+            Some(effect) => {
+                self.queue.effects.insert(effect.key(), effect);
+            }
+            None => {
+                self.queue.effects.remove(&EffectKey::Run(id.clone()));
+            }
+        }
+    }
+
+    fn link_dependencies(&mut self, slot: Slot) {
+        let Some(task) = self.tasks.at(slot) else { return };
+        let mut open = 0;
+        let mut known = Vec::new();
+        for dependency in &task.depends_on {
+            open += u32::from(!self.is_satisfied(dependency));
+            known.extend(self.tasks.slot(dependency.as_str()));
+        }
+        self.queue.links[slot as usize].open = open;
+        for dependency in known {
+            self.queue.links[dependency as usize].dependents.push(slot);
+        }
+    }
+
+    /// Tells the tasks in front of this one how long the chain behind them has become.
+    fn raise_dependencies(&mut self, slot: Slot) {
+        let mut todo = vec![slot];
+        while let Some(slot) = todo.pop() {
+            let height = self.queue.links[slot as usize].height.saturating_add(1).min(HEIGHT_MAX);
+            let Some(task) = self.tasks.at(slot) else { continue };
+            let dependencies: Vec<Slot> = task.depends_on.iter().filter_map(|d| self.tasks.slot(d.as_str())).collect();
+            for dependency in dependencies {
+                if self.queue.links[dependency as usize].height < height {
+                    self.queue.links[dependency as usize].height = height;
+                    self.place(dependency);
+                    todo.push(dependency);
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, slot: Slot) {
+        let Some(task) = self.tasks.at(slot) else { return };
+        let place = self.place_of(slot, task);
+        let id = task.id.clone();
+        self.queue.set_place(slot, || EffectKey::Task(id), place);
+    }
+
+    fn place_of(&self, slot: Slot, task: &Task) -> Place {
+        let startable = match &task.state {
+            TaskState::Unassigned => self.queue.links[slot as usize].open == 0,
+            TaskState::Ready { .. } => true,
+            TaskState::Working { .. }
+            | TaskState::Verifying { .. }
+            | TaskState::AwaitingApproval { .. }
+            | TaskState::Blocked { .. }
+            | TaskState::Failed
+            | TaskState::Completed
+            | TaskState::Cancelled
+            | TaskState::RolledBack => false,
+        };
+        let held_by = task.held.as_ref().and_then(|hold| self.tasks.slot(hold.by.as_str()));
+        let mut place = Place {
+            in_flight: task.in_flight(),
+            finished_at: task.finished_at.filter(|_| task.state.is_final()),
+            held_by,
+            satisfied: self.is_satisfied(&task.id),
+            effect: task_effect(task),
+            ..Place::default()
+        };
+        match &task.state {
+            TaskState::Verifying { step: Step::Gate { run: None, .. }, .. } => place.gate_due = true,
+            TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. }
+            | TaskState::AwaitingApproval { .. }
+            | TaskState::Blocked { .. } => place.needs_person = true,
+            _ => {}
+        }
+        if startable && let Some(due) = task.not_before {
+            place.due_at = Some(due);
+        } else if startable && held_by.is_none() {
+            let (key, promote_at) = self.ready_key(slot, task);
+            place.queued = self.queue_id(task).map(|id| (!self.may_touch(&task.id), id, key));
+            place.promote_at = place.queued.as_ref().and(promote_at);
+        }
+        place
+    }
+
+    fn queue_id(&self, task: &Task) -> Option<QueueId> {
+        if let Some(agent) = &task.pinned_agent {
+            return Some(QueueId::Agent(agent.clone()));
+        }
+        self.stage_of(task).map(|stage| QueueId::Role(stage.role.clone()))
+    }
+
+    /// The key of a ready task, and when waiting will have raised its urgency.
+    fn ready_key(&self, slot: Slot, task: &Task) -> (ReadyKey, Option<Timestamp>) {
+        let step_ms = self.core.settings.scheduler.ageing.as_millis().clamp(1, i128::from(i64::MAX)) as i64;
+        let created_ms = task.created_at.as_millisecond();
+        let steps = (self.core.updated_at.as_millisecond() - created_ms).max(0) / step_ms;
+        let promote_ms = steps.checked_add(1).and_then(|n| n.checked_mul(step_ms)).and_then(|n| n.checked_add(created_ms));
+        let depth = self.workflow_of(task).map_or(0, |workflow| match task.state.stage() {
+            Some(stage) => workflow.depth(stage) + 1,
+            None => 0,
+        });
+        let key = ReadyKey {
+            urgency: i64::from(task.priority) - steps,
+            depth: Reverse(u16::try_from(depth).unwrap_or(u16::MAX)),
+            height: Reverse(self.queue.links[slot as usize].height),
+            order: task.order,
+            slot,
+        };
+        (key, promote_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
+    }
+}
+
+fn task_effect(task: &Task) -> Option<Effect> {
+    match &task.state {
+        TaskState::Verifying { claim, step: Step::Merge, .. } => {
+            Some(Effect::PrepareMerge { task: task.id.clone(), head: claim.commit.clone() })
+        }
+        TaskState::Verifying { step: Step::Advance { commit, onto, .. }, .. } => {
+            Some(Effect::AdvanceBase { task: task.id.clone(), onto: onto.clone(), commit: commit.clone() })
+        }
+        _ => None,
+    }
+}
+
+fn run_effect(run: &Run) -> Option<Effect> {
+    let id = run.id.clone();
+    match (&run.phase, run.stop, &run.work) {
+        (Phase::Claimed | Phase::Started { .. }, Some(reason), _) => Some(Effect::Stop { run: id, reason }),
+        (Phase::Claimed, None, _) => Some(Effect::Launch { run: id }),
+        (Phase::Ended { .. }, _, Work::Agent) => Some(Effect::Collect { run: id }),
+        (Phase::Started { .. }, None, _) | (Phase::Ended { .. }, _, Work::Gate { .. } | Work::Setup { .. }) => None,
+    }
+}

@@ -1,0 +1,275 @@
+//! Runs: one attempt of one agent at one stage of one task, a gate, or the set-up of a worktree. All are the same thing
+//! to the engine: claimed, started by a host process that outlives us, ended by its record.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use crate::claim::ClaimStatus;
+use crate::ids::{AgentName, CommitId, RunId, StageId, TaskId};
+
+/// A run that is not settled yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name; never reused.
+    pub id: RunId,
+    /// What is run.
+    pub work: Work,
+    /// The agent that does it or that it is done for.
+    pub agent: AgentName,
+    /// The task it serves; none for a set-up.
+    pub task: Option<TaskId>,
+    /// The stage it serves; none for a set-up.
+    pub stage: Option<StageId>,
+    /// Which attempt at the stage, from 1.
+    pub attempt: u32,
+    /// The longest it may take.
+    pub timeout: SignedDuration,
+    /// How far it has come.
+    pub phase: Phase,
+    /// When it was claimed.
+    pub claimed_at: Timestamp,
+    /// Asked to stop, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopReason>,
+    /// What the agent has said about the outcome so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+    /// A claim in its worktree that was not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_claim: Option<String>,
+}
+
+/// What is run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// The agent's own program, on the task's branch.
+    Agent,
+    /// A gate's command, on this commit.
+    Gate {
+        /// The shell command.
+        command: String,
+        /// What is checked.
+        commit: CommitId,
+    },
+    /// A worktree's set-up command.
+    Setup {
+        /// The shell command.
+        command: String,
+        /// Which worktree, by name.
+        worktree: String,
+    },
+}
+
+impl Work {
+    /// One word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Gate { .. } => "gate",
+            Self::Setup { .. } => "setup",
+        }
+    }
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Recorded; no process has proven itself.
+    Claimed,
+    /// Its host has written the start record.
+    Started {
+        /// When.
+        at: Timestamp,
+        /// The host's process id.
+        pid: u32,
+    },
+    /// Its process is over; what it left has to be collected.
+    Ended {
+        /// When.
+        at: Timestamp,
+        /// How.
+        how: Ended,
+    },
+}
+
+/// How a run's process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// By itself.
+    Exited {
+        /// The exit code.
+        code: i32,
+    },
+    /// By a signal that was not ours.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// It took longer than allowed and was stopped.
+    TimedOut,
+    /// It was stopped because we asked.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+    },
+    /// Its program could not be started.
+    NotStarted {
+        /// In words.
+        message: String,
+        /// Whether trying again could help; a missing program stays missing.
+        permanent: bool,
+    },
+    /// Its host died, or the machine restarted.
+    Interrupted {
+        /// In words.
+        why: String,
+    },
+}
+
+impl Ended {
+    /// In words, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Exited { code } => format!("exited with code {code}"),
+            Self::Signaled { signal } => format!("ended by signal {signal}"),
+            Self::TimedOut => "took longer than its timeout".to_owned(),
+            Self::Stopped { reason } => match reason {
+                StopReason::Claimed => "stopped after its claim".to_owned(),
+                StopReason::Person => "stopped by a person".to_owned(),
+                StopReason::Cancelled => "stopped because the task was taken back".to_owned(),
+                StopReason::ModeSwitch => "stopped by a mode switch".to_owned(),
+            },
+            Self::NotStarted { message, .. } => format!("could not be started: {message}"),
+            Self::Interrupted { why } => format!("interrupted: {why}"),
+        }
+    }
+}
+
+/// Why a run was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It had claimed an outcome and did not exit within the grace.
+    Claimed,
+    /// `agent stop`.
+    Person,
+    /// The task was cancelled, blocked or reassigned.
+    Cancelled,
+    /// `mode --force`.
+    ModeSwitch,
+}
+
+/// What an agent says about the outcome of its run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The outcome.
+    pub status: ClaimStatus,
+    /// The decision, if stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// In the agent's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Where it was read.
+    pub source: ClaimSource,
+    /// When it was first seen.
+    pub at: Timestamp,
+}
+
+/// Where a claim was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimSource {
+    /// The heading of the task file.
+    Marker,
+    /// The outcome file.
+    OutcomeFile,
+    /// `pipeline done`.
+    Command,
+    /// The program's exit code.
+    ExitCode,
+}
+
+/// A run in the history of its task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Its name.
+    pub id: RunId,
+    /// `agent`, `gate` or `setup`.
+    pub work: String,
+    /// Who.
+    pub agent: AgentName,
+    /// At which stage.
+    pub stage: StageId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// When its process started; when it was claimed if it never did.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// How.
+    pub how: Ended,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// In words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The commit it ended on, or checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
+    /// What the gate saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// What the agent's stream reported.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Its claim was accepted, or the gate passed.
+    Passed,
+    /// It failed, or the gate did.
+    Failed,
+    /// It was taken back and counts for nothing.
+    Void,
+}
+
+/// What a gate saw: enough to check it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Evidence {
+    /// The shell command.
+    pub command: String,
+    /// Its exit code.
+    pub exit_code: Option<i32>,
+    /// The tree it ran on.
+    pub tree: String,
+    /// SHA-256 of its output, in hexadecimal.
+    pub log_sha256: String,
+}
+
+/// What an agent's stream reported about its use of a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Usage {
+    /// Tokens in and out together.
+    #[serde(default)]
+    pub tokens: u64,
+    /// In US dollars.
+    #[serde(default)]
+    pub cost_usd: f64,
+}
+
+impl Usage {
+    /// Whether nothing was reported.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tokens == 0 && self.cost_usd == 0.0
+    }
+}

@@ -1,0 +1,126 @@
+//! The part of the configuration that decisions depend on. It is journalled when it changes, so that replay needs no
+//! file; commands, environments and secrets of agents are deliberately not in it.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::agents::preset::Preset;
+use crate::ids::{AgentName, Role};
+
+/// Everything `decide` needs to know about the project's configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The branch that finished work is merged into.
+    pub base: String,
+    /// The project's gate: a shell command whose exit code 0 means that a claim holds.
+    pub verify: Option<String>,
+    /// A shell command that prepares a fresh worktree.
+    pub setup: Option<String>,
+    /// The workers, in the order of the configuration file.
+    pub agents: Vec<AgentSettings>,
+    /// How tasks are handed out and repeated.
+    pub scheduler: SchedulerSettings,
+    /// What `rollout check` asks of the recorded runs.
+    pub rollout: RolloutSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            base: "main".to_owned(),
+            verify: None,
+            setup: None,
+            agents: Vec::new(),
+            scheduler: SchedulerSettings::default(),
+            rollout: RolloutSettings::default(),
+        }
+    }
+}
+
+/// A worker, as far as decisions care.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSettings {
+    /// Its name, also the folder of its worktree.
+    pub name: AgentName,
+    /// The stages it serves.
+    pub role: Role,
+    /// Which program it is: agents of one preset share a usage limit.
+    pub preset: Preset,
+}
+
+/// How tasks are handed out and repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SchedulerSettings {
+    /// Runs of a stage after the first one that failed; 2 allows 3 attempts.
+    pub retries: u32,
+    /// The wait before the first retry; doubles with each further one.
+    pub backoff: SignedDuration,
+    /// The longest wait before a retry.
+    pub backoff_max: SignedDuration,
+    /// How long one run of an agent may take.
+    pub stage_timeout: SignedDuration,
+    /// How long one gate or set-up may take.
+    pub verify_timeout: SignedDuration,
+    /// Agents working at once; 0 means as many as there are.
+    pub max_parallel: u32,
+    /// How long a task waits until it counts as one priority more urgent.
+    pub ageing: SignedDuration,
+    /// How often a task may enter one stage before a person is asked.
+    pub max_visits: u32,
+    /// What happens to the tasks behind one that failed or was cancelled.
+    pub failed_dependency: FailedDependency,
+    /// How long a preset rests after a usage limit that named no reset time.
+    pub limit_pause: SignedDuration,
+    /// Finished tasks beyond this number leave the live state.
+    pub keep_finished: u32,
+}
+
+impl Default for SchedulerSettings {
+    fn default() -> Self {
+        Self {
+            retries: 2,
+            backoff: SignedDuration::from_secs(5),
+            backoff_max: SignedDuration::from_mins(5),
+            stage_timeout: SignedDuration::from_mins(30),
+            verify_timeout: SignedDuration::from_mins(15),
+            max_parallel: 4,
+            ageing: SignedDuration::from_hours(1),
+            max_visits: 10,
+            failed_dependency: FailedDependency::Block,
+            limit_pause: SignedDuration::from_mins(15),
+            keep_finished: 1_000,
+        }
+    }
+}
+
+/// What happens to the tasks behind one that failed or was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedDependency {
+    /// They wait for a person.
+    Block,
+    /// They are cancelled too.
+    Skip,
+    /// They go on as if it had been completed.
+    Continue,
+}
+
+/// What `rollout check` asks of the recorded runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RolloutSettings {
+    /// Finished runs that must be on record.
+    pub min_runs: u32,
+    /// The least share of gates that passed, from 0 to 1.
+    pub min_gate_pass_rate: f64,
+    /// Tasks that may have been rolled back.
+    pub max_rollbacks: u32,
+}
+
+impl Default for RolloutSettings {
+    fn default() -> Self {
+        Self { min_runs: 5, min_gate_pass_rate: 0.9, max_rollbacks: 0 }
+    }
+}

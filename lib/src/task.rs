@@ -1,0 +1,383 @@
+//! Tasks: items of work, and where each stands.
+//!
+//! ```text
+//! unassigned ─► <stage>_ready ─► <stage>_wip ─► <stage>_verifying ─► (next stage) … ─► completed ─► rolled_back
+//!                    ▲   ▲            │                │    │
+//!                    │   └── retry ───┴────────────────┘    ├─► awaiting_approval ─► (goes on, or back)
+//!                    └── unblock, retry ── blocked ◄────────┘
+//! any that is not finished ─► cancelled;  a connection for `failed` to nowhere ─► failed
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
+use crate::run::RunSummary;
+use crate::workflow::Workflow;
+
+/// The most urgent priority.
+pub const PRIORITY_MOST_URGENT: u8 = 1;
+/// The priority of a task that says nothing.
+pub const PRIORITY_DEFAULT: u8 = 3;
+/// The least urgent priority.
+pub const PRIORITY_LEAST_URGENT: u8 = 9;
+
+/// An item of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name.
+    pub id: TaskId,
+    /// One line for people.
+    pub title: String,
+    /// What is asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// From 1, the most urgent.
+    pub priority: u8,
+    /// Tasks that have to be completed before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<TaskId>,
+    /// Its map.
+    pub workflow: WorkflowId,
+    /// The map as it was when the task started; what it travels on even if the file changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Arc<Workflow>>,
+    /// Globs of the files it will touch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Tasks of one group run one after the other in hybrid mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// Its place in the order of creation.
+    pub order: u64,
+    /// Where it stands.
+    pub state: TaskState,
+    /// When its first run was claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it reached a final state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// When `state` last changed.
+    pub state_since: Timestamp,
+    /// Runs of the present stage since it was entered, from 1; 0 before the first.
+    #[serde(default)]
+    pub attempt: u32,
+    /// How often each stage was entered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub visits: BTreeMap<StageId, u32>,
+    /// A person's choice of the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_agent: Option<AgentName>,
+    /// Not to be started before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// A task in flight that has to finish first, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
+    /// Why it is where it is, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the next attempt should know: a failed gate's output, a person's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<String>,
+    /// What the stages so far produced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<StageOutput>,
+    /// Its runs, oldest first; the oldest are dropped beyond `RUNS_KEPT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunSummary>,
+    /// How it was merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
+}
+
+/// How many finished runs a task remembers.
+pub const RUNS_KEPT: usize = 50;
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Never started.
+    Unassigned,
+    /// A stage waits for an agent.
+    Ready {
+        /// The stage.
+        stage: StageId,
+    },
+    /// An agent works.
+    Working {
+        /// The stage.
+        stage: StageId,
+        /// The run.
+        run: RunId,
+    },
+    /// The claim of a stage is being checked or merged.
+    Verifying {
+        /// The stage.
+        stage: StageId,
+        /// What was claimed.
+        claim: Claimed,
+        /// How far the check has come.
+        step: Step,
+    },
+    /// A person has to agree.
+    AwaitingApproval {
+        /// The stage.
+        stage: StageId,
+        /// What was claimed.
+        claim: Claimed,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// Waits for a person; `reason` of the task says why.
+    Blocked {
+        /// The stage it was at; none if it had not started.
+        stage: Option<StageId>,
+    },
+    /// Final: a connection for `failed` led nowhere.
+    Failed,
+    /// Final: the workflow's end was reached.
+    Completed,
+    /// Final: a person gave it up.
+    Cancelled,
+    /// Final: completed, then its merge was reverted.
+    RolledBack,
+}
+
+/// What an agent claimed at the end of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// The decision, if one was clear.
+    pub decision: Option<String>,
+    /// The head of the task's branch at that moment.
+    pub commit: CommitId,
+    /// The agent that claimed it.
+    pub agent: AgentName,
+    /// In which run.
+    pub run: RunId,
+    /// In the agent's words, made safe and cut.
+    #[serde(default)]
+    pub summary: String,
+    /// Whether a person has agreed already.
+    #[serde(default)]
+    pub approved: bool,
+}
+
+/// How far the check of a claim has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The merge commit has to be made.
+    Merge,
+    /// The gate has to run, or runs, on this commit.
+    Gate {
+        /// What is checked: the branch's head, or the merge commit.
+        commit: CommitId,
+        /// The base the merge commit was made on.
+        onto: Option<CommitId>,
+        /// The run of the gate once it is claimed.
+        run: Option<RunId>,
+    },
+    /// The base branch has to move.
+    Advance {
+        /// To this merge commit.
+        commit: CommitId,
+        /// From this one.
+        onto: CommitId,
+        /// Why it could not yet: uncommitted changes of the user in the way.
+        dirty: Option<Dirty>,
+    },
+}
+
+/// Uncommitted changes of the user that a merge would touch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dirty {
+    /// The files.
+    pub files: Vec<String>,
+    /// What to type.
+    pub command: String,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// The stage asks for approval; its gate has passed.
+    Approval {
+        /// The merge commit that was checked and the base it was made on, where the stage merges.
+        merge: Option<(CommitId, CommitId)>,
+    },
+    /// The agent asked for a review of its claim.
+    Review,
+    /// No clear decision was made.
+    Decision,
+}
+
+/// A task in flight that another one waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The task in flight.
+    pub by: TaskId,
+    /// Why.
+    pub why: HoldReason,
+}
+
+/// Why a task is held back by one in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// Their `paths` overlap.
+    Paths,
+    /// They are of one group, in hybrid mode.
+    Group,
+}
+
+/// What a stage produced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageOutput {
+    /// The stage.
+    pub stage: StageId,
+    /// Who.
+    pub agent: AgentName,
+    /// In which run.
+    pub run: RunId,
+    /// What was decided.
+    pub decision: String,
+    /// In the agent's words, made safe and cut.
+    pub summary: String,
+    /// The head of the task's branch.
+    pub commit: CommitId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a task was merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The merge commit; `None` where there was nothing to merge.
+    pub commit: Option<CommitId>,
+    /// Base before it.
+    pub onto: CommitId,
+    /// When base moved.
+    pub at: Timestamp,
+}
+
+impl TaskState {
+    /// The stage it is at.
+    #[must_use]
+    pub fn stage(&self) -> Option<&StageId> {
+        match self {
+            Self::Ready { stage }
+            | Self::Working { stage, .. }
+            | Self::Verifying { stage, .. }
+            | Self::AwaitingApproval { stage, .. } => Some(stage),
+            Self::Blocked { stage } => stage.as_ref(),
+            Self::Unassigned | Self::Failed | Self::Completed | Self::Cancelled | Self::RolledBack => None,
+        }
+    }
+
+    /// Whether nothing more will happen by itself or by `retry`.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Failed | Self::Completed | Self::Cancelled | Self::RolledBack => true,
+            Self::Unassigned
+            | Self::Ready { .. }
+            | Self::Working { .. }
+            | Self::Verifying { .. }
+            | Self::AwaitingApproval { .. }
+            | Self::Blocked { .. } => false,
+        }
+    }
+
+    /// The run that is live for it, if one was claimed.
+    #[must_use]
+    pub fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::Working { run, .. } => Some(run),
+            Self::Verifying { step: Step::Gate { run, .. }, .. } => run.as_ref(),
+            Self::Verifying { .. }
+            | Self::Unassigned
+            | Self::Ready { .. }
+            | Self::AwaitingApproval { .. }
+            | Self::Blocked { .. }
+            | Self::Failed
+            | Self::Completed
+            | Self::Cancelled
+            | Self::RolledBack => None,
+        }
+    }
+
+    /// The public word for it.
+    #[must_use]
+    pub fn word(&self) -> String {
+        match self {
+            Self::Unassigned => "unassigned".to_owned(),
+            Self::Ready { stage } => format!("{stage}_ready"),
+            Self::Working { stage, .. } => format!("{stage}_wip"),
+            // Nothing is being checked while the user's checkout is in the way: the stage waits.
+            Self::Verifying { stage, step: Step::Advance { dirty: Some(_), .. }, .. } => format!("{stage}_ready"),
+            Self::Verifying { stage, .. } => format!("{stage}_verifying"),
+            Self::AwaitingApproval { .. } => "awaiting_approval".to_owned(),
+            Self::Blocked { .. } => "blocked".to_owned(),
+            Self::Failed => "failed".to_owned(),
+            Self::Completed => "completed".to_owned(),
+            Self::Cancelled => "cancelled".to_owned(),
+            Self::RolledBack => "rolled_back".to_owned(),
+        }
+    }
+}
+
+impl Task {
+    /// The branch that carries its work.
+    #[must_use]
+    pub fn branch(&self) -> String {
+        branch_of(&self.id)
+    }
+
+    /// Started and not finished: its branch may hold work that base does not have.
+    #[must_use]
+    pub fn in_flight(&self) -> bool {
+        self.started_at.is_some() && !self.state.is_final()
+    }
+}
+
+/// The branch that carries a task's work.
+#[must_use]
+pub fn branch_of(task: &TaskId) -> String {
+    format!("pipeline/{task}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_that_waits_for_the_users_checkout_is_shown_as_ready() {
+        let commit = CommitId("1".repeat(40));
+        let claim = Claimed {
+            decision: None,
+            commit: commit.clone(),
+            agent: AgentName::new("a").unwrap(),
+            run: RunId::new("r1").unwrap(),
+            summary: String::new(),
+            approved: false,
+        };
+        let stage = StageId::new("super").unwrap();
+        let advance = |dirty| TaskState::Verifying {
+            stage: stage.clone(),
+            claim: claim.clone(),
+            step: Step::Advance { commit: commit.clone(), onto: commit.clone(), dirty },
+        };
+        assert_eq!(advance(None).word(), "super_verifying");
+        let dirty = Dirty { files: vec!["a".to_owned()], command: "git stash".to_owned() };
+        assert_eq!(advance(Some(dirty)).word(), "super_ready");
+    }
+}
