@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::agents::stream::Failure;
+use crate::claim::Decision;
 use crate::fact::{EffectKey, TaskEdit};
 use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope};
@@ -112,8 +113,10 @@ pub enum Seen {
 pub struct Collected {
     /// The head of the task's branch, with everything that was not committed.
     pub commit: CommitId,
-    /// What it claims, from whatever source; none if it ended without a word and not with exit code 0.
+    /// What it claims in its task file or outcome file.
     pub claim: Option<Claim>,
+    /// What the agent's last words say about a decision.
+    pub decision: Decision,
     /// What the agent's stream said about a failure.
     pub failure: Option<Failure>,
     /// The last words of the agent, made safe and cut.

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::stages::moved;
 use super::{Rules, after};
 use crate::agents::stream::Failure;
+use crate::claim::Decision;
 use crate::event::{Collected, Seen};
 use crate::fact::{EffectKey, Fact, Move};
 use crate::ids::{RunId, TaskId};
@@ -142,7 +143,7 @@ impl Rules<'_> {
             return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
         };
         let said = run.claim.clone().filter(|c| c.source == ClaimSource::Command).or_else(|| left.claim.clone());
-        let claim = said.clone().or_else(|| run.claim.clone()).or_else(|| exit_code_claim(how, at));
+        let claim = said.clone().or_else(|| run.claim.clone()).or_else(|| self.exit_code_claim(run, how, at, &left.decision));
         let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
         let mut summary = self.summary(run, how, at, outcome.verdict(), &left.usage);
         summary.commit = Some(left.commit.clone());
@@ -154,9 +155,12 @@ impl Rules<'_> {
         if task.state.run() != Some(&run.id) {
             return facts;
         }
-        let decision = match &claim {
-            Some(Claim { decision: Some(word), .. }) => known_decision(stage, word),
-            Some(Claim { decision: None, .. }) | None => stage.default_decision().map(str::to_owned),
+        let decision = match (claim.as_ref().and_then(|c| c.decision.as_deref()), &left.decision) {
+            (Some(word), _) => known_decision(stage, word),
+            (None, Decision::Chosen { choice, .. }) => known_decision(stage, choice),
+            // Something was said that we cannot make sense of: that is not silence.
+            (None, Decision::NotListed { .. } | Decision::Unclear) => None,
+            (None, Decision::None) => stage.default_decision().map(str::to_owned),
         };
         let claimed = Claimed {
             decision,
@@ -213,8 +217,26 @@ impl Rules<'_> {
             (_, Ended::NotStarted { message, permanent: true }) => {
                 Outcome::Broken(format!("{} could not be started: {message}", run.agent))
             }
-            _ => Outcome::Failed(format!("{} {}", run.agent, how.describe())),
+            (Some(failure), _) => Outcome::Failed(format!("{}: {}", run.agent, failure.text())),
+            (None, Ended::Exited { code: 0 }) => {
+                Outcome::Failed(format!("{} ended without saying that its work is done", run.agent))
+            }
+            (None, _) => Outcome::Failed(format!("{} {}", run.agent, how.describe())),
         }
+    }
+
+    /// A one-shot program that ends well has done its work unless it says otherwise. Of a conversational one, which
+    /// also ends well when it gives up, that is believed only together with a clear decision.
+    fn exit_code_claim(&self, run: &Run, how: &Ended, at: Timestamp, decision: &Decision) -> Option<Claim> {
+        let one_shot = self.p.core.agents.get(&run.agent).is_none_or(|a| a.preset.info().exit_is_claim);
+        let said = matches!(decision, Decision::Chosen { .. });
+        (*how == Ended::Exited { code: 0 } && (one_shot || said)).then_some(Claim {
+            status: ClaimStatus::Completed,
+            decision: None,
+            summary: None,
+            source: ClaimSource::ExitCode,
+            at,
+        })
     }
 
     /// A worktree turned out to be new: the run is taken back, and the set-up comes first.
@@ -349,17 +371,6 @@ impl Outcome {
             Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) => None,
         }
     }
-}
-
-/// A one-shot program that ends well has done its work unless it says otherwise.
-fn exit_code_claim(how: &Ended, at: Timestamp) -> Option<Claim> {
-    (*how == Ended::Exited { code: 0 }).then_some(Claim {
-        status: ClaimStatus::Completed,
-        decision: None,
-        summary: None,
-        source: ClaimSource::ExitCode,
-        at,
-    })
 }
 
 /// The decision if the stage knows it; a stage without a list knows only success.

@@ -288,6 +288,13 @@ impl Pipeline {
         self.tasks.slot(task.id.as_str()).is_some_and(|slot| self.queue.queued(slot).is_some())
     }
 
+    /// What ready tasks are sorted by; tasks that are not ready come last, by age.
+    pub(crate) fn order_of(&self, task: &Task) -> (bool, Option<ReadyKey>, u64) {
+        let slot = self.tasks.slot(task.id.as_str());
+        let key = slot.and_then(|slot| self.queue.queued(slot)).map(|(_, _, key)| key);
+        (key.is_none(), key, task.order)
+    }
+
     /// Derives the index anew from everything else.
     pub(crate) fn rebuild_index(&mut self) {
         self.queue = Queue { links: vec![Links::default(); self.tasks.capacity()], ..Queue::default() };

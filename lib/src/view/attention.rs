@@ -1,0 +1,186 @@
+//! What waits for a person, the most blocking first.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::ids::{AgentName, TaskId};
+use crate::pipeline::Pipeline;
+use crate::settings::FailedDependency;
+use crate::task::{Ask, Step, Task, TaskState};
+
+/// One thing that waits for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Attention {
+    /// `approval`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
+    /// `rate_limited`, `setup_failed`, `effect_failed` or `current_task`.
+    pub kind: &'static str,
+    /// About which task.
+    pub task: Option<TaskId>,
+    /// About which agent.
+    pub agent: Option<AgentName>,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// In one line.
+    pub summary: String,
+    /// Tasks that could go on.
+    pub unblocks: Vec<TaskId>,
+    /// What to type.
+    pub command: String,
+}
+
+/// Everything that waits for a person, the most blocking first.
+#[must_use]
+pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
+    let mut list: Vec<Attention> = pipeline.needing_people().filter_map(|task| of_task(pipeline, task)).collect();
+    list.extend(failed_dependencies(pipeline));
+    list.extend(of_agents(pipeline));
+    if let Some(problem) = &pipeline.core.current_task_problem {
+        list.push(Attention {
+            kind: "current_task",
+            task: pipeline.core.current_task.clone(),
+            agent: None,
+            since: pipeline.core.updated_at,
+            summary: problem.clone(),
+            unblocks: Vec::new(),
+            command: "pipeline task list".to_owned(),
+        });
+    }
+    for (key, failure) in &pipeline.core.effect_failures {
+        if failure.failures >= 3 {
+            list.push(Attention {
+                kind: "effect_failed",
+                task: None,
+                agent: None,
+                since: pipeline.core.updated_at,
+                summary: format!("{key} failed {} times: {}", failure.failures, failure.message),
+                unblocks: Vec::new(),
+                command: "pipeline doctor".to_owned(),
+            });
+        }
+    }
+    list.sort_by(|a, b| b.unblocks.len().cmp(&a.unblocks.len()).then(a.since.cmp(&b.since)).then(a.task.cmp(&b.task)));
+    list
+}
+
+fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
+    let id = &task.id;
+    let reason = task.reason.clone().unwrap_or_default();
+    let (kind, agent, command) = match &task.state {
+        TaskState::Blocked { .. } => ("blocked", None, format!("pipeline task retry {id}")),
+        TaskState::AwaitingApproval { claim, ask, .. } => {
+            let (kind, command) = match ask {
+                Ask::Approval { .. } => ("approval", format!("pipeline task approve {id}")),
+                Ask::Review => ("review", format!("pipeline task approve {id}")),
+                Ask::Decision => ("decision", format!("pipeline task approve {id} --decision WORD")),
+            };
+            (kind, Some(claim.agent.clone()), command)
+        }
+        TaskState::Verifying { step: Step::Advance { dirty: Some(dirty), .. }, .. } => {
+            ("checkout_dirty", None, dirty.command.clone())
+        }
+        TaskState::Verifying { .. }
+        | TaskState::Unassigned
+        | TaskState::Ready { .. }
+        | TaskState::Working { .. }
+        | TaskState::Failed
+        | TaskState::Completed
+        | TaskState::Cancelled
+        | TaskState::RolledBack => return None,
+    };
+    Some(Attention {
+        kind,
+        task: Some(id.clone()),
+        agent,
+        since: task.state_since,
+        summary: format!("{id}: {reason}"),
+        unblocks: behind(pipeline, id),
+        command,
+    })
+}
+
+/// Tasks that can only start once this one is done, directly or through others.
+fn behind(pipeline: &Pipeline, id: &TaskId) -> Vec<TaskId> {
+    let mut seen: HashSet<TaskId> = HashSet::new();
+    let mut found = Vec::new();
+    let mut todo = vec![id.clone()];
+    while let Some(id) = todo.pop() {
+        for task in pipeline.dependents(&id) {
+            if !task.state.is_final() && seen.insert(task.id.clone()) {
+                found.push(task.id.clone());
+                todo.push(task.id.clone());
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Failed or cancelled tasks that others still wait for.
+fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
+    if pipeline.core.settings.scheduler.failed_dependency != FailedDependency::Block {
+        return Vec::new();
+    }
+    let given_up = |task: &&Task| match task.state {
+        TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack => true,
+        TaskState::Unassigned
+        | TaskState::Ready { .. }
+        | TaskState::Working { .. }
+        | TaskState::Verifying { .. }
+        | TaskState::AwaitingApproval { .. }
+        | TaskState::Blocked { .. }
+        | TaskState::Completed => false,
+    };
+    let waited_for = pipeline.tasks.iter().filter(given_up).filter_map(|task| {
+        let unblocks = behind(pipeline, &task.id);
+        (!unblocks.is_empty()).then(|| Attention {
+            kind: "dependency_failed",
+            task: Some(task.id.clone()),
+            agent: None,
+            since: task.state_since,
+            summary: format!("{} is {}, and {} wait for it", task.id, task.state.word(), counted(unblocks.len(), "task")),
+            unblocks,
+            command: format!("pipeline task retry {}", task.id),
+        })
+    });
+    waited_for.collect()
+}
+
+fn of_agents(pipeline: &Pipeline) -> Vec<Attention> {
+    let mut list = Vec::new();
+    for (name, agent) in &pipeline.core.agents {
+        let setup = [name.to_string(), crate::decide::gate_worktree(name)];
+        let setup = setup.iter().find_map(|w| pipeline.core.worktrees.get(w)?.broken.clone());
+        let trouble = agent.broken.clone().map(|why| ("agent_broken", why)).or(setup.map(|why| ("setup_failed", why)));
+        if let Some((kind, why)) = trouble {
+            list.push(Attention {
+                kind,
+                task: None,
+                agent: Some(name.clone()),
+                since: agent.since,
+                summary: format!("{name}: {}", why.lines().next().unwrap_or_default()),
+                unblocks: Vec::new(),
+                command: format!("pipeline agent start {name}"),
+            });
+        }
+    }
+    for (preset, pause) in &pipeline.core.paused {
+        let agent = pipeline.core.agents.iter().find(|(_, a)| a.preset == *preset).map(|(name, _)| name.clone());
+        list.push(Attention {
+            kind: "rate_limited",
+            task: None,
+            command: agent.as_ref().map_or_else(String::new, |name| format!("pipeline agent start {name}")),
+            agent,
+            since: pause.since,
+            summary: format!("{} agents rest until {}: {}", preset.as_str(), pause.until, pause.why),
+            unblocks: Vec::new(),
+        });
+    }
+    list
+}
+
+pub(super) fn counted(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
