@@ -1,1 +1,6 @@
 //! worktrees
+
+pub mod host;
+pub mod process;
+pub mod watch;
+pub mod git;

@@ -1,0 +1,151 @@
+//! The files of git's common directory that both backends and the library lack a call for: the entry of a linked
+//! worktree, HEAD, and the marks of an operation under way. The layout is the one `gitrepository-layout(5)` documents.
+//!
+//! Nothing here reads objects or references.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use pipeline_lib::ids::CommitId;
+
+use super::GitError;
+use super::backend::{Checkout, Head};
+
+/// The short name of a full branch reference.
+pub(super) fn branch_name(full: &str) -> Option<String> {
+    full.strip_prefix("refs/heads/").map(str::to_owned)
+}
+
+/// Reads `HEAD` of a private git directory. A repository without files for references is not read this way.
+pub(super) fn read_head(admin: &Path) -> Result<Head, GitError> {
+    let file = admin.join("HEAD");
+    let content = fs::read_to_string(&file).map_err(GitError::io("read", &file))?;
+    Ok(match content.trim_end().strip_prefix("ref:") {
+        Some(reference) => Head { reference: Some(reference.trim().to_owned()), commit: None },
+        None => Head { reference: None, commit: Some(CommitId(content.trim_end().to_owned())) },
+    })
+}
+
+/// Reads a small file; `None` if there is none.
+pub(super) fn read_optional(file: &Path) -> Result<Option<String>, GitError> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(GitError::io("read", file)(error)),
+    }
+}
+
+/// Removes a file or a directory of git's own, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), GitError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a path comparable: absolute, and without symbolic links in what exists of it.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, GitError> {
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    let path = std::path::absolute(path).map_err(GitError::io("resolve", path))?;
+    Ok(match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => absolute(parent)?.join(name),
+        _ => path,
+    })
+}
+
+/// The worktree directory that an entry below `worktrees/` belongs to.
+fn entry_path(admin: &Path) -> Result<Option<PathBuf>, GitError> {
+    let Some(content) = read_optional(&admin.join("gitdir"))? else { return Ok(None) };
+    let pointer = admin.join(content.trim_end());
+    pointer.parent().map(absolute).transpose()
+}
+
+/// Finds the entry of the linked worktree at an absolute path, whether or not the directory still exists.
+pub(super) fn find_entry(common: &Path, path: &Path) -> Result<Option<Checkout>, GitError> {
+    let folder = common.join("worktrees");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(GitError::io("list", &folder)(error)),
+    };
+    for entry in entries {
+        let admin = entry.map_err(GitError::io("list", &folder))?.path();
+        if entry_path(&admin)?.as_deref() == Some(path) {
+            return Ok(Some(Checkout { path: path.to_path_buf(), admin }));
+        }
+    }
+    Ok(None)
+}
+
+/// A name for a new entry, from the last part of its path, that no entry has.
+pub(super) fn unused_name(common: &Path, path: &Path) -> String {
+    let last = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    let stem = last.chars().map(safe).take(60).collect::<String>();
+    let stem = if stem.trim_matches('-').is_empty() { "worktree".to_owned() } else { stem };
+    let taken = |name: &str| common.join("worktrees").join(name).symlink_metadata().is_ok();
+    let numbered = (2_u32..).map(|number| format!("{stem}-{number}"));
+    std::iter::once(stem.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(stem)
+}
+
+/// Writes the entry of a detached, locked worktree and the `.git` file that leads to it.
+///
+/// The entry appears as a whole, by a rename, so that no reader meets half of one.
+pub(super) fn write_entry(common: &Path, path: &Path, name: &str, at: &CommitId, reason: &str) -> Result<(), GitError> {
+    let folder = common.join("worktrees");
+    fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+    let draft = tempfile::Builder::new().prefix("pipeline-worktree-").tempdir_in(common);
+    let draft = draft.map_err(GitError::io("create a directory in", common))?;
+    let mut pointer = path.join(".git").into_os_string().into_encoded_bytes();
+    pointer.push(b'\n');
+    let files: [(&str, &[u8]); 4] = [
+        ("locked", reason.as_bytes()),
+        ("commondir", b"../..\n"),
+        ("gitdir", &pointer),
+        ("HEAD", &format!("{at}\n").into_bytes()),
+    ];
+    for (file, content) in files {
+        let file = draft.path().join(file);
+        fs::write(&file, content).map_err(GitError::io("write", &file))?;
+    }
+    // A temporary directory is private; git's own directories follow the umask.
+    let mode = fs::metadata(&folder).map_err(GitError::io("read", &folder))?.permissions();
+    fs::set_permissions(draft.path(), mode).map_err(GitError::io("set the permissions of", draft.path()))?;
+    let admin = folder.join(name);
+    fs::rename(draft.keep(), &admin).map_err(GitError::io("create", &admin))?;
+    write_pointer(&Checkout { path: path.to_path_buf(), admin })
+}
+
+/// Writes the `.git` file of a worktree.
+pub(super) fn write_pointer(checkout: &Checkout) -> Result<(), GitError> {
+    fs::create_dir_all(&checkout.path).map_err(GitError::io("create", &checkout.path))?;
+    let mut content = b"gitdir: ".to_vec();
+    content.extend_from_slice(checkout.admin.as_os_str().as_encoded_bytes());
+    content.push(b'\n');
+    replace(&checkout.path.join(".git"), &content)
+}
+
+/// Replaces a file as a whole, keeping its permissions.
+pub(super) fn replace(file: &Path, content: &[u8]) -> Result<(), GitError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let write = || {
+        let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+        draft.write_all(content)?;
+        let permissions = match fs::metadata(&file) {
+            Ok(metadata) => metadata.permissions(),
+            Err(_) => fs::Permissions::from_mode(0o644),
+        };
+        draft.as_file().set_permissions(permissions)?;
+        draft.persist(&file).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(GitError::io("write", &file))
+}

@@ -1,0 +1,524 @@
+//! Worktrees: creating, adopting and removing them, and moving a checkout from one commit to another without losing
+//! anything.
+//!
+//! What an agent does inside its worktree is not looked at here beyond what git's status says.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use fs2::FileExt as _;
+use pipeline_lib::ids::CommitId;
+
+use super::backend::{Checkout, Differences, Switch, TreeChange, text};
+use super::{FileChange, GitError, Repo, full_name, layout};
+
+/// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
+const SETUP: &str = "pipeline is setting this worktree up";
+
+/// The folder of the product's own data, which is never part of anybody's work.
+const OWN_FOLDER: &str = ".pipeline";
+
+/// What became of a worktree that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prepared {
+    /// The worktree was made now; otherwise one that existed was adopted as it is.
+    pub fresh: bool,
+}
+
+/// A linked worktree or the main checkout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorktreeInfo {
+    /// Its directory.
+    pub path: PathBuf,
+    /// The branch that is checked out, if HEAD is not detached.
+    pub branch: Option<String>,
+    /// The commit that is checked out.
+    pub head: Option<CommitId>,
+    /// Somebody locked it against removal.
+    pub locked: bool,
+    /// Its directory is gone.
+    pub prunable: bool,
+}
+
+/// What differs between a worktree and its commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorktreeStatus {
+    /// The commit that is checked out.
+    pub head: Option<CommitId>,
+    /// The branch that is checked out, if HEAD is not detached.
+    pub branch: Option<String>,
+    /// Tracked files that differ, staged or not.
+    pub changed: Vec<String>,
+    /// Files that are neither tracked nor ignored.
+    pub untracked: Vec<String>,
+    /// A merge, rebase or the like has been begun and not finished.
+    pub in_progress: bool,
+}
+
+/// The lock that serialises the processes that add and remove worktrees. It ends when dropped.
+struct SetupLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
+
+impl SetupLock {
+    fn take(file: &Path, options: &fs::OpenOptions) -> Result<Self, GitError> {
+        let open = options.open(file).map_err(GitError::io("open", file))?;
+        open.lock_exclusive().map_err(GitError::io("lock", file))?;
+        Ok(Self(open))
+    }
+}
+
+impl Repo {
+    fn lock(&self) -> Result<SetupLock, GitError> {
+        let file = self.common.join("pipeline-worktrees.lock");
+        SetupLock::take(&file, File::options().create(true).truncate(false).write(true))
+    }
+
+    /// The main checkout and every linked worktree.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn worktrees(&self) -> Result<Vec<WorktreeInfo>, GitError> {
+        let head = self.backend.head(&self.main_as_checkout())?;
+        let branch = head.reference.as_deref().and_then(layout::branch_name);
+        let main = WorktreeInfo { path: self.main.clone(), branch, head: head.commit, locked: false, prunable: false };
+        Ok(std::iter::once(main).chain(self.backend.worktrees()?).collect())
+    }
+
+    /// The checkouts that a branch belongs to: where HEAD points at it, or where it is being rebased.
+    pub(super) fn checkouts_of(&self, branch: &str) -> Result<Vec<Checkout>, GitError> {
+        let mut found = Vec::new();
+        for info in self.worktrees()? {
+            // A directory that is gone holds nothing that could be lost and cannot be worked with.
+            if info.prunable {
+                continue;
+            }
+            let has_it = info.branch.as_deref() == Some(branch);
+            let checkout = match self.checkout(&info.path) {
+                Ok(checkout) => checkout,
+                Err(error) if has_it => return Err(error),
+                // A worktree of something else that is in disorder is nobody's problem here.
+                Err(_) => continue,
+            };
+            if has_it || self.rebased_branch(&checkout)?.as_deref() == Some(branch) {
+                found.push(checkout);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The checkout at a path, which has to be one of this repository.
+    pub(super) fn checkout(&self, path: &Path) -> Result<Checkout, GitError> {
+        let path = layout::absolute(path)?;
+        if path == self.main {
+            return Ok(self.main_as_checkout());
+        }
+        let not = |problem: &str| GitError::NotAWorktree { path: path.clone(), problem: problem.to_owned() };
+        let checkout =
+            layout::find_entry(&self.common, &path)?.ok_or_else(|| not("the repository does not know it"))?;
+        match layout::read_optional(&path.join(".git"))? {
+            None => Err(not("it has no .git file")),
+            Some(content) if leads_to(&path, &content, &checkout.admin) => Ok(checkout),
+            Some(content) => Err(not(&format!("its .git file says `{}`", content.trim_end().escape_debug()))),
+        }
+    }
+
+    /// Makes sure that there is a worktree at a path. A new one is detached at `at`; one that exists is left as it is.
+    ///
+    /// # Errors
+    /// When something else is at the path, which is then left alone.
+    pub fn ensure_worktree(&self, path: &Path, at: &CommitId) -> Result<Prepared, GitError> {
+        let path = layout::absolute(path)?;
+        loop {
+            let lock = self.lock()?;
+            let checkout = match layout::find_entry(&self.common, &path)? {
+                Some(checkout) if is_setup(&checkout)? => checkout,
+                Some(checkout) if path.exists() => {
+                    self.adopt(&checkout)?;
+                    return Ok(Prepared { fresh: false });
+                }
+                Some(checkout) => {
+                    self.forget_deleted(&checkout)?;
+                    self.record(&path, at)?
+                }
+                None => self.record(&path, at)?,
+            };
+            // From here on the worktree has a lock of its own, so that several can be filled at the same time.
+            let marker = checkout.admin.join("locked");
+            let own = match File::open(&marker) {
+                // Another process has just completed it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                own => own.map_err(GitError::io("open", &marker))?,
+            };
+            if own.try_lock_exclusive().is_err() {
+                drop(lock);
+                own.lock_exclusive().map_err(GitError::io("lock", &marker))?;
+                continue;
+            }
+            drop(lock);
+            // A process that was killed may have left the entry without the file that leads to it.
+            if layout::read_optional(&path.join(".git"))?.is_none() {
+                layout::write_pointer(&checkout)?;
+            }
+            if self.backend.head(&checkout)?.commit.as_ref() != Some(at) {
+                self.backend.set_head(&checkout, Err(at))?;
+            }
+            self.backend.populate(&checkout)?;
+            layout::remove(&marker)?;
+            return Ok(Prepared { fresh: true });
+        }
+    }
+
+    fn record(&self, path: &Path, at: &CommitId) -> Result<Checkout, GitError> {
+        let empty = match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if !empty {
+            let problem = "something else is there".to_owned();
+            return Err(GitError::NotAWorktree { path: path.to_path_buf(), problem });
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
+        }
+        let name = layout::unused_name(&self.common, path);
+        self.backend.add_worktree(path, &name, at, SETUP)?;
+        let missing = || GitError::NotAWorktree { path: path.to_path_buf(), problem: "its entry vanished".to_owned() };
+        layout::find_entry(&self.common, path)?.ok_or_else(missing)
+    }
+
+    /// Checks a worktree that exists; one that has only lost its `.git` file gets it back.
+    fn adopt(&self, checkout: &Checkout) -> Result<(), GitError> {
+        if layout::read_optional(&checkout.path.join(".git"))?.is_none() && checkout.path.is_dir() {
+            layout::write_pointer(checkout)?;
+        }
+        self.checkout(&checkout.path).map(drop)
+    }
+
+    /// Forgets a worktree whose directory somebody deleted. Its commits are kept.
+    fn forget_deleted(&self, checkout: &Checkout) -> Result<(), GitError> {
+        let locked = checkout.admin.join("locked");
+        if locked.exists() {
+            return Err(GitError::Locked { file: locked });
+        }
+        let head = self.backend.head(checkout)?;
+        if let (None, Some(commit)) = (head.reference, head.commit) {
+            self.keep_if_unreachable(&commit)?;
+        }
+        self.backend.forget_worktree(checkout)
+    }
+
+    /// Removes a worktree with its directory, if it holds nothing that is not committed. Ignored files go with it.
+    ///
+    /// # Errors
+    /// When it holds uncommitted or untracked files, is locked, or is the main checkout.
+    pub fn remove_worktree(&self, path: &Path) -> Result<(), GitError> {
+        let lock = self.lock()?;
+        let absolute = layout::absolute(path)?;
+        if absolute == self.main {
+            let problem = "it is the main checkout".to_owned();
+            return Err(GitError::NotAWorktree { path: absolute, problem });
+        }
+        match layout::find_entry(&self.common, &absolute)? {
+            None if !absolute.exists() => {}
+            Some(checkout) if !absolute.exists() => self.forget_deleted(&checkout)?,
+            _ => {
+                let checkout = self.checkout(&absolute)?;
+                let locked = checkout.admin.join("locked");
+                if locked.exists() {
+                    return Err(GitError::Locked { file: locked });
+                }
+                let status = self.status_of(&checkout)?;
+                self.refuse_dirty(&checkout, &status)?;
+                if let (None, Some(commit)) = (&status.branch, &status.head) {
+                    self.keep_if_unreachable(commit)?;
+                }
+                self.backend.remove_worktree(&checkout)?;
+            }
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    /// What differs between a worktree and its commit.
+    ///
+    /// # Errors
+    /// When the path is not a checkout of this repository.
+    pub fn worktree_status(&self, worktree: &Path) -> Result<WorktreeStatus, GitError> {
+        self.status_of(&self.checkout(worktree)?)
+    }
+
+    pub(super) fn status_of(&self, checkout: &Checkout) -> Result<WorktreeStatus, GitError> {
+        let head = self.backend.head(checkout)?;
+        let differences = self.differences(checkout)?;
+        Ok(WorktreeStatus {
+            head: head.commit,
+            branch: head.reference.as_deref().and_then(layout::branch_name),
+            changed: differences.changed.iter().map(|path| text(path)).collect(),
+            untracked: differences.untracked.iter().map(|path| text(path)).collect(),
+            in_progress: self.in_progress(checkout)?,
+        })
+    }
+
+    /// What differs, without the product's own folder.
+    pub(super) fn differences(&self, checkout: &Checkout) -> Result<Differences, GitError> {
+        let mut found = self.backend.differences(checkout)?;
+        found.untracked.retain(|path| !path.starts_with(OWN_FOLDER));
+        Ok(found)
+    }
+
+    pub(super) fn in_progress(&self, checkout: &Checkout) -> Result<bool, GitError> {
+        let folders = ["rebase-merge", "rebase-apply"];
+        if checkout.admin.join("MERGE_HEAD").exists() || folders.iter().any(|name| checkout.admin.join(name).exists()) {
+            return Ok(true);
+        }
+        for name in ["CHERRY_PICK_HEAD", "REVERT_HEAD"] {
+            if self.backend.has_pseudo_ref(checkout, name)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The branch that a rebase in this checkout will move when it ends.
+    pub(super) fn rebased_branch(&self, checkout: &Checkout) -> Result<Option<String>, GitError> {
+        for folder in ["rebase-merge", "rebase-apply"] {
+            if let Some(name) = layout::read_optional(&checkout.admin.join(folder).join("head-name"))? {
+                return Ok(layout::branch_name(name.trim_end()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The files that differ between where a worktree's branch left `base` and the worktree as it is now, uncommitted
+    /// work included.
+    ///
+    /// # Errors
+    /// When the path is not a checkout of this repository.
+    pub fn changed_since(&self, worktree: &Path, base: &CommitId) -> Result<Vec<FileChange>, GitError> {
+        let checkout = self.checkout(worktree)?;
+        let head =
+            self.backend.head(&checkout)?.commit.ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
+        let from = self.backend.merge_base(base, &head)?.unwrap_or_else(|| base.clone());
+        let tree = self.stage(&checkout, &self.differences(&checkout)?, &[], false)?;
+        self.changes_of_trees(&self.tree_of(&from)?, &tree)
+    }
+
+    /// Checks out a branch in a clean worktree. Ignored files stay.
+    ///
+    /// # Errors
+    /// When the worktree is not clean, or the branch is checked out elsewhere.
+    pub fn checkout_branch(&self, worktree: &Path, branch: &str) -> Result<(), GitError> {
+        let full = full_name(branch)?;
+        // The lock keeps two processes from checking out one branch at the same time.
+        let lock = self.lock()?;
+        let checkout = self.checkout(worktree)?;
+        let head = self.backend.head(&checkout)?;
+        if head.reference.as_deref() == Some(&*full) && head.commit.is_some() {
+            return Ok(());
+        }
+        let target =
+            self.backend.read_ref(&full)?.ok_or_else(|| GitError::NoSuchBranch { branch: branch.to_owned() })?;
+        if let Some(other) = self.checkouts_of(branch)?.into_iter().find(|other| other.path != checkout.path) {
+            return Err(GitError::BranchElsewhere { branch: branch.to_owned(), path: other.path });
+        }
+        self.move_clean(&checkout, &target)?;
+        self.backend.set_head(&checkout, Ok(&full))?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// Checks out a commit, on no branch, in a clean worktree. Ignored files stay.
+    ///
+    /// # Errors
+    /// When the worktree is not clean.
+    pub fn detach(&self, worktree: &Path, at: &CommitId) -> Result<(), GitError> {
+        let checkout = self.checkout(worktree)?;
+        let head = self.backend.head(&checkout)?;
+        if head.reference.is_none() && head.commit.as_ref() == Some(at) {
+            return Ok(());
+        }
+        self.move_clean(&checkout, at)?;
+        self.backend.set_head(&checkout, Err(at))
+    }
+
+    /// Brings the files of a clean worktree to a commit. Work that is not committed is refused rather than carried over
+    /// to where it does not belong.
+    fn move_clean(&self, checkout: &Checkout, to: &CommitId) -> Result<(), GitError> {
+        let head = self.backend.head(checkout)?;
+        let from = head.commit.ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
+        if self.in_progress(checkout)? {
+            return Err(GitError::InProgress { path: checkout.path.clone() });
+        }
+        let differences = self.differences(checkout)?;
+        let switch = self.plan(checkout, &differences, &from, to)?;
+        // A process that was killed in the middle left files that differ from HEAD but are what they are to become.
+        let settled = switch.settled.iter().map(|change| change.path.as_path()).collect::<BTreeSet<_>>();
+        let left = |path: &&PathBuf| !settled.contains(path.as_path());
+        let files = differences.changed.iter().chain(&differences.untracked).filter(left).map(|path| text(path));
+        let files = files.collect::<Vec<_>>();
+        if !files.is_empty() {
+            return Err(GitError::Dirty { path: checkout.path.clone(), files });
+        }
+        if head.reference.is_none() && !self.is_ancestor(&from, to)? {
+            self.keep_if_unreachable(&from)?;
+        }
+        self.apply(checkout, &switch)
+    }
+
+    fn refuse_dirty(&self, checkout: &Checkout, status: &WorktreeStatus) -> Result<(), GitError> {
+        let path = checkout.path.clone();
+        if status.in_progress {
+            return Err(GitError::InProgress { path });
+        }
+        let files = [status.changed.as_slice(), status.untracked.as_slice()].concat();
+        if files.is_empty() { Ok(()) } else { Err(GitError::Dirty { path, files }) }
+    }
+
+    /// Updates the files as planned. The lock of the index is looked at first, because the library only meets it after
+    /// it has written the files.
+    pub(super) fn apply(&self, checkout: &Checkout, switch: &Switch) -> Result<(), GitError> {
+        let lock = checkout.admin.join("index.lock");
+        if lock.exists() {
+            return Err(GitError::Locked { file: lock });
+        }
+        if switch.settled.is_empty() && switch.open.is_empty() {
+            return Ok(());
+        }
+        self.backend.switch(checkout, switch)
+    }
+
+    /// Finds out whether a checkout can be brought from one commit to another without losing anything, whatever else is
+    /// changed in it: no path that differs between the commits may hold work, be it changed, untracked or ignored.
+    ///
+    /// A path that already is what it is to become is no obstacle. This is how an update that was cut short completes.
+    pub(super) fn plan(
+        &self,
+        checkout: &Checkout,
+        differences: &Differences,
+        from: &CommitId,
+        to: &CommitId,
+    ) -> Result<Switch, GitError> {
+        let changes = self.backend.diff(&self.tree_of(from)?, &self.tree_of(to)?, false)?;
+        let mut switch =
+            Switch { from: from.clone(), to: to.clone(), settled: Vec::new(), open: Vec::new(), verified: false };
+        let dirty =
+            differences.changed.iter().chain(&differences.untracked).map(PathBuf::as_path).collect::<BTreeSet<_>>();
+        let touched = changes.iter().map(|change| change.path.as_path()).collect::<BTreeSet<_>>();
+        let mut blocked = BTreeSet::new();
+        for change in &changes {
+            let obstacles = obstacles(checkout, change, &dirty, &touched)?;
+            if obstacles.is_empty() {
+                switch.open.push(change.clone());
+            } else if obstacles.iter().all(|path| *path == change.path) && self.is_settled(checkout, change)? {
+                switch.settled.push(change.clone());
+            } else {
+                blocked.extend(obstacles.iter().map(|path| text(path)));
+            }
+        }
+        if blocked.is_empty() {
+            Ok(switch)
+        } else {
+            Err(GitError::Dirty { path: checkout.path.clone(), files: blocked.into_iter().collect() })
+        }
+    }
+
+    /// Finds out which paths of an update that was made can be taken back: those nobody has touched since.
+    pub(super) fn plan_back(&self, checkout: &Checkout, done: &Switch) -> Result<Switch, GitError> {
+        let changes = self.backend.diff(&self.tree_of(&done.to)?, &self.tree_of(&done.from)?, false)?;
+        let mut open = Vec::new();
+        for change in changes {
+            if self.backend.on_disk(checkout, &change.path)? == change.old {
+                open.push(change);
+            }
+        }
+        Ok(Switch { from: done.to.clone(), to: done.from.clone(), settled: Vec::new(), open, verified: true })
+    }
+
+    /// Whether a path already is what the change makes of it, and the index holds no third version.
+    fn is_settled(&self, checkout: &Checkout, change: &TreeChange) -> Result<bool, GitError> {
+        if self.backend.on_disk(checkout, &change.path)? != change.new {
+            return Ok(false);
+        }
+        let indexed = self.backend.indexed(checkout, &change.path)?;
+        Ok(indexed.is_none() || indexed == change.old || indexed == change.new)
+    }
+}
+
+/// Whether the content of a `.git` file leads to a private git directory.
+fn leads_to(worktree: &Path, content: &str, admin: &Path) -> bool {
+    let Some(target) = content.strip_prefix("gitdir:") else { return false };
+    let target = worktree.join(target.trim());
+    matches!((target.canonicalize(), admin.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Whether a worktree has been recorded but not filled.
+fn is_setup(checkout: &Checkout) -> Result<bool, GitError> {
+    let reason = layout::read_optional(&checkout.admin.join("locked"))?;
+    Ok(reason.is_some_and(|reason| reason.trim_end() == SETUP))
+}
+
+/// The paths on disk that hold something which is not in the old commit and that the change would replace.
+fn obstacles(
+    checkout: &Checkout,
+    change: &TreeChange,
+    dirty: &BTreeSet<&Path>,
+    touched: &BTreeSet<&Path>,
+) -> Result<Vec<PathBuf>, GitError> {
+    let path = change.path.as_path();
+    let mut found = BTreeSet::new();
+    found.extend(path.ancestors().filter(|above| dirty.contains(above)).map(Path::to_path_buf));
+    if change.new.is_some() {
+        // Paths are ordered by their components, so that what is below a directory follows it directly.
+        let below = dirty.range(path..).take_while(|other| other.starts_with(path));
+        found.extend(below.map(|other| other.to_path_buf()));
+        found.extend(ignored_obstacles(checkout, change, touched)?);
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Files in the way of a change that git's status does not list because they are ignored.
+fn ignored_obstacles(
+    checkout: &Checkout,
+    change: &TreeChange,
+    touched: &BTreeSet<&Path>,
+) -> Result<Vec<PathBuf>, GitError> {
+    for above in change.path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+        let in_the_way = checkout.path.join(above).symlink_metadata().is_ok_and(|metadata| !metadata.is_dir());
+        if in_the_way && !touched.contains(above) {
+            return Ok(vec![above.to_path_buf()]);
+        }
+    }
+    let full = checkout.path.join(&change.path);
+    let mut found = Vec::new();
+    match full.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => {
+            let is_submodule = change.old.as_ref().or(change.new.as_ref()).is_some_and(|entry| entry.mode == 0o160_000);
+            if !is_submodule {
+                untouched_below(&checkout.path, &change.path, touched, &mut found)?;
+            }
+        }
+        Ok(_) if change.old.is_none() => found.push(change.path.clone()),
+        _ => {}
+    }
+    Ok(found)
+}
+
+/// The files below a directory that are not part of the change.
+fn untouched_below(
+    top: &Path,
+    folder: &Path,
+    touched: &BTreeSet<&Path>,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), GitError> {
+    let full = top.join(folder);
+    for entry in fs::read_dir(&full).map_err(GitError::io("list", &full))? {
+        let entry = entry.map_err(GitError::io("list", &full))?;
+        let path = folder.join(entry.file_name());
+        if entry.file_type().map_err(GitError::io("read", &full))?.is_dir() {
+            untouched_below(top, &path, touched, found)?;
+        } else if !touched.contains(path.as_path()) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}

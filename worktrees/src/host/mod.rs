@@ -1,0 +1,91 @@
+//! Runs: one command each, executed by a small detached process of its own, the host.
+//!
+//! The monitor writes a claim, starts a host and goes on; it may die, restart or be replaced at any moment. The host
+//! holds `run.lock` for life, writes `start.json` before it starts the command and `exit.json` after everything the
+//! command started is gone. What happened to a run is therefore always read from its directory, never remembered:
+//! at most one host ever runs the command, every start is on disk before it happens, and a run whose host died shows
+//! as interrupted. It is never repeated from here.
+//!
+//! This module knows nothing of tasks, stages, retries, worktrees or terminals. It does not sandbox the command.
+
+mod files;
+mod launch;
+mod logs;
+mod records;
+mod run;
+mod supervise;
+mod tree;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use launch::{
+    HostProgram, Killed, StopOutcome, kill_remains, observe, observe_on, prepare, reap_hosts, request_stop, spawn_host,
+};
+pub use logs::{LogChunk, Stream, digest, read_log, tail};
+pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
+pub use run::main;
+
+/// The variable in the environment of a run by which its processes are found again when its host is gone.
+pub const RUN_ID_VARIABLE: &str = "PIPELINE_RUN_ID";
+
+/// What keeps a run's directory from being read, written or acted on.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// What it was attempted on.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// A record does not say what such a record says.
+    #[error("{} is not a valid record: {message}", path.display())]
+    Format {
+        /// The record.
+        path: PathBuf,
+        /// Why it was refused.
+        message: String,
+    },
+    /// A record is a symbolic link, a pipe, a directory: not what was written there.
+    #[error("{} is not a regular file", path.display())]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A record is longer than any honest one.
+    #[error("{} holds {bytes} bytes; a record has at most {max}", path.display())]
+    TooLarge {
+        /// The record.
+        path: PathBuf,
+        /// How long it is.
+        bytes: u64,
+        /// How long it may be.
+        max: u64,
+    },
+    /// The run has a living host, which alone may do what was asked.
+    #[error("{} has a living host", run_dir.display())]
+    Hosted {
+        /// The run's directory.
+        run_dir: PathBuf,
+    },
+    /// The host could not be started.
+    #[error("cannot start the host {}: {source}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+}
+
+impl HostError {
+    /// For `map_err` on an operation of the system.
+    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

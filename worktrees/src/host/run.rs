@@ -1,0 +1,332 @@
+//! The host's own process: from the lock to the exit record.
+//!
+//! It is one thread around one `poll`, so that it stays small however many of it there are, and it finds everything
+//! it needs in the claim: no configuration, no environment, no library that would start threads.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::process::WaitStatus;
+
+use super::HostError;
+use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP};
+use super::logs::{CappedLog, Stream};
+use super::records::{Claim, ExitRecord, How, SpawnProblem, StartRecord, VERSION};
+use super::supervise::{Supervisor, Wakes};
+use super::tree;
+use crate::process::{Identity, Stat, Table, own_pid};
+
+/// What the command left behind has this long to end by itself.
+const LEFTOVERS_GRACE: Duration = Duration::from_secs(2);
+/// A killed process is looked for again after this long.
+const KILL_PASS: Duration = Duration::from_millis(250);
+/// A process that is still there after this long waits in the kernel and cannot be killed.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// Output still arriving this long after all processes are gone comes from somebody else who was given the pipe.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// The unit of processor times in `/proc`, the same on every machine this runs on.
+const MS_PER_TICK: u64 = 10;
+/// Agents are killed before their hosts when memory runs out: a dead agent is recorded, a dead host is a mystery.
+const OOM_SCORE_STEP: i32 = 200;
+/// Tells a host that it has begun anew already.
+const BEGUN_ANEW: &str = "PIPELINE_HOST_BEGUN_ANEW";
+
+/// The host's main function. Call it before anything is opened or any thread is started.
+///
+/// Ends with 0 when the run is over, or when there is nothing to do because another host has it or it has been.
+#[must_use]
+pub fn main(run_dir: &Path) -> ExitCode {
+    shed_descriptors();
+    match host(run_dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&error.to_string());
+            // EX_SOFTWARE; the caller learns what happened from the directory and a person from this log.
+            ExitCode::from(70)
+        }
+    }
+}
+
+/// Writes a line to the host's log, which is its standard error.
+pub(super) fn note(text: &str) {
+    // A full disk must not end the host.
+    drop(writeln!(std::io::stderr(), "{} {text}", Timestamp::now()));
+}
+
+/// Gets rid of descriptors that whoever started us left open: one of them may hold somebody's lock, such as that of
+/// `flock cron.lock pipeline …`, for as long as this process lives, and the agent must have none of them at all.
+/// Closing a descriptor nobody owns is only safe by executing anew, which is done at most once.
+fn shed_descriptors() {
+    let listed: Vec<OsString> =
+        std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    let inherited = listed.iter().any(|name| {
+        let number = name.to_str().and_then(|text| text.parse::<i32>().ok());
+        // The listing itself had a descriptor, which is closed by now.
+        number.is_some_and(|number| number > 2) && Path::new("/proc/self/fd").join(name).is_symlink()
+    });
+    if !inherited {
+        return;
+    }
+    close_fds::set_fds_cloexec(3, &[]);
+    if std::env::var_os(BEGUN_ANEW).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let error = command.args(arguments).env(BEGUN_ANEW, "1").exec();
+    note(&format!("inherited descriptors stay open here: {error}"));
+}
+
+fn host(run_dir: &Path) -> Result<(), HostError> {
+    // A convenience in process listings; a kernel that refuses it changes nothing.
+    rustix::thread::set_name(c"pipeline-host").unwrap_or_default();
+    let lock = files::lock_exclusive(run_dir)?;
+    if matches!(lock, Lock::Taken) {
+        return Ok(());
+    }
+    let Some(claim) = files::read::<Claim>(run_dir, CLAIM)? else {
+        return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
+    };
+    if claim.version != VERSION {
+        return Err(HostError::Format {
+            path: run_dir.join(CLAIM),
+            message: format!("its form is {}, this program reads {VERSION}", claim.version),
+        });
+    }
+    if exists(run_dir, EXIT) || exists(run_dir, START) {
+        return Ok(());
+    }
+    detach();
+    let wakes = Wakes::new(run_dir).map_err(HostError::io("wait for signals in", run_dir))?;
+    let Some(identity) = Identity::current() else {
+        return Err(HostError::io("read", "/proc/self/stat")(std::io::ErrorKind::NotFound.into()));
+    };
+    let start = StartRecord { version: VERSION, run: claim.run.clone(), host: identity, started_at: Timestamp::now() };
+    if !files::write_once(run_dir, START, &start)? {
+        return Ok(());
+    }
+    let record = run(run_dir, &claim, start.started_at, wakes);
+    write_exit(run_dir, &record)?;
+    drop(lock);
+    Ok(())
+}
+
+/// Whatever has the name, even if it cannot be read: the question is whether another host was here.
+fn exists(run_dir: &Path, name: &str) -> bool {
+    std::fs::symlink_metadata(run_dir.join(name)).is_ok()
+}
+
+fn detach() {
+    // It fails for the leader of a group, which is what a shell makes of us when a person starts a host by hand; then
+    // a signal to that terminal's group reaches us, which is what that person expects.
+    if let Err(error) = rustix::process::setsid() {
+        note(&format!("stays in the session it was started in: {error}"));
+    }
+    // Any number but zero turns it on. From here on whatever loses its parent below us becomes our child, so that
+    // having no child means that nothing is left.
+    if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+        note(&format!("cannot keep processes that leave their parents: {error}"));
+    }
+}
+
+fn write_exit(run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
+    match files::write_once(run_dir, EXIT, record) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            note(&format!("{error}; giving up older output for it"));
+            CappedLog::discard_earlier(run_dir);
+            files::write_once(run_dir, EXIT, record).map(drop)
+        }
+    }
+}
+
+fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> ExitRecord {
+    let over = |how| ExitRecord::without_work(claim.run.clone(), how, started_at);
+    // Whoever asked before our start record was there could not signal us; whoever asks from here on can.
+    if let Some(reason) = wakes.stop_requested(run_dir, claim).map(|request| request.reason) {
+        return over(How::NeverStarted { reason });
+    }
+    let log = |stream| CappedLog::create(run_dir, stream, claim.log_bytes_max);
+    let (stdout, stderr) = match (log(Stream::Stdout), log(Stream::Stderr)) {
+        (Ok(stdout), Ok(stderr)) => (stdout, stderr),
+        (Err(error), _) | (_, Err(error)) => {
+            return over(How::SpawnFailed { message: error.to_string(), kind: SpawnProblem::Other });
+        }
+    };
+    let began = Instant::now();
+    let mut child = match spawn(claim) {
+        Ok(child) => child,
+        Err((kind, message)) => return over(How::SpawnFailed { message, kind }),
+    };
+    let pid = i32::try_from(child.id()).unwrap_or(0);
+    if let Some(identity) = Identity::of(pid)
+        && let Err(error) = files::replace(run_dir, CHILD, &identity, false)
+    {
+        note(&error.to_string());
+    }
+    prefer_for_oom(pid);
+    let outputs = [(child.stdout.take().map(Into::into), stdout), (child.stderr.take().map(Into::into), stderr)];
+    let mut supervisor = Supervisor::new(run_dir, claim, pid, wakes, outputs);
+    let end = conclude(&mut supervisor, claim, began);
+    let (stdout, stderr) = supervisor.logs();
+    ExitRecord {
+        how: end.how,
+        duration_ms: millis(supervisor.main_ended().unwrap_or_else(Instant::now) - began),
+        stdout_bytes: stdout.total(),
+        stderr_bytes: stderr.total(),
+        truncated: stdout.is_cut() || stderr.is_cut(),
+        cpu_ms: Stat::read(own_pid()).map_or(0, |stat| stat.children_ticks * MS_PER_TICK),
+        leftovers_killed: end.leftovers,
+        unkillable: end.unkillable,
+        ..over(How::TimedOut)
+    }
+}
+
+struct End {
+    how: How,
+    leftovers: usize,
+    unkillable: Vec<Identity>,
+}
+
+/// Waits for the command, sees to it that nothing of it is left, and takes the rest of its output.
+fn conclude(supervisor: &mut Supervisor<'_>, claim: &Claim, began: Instant) -> End {
+    let timeout = claim.timeout_ms.and_then(|ms| began.checked_add(Duration::from_millis(ms)));
+    let decided = supervisor.run_until(|_| timeout, |now| now.status().is_some() || now.stop().is_some());
+    let mut end = if let Some(status) = supervisor.status() {
+        end_leftovers(supervisor, how_from(status))
+    } else {
+        let how = match supervisor.stop() {
+            Some(stop) if decided => How::Stopped { reason: stop.reason.clone() },
+            _ => How::TimedOut,
+        };
+        tree::terminate(&Table::read().descendants(&[own_pid()]));
+        let own_grace = Instant::now().checked_add(Duration::from_millis(claim.stop_grace_ms));
+        let by_request = how != How::TimedOut;
+        supervisor.run_until(
+            |now| match now.stop() {
+                // A later request may shorten the time that is left, and a request has its own time.
+                Some(stop) if by_request => stop.ends,
+                Some(stop) => [stop.ends, own_grace].into_iter().flatten().min(),
+                None => own_grace,
+            },
+            Supervisor::is_childless,
+        );
+        let (_, unkillable) = kill_tree(supervisor);
+        End { how, leftovers: 0, unkillable }
+    };
+    if let Some(first) = end.unkillable.first() {
+        note(&format!("{} processes cannot be killed, process {} among them", end.unkillable.len(), first.pid));
+    }
+    let limit = Instant::now().checked_add(DRAIN_LIMIT);
+    supervisor.run_until(|_| limit, Supervisor::is_drained);
+    end.unkillable.retain(Identity::is_alive);
+    end
+}
+
+fn how_from(status: WaitStatus) -> How {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => How::Exited { code },
+        (None, signal) => How::Signaled { signal: signal.unwrap_or(0) },
+    }
+}
+
+/// The command ended by itself; what it left in the background has to go too, since the worktree is needed.
+fn end_leftovers(supervisor: &mut Supervisor<'_>, how: How) -> End {
+    if supervisor.is_childless() {
+        return End { how, leftovers: 0, unkillable: Vec::new() };
+    }
+    let asked = Table::read().descendants(&[own_pid()]);
+    tree::terminate(&asked);
+    let limit = Instant::now().checked_add(LEFTOVERS_GRACE);
+    supervisor.run_until(|_| limit, Supervisor::is_childless);
+    let (killed, unkillable) = kill_tree(supervisor);
+    let all: BTreeSet<Identity> = asked.into_iter().chain(killed).collect();
+    End { how, leftovers: all.len(), unkillable }
+}
+
+/// Kills everything below us and says what that was and what would not die.
+fn kill_tree(supervisor: &mut Supervisor<'_>) -> (BTreeSet<Identity>, Vec<Identity>) {
+    let below = || Table::read().descendants(&[own_pid()]);
+    let give_up = Instant::now() + KILL_LIMIT;
+    let mut killed = BTreeSet::new();
+    while !supervisor.is_childless() {
+        if Instant::now() >= give_up {
+            return (killed, below());
+        }
+        killed.extend(tree::freeze_and_kill(below));
+        let pass = Instant::now() + KILL_PASS;
+        supervisor.run_until(|_| Some(pass), Supervisor::is_childless);
+    }
+    (killed, Vec::new())
+}
+
+fn spawn(claim: &Claim) -> Result<std::process::Child, (SpawnProblem, String)> {
+    let Some((program, arguments)) = claim.argv.split_first() else {
+        return Err((SpawnProblem::Other, "there is no command to run".to_owned()));
+    };
+    if !claim.cwd.is_dir() {
+        return Err((SpawnProblem::Other, format!("{} is not a directory", claim.cwd.display())));
+    }
+    Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(&claim.env)
+        .current_dir(&claim.cwd)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| explain(program, &claim.cwd, &error))
+}
+
+fn explain(program: &str, cwd: &Path, error: &std::io::Error) -> (SpawnProblem, String) {
+    use std::io::ErrorKind;
+    let is_there = program.contains('/') && cwd.join(program).exists();
+    match error.kind() {
+        ErrorKind::NotFound if is_there => {
+            (SpawnProblem::Missing, format!("{program} names an interpreter or loader that is not there"))
+        }
+        ErrorKind::NotFound if program.contains('/') => (SpawnProblem::Missing, format!("there is no {program}")),
+        ErrorKind::NotFound => (SpawnProblem::Missing, format!("there is no {program} in PATH")),
+        ErrorKind::PermissionDenied => (SpawnProblem::NotExecutable, format!("{program} may not be executed")),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => (
+            SpawnProblem::NotExecutable,
+            format!("{program} is neither a program nor a script that names its interpreter"),
+        ),
+        _ => (SpawnProblem::Other, format!("cannot start {program}: {error}")),
+    }
+}
+
+/// Best effort: a machine that does not allow it only loses the preference.
+fn prefer_for_oom(pid: i32) {
+    let path = format!("/proc/{pid}/oom_score_adj");
+    let current = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    if let Some(current) = current {
+        drop(std::fs::write(&path, (current + OOM_SCORE_STEP).min(1000).to_string()));
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Reads a request to stop. Whatever is there under that name is a request, so that `touch stop` is one.
+pub(super) fn read_stop(run_dir: &Path, claim: &Claim) -> Option<super::StopRequest> {
+    match files::read(run_dir, STOP) {
+        Ok(request) => request,
+        Err(error) => {
+            note(&format!("{error}; stopping all the same"));
+            Some(super::StopRequest { reason: "stopped".to_owned(), grace_ms: claim.stop_grace_ms })
+        }
+    }
+}
