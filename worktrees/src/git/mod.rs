@@ -23,6 +23,7 @@ mod merge;
 mod populate;
 mod process;
 mod rescue;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod worktree;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fs2::FileExt as _;
 use pipeline_lib::ids::CommitId;
 
-use super::backend::{Checkout, Differences, Switch, TreeChange, text};
+use super::backend::{Checkout, Differences, text};
 use super::{FileChange, GitError, Repo, full_name, layout};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
@@ -373,75 +373,6 @@ impl Repo {
         let files = [status.changed.as_slice(), status.untracked.as_slice()].concat();
         if files.is_empty() { Ok(()) } else { Err(GitError::Dirty { path, files }) }
     }
-
-    /// Updates the files as planned. The lock of the index is looked at first, because the library only meets it after
-    /// it has written the files.
-    pub(super) fn apply(&self, checkout: &Checkout, switch: &Switch) -> Result<(), GitError> {
-        let lock = checkout.admin.join("index.lock");
-        if lock.exists() {
-            return Err(GitError::Locked { file: lock });
-        }
-        if switch.settled.is_empty() && switch.open.is_empty() {
-            return Ok(());
-        }
-        self.backend.switch(checkout, switch)
-    }
-
-    /// Finds out whether a checkout can be brought from one commit to another without losing anything, whatever else is
-    /// changed in it: no path that differs between the commits may hold work, be it changed, untracked or ignored.
-    ///
-    /// A path that already is what it is to become is no obstacle. This is how an update that was cut short completes.
-    pub(super) fn plan(
-        &self,
-        checkout: &Checkout,
-        differences: &Differences,
-        from: &CommitId,
-        to: &CommitId,
-    ) -> Result<Switch, GitError> {
-        let changes = self.backend.diff(&self.tree_of(from)?, &self.tree_of(to)?, false)?;
-        let mut switch =
-            Switch { from: from.clone(), to: to.clone(), settled: Vec::new(), open: Vec::new(), verified: false };
-        let dirty =
-            differences.changed.iter().chain(&differences.untracked).map(PathBuf::as_path).collect::<BTreeSet<_>>();
-        let touched = changes.iter().map(|change| change.path.as_path()).collect::<BTreeSet<_>>();
-        let mut blocked = BTreeSet::new();
-        for change in &changes {
-            let obstacles = obstacles(checkout, change, &dirty, &touched)?;
-            if obstacles.is_empty() {
-                switch.open.push(change.clone());
-            } else if obstacles.iter().all(|path| *path == change.path) && self.is_settled(checkout, change)? {
-                switch.settled.push(change.clone());
-            } else {
-                blocked.extend(obstacles.iter().map(|path| text(path)));
-            }
-        }
-        if blocked.is_empty() {
-            Ok(switch)
-        } else {
-            Err(GitError::Dirty { path: checkout.path.clone(), files: blocked.into_iter().collect() })
-        }
-    }
-
-    /// Finds out which paths of an update that was made can be taken back: those nobody has touched since.
-    pub(super) fn plan_back(&self, checkout: &Checkout, done: &Switch) -> Result<Switch, GitError> {
-        let changes = self.backend.diff(&self.tree_of(&done.to)?, &self.tree_of(&done.from)?, false)?;
-        let mut open = Vec::new();
-        for change in changes {
-            if self.backend.on_disk(checkout, &change.path)? == change.old {
-                open.push(change);
-            }
-        }
-        Ok(Switch { from: done.to.clone(), to: done.from.clone(), settled: Vec::new(), open, verified: true })
-    }
-
-    /// Whether a path already is what the change makes of it, and the index holds no third version.
-    fn is_settled(&self, checkout: &Checkout, change: &TreeChange) -> Result<bool, GitError> {
-        if self.backend.on_disk(checkout, &change.path)? != change.new {
-            return Ok(false);
-        }
-        let indexed = self.backend.indexed(checkout, &change.path)?;
-        Ok(indexed.is_none() || indexed == change.old || indexed == change.new)
-    }
 }
 
 /// Whether the content of a `.git` file leads to a private git directory.
@@ -455,70 +386,4 @@ fn leads_to(worktree: &Path, content: &str, admin: &Path) -> bool {
 fn is_setup(checkout: &Checkout) -> Result<bool, GitError> {
     let reason = layout::read_optional(&checkout.admin.join("locked"))?;
     Ok(reason.is_some_and(|reason| reason.trim_end() == SETUP))
-}
-
-/// The paths on disk that hold something which is not in the old commit and that the change would replace.
-fn obstacles(
-    checkout: &Checkout,
-    change: &TreeChange,
-    dirty: &BTreeSet<&Path>,
-    touched: &BTreeSet<&Path>,
-) -> Result<Vec<PathBuf>, GitError> {
-    let path = change.path.as_path();
-    let mut found = BTreeSet::new();
-    found.extend(path.ancestors().filter(|above| dirty.contains(above)).map(Path::to_path_buf));
-    if change.new.is_some() {
-        // Paths are ordered by their components, so that what is below a directory follows it directly.
-        let below = dirty.range(path..).take_while(|other| other.starts_with(path));
-        found.extend(below.map(|other| other.to_path_buf()));
-        found.extend(ignored_obstacles(checkout, change, touched)?);
-    }
-    Ok(found.into_iter().collect())
-}
-
-/// Files in the way of a change that git's status does not list because they are ignored.
-fn ignored_obstacles(
-    checkout: &Checkout,
-    change: &TreeChange,
-    touched: &BTreeSet<&Path>,
-) -> Result<Vec<PathBuf>, GitError> {
-    for above in change.path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
-        let in_the_way = checkout.path.join(above).symlink_metadata().is_ok_and(|metadata| !metadata.is_dir());
-        if in_the_way && !touched.contains(above) {
-            return Ok(vec![above.to_path_buf()]);
-        }
-    }
-    let full = checkout.path.join(&change.path);
-    let mut found = Vec::new();
-    match full.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => {
-            let is_submodule = change.old.as_ref().or(change.new.as_ref()).is_some_and(|entry| entry.mode == 0o160_000);
-            if !is_submodule {
-                untouched_below(&checkout.path, &change.path, touched, &mut found)?;
-            }
-        }
-        Ok(_) if change.old.is_none() => found.push(change.path.clone()),
-        _ => {}
-    }
-    Ok(found)
-}
-
-/// The files below a directory that are not part of the change.
-fn untouched_below(
-    top: &Path,
-    folder: &Path,
-    touched: &BTreeSet<&Path>,
-    found: &mut Vec<PathBuf>,
-) -> Result<(), GitError> {
-    let full = top.join(folder);
-    for entry in fs::read_dir(&full).map_err(GitError::io("list", &full))? {
-        let entry = entry.map_err(GitError::io("list", &full))?;
-        let path = folder.join(entry.file_name());
-        if entry.file_type().map_err(GitError::io("read", &full))?.is_dir() {
-            untouched_below(top, &path, touched, found)?;
-        } else if !touched.contains(path.as_path()) {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
