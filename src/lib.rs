@@ -1,1 +1,3 @@
-//! dashboard
+//! What a person sees of `pipeline` in a terminal. The verbs themselves are in `commands`; nothing here decides anything.
+
+pub mod dashboard;

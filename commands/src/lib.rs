@@ -1,1 +1,16 @@
-//! commands
+//! What a person or a program can ask for. Verbs, the supervisor loop that joins the state with the worktrees, and how
+//! answers are printed. Draws no dashboard, decides no rule, and touches git and processes only through `worktrees`.
+
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod dispatch;
+pub mod duration;
+pub mod engine;
+pub mod error;
+pub mod live;
+pub mod logging;
+pub mod output;
+pub mod picture;
+pub mod supervisor;
+pub mod verbs;

@@ -320,6 +320,19 @@ impl Pipeline {
         allowed.then(|| Permitted(effect.clone()))
     }
 
+    /// What has to be written into the file that names the task of sequential mode, given what it says now. A problem
+    /// with what it says is a person's business, and the file is left as it is.
+    #[must_use]
+    pub fn current_task_effect(&self, content: Option<&str>) -> Option<Permitted> {
+        let core = &self.core;
+        let sequential = core.mode.orchestration == crate::mode::Orchestration::Sequential;
+        let same = core.current_task.as_ref().map(TaskId::as_str) == content;
+        if !sequential || same || core.current_task_problem.is_some() {
+            return None;
+        }
+        self.permit(&Effect::WriteCurrentTask { task: core.current_task.clone() })
+    }
+
     /// When something will have to be decided even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {

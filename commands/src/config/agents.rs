@@ -1,0 +1,232 @@
+//! The blocks `[[agents]]`, which agent definitions share. What this version knows but does not run yet is refused in
+//! one place.
+
+use std::collections::BTreeMap;
+
+use pipeline_lib::agents::{Preset, TemplateError, Vars, expand};
+use pipeline_lib::ids::{AgentName, NameError, Role};
+
+use super::node::{Node, Value};
+use super::problem::{Origin, Place};
+use super::read::{Reader, Section};
+use super::words::{Mode, Runtime, Sandbox};
+use super::{AgentConfig, node};
+
+/// What a run sets itself; a worker's `env` cannot.
+const RUN_VARIABLES: [&str; 9] = [
+    "PIPELINE_TASK_ID",
+    "PIPELINE_RUN_ID",
+    "PIPELINE_STAGE",
+    "PIPELINE_ROLE",
+    "PIPELINE_WORKTREE",
+    "PIPELINE_BRANCH",
+    "PIPELINE_BASE",
+    "PIPELINE_TASK_FILE",
+    "PIPELINE_OUTCOME_FILE",
+];
+
+/// Whether a variable is one that a run sets for its agent.
+pub(crate) fn is_run_variable(name: &str) -> bool {
+    RUN_VARIABLES.contains(&name)
+}
+
+/// Reads the list of agents. The place of each is kept for messages.
+pub(crate) fn read(reader: &mut Reader, root: &Node) -> Vec<AgentConfig> {
+    const HINT: &str = "Write `[[agents]]` on a line of its own, and its keys below.";
+    let Some(node) = root.find("agents") else { return Vec::new() };
+    let parsed;
+    let list = match &node.value {
+        Value::List(list) => list,
+        Value::Loose(text) => {
+            parsed = node::from_toml_value(text, &node.at);
+            match parsed.as_ref().map(|node| &node.value) {
+                Some(Value::List(list)) => list,
+                _ => {
+                    let hint = "Write [{ name = \"dev\", role = \"implementation\", preset = \"claude\" }].";
+                    reader.error(&node.at, "`agents` must be a list of tables in TOML", Some(hint));
+                    return Vec::new();
+                }
+            }
+        }
+        _ => {
+            reader.error(&node.at, format!("`agents` must be a list of tables, not {}", node.kind()), Some(HINT));
+            return Vec::new();
+        }
+    };
+    let mut agents: Vec<AgentConfig> = Vec::with_capacity(list.len());
+    let mut seen: BTreeMap<String, (AgentName, Place)> = BTreeMap::new();
+    for item in list {
+        let Some(table) = item.table() else {
+            reader.error(&item.at, format!("an agent must be a table, not {}", item.kind()), Some(HINT));
+            continue;
+        };
+        let section = Section { name: "agents", table: Some(table) };
+        reader.unknown(section);
+        let Some(agent) = read_one(reader, section, &item.at) else { continue };
+        let at = section.node("name").map_or_else(|| item.at.clone(), |node| node.at.clone());
+        // Worktrees are folders, and not every file system tells capitals apart.
+        match seen.get(&agent.name.as_str().to_ascii_lowercase()) {
+            Some((first, place)) => {
+                let hint = format!("The first one is at {}; give this one another name.", Origin::from(place));
+                let message = match *first == agent.name {
+                    true => format!("there are two agents `{first}`"),
+                    false => format!("the agents `{first}` and `{}` differ only in capitals", agent.name),
+                };
+                reader.error(&at, message, Some(&hint));
+            }
+            None => {
+                seen.insert(agent.name.as_str().to_ascii_lowercase(), (agent.name.clone(), at));
+                agents.push(agent);
+            }
+        }
+    }
+    agents
+}
+
+fn read_one(reader: &mut Reader, section: Section<'_>, block: &Place) -> Option<AgentConfig> {
+    let name = required(reader, section, block, "name", AgentName::new, "name = \"dev\"");
+    let role = required(reader, section, block, "role", Role::new, "role = \"implementation\"");
+    // The rest is read in any case, so that all mistakes of a block are reported at once.
+    let (some_name, some_role) = (AgentName::new("unnamed").ok(), Role::new("unnamed").ok());
+    let rest = read_rest(reader, section, block, name.clone().or(some_name)?, role.clone().or(some_role)?);
+    rest.filter(|_| name.is_some() && role.is_some())
+}
+
+/// Everything but name and role, which an agent definition says in its own way.
+pub(crate) fn read_rest(
+    reader: &mut Reader,
+    section: Section<'_>,
+    block: &Place,
+    name: AgentName,
+    role: Role,
+) -> Option<AgentConfig> {
+    let errors = |reader: &Reader| reader.problems.iter().filter(|problem| !problem.warning).count();
+    let before = errors(reader);
+    let mut agent = AgentConfig::new(name, role, Preset::Custom);
+    agent.preset = reader.word(section, "preset").unwrap_or(Preset::Custom);
+    agent.mode = reader.word(section, "mode").unwrap_or(agent.mode);
+    agent.runtime = reader.word(section, "runtime").unwrap_or(agent.runtime);
+    agent.sandbox = reader.word(section, "sandbox").unwrap_or(agent.sandbox);
+    agent.model = reader.text(section, "model");
+    let command = reader.words(section, "command").unwrap_or_default();
+    let args = reader.words(section, "args").unwrap_or_default();
+    if errors(reader) == before {
+        check_command(reader, section, block, &agent, &command, &args);
+    }
+    agent.command = command.into_iter().map(|(text, _)| text).collect();
+    agent.args = args.into_iter().map(|(text, _)| text).collect();
+    for (name, (value, at)) in reader.texts(section, "env") {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            reader.error(&at, format!("`{name}` cannot be the name of an environment variable"), None);
+        } else if is_run_variable(&name) {
+            let hint = "Remove it: every run gets its own.";
+            reader.error(&at, format!("`{name}` is set by pipeline itself"), Some(hint));
+        }
+        agent.env.insert(name, value);
+    }
+    refuse_what_is_not_run_yet(reader, section, &agent);
+    (errors(reader) == before).then_some(agent)
+}
+
+fn required<T>(
+    reader: &mut Reader,
+    section: Section<'_>,
+    block: &Place,
+    name: &str,
+    parse: fn(&str) -> Result<T, NameError>,
+    example: &str,
+) -> Option<T> {
+    let Some(node) = section.node(name) else {
+        reader.error(block, format!("this agent has no `{name}`"), Some(&format!("Add a line such as: {example}.")));
+        return None;
+    };
+    let Some(text) = reader.text(section, name) else {
+        if matches!(&node.value, Value::Text(text) if text.trim().is_empty()) {
+            reader.error(&node.at, format!("`{name}` is empty"), Some(&format!("Write {example}.")));
+        }
+        return None;
+    };
+    parse(&text).map_err(|error| reader.error(&node.at, error.to_string(), None)).ok()
+}
+
+fn check_command(
+    reader: &mut Reader,
+    section: Section<'_>,
+    block: &Place,
+    agent: &AgentConfig,
+    command: &[(String, Place)],
+    args: &[(String, Place)],
+) {
+    let own = section.node("command");
+    if command.is_empty() && (agent.preset == Preset::Custom || own.is_some()) {
+        let hint = "Write command = [\"my-agent\", \"{prompt}\"], or a preset such as preset = \"claude\".";
+        let at = own.or_else(|| section.node("preset")).map_or(block, |node| &node.at);
+        reader.error(at, "a custom agent needs a `command`", Some(hint));
+        return;
+    }
+    if let Some((_, at)) = command.first().filter(|(program, _)| program.trim().is_empty()) {
+        reader.error(
+            at,
+            "the program of `command` is empty",
+            Some("Write the program first: [\"my-agent\", \"{prompt}\"]."),
+        );
+    }
+    let vars = Vars { model: agent.model.clone(), ..Vars::default() };
+    for (text, at) in command.iter().chain(args) {
+        if let Err(error) = expand(&[text], &vars) {
+            let (message, hint) = describe(&error);
+            reader.error(at, message, Some(&hint));
+        }
+    }
+    let preset = agent.preset.info().headless.iter().any(|argument| argument.contains("{model"));
+    let named = command.iter().chain(args).any(|(text, _)| text.contains("{model"));
+    if let Some(node) = section.node("model").filter(|_| !(named || (command.is_empty() && preset))) {
+        let hint = "Add \"--model={model?}\", or what the program calls it, to `command`.";
+        reader.warn(&node.at, "`model` is not used: the command does not name {model}", Some(hint));
+    }
+}
+
+fn describe(error: &TemplateError) -> (String, String) {
+    match error {
+        TemplateError::Unknown { name, suggestion, .. } => {
+            let hint = match suggestion {
+                Some(meant) => format!("Did you mean {{{meant}}}? Write {{{{ for a plain brace."),
+                None => {
+                    "The placeholders are {prompt} {task_file} {worktree} {task} {run} {stage} {role} {branch} {base} \
+                         {model} {write_roots}; write {{ for a plain brace."
+                        .to_owned()
+                }
+            };
+            (format!("unknown placeholder `{{{name}}}`"), hint)
+        }
+        TemplateError::Missing { name } => {
+            let hint = format!("Set {name}, or write {{{name}?}} to leave the argument out where it is not set.");
+            (format!("`{{{name}}}` has no value here"), hint)
+        }
+    }
+}
+
+/// The one place that says what the format has and this version does not do.
+fn refuse_what_is_not_run_yet(reader: &mut Reader, section: Section<'_>, agent: &AgentConfig) {
+    let later = [
+        ("mode", agent.mode != Mode::Headless, agent.mode.as_str(), Mode::Headless.as_str()),
+        ("runtime", agent.runtime != Runtime::Host, agent.runtime.as_str(), Runtime::Host.as_str()),
+        ("sandbox", agent.sandbox != Sandbox::Off, agent.sandbox.as_str(), Sandbox::Off.as_str()),
+    ];
+    for (key, is_later, word, instead) in later {
+        if let Some(node) = section.node(key).filter(|_| is_later) {
+            let message = format!("`{key} = \"{word}\"` is not supported by this version");
+            reader.error(&node.at, message, Some(&format!("Write {key} = \"{instead}\", or remove the line.")));
+        }
+    }
+}
+
+/// The places of an agent's keys, for the origins.
+pub(crate) fn origins(root: &Node, agents: &[AgentConfig], origins: &mut BTreeMap<String, Origin>) {
+    let Some(Node { value: Value::List(list), .. }) = root.find("agents") else { return };
+    for (item, agent) in list.iter().zip(agents) {
+        for (key, field) in item.table().into_iter().flatten() {
+            origins.insert(format!("agents.{}.{key}", agent.name), Origin::from(&field.node.at));
+        }
+    }
+}

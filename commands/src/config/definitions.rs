@@ -1,0 +1,161 @@
+//! Agent definitions, `.pipeline/agents/*.json`: the prompt of a role, and sometimes an agent of its own.
+//!
+//! The format is that of others, so unknown fields are kept. What a prompt says is nobody's business here.
+
+use std::path::Path;
+
+use pipeline_lib::ids::{AgentName, Role};
+use serde_json::{Map, Value as Json};
+
+use super::json::{self, Document};
+use super::node::{Node, Value};
+use super::read::{Reader, Section};
+use super::{AgentConfig, LocatedProblem, agents};
+
+/// Larger files were not written by hand.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The names under which the prompt is found, the first one that is there.
+const PROMPTS: [&str; 4] = ["system_prompt", "systemPrompt", "system_prompt_template", "prompt"];
+/// What is read here; everything else is kept as it is.
+const READ: [&str; 4] = ["name", "id", "role", "description"];
+
+/// What a file says about a role or an agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// Its name.
+    pub name: AgentName,
+    /// The role it is about; its name where it says none.
+    pub role: Role,
+    /// What the agent is told before the stage's instructions.
+    pub prompt: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Names of skills.
+    pub skills: Vec<String>,
+    /// The agent it describes, where it names a preset or a command.
+    pub agent: Option<AgentConfig>,
+    /// Every other field.
+    pub extra: Map<String, Json>,
+    /// The file, as it is shown.
+    pub file: String,
+}
+
+/// The definitions of a repository.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Definitions {
+    /// In the order of the file names.
+    pub all: Vec<Definition>,
+    /// What is wrong; a file with an error is not in the list.
+    pub problems: Vec<LocatedProblem>,
+}
+
+impl Definitions {
+    /// The prompt for an agent: that of its own definition, else the first one for its role.
+    #[must_use]
+    pub fn prompt_for(&self, agent: &AgentName, role: &Role) -> Option<&str> {
+        let with_prompt = || self.all.iter().filter_map(|found| found.prompt.as_deref().map(|prompt| (found, prompt)));
+        with_prompt()
+            .find(|(found, _)| found.name == *agent)
+            .or_else(|| with_prompt().find(|(found, _)| found.role == *role))
+            .map(|(_, prompt)| prompt)
+    }
+}
+
+/// Reads every `*.json` of a folder. A folder that does not exist has no definitions.
+#[must_use]
+pub fn load_definitions(dir: &Path) -> Definitions {
+    let mut definitions = Definitions::default();
+    for file in json::files(dir, "agent definitions", &mut definitions.problems) {
+        let document = match json::read(&file, FILE_BYTES_MAX, "Agent definitions") {
+            Ok(document) => document,
+            Err(problem) => {
+                definitions.problems.push(problem);
+                continue;
+            }
+        };
+        let mut reader = Reader::default();
+        let found = read_one(&mut reader, &document);
+        let failed = reader.problems.iter().any(|problem| !problem.warning);
+        definitions.problems.append(&mut reader.problems);
+        let Some(found) = found.filter(|_| !failed) else { continue };
+        match definitions.all.iter().find(|other| other.name == found.name) {
+            Some(other) => {
+                let message = format!("`{}` is already defined in {}", found.name, other.file);
+                let place = document.place("/name");
+                definitions.problems.push(LocatedProblem::new(
+                    &place,
+                    message,
+                    Some("Give one of them another name.".into()),
+                ));
+            }
+            None => definitions.all.push(found),
+        }
+    }
+    definitions
+}
+
+fn read_one(reader: &mut Reader, document: &Document) -> Option<Definition> {
+    let node = document.node();
+    let Some(table) = node.table() else {
+        reader.error(&document.place(""), format!("an agent definition is a JSON object, not {}", node.kind()), None);
+        return None;
+    };
+    let section = Section { name: "agents", table: Some(table) };
+    // Others write a title as the name and the short form as the id.
+    let is_name = |key: &str| matches!(section.node(key).map(|node| &node.value), Some(Value::Text(text)) if AgentName::new(text).is_ok());
+    let key = match (table.contains_key("name"), table.contains_key("id")) {
+        (false, false) => {
+            let hint = "Add a name such as \"name\": \"reviewer\".";
+            reader.error(&document.place(""), "`name` is missing", Some(hint));
+            return None;
+        }
+        (false, true) => "id",
+        (true, true) if !is_name("name") => "id",
+        (true, _) => "name",
+    };
+    let name = parsed(reader, section, key, AgentName::new)?;
+    let role = match section.node("role").map(|node| (node, &node.value)) {
+        Some((node, Value::Text(text))) if Role::new(text).is_err() => {
+            let message = format!("`role` is not the name of a role, so this is for the role `{name}`");
+            reader.warn(&node.at, message, Some("Write the role of a stage, such as \"implementation\"."));
+            Role::new(name.as_str()).ok()?
+        }
+        Some(_) => parsed(reader, section, "role", Role::new)?,
+        None => Role::new(name.as_str()).ok()?,
+    };
+    let prompt = PROMPTS.iter().find(|key| table.contains_key(**key)).and_then(|key| reader.text(section, key));
+    let description = reader.text(section, "description");
+    let text_of = |item: &Node| match &item.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let skills = match section.node("skills").map(|node| &node.value) {
+        Some(Value::List(list)) => list.iter().filter_map(text_of).collect(),
+        _ => Vec::new(),
+    };
+    let describes_agent = table.contains_key("preset") || table.contains_key("command");
+    let agent = match describes_agent {
+        true => Some(agents::read_rest(reader, section, &document.place(""), name.clone(), role.clone())?),
+        false => None,
+    };
+    let extra = document.json().as_object().into_iter().flatten();
+    let extra = extra.filter(|(key, _)| !READ.contains(&key.as_str()) && !PROMPTS.contains(&key.as_str()));
+    let extra = extra.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Some(Definition { name, role, prompt, description, skills, agent, extra, file: document.name().to_owned() })
+}
+
+fn parsed<T>(
+    reader: &mut Reader,
+    section: Section<'_>,
+    key: &str,
+    parse: fn(&str) -> Result<T, pipeline_lib::ids::NameError>,
+) -> Option<T> {
+    let node = section.node(key)?;
+    let Value::Text(text) = &node.value else {
+        reader.error(&node.at, format!("`{key}` must be a text, not {}", node.kind()), None);
+        return None;
+    };
+    parse(text)
+        .map_err(|error| reader.error(&node.at, error.to_string(), Some("Write a short name such as \"reviewer\".")))
+        .ok()
+}

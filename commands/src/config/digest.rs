@@ -1,0 +1,54 @@
+//! One short text that changes exactly when something changes that decisions depend on.
+
+use std::sync::Arc;
+
+use pipeline_lib::settings::Settings;
+use pipeline_lib::workflow::Workflow;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Hexadecimal digits: enough to tell configurations apart, short enough to read out.
+const DIGITS: usize = 16;
+
+/// The digest of settings and workflows. The order of the workflows and of keys in files does not matter; that of agents
+/// does, because it decides who works first.
+#[must_use]
+pub fn digest(settings: &Settings, workflows: &[Arc<Workflow>]) -> String {
+    let mut sorted: Vec<&Arc<Workflow>> = workflows.iter().collect();
+    sorted.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut text = String::new();
+    // Values of these types always serialise; if one day they do not, the digest only becomes coarser.
+    write(&serde_json::to_value(settings).unwrap_or_default(), &mut text);
+    for workflow in sorted {
+        write(&serde_json::to_value(workflow).unwrap_or_default(), &mut text);
+    }
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes JSON with sorted keys, whatever order the map type of this build keeps.
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(object) => {
+            let mut entries: Vec<(&String, &Value)> = object.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            out.push('{');
+            for (key, value) in entries {
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                write(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        plain => out.push_str(&plain.to_string()),
+    }
+}

@@ -1,0 +1,144 @@
+//! JSON files in a folder: found, read, and their places named by JSON pointer.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jsonc_parser::ast::Value as Ast;
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use serde_json::Value;
+
+use super::load::{read_source, shown};
+use super::node::{self, Node};
+use super::problem::{LocatedProblem, Place, SourceText};
+
+/// A JSON file that was read.
+pub(crate) struct Document {
+    source: Arc<SourceText>,
+    value: Value,
+}
+
+/// The files of a folder that are to be read, sorted by name. YAML is named as a problem instead of being passed over.
+pub(crate) fn files(dir: &Path, what: &str, problems: &mut Vec<LocatedProblem>) -> Vec<PathBuf> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            problems.push(LocatedProblem::of_file(&shown(dir), format!("cannot be read: {error}"), None));
+            return Vec::new();
+        }
+    };
+    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    let ending =
+        |path: &Path| path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    for path in paths.iter().filter(|path| matches!(ending(path).as_str(), "yaml" | "yml")) {
+        let message = format!("{what} are JSON; YAML is not read");
+        let hint = format!("Convert it, and save it as {}.", shown(&path.with_extension("json")));
+        problems.push(LocatedProblem::of_file(&shown(path), message, Some(hint)));
+    }
+    paths.retain(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        ending(path) == "json" && !hidden && !path.is_dir()
+    });
+    paths
+}
+
+/// Reads one file.
+pub(crate) fn read(path: &Path, max: u64, what: &str) -> Result<Document, LocatedProblem> {
+    let Some(source) = read_source(path, max)? else {
+        return Err(LocatedProblem::of_file(&shown(path), "there is no such file", None));
+    };
+    match serde_json::from_str(&source.text) {
+        Ok(value) => Ok(Document { source, value }),
+        Err(error) => Err(syntax_problem(&source, &error, what)),
+    }
+}
+
+fn syntax_problem(source: &Arc<SourceText>, error: &serde_json::Error, what: &str) -> LocatedProblem {
+    let at = source.offset(error.line(), error.column());
+    let place = Place::File(Arc::clone(source), at..at + 1);
+    let start = source.text.trim_start();
+    if start.is_empty() {
+        return LocatedProblem::new(&place, "this file is empty", Some(format!("{what} are JSON objects: {{ … }}.")));
+    }
+    if looks_like_yaml(start) {
+        let at = source.text.len() - start.len();
+        let place = Place::File(Arc::clone(source), at..at + 1);
+        let hint = format!("{what} are JSON; convert this file, or begin with {{.");
+        return LocatedProblem::new(&place, "this is YAML, which is not read", Some(hint));
+    }
+    // The library's text ends with the position, which is shown anyway.
+    let text = error.to_string();
+    let message = text.split(" at line ").next().unwrap_or_default();
+    let hint = match message {
+        "trailing comma" => Some("Remove the comma before the closing bracket."),
+        _ if start.starts_with("//") || start.contains("\n//") => Some("JSON has no comments; remove them."),
+        _ => None,
+    };
+    LocatedProblem::new(&place, message, hint.map(str::to_owned))
+}
+
+/// Whether a text that is not JSON begins like YAML: a document mark, a comment, or a key without quotes.
+fn looks_like_yaml(text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    let key = first.split_once(':').map(|(key, rest)| (key.trim_start_matches("- "), rest));
+    let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_- ".contains(c));
+    first.starts_with("---")
+        || first.starts_with("# ")
+        || key.is_some_and(|(key, rest)| is_key(key) && (rest.is_empty() || rest.starts_with(' ')))
+}
+
+impl Document {
+    pub(crate) fn name(&self) -> &str {
+        &self.source.name
+    }
+
+    pub(crate) fn json(&self) -> &Value {
+        &self.value
+    }
+
+    /// The document with the place of every value.
+    pub(crate) fn node(&self) -> Node {
+        self.with_ast(|ast| node::from_json(ast, &self.source)).unwrap_or_else(node::empty)
+    }
+
+    /// The place of one JSON pointer, or of the nearest thing around it.
+    pub(crate) fn place(&self, pointer: &str) -> Place {
+        self.with_ast(|ast| self.locate(ast, pointer)).unwrap_or_else(|| Place::File(Arc::clone(&self.source), 0..0))
+    }
+
+    /// The places of many pointers. The file is parsed once for all of them.
+    pub(crate) fn places<'p>(&self, pointers: impl Iterator<Item = &'p str>) -> Vec<Place> {
+        let pointers: Vec<&str> = pointers.collect();
+        let found = self.with_ast(|ast| pointers.iter().map(|pointer| self.locate(ast, pointer)).collect());
+        found.unwrap_or_else(|| vec![Place::File(Arc::clone(&self.source), 0..0); pointers.len()])
+    }
+
+    fn with_ast<T>(&self, then: impl FnOnce(&Ast<'_>) -> T) -> Option<T> {
+        let parsed = parse_to_ast(&self.source.text, &CollectOptions::default(), &ParseOptions::default()).ok()?;
+        parsed.value.as_ref().map(then)
+    }
+
+    fn locate(&self, ast: &Ast<'_>, pointer: &str) -> Place {
+        let mut here = ast;
+        for part in pointer.split('/').skip(1) {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            let next = match here {
+                Ast::Object(object) => object.get(&part).map(|property| &property.value),
+                Ast::Array(array) => part.parse().ok().and_then(|at: usize| array.elements.get(at)),
+                _ => None,
+            };
+            match next {
+                Some(next) => here = next,
+                None => break,
+            }
+        }
+        let range = here.range();
+        // Of a whole object or list only the bracket is marked: its line says which one, and the rest is long.
+        let end = if matches!(here, Ast::Object(_) | Ast::Array(_)) { range.start + 1 } else { range.end };
+        Place::File(Arc::clone(&self.source), range.start..end)
+    }
+}

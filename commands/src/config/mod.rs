@@ -1,0 +1,235 @@
+//! What people write down for a repository: config.toml, workflows and agent definitions. Each is read into types that
+//! are known to be valid, with the origin of every value, and every mistake is reported with file, line, caret and what
+//! to type instead.
+//!
+//! Nothing here reads the environment, finds the repository, starts a program or changes a file: the caller hands in
+//! paths and maps, and writes what comes back. What decisions depend on leaves as [`Settings`].
+
+mod agents;
+mod definitions;
+mod digest;
+mod edit;
+mod guess;
+mod json;
+mod keys;
+mod load;
+mod node;
+mod problem;
+mod project;
+mod read;
+mod schema;
+mod starter;
+mod words;
+mod workflows;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::SignedDuration;
+use pipeline_lib::agents::Preset;
+use pipeline_lib::ids::{AgentName, Role};
+use pipeline_lib::settings::{AgentSettings, RolloutSettings, SchedulerSettings, Settings};
+
+pub use definitions::{Definition, Definitions, load_definitions};
+pub use digest::digest;
+pub use edit::{EditError, add_agent, remove_agent};
+pub use guess::guess_verify;
+pub use load::{Entry, Loaded, Sources, load};
+pub use problem::{ConfigError, LocatedProblem, Origin, render_all};
+pub use schema::{schema_agent, schema_config, schema_workflow};
+pub use starter::starter;
+pub use words::{LogLevel, Mode, Notify, Runtime, Sandbox, Theme};
+pub use workflows::{WorkflowSet, load_workflows};
+
+/// The whole configuration, complete and valid.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// The repository that is worked on.
+    pub project: ProjectConfig,
+    /// The workers, in the order of the file.
+    pub agents: Vec<AgentConfig>,
+    /// How work is handed out and repeated.
+    pub scheduler: SchedulerSettings,
+    /// What `rollout check` asks of the recorded runs.
+    pub rollout: RolloutSettings,
+    /// The dashboard.
+    pub ui: UiConfig,
+    /// What the supervisor writes about itself.
+    pub logs: LogsConfig,
+    /// The recorded state.
+    pub state: StateConfig,
+}
+
+/// The repository that is worked on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectConfig {
+    /// The branch that finished work is merged into; guessed where it is not set.
+    pub base: Option<String>,
+    /// The gate, a shell command.
+    pub verify: Option<String>,
+    /// Where the worktrees of agents are: a template.
+    pub worktrees: String,
+    /// The file that names the task of sequential mode, relative to the repository.
+    pub current_task_file: PathBuf,
+    /// A shell command that prepares a fresh worktree.
+    pub setup: Option<String>,
+}
+
+impl Default for ProjectConfig {
+    fn default() -> Self {
+        Self {
+            base: None,
+            verify: None,
+            worktrees: ".pipeline/worktrees/{agent}".to_owned(),
+            current_task_file: PathBuf::from(".claude/current-task.txt"),
+            setup: None,
+        }
+    }
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Its name, also that of its worktree.
+    pub name: AgentName,
+    /// The stages it works on.
+    pub role: Role,
+    /// The program.
+    pub preset: Preset,
+    /// Instead of the preset's command; a template, one text for each argument. Empty where the preset's is used.
+    pub command: Vec<String>,
+    /// One process for each run, or a session.
+    pub mode: Mode,
+    /// Where the process runs.
+    pub runtime: Runtime,
+    /// Further environment variables.
+    pub env: BTreeMap<String, String>,
+    /// How far the process is confined.
+    pub sandbox: Sandbox,
+    /// Passed to the program where it can be.
+    pub model: Option<String>,
+    /// Further arguments.
+    pub args: Vec<String>,
+}
+
+impl AgentConfig {
+    /// An agent with nothing but what every agent has.
+    #[must_use]
+    pub fn new(name: AgentName, role: Role, preset: Preset) -> Self {
+        Self {
+            name,
+            role,
+            preset,
+            command: Vec::new(),
+            mode: Mode::Headless,
+            runtime: Runtime::Host,
+            env: BTreeMap::new(),
+            sandbox: Sandbox::Off,
+            model: None,
+            args: Vec::new(),
+        }
+    }
+
+    /// The whole command as a template for `pipeline_lib::agents::expand`. Further arguments go before a `--`, because
+    /// what stands after it is the prompt.
+    #[must_use]
+    pub fn template(&self) -> Vec<String> {
+        let info = self.preset.info();
+        let preset = match self.mode {
+            Mode::Headless => info.headless,
+            Mode::Interactive => info.interactive,
+        };
+        let mut template = match self.command.as_slice() {
+            [] => preset.iter().map(|argument| (*argument).to_owned()).collect(),
+            command => command.to_vec(),
+        };
+        let at = template.iter().position(|argument| argument == "--").unwrap_or(template.len());
+        template.splice(at..at, self.args.iter().cloned());
+        template
+    }
+}
+
+/// The dashboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UiConfig {
+    /// The colours.
+    pub theme: Theme,
+    /// The keys of each action that is not on its default key.
+    pub keys: BTreeMap<String, Vec<String>>,
+    /// Whether the mouse is used.
+    pub mouse: bool,
+    /// How a person is told that something waits.
+    pub notify: Notify,
+}
+
+impl Default for UiConfig {
+    fn default() -> Self {
+        Self { theme: Theme::Auto, keys: BTreeMap::new(), mouse: true, notify: Notify::Bell }
+    }
+}
+
+/// What the supervisor writes about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogsConfig {
+    /// How many files are kept.
+    pub keep: u32,
+    /// What is written.
+    pub level: LogLevel,
+}
+
+impl Default for LogsConfig {
+    fn default() -> Self {
+        Self { keep: 14, level: LogLevel::Info }
+    }
+}
+
+/// The recorded state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateConfig {
+    /// How long a command waits for the lock.
+    pub lock_timeout: SignedDuration,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { lock_timeout: SignedDuration::from_secs(5) }
+    }
+}
+
+impl Config {
+    /// What decisions depend on. `base` is the branch that was found; the configured one goes before it.
+    #[must_use]
+    pub fn settings(&self, base: &str) -> Settings {
+        let agent = |agent: &AgentConfig| AgentSettings {
+            name: agent.name.clone(),
+            role: agent.role.clone(),
+            preset: agent.preset,
+        };
+        Settings {
+            base: self.project.base.as_deref().unwrap_or(base).to_owned(),
+            verify: self.project.verify.clone(),
+            setup: self.project.setup.clone(),
+            agents: self.agents.iter().map(agent).collect(),
+            scheduler: self.scheduler.clone(),
+            rollout: self.rollout.clone(),
+        }
+    }
+
+    /// The agent of this name.
+    #[must_use]
+    pub fn agent(&self, name: &AgentName) -> Option<&AgentConfig> {
+        self.agents.iter().find(|agent| agent.name == *name)
+    }
+
+    /// The roles that some agent has.
+    #[must_use]
+    pub fn roles(&self) -> std::collections::BTreeSet<Role> {
+        self.agents.iter().map(|agent| agent.role.clone()).collect()
+    }
+
+    /// The worktree of an agent for a task. `root` is the main checkout.
+    #[must_use]
+    pub fn worktree(&self, root: &Path, agent: &str, task: &str) -> PathBuf {
+        project::worktree(&self.project.worktrees, root, agent, task)
+    }
+}

@@ -1,0 +1,182 @@
+//! The section `[project]`: above all, that worktrees and files end up where they cannot hurt.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::ProjectConfig;
+use super::keys;
+use super::read::{Reader, Section};
+
+/// What a worktree template may name.
+const PLACEHOLDERS: [&str; 3] = ["repo", "agent", "task"];
+
+pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
+    let default = ProjectConfig::default();
+    let base = reader.text(section, "base");
+    if let (Some(base), Some(node)) = (&base, section.node("base"))
+        && !is_branch(base)
+    {
+        reader.error(
+            &node.at,
+            format!("`base` cannot be \"{base}\""),
+            Some("Write the name of a branch, such as \"main\"."),
+        );
+    }
+    let worktrees = reader.text(section, "worktrees").unwrap_or(default.worktrees);
+    if let (Err((message, hint)), Some(node)) = (check_worktrees(&worktrees), section.node("worktrees")) {
+        reader.error(&node.at, message, Some(&hint));
+    }
+    let current = reader.text(section, "current_task_file").map_or(default.current_task_file, PathBuf::from);
+    if let (false, Some(node)) = (is_inside(&current), section.node("current_task_file")) {
+        let message = "`current_task_file` must be a path inside the repository";
+        reader.error(
+            &node.at,
+            message,
+            Some("Write it relative to the repository, such as \".claude/current-task.txt\"."),
+        );
+    }
+    let verify = reader.text(section, "verify");
+    let setup = reader.text(section, "setup");
+    ProjectConfig { base, verify, worktrees, current_task_file: current, setup }
+}
+
+/// Whether a text can be a branch and not an option, a range or a revision.
+fn is_branch(text: &str) -> bool {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c);
+    let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
+    !(text.starts_with('-')
+        || text.ends_with('.')
+        || text.contains("..")
+        || text.contains("@{")
+        || text == "@"
+        || text.contains(bad)
+        || text.split('/').any(bad_part))
+}
+
+fn is_inside(path: &Path) -> bool {
+    let normal = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let in_git = path.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"));
+    normal && !in_git && path.file_name().is_some()
+}
+
+fn check_worktrees(template: &str) -> Result<(), (String, String)> {
+    const EXAMPLE: &str = "Write a path such as \".pipeline/worktrees/{agent}\".";
+    let fail = |message: &str, hint: &str| Err((message.to_owned(), hint.to_owned()));
+    let mut names = Vec::new();
+    for piece in template.split('{').skip(1) {
+        let Some((name, _)) = piece.split_once('}') else {
+            return fail("`worktrees` has a brace that is not closed", EXAMPLE);
+        };
+        if !PLACEHOLDERS.contains(&name) {
+            let hint = match keys::nearest(name, PLACEHOLDERS) {
+                Some(meant) => format!("Did you mean {{{meant}}}?"),
+                None => "The placeholders are {repo}, {agent} and {task}.".to_owned(),
+            };
+            return Err((format!("unknown placeholder `{{{name}}}` in `worktrees`"), hint));
+        }
+        names.push(name);
+    }
+    if !names.contains(&"agent") && !names.contains(&"task") {
+        return fail("`worktrees` must contain {agent} or {task}, or agents would share a worktree", EXAMPLE);
+    }
+    if template.starts_with('~') {
+        return fail(
+            "`worktrees` starts with `~`, which is not expanded",
+            "Write the path in full, or relative to the repository.",
+        );
+    }
+    // A name cannot hold a slash or be two dots, so any name shows where all of them lead.
+    let shown = PathBuf::from(fill(template, "repo", "agent", "task"));
+    let parts: Vec<Component<'_>> = shown.components().collect();
+    let climbs = parts.iter().position(|part| !matches!(part, Component::ParentDir)).unwrap_or(parts.len());
+    if parts.iter().skip(climbs).any(|part| matches!(part, Component::ParentDir)) || climbs == parts.len() {
+        return fail(
+            "`worktrees` leads back with `..`",
+            "Use `..` only at the beginning, such as \"../{repo}-{agent}\".",
+        );
+    }
+    if shown.is_absolute() && parts.len() <= 2 {
+        return fail("`worktrees` would put worktrees directly under the root of the file system", EXAMPLE);
+    }
+    if parts.iter().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
+        return fail("`worktrees` leads into git's own folder", EXAMPLE);
+    }
+    Ok(())
+}
+
+fn fill(template: &str, repo: &str, agent: &str, task: &str) -> String {
+    // From left to right, so that a name that looks like a placeholder stays a name.
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        out.push_str(match name {
+            "repo" => repo,
+            "agent" => agent,
+            _ => task,
+        });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The worktree for these names. `root` is the main checkout; the path is made absolute without asking the disk.
+pub(crate) fn worktree(template: &str, root: &Path, agent: &str, task: &str) -> PathBuf {
+    let repo = root.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy());
+    let mut path = PathBuf::new();
+    for part in root.join(fill(template, &repo, agent, task)).components() {
+        match part {
+            Component::ParentDir => drop(path.pop()),
+            Component::CurDir => {}
+            part => path.push(part),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worktree_templates_lead_where_they_may() {
+        for (template, expected) in [
+            (".pipeline/worktrees/{agent}", "/w/shop/.pipeline/worktrees/dev"),
+            ("../{repo}-{agent}", "/w/shop-dev"),
+            ("../trees/{repo}/{task}", "/w/trees/shop/TASK-1"),
+            ("/var/trees/{agent}", "/var/trees/dev"),
+        ] {
+            assert_eq!(check_worktrees(template), Ok(()), "{template}");
+            assert_eq!(worktree(template, Path::new("/w/shop"), "dev", "TASK-1"), Path::new(expected));
+        }
+        assert_eq!(fill("{agent}/{task}", "r", "{task}", "t"), "{task}/t");
+    }
+
+    #[test]
+    fn dangerous_worktree_templates_are_refused() {
+        for (template, message) in [
+            ("trees", "`worktrees` must contain {agent} or {task}, or agents would share a worktree"),
+            ("../{repo}", "`worktrees` must contain {agent} or {task}, or agents would share a worktree"),
+            ("trees/{agnet}", "unknown placeholder `{agnet}` in `worktrees`"),
+            ("trees/{agent", "`worktrees` has a brace that is not closed"),
+            ("~/trees/{agent}", "`worktrees` starts with `~`, which is not expanded"),
+            ("/{agent}", "`worktrees` would put worktrees directly under the root of the file system"),
+            ("{agent}/..", "`worktrees` leads back with `..`"),
+            ("trees/{agent}/../../..", "`worktrees` leads back with `..`"),
+            (".git/{agent}", "`worktrees` leads into git's own folder"),
+        ] {
+            assert_eq!(check_worktrees(template).unwrap_err().0, message, "{template}");
+        }
+    }
+
+    #[test]
+    fn branches_are_branches() {
+        for text in ["main", "release/1.2", "feat_x", "a@b"] {
+            assert!(is_branch(text), "{text}");
+        }
+        for text in ["-f", "a..b", "a b", "a~1", "a^", "@{u}", "/a", "a/", "a.lock", ".a", "@", "a:b"] {
+            assert!(!is_branch(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Workflow files, `.pipeline/workflows/*.json`: read one by one, so that a mistake in one does not stop the others.
+//!
+//! What a workflow means is lib's business; here its problems get a file, a line and a column.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use pipeline_lib::ids::{Role, WorkflowId};
+use pipeline_lib::settings::Settings;
+use pipeline_lib::workflow::{Workflow, parse, tdd};
+
+use super::json::{self, Document};
+use super::{LocatedProblem, digest};
+
+/// The largest workflow file.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// So many problems of one file are located; who has more will not read them.
+const PROBLEMS_MAX: usize = 200;
+
+/// The workflows of a repository.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WorkflowSet {
+    /// Those that can be run, by id. The built-in `tdd` is among them unless a file takes its place.
+    pub workflows: Vec<Arc<Workflow>>,
+    /// What is wrong with the others, and warnings.
+    pub problems: Vec<LocatedProblem>,
+    /// Names the content of the workflows.
+    pub digest: String,
+}
+
+impl WorkflowSet {
+    /// The workflow of this name.
+    #[must_use]
+    pub fn get(&self, id: &WorkflowId) -> Option<&Arc<Workflow>> {
+        self.workflows.iter().find(|workflow| workflow.id == *id)
+    }
+
+    /// Whether some file cannot be used.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| !problem.warning)
+    }
+}
+
+/// Reads every `*.json` of a folder. `roles` are those that some agent has; while there is no agent at all, no role is
+/// missed.
+#[must_use]
+pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
+    let mut set = WorkflowSet::default();
+    let mut files: BTreeMap<WorkflowId, String> = BTreeMap::new();
+    let builtin = tdd();
+    let mut builtin_replaced = false;
+    for path in json::files(dir, "workflows", &mut set.problems) {
+        // A file that was meant to replace the built-in workflow does so even when it is broken: the built-in one would
+        // do something else than what was asked for.
+        builtin_replaced |= path.file_stem().is_some_and(|stem| stem == builtin.id.as_str());
+        let document = match json::read(&path, FILE_BYTES_MAX, "Workflows") {
+            Ok(document) => document,
+            Err(problem) => {
+                set.problems.push(problem);
+                continue;
+            }
+        };
+        builtin_replaced |= document.json().get("id").is_some_and(|id| id == builtin.id.as_str());
+        let Some(workflow) = read_one(&document, roles, &mut set.problems) else { continue };
+        if let Some(first) = files.get(&workflow.id) {
+            let message = format!("workflow `{}` is already defined in {first}", workflow.id);
+            let hint = Some("Give one of them another id, or remove it.".to_owned());
+            set.problems.push(LocatedProblem::new(&document.place("/id"), message, hint));
+            continue;
+        }
+        files.insert(workflow.id.clone(), document.name().to_owned());
+        set.workflows.push(Arc::new(workflow));
+    }
+    if !builtin_replaced {
+        set.workflows.push(builtin);
+    }
+    set.workflows.sort_by(|a, b| a.id.cmp(&b.id));
+    set.digest = digest(&Settings::default(), &set.workflows);
+    set
+}
+
+fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<LocatedProblem>) -> Option<Workflow> {
+    let (workflow, mut found) = match parse::parse(document.json(), Some(roles).filter(|roles| !roles.is_empty())) {
+        Ok((workflow, warnings)) => (Some(workflow), warnings),
+        Err(found) => (None, found),
+    };
+    if found.is_empty() {
+        return workflow;
+    }
+    found.sort_by_key(|problem| problem.warning);
+    let more = found.len().saturating_sub(PROBLEMS_MAX);
+    let places = document.places(found.iter().take(PROBLEMS_MAX).map(|problem| problem.pointer.as_str()));
+    for (problem, place) in found.into_iter().zip(places) {
+        let located = LocatedProblem::new(&place, problem.message, problem.suggestion);
+        problems.push(if problem.warning { located.into_warning() } else { located });
+    }
+    if more > 0 {
+        let more = LocatedProblem::of_file(document.name(), format!("{more} more problems are not shown"), None);
+        problems.push(more.into_warning());
+    }
+    workflow
+}

@@ -1,0 +1,396 @@
+//! Where a verb works: the repository, its configuration, its directories, and how to speak to the person. Passed to
+//! everything that needs it; there is no global state.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline_lib::agents::preset::{Vars, expand};
+use pipeline_lib::event::Event;
+use pipeline_lib::ids::{AgentName, CommitId, RunId, TaskId};
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::settings::Settings;
+use pipeline_state::{LockGuard, Locker, Options};
+use pipeline_worktrees::git::{GitError, Repo};
+use pipeline_worktrees::host::HostProgram;
+
+use crate::config::{self, AgentConfig, Config, Definitions, Loaded, Sources, WorkflowSet};
+use crate::error::{CommandError, Result, exit};
+use crate::output::Output;
+
+/// The folder of everything that is ours in a supervised repository.
+pub const FOLDER: &str = ".pipeline";
+/// How long a tick waits for another process's tick.
+const TICK_WAIT: Duration = Duration::from_secs(20);
+
+/// What the command line and the environment say before a verb is known.
+#[derive(Debug, Clone, Default)]
+pub struct Globals {
+    /// Where to look for the repository.
+    pub dir: PathBuf,
+    /// `--config`.
+    pub config_file: Option<PathBuf>,
+    /// Settings given on the command line, by dotted key.
+    pub overrides: BTreeMap<String, String>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// The verb and its arguments, for the one who waits for our lock.
+    pub command: String,
+}
+
+/// A repository, found, with nothing read yet.
+#[derive(Debug)]
+pub struct Site {
+    /// The repository.
+    pub repo: Repo,
+    /// Its main checkout.
+    pub root: PathBuf,
+}
+
+impl Site {
+    /// Finds the repository of a directory; from a linked worktree, an agent's included, that is the main checkout.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be worked in.
+    pub fn find(globals: &Globals) -> Result<Self> {
+        let repo = Repo::discover(&globals.dir)?;
+        let root = repo.main_checkout().to_owned();
+        Ok(Self { repo, root })
+    }
+
+    /// The folder of everything that is ours.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.root.join(FOLDER)
+    }
+
+    /// Whether a pipeline was created here.
+    #[must_use]
+    pub fn is_initialised(&self) -> bool {
+        self.folder().join("state").is_dir()
+    }
+}
+
+/// Where a verb works.
+#[derive(Debug)]
+pub struct Context {
+    globals: Globals,
+    output: Output,
+    site: Site,
+    loaded: Loaded,
+    workflows: WorkflowSet,
+    definitions: Definitions,
+    settings: Arc<Settings>,
+    digest: String,
+    host: HostProgram,
+    /// Whether this verb records a changed configuration. What an agent reports must not.
+    configures: bool,
+}
+
+impl Context {
+    /// Finds the repository and reads its configuration.
+    ///
+    /// # Errors
+    /// When there is no repository, no pipeline in it, or the configuration is invalid.
+    pub fn open(globals: &Globals, output: &Output) -> Result<Self> {
+        let site = Site::find(globals)?;
+        if !site.is_initialised() {
+            return Err(CommandError::failed(format!("there is no pipeline in {} yet", site.root.display()))
+                .hint("Run `pipeline init` to create one, or `pipeline demo` to see one at work."));
+        }
+        Self::load(globals, output, site)
+    }
+
+    /// Reads the configuration of a repository that may have no state yet.
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub fn load(globals: &Globals, output: &Output, site: Site) -> Result<Self> {
+        let (loaded, definitions, workflows) = read_configuration(globals, &site)?;
+        let base = match &loaded.config.project.base {
+            Some(base) => base.clone(),
+            None => site.repo.guess_base()?,
+        };
+        let settings = Arc::new(loaded.config.settings(&base));
+        let digest = config::digest(&settings, &workflows.workflows);
+        Ok(Self {
+            globals: globals.clone(),
+            output: output.clone(),
+            site,
+            loaded,
+            workflows,
+            definitions,
+            settings,
+            digest,
+            host: HostProgram::this(),
+            configures: true,
+        })
+    }
+
+    /// The same, for a verb that must not record a changed configuration.
+    #[must_use]
+    pub fn not_configuring(mut self) -> Self {
+        self.configures = false;
+        self
+    }
+
+    /// Reads the configuration and opens the repository again where a long-lived process may hold old ones.
+    ///
+    /// # Errors
+    /// When the repository is gone. An invalid configuration is said, and the last good one stays in force.
+    pub fn reload(&mut self) -> Result<()> {
+        let site = Site { repo: Repo::discover(&self.site.root)?, root: self.site.root.clone() };
+        match Self::load(&self.globals, &self.output, site) {
+            Ok(fresh) => *self = Self { configures: self.configures, ..fresh },
+            Err(error) if error.code == exit::CONFIG => {
+                self.note(&format!("{}; the last valid configuration stays in force", error.message));
+                self.site.repo = Repo::discover(&self.site.root)?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn repo(&self) -> &Repo {
+        &self.site.repo
+    }
+
+    /// The main checkout.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.site.root
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    /// The configuration with its origins.
+    #[must_use]
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// The workflows.
+    #[must_use]
+    pub fn workflows(&self) -> &WorkflowSet {
+        &self.workflows
+    }
+
+    /// The agents' prompts.
+    #[must_use]
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// How to speak to the person.
+    #[must_use]
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// What was given before the verb.
+    #[must_use]
+    pub fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// The environment.
+    #[must_use]
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.globals.environment
+    }
+
+    /// How a host is started.
+    #[must_use]
+    pub fn host_program(&self) -> &HostProgram {
+        &self.host
+    }
+
+    /// Says something beside the data.
+    pub fn note(&self, text: &str) {
+        tracing::warn!(text, "notice");
+        self.output.note(text);
+    }
+
+    /// The branch that work is merged into.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.settings.base
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// When there is no such branch.
+    pub fn base_head(&self) -> Result<CommitId, GitError> {
+        let base = self.base();
+        self.repo().branch_head(base)?.ok_or_else(|| GitError::NoSuchBranch { branch: base.to_owned() })
+    }
+
+    /// The event that records the configuration, where it differs from what is recorded.
+    #[must_use]
+    pub fn configure_event(&self, pipeline: &Pipeline) -> Option<Event> {
+        (self.configures && pipeline.core.config_digest != self.digest).then(|| Event::Configure {
+            settings: self.settings.clone(),
+            workflows: self.workflows.workflows.clone(),
+            digest: self.digest.clone(),
+        })
+    }
+
+    /// An agent's configuration.
+    #[must_use]
+    pub fn agent(&self, name: &AgentName) -> Option<&AgentConfig> {
+        self.config().agent(name)
+    }
+
+    /// The command line of an agent.
+    ///
+    /// # Errors
+    /// When its template cannot be filled.
+    pub fn agent_argv(&self, agent: &AgentConfig, vars: &Vars) -> Result<Vec<String>, String> {
+        let mut argv = expand(&agent.template(), vars).map_err(|error| error.to_string())?;
+        if agent.preset == pipeline_lib::agents::preset::Preset::Demo
+            && let Some(program) = argv.first_mut().filter(|program| *program == "pipeline")
+        {
+            // The demonstration's agents are this very program, wherever it lies.
+            let own = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+            *program = own.to_string_lossy().into_owned();
+        }
+        Ok(argv)
+    }
+
+    /// The folder of everything that is ours.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.site.folder()
+    }
+
+    /// The directory of the state.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder().join("state")
+    }
+
+    /// The directory of the runs.
+    #[must_use]
+    pub fn runs_dir(&self) -> PathBuf {
+        self.folder().join("runs")
+    }
+
+    /// The directory of the supervisor's own log.
+    #[must_use]
+    pub fn logs_dir(&self) -> PathBuf {
+        self.folder().join("logs")
+    }
+
+    /// The directory of a run.
+    #[must_use]
+    pub fn run_dir(&self, run: &RunId) -> PathBuf {
+        self.runs_dir().join(run.as_str())
+    }
+
+    /// The file in which a run's agent may report its outcome.
+    #[must_use]
+    pub fn outcome_file(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("outcome.json")
+    }
+
+    /// The name of a task's file in a worktree.
+    #[must_use]
+    pub fn task_file_name(task: &TaskId) -> String {
+        format!("{task}.md")
+    }
+
+    /// The worktree of an agent or a gate.
+    #[must_use]
+    pub fn worktree(&self, name: &str, task: Option<&TaskId>) -> PathBuf {
+        self.config().worktree(self.root(), name, task.map_or("setup", TaskId::as_str))
+    }
+
+    /// Whether a worktree is one that we made.
+    #[must_use]
+    pub fn is_our_worktree(&self, path: &Path) -> bool {
+        let agents = self.config().agents.iter().map(|agent| agent.name.to_string());
+        let all = agents.flat_map(|name| [name.clone(), format!("gate-{name}")]);
+        path.starts_with(self.folder().join("worktrees")) || all.into_iter().any(|name| self.worktree(&name, None) == path)
+    }
+
+    /// The file that names the task of sequential mode.
+    #[must_use]
+    pub fn current_task_file(&self) -> PathBuf {
+        self.root().join(&self.config().project.current_task_file)
+    }
+
+    /// Directories in which something may happen at any time.
+    #[must_use]
+    pub fn watched_dirs(&self) -> Vec<PathBuf> {
+        let folder = self.folder();
+        let mut dirs = vec![self.state_dir(), folder.join("workflows"), folder.join("agents"), folder];
+        dirs.extend(self.current_task_file().parent().map(Path::to_owned));
+        dirs
+    }
+
+    /// How the store behaves.
+    #[must_use]
+    pub fn store_options(&self) -> Options {
+        let wait = Duration::try_from(self.config().state.lock_timeout).unwrap_or(Duration::from_secs(5));
+        Options { lock_timeout: wait, command: self.globals.command.clone(), ..Options::default() }
+    }
+
+    /// Takes the right to tick: one process at a time looks, decides and performs.
+    ///
+    /// # Errors
+    /// When another process has it for too long.
+    pub fn tick_lock(&self) -> Result<LockGuard> {
+        let lock = Locker::new(self.state_dir().join("tick.lock"), self.globals.command.clone());
+        Ok(lock.acquire(TICK_WAIT)?)
+    }
+
+    /// The lock of the process that ticks by itself; whoever holds it is the monitor.
+    #[must_use]
+    pub fn monitor_lock(&self) -> Locker {
+        Locker::new(self.monitor_lock_file(), self.globals.command.clone())
+    }
+
+    /// Where that lock is.
+    #[must_use]
+    pub fn monitor_lock_file(&self) -> PathBuf {
+        self.state_dir().join("monitor.lock")
+    }
+}
+
+fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definitions, WorkflowSet)> {
+    let folder = site.folder();
+    let user = globals
+        .environment
+        .get("XDG_CONFIG_HOME")
+        .filter(|dir| !dir.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| globals.environment.get("HOME").map(|home| Path::new(home).join(".config")))
+        .map(|dir| dir.join("pipeline/config.toml"));
+    let sources = Sources {
+        overrides: globals.overrides.clone(),
+        environment: globals.environment.clone(),
+        project_file: globals.config_file.clone().or_else(|| Some(folder.join("config.toml"))),
+        project_file_required: globals.config_file.is_some(),
+        user_file: user,
+    };
+    let invalid = |error: config::ConfigError| {
+        let base = CommandError::new(exit::CONFIG, "config_invalid", error.render(false));
+        match error.hint() {
+            Some(hint) => base.hint(hint),
+            None => base,
+        }
+    };
+    let mut loaded = config::load(&sources).map_err(invalid)?;
+    let definitions = config::load_definitions(&folder.join("agents"));
+    loaded.add_definitions(&definitions);
+    let workflows = config::load_workflows(&folder.join("workflows"), &loaded.config.roles());
+    Ok((loaded, definitions, workflows))
+}

@@ -1,0 +1,129 @@
+//! From a parsed command line to a verb, and from an error to what is printed and the exit code.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use clap::Parser;
+use pipeline_lib::view::SCHEMA_VERSION;
+
+use crate::cli::{Cli, Global, Verb};
+use crate::context::{Context, Globals};
+use crate::error::{CommandError, Result, exit};
+use crate::live::Answer;
+use crate::output::Output;
+use crate::verbs;
+
+/// What a verb is given before it has looked for a repository.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What was said before or behind the verb.
+    pub globals: Globals,
+    /// How to speak to the person.
+    pub output: Output,
+    /// Whether a person may be asked: both ends are a terminal.
+    pub interactive: bool,
+    /// Whether the mouse is left to the terminal.
+    pub no_mouse: bool,
+}
+
+impl Call {
+    /// A call from the command line.
+    #[must_use]
+    pub fn new(global: &Global, environment: BTreeMap<String, String>, interactive: bool, command: String) -> Self {
+        let no_color = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let output = Output::standard(global.json, global.quiet, global.color, no_color);
+        let globals = Globals {
+            dir: global.dir.clone(),
+            config_file: global.config.clone(),
+            overrides: BTreeMap::new(),
+            environment,
+            command,
+        };
+        Self { globals, output, interactive, no_mouse: global.no_mouse }
+    }
+
+    /// The repository with its configuration.
+    ///
+    /// # Errors
+    /// When there is no repository, no pipeline in it, or the configuration is invalid.
+    pub fn context(&self) -> Result<Context> {
+        Context::open(&self.globals, &self.output)
+    }
+}
+
+/// Does what was asked; the answer is the exit code.
+///
+/// # Errors
+/// When it fails.
+pub fn run(call: &Call, verb: Verb) -> Result<u8> {
+    match verb {
+        Verb::Init(args) => verbs::init::run(call, args),
+        Verb::Demo(args) => verbs::demo::run(call, &args),
+        Verb::Monitor(args) => verbs::monitor::run(call, &args),
+        Verb::Status(args) => verbs::status::run(call, &args),
+        Verb::Explain(args) => verbs::explain::run(call, &args),
+        Verb::Mode(args) => verbs::mode::run(call, &args),
+        Verb::Pilot(args) => verbs::pilot::run(call, &args),
+        Verb::Rollout(args) => verbs::rollout::run(call, &args),
+        Verb::Task(args) => verbs::task::run(call, args),
+        Verb::Agent(args) => verbs::agent::run(call, &args),
+        Verb::Done(args) => verbs::done::run(call, &args),
+        Verb::Logs(args) => verbs::logs::run(call, &args),
+        Verb::Events(args) => verbs::events::run(call, &args),
+        Verb::Wait(args) => verbs::wait::run(call, &args),
+        Verb::Workflow(args) => verbs::workflow::run(call, &args),
+        Verb::Trash(args) => verbs::trash::run(call, &args),
+        Verb::Doctor(args) => verbs::doctor::run(call, &args),
+        Verb::Config(args) => verbs::config::run(call, &args),
+        Verb::Schema(args) => verbs::schema::run(call, &args),
+        Verb::Completions(args) => verbs::completions::run(call, &args),
+        Verb::Man(args) => verbs::completions::man(call, &args),
+        Verb::DemoAgent(args) => verbs::demo::agent(call, &args),
+    }
+}
+
+/// Prints an error where it belongs: with `--json` as a document on stdout, else on stderr.
+pub fn report(output: &Output, error: &CommandError) -> u8 {
+    if error.kind == "broken_pipe" {
+        return exit::OK;
+    }
+    if output.json {
+        let document = serde_json::json!({
+            "schema_version": SCHEMA_VERSION,
+            "error": { "code": error.kind, "message": error.message, "hint": error.hint.as_deref().unwrap_or_default() },
+        });
+        // An error about a stream that is gone has nobody to be told to.
+        drop(output.json(&document));
+    } else {
+        let mut loud = output.clone();
+        loud.quiet = false;
+        loud.note(&format!("error: {}", error.message));
+        if let Some(hint) = &error.hint {
+            loud.note(hint);
+        }
+    }
+    error.code
+}
+
+/// Performs a verb for a screen: nothing is printed, the answer is a text.
+#[must_use]
+pub fn answer(globals: &Globals, argv: &[String]) -> Answer {
+    let words = std::iter::once("pipeline").chain(argv.iter().map(String::as_str));
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return Answer { code: exit::USAGE, text: error.to_string(), hint: None },
+    };
+    let Some(verb) = cli.verb else {
+        return Answer { code: exit::USAGE, text: "no verb".to_owned(), hint: None };
+    };
+    let (output, text) = Output::captured();
+    let call = Call { globals: globals.clone(), output, interactive: false, no_mouse: true };
+    match run(&call, verb) {
+        Ok(code) => Answer { code, text: take(&text), hint: None },
+        Err(error) => Answer { code: error.code, text: error.message, hint: error.hint },
+    }
+}
+
+fn take(text: &Arc<std::sync::Mutex<String>>) -> String {
+    text.lock().unwrap_or_else(PoisonError::into_inner).trim_end().to_owned()
+}

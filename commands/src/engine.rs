@@ -1,0 +1,162 @@
+//! The rules on top of the store: an event goes in under the lock, the facts that follow are durable before anything is
+//! answered. Every change of the state goes through here.
+
+use jiff::Timestamp;
+use pipeline_lib::decide::{Now, decide};
+use pipeline_lib::event::{Event, Request};
+use pipeline_lib::fact::Fact;
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::view::{self, Seen};
+use pipeline_state::{Machine, Record, Store, Transaction};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+
+/// Steps one settling may take; more means that two rules undo each other, which would otherwise never end.
+const STEPS_MAX: usize = 1_000_000;
+/// Up to this many tasks `state.json` is written by every command; above, writing it costs more than the command.
+const SNAPSHOT_TASKS_MAX: usize = 1_000;
+
+/// The pipeline as the store keeps it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Kept(pub Pipeline);
+
+impl Machine for Kept {
+    type Fact = Fact;
+
+    fn apply(&mut self, record: &Record<Fact>) {
+        self.0.apply(record.at, &record.fact);
+    }
+}
+
+/// The time and fresh random bits.
+#[must_use]
+pub fn now() -> Now {
+    Now { at: Timestamp::now(), entropy: random() }
+}
+
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library seeds each of these from the system's random bits.
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// The pipeline of one repository, as this process last read it.
+#[derive(Debug)]
+pub struct Engine {
+    store: Store<Kept>,
+}
+
+impl Engine {
+    /// Reads the state.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn open(context: &Context) -> Result<Self> {
+        let mut store = Store::open(&context.state_dir(), context.store_options())?;
+        for notice in store.take_notices() {
+            context.note(&notice.to_string());
+        }
+        Ok(Self { store })
+    }
+
+    /// Makes the state of a repository that has none.
+    ///
+    /// # Errors
+    /// When there is one, or it cannot be written.
+    pub fn init(context: &Context) -> Result<Self> {
+        Ok(Self { store: Store::init(&context.state_dir(), context.store_options())? })
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.store.machine().0
+    }
+
+    /// The store, for what is about files rather than about tasks.
+    #[must_use]
+    pub fn store(&self) -> &Store<Kept> {
+        &self.store
+    }
+
+    /// Catches up with other processes; the facts that are new, or `None` if too much happened to list.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn refresh(&mut self) -> Result<Option<Vec<Record<Fact>>>> {
+        let refreshed = self.store.refresh()?;
+        Ok((!refreshed.reloaded).then_some(refreshed.records))
+    }
+
+    /// Fulfils a request of a person.
+    ///
+    /// # Errors
+    /// When it is refused or cannot be written; then nothing has changed.
+    pub fn ask(&mut self, context: &Context, actor: &str, request: Request) -> Result<Vec<Fact>> {
+        self.feed(context, actor, &[Event::Ask(request)], false, &Seen::new())
+    }
+
+    /// Hears events, and with `tick` everything that follows from time passing. All facts become durable together.
+    ///
+    /// # Errors
+    /// When a request among the events is refused, or the facts cannot be written; then nothing has changed.
+    pub fn feed(
+        &mut self,
+        context: &Context,
+        actor: &str,
+        events: &[Event],
+        tick: bool,
+        seen: &Seen,
+    ) -> Result<Vec<Fact>> {
+        let configured = context.configure_event(self.pipeline());
+        let mut locked = self.store.lock()?;
+        let facts = locked.transact(actor, |transaction| {
+            let mut facts = Vec::new();
+            for event in configured.iter().chain(events) {
+                facts.extend(step(transaction, event)?);
+            }
+            if tick {
+                for _ in 0..STEPS_MAX {
+                    let next = step(transaction, &Event::Tick)?;
+                    if next.is_empty() {
+                        break;
+                    }
+                    facts.extend(next);
+                }
+            }
+            Ok::<_, CommandError>(facts)
+        })?;
+        if !tick && !facts.is_empty() && locked.machine().0.tasks.len() <= SNAPSHOT_TASKS_MAX {
+            let document = view::state_doc(&locked.machine().0, seen);
+            let document = serde_json::to_value(&document)?;
+            locked.write_snapshot(&document)?;
+        }
+        for notice in self.store.take_notices() {
+            context.note(&notice.to_string());
+        }
+        Ok(facts)
+    }
+
+    /// Replaces `state.json` by the present picture.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_snapshot(&mut self, seen: &Seen) -> Result<()> {
+        let mut locked = self.store.lock()?;
+        let document = serde_json::to_value(view::state_doc(&locked.machine().0, seen))?;
+        locked.write_snapshot(&document)?;
+        Ok(())
+    }
+}
+
+fn step(transaction: &mut Transaction<'_, Kept>, event: &Event) -> Result<Vec<Fact>> {
+    let now = now();
+    let facts = decide(&transaction.machine().0, event, now)?;
+    for fact in &facts {
+        transaction.record(now.at, fact.clone());
+    }
+    Ok(facts)
+}

@@ -1,0 +1,56 @@
+//! The supervisor's own log: rotated files in `.pipeline/logs`, and stderr with `-v`. What agents print is not in it.
+
+use std::path::Path;
+
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::error::{Result, chain};
+use crate::error::CommandError;
+
+/// Keeps the log's writer alive; what is buffered is written when it is dropped.
+#[derive(Debug)]
+pub struct Logging(#[expect(dead_code, reason = "its drop writes what is buffered")] Option<WorkerGuard>);
+
+/// Where and how much to log.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// The directory of the files; none for a verb that only speaks to stderr.
+    pub dir: Option<&'a Path>,
+    /// The level of the files.
+    pub level: &'a str,
+    /// How many files are kept.
+    pub keep: u32,
+    /// `-v` on stderr: 0 nothing, 1 information, 2 everything of ours.
+    pub verbose: u8,
+}
+
+/// Starts logging for this process.
+///
+/// # Errors
+/// When the directory cannot be written or the level is unknown.
+pub fn start(settings: Settings<'_>) -> Result<Logging> {
+    let filter = EnvFilter::try_new(settings.level)
+        .map_err(|error| CommandError::usage(format!("unknown log level `{}`: {error}", settings.level)))?;
+    let (files, guard) = match settings.dir {
+        Some(dir) => {
+            let appender = tracing_appender::rolling::Builder::new()
+                .rotation(tracing_appender::rolling::Rotation::DAILY)
+                .filename_prefix("pipeline.log")
+                .max_log_files(settings.keep.max(1) as usize)
+                .build(dir)
+                .map_err(|error| CommandError::failed(format!("cannot write the log in {}: {}", dir.display(), chain(&error))))?;
+            let (writer, guard) = tracing_appender::non_blocking(appender);
+            (Some(BoxMakeWriter::new(writer)), Some(guard))
+        }
+        None => (None, None),
+    };
+    let to_files = files.map(|writer| tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer));
+    let to_stderr = (settings.verbose > 0).then(|| tracing_subscriber::fmt::layer().with_writer(std::io::stderr));
+    // A second start in one process, as in tests, keeps the first.
+    drop(tracing_subscriber::registry().with(filter).with(to_files).with(to_stderr).try_init());
+    Ok(Logging(guard))
+}

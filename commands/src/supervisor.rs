@@ -1,0 +1,16 @@
+//! The shell around the rules: looks at live runs, feeds what it sees to the engine, and performs what follows. This is
+//! the only place where the state and the worktrees meet.
+//!
+//! A tick is level-triggered: it compares what is with what should be, so a lost event costs time, never correctness,
+//! and whoever ticks next after a crash continues. One process ticks at a time; the state's own lock is held only while
+//! facts are written, never across git, a spawn or a wait.
+
+mod launch;
+mod look;
+mod perform;
+mod tick;
+mod watch;
+
+pub use look::{look, observe};
+pub use tick::{Supervisor, TickReport};
+pub use watch::{Pace, Stop, Ticked, run_loop};

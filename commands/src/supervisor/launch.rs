@@ -1,0 +1,320 @@
+//! Preparing a worktree and starting a run's host. Everything here may be repeated: a branch, a worktree or a claim that
+//! is there already is used as it is, and a second host for one run ends by itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pipeline_lib::agents::preset::{Vars, expand, git_write_roots};
+use pipeline_lib::claim::marker::{Choice, Earlier, TaskFile, render_task_file};
+use pipeline_lib::decide::gate_worktree;
+use pipeline_lib::event::{Event, Seen};
+use pipeline_lib::ids::{AgentName, CommitId, TaskId};
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::{Run, Work};
+use pipeline_lib::task::Task;
+use pipeline_lib::workflow::Stage;
+use pipeline_worktrees::git::{GitError, Repo};
+use pipeline_worktrees::host::{self, RunKind};
+
+use super::perform::Failure;
+use crate::context::Context;
+
+/// What an agent's program is told on its command line.
+const PROMPT: &str = "Your task is described in the file {task_file} in the current directory. Read it first. You are at \
+stage {stage}, in the role {role}, on the branch {branch}. Do what the file asks, commit your work, and finish as the file \
+says at its end.";
+
+/// Starts a run. The answer is an event where the run has to wait for its worktree's set-up.
+pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
+    match &run.work {
+        Work::Agent => launch_agent(context, pipeline, run),
+        Work::Gate { command, commit } => launch_gate(context, run, command, commit),
+        Work::Setup { command, worktree } => launch_setup(context, run, command, worktree),
+    }
+}
+
+fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
+    let missing = |what: &str| Failure::permanent(format!("run {} has no {what}", run.id));
+    let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(|| missing("task"))?;
+    let stage = pipeline.stage_of(task).ok_or_else(|| missing("stage"))?;
+    let repo = context.repo();
+    let base = context.base_head()?;
+    let path = context.worktree(run.agent.as_str(), Some(&task.id));
+    if prepare_worktree(context, repo, &path, &base)? {
+        return Ok(Some(fresh(run, run.agent.as_str())));
+    }
+    repo.ensure_branch(&task.branch(), &base)?;
+    check_out(context, pipeline, repo, run, &path, &task.branch())?;
+    write_task_file(context, pipeline, run, task, stage, &path)?;
+    let claim = agent_claim(context, run, task, stage, &path)?;
+    start(context, run, &claim)?;
+    Ok(None)
+}
+
+/// Makes sure that a worktree is there. True if it is new and has to be set up first.
+fn prepare_worktree(context: &Context, repo: &Repo, path: &Path, at: &CommitId) -> Result<bool, Failure> {
+    let prepared = repo.ensure_worktree(path, at)?;
+    if prepared.fresh {
+        repo.copy_included(path)?;
+    }
+    Ok(prepared.fresh && context.config().project.setup.is_some())
+}
+
+fn fresh(run: &Run, worktree: &str) -> Event {
+    Event::Run { run: run.id.clone(), seen: Seen::WorktreeFresh { worktree: worktree.to_owned() } }
+}
+
+/// Checks the task's branch out. What somebody left uncommitted in the worktree is set aside first; a worktree of ours
+/// that still has the branch and no live run lets go of it.
+fn check_out(
+    context: &Context,
+    pipeline: &Pipeline,
+    repo: &Repo,
+    run: &Run,
+    path: &Path,
+    branch: &str,
+) -> Result<(), Failure> {
+    match repo.checkout_branch(path, branch) {
+        Err(GitError::Dirty { .. } | GitError::InProgress { .. }) => {
+            let reason = format!("uncommitted work found in the worktree of {} before run {}", run.agent, run.id);
+            repo.set_aside(path, &format!("before-{}", run.id), &reason)?;
+            Ok(repo.checkout_branch(path, branch)?)
+        }
+        Err(GitError::BranchElsewhere { path: other, branch: name }) => {
+            let in_use = pipeline.core.runs.values().any(|live| {
+                live.id != run.id && context.worktree(live.agent.as_str(), live.task.as_ref()) == other
+            });
+            if in_use || !context.is_our_worktree(&other) {
+                return Err(GitError::BranchElsewhere { path: other, branch: name }.into());
+            }
+            let id = format!("elsewhere-{}", run.id);
+            repo.set_aside(&other, &id, "uncommitted work found beside a task's branch")?;
+            let base = context.base_head()?;
+            repo.detach(&other, &base)?;
+            Ok(repo.checkout_branch(path, branch)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn write_task_file(
+    context: &Context,
+    pipeline: &Pipeline,
+    run: &Run,
+    task: &Task,
+    stage: &Stage,
+    path: &Path,
+) -> Result<(), Failure> {
+    let name = Context::task_file_name(&task.id);
+    let file = path.join(&name);
+    let ours = std::fs::read_to_string(&file).is_ok_and(|text| text.contains("<!-- pipeline run="));
+    if !ours && std::fs::symlink_metadata(&file).is_ok() {
+        let message = format!("the repository has a file {name} of its own; choose another id for the task");
+        return Err(Failure::permanent(message));
+    }
+    context.repo().exclude(&format!("/{name}"))?;
+    let earlier: Vec<Earlier<'_>> = task
+        .outputs
+        .iter()
+        .filter(|output| stage.inputs.is_empty() || stage.inputs.iter().any(|i| i == output.stage.as_str()))
+        .map(|output| Earlier { stage: output.stage.as_str(), outcome: &output.decision, summary: &output.summary })
+        .collect();
+    let decisions: Vec<Choice<'_>> =
+        stage.decisions.iter().map(|c| Choice { word: &c.choice, description: &c.description }).collect();
+    let instructions = instructions(context, run, stage);
+    let notices: Vec<String> = pipeline
+        .core
+        .notices
+        .iter()
+        .filter(|notice| notice.role == stage.role)
+        .map(|notice| notice.text.clone())
+        .collect();
+    let text = render_task_file(&TaskFile {
+        run: &run.id,
+        task: &task.id,
+        title: &task.title,
+        body: &task.body,
+        stage: &stage.id,
+        stage_name: &stage.name,
+        instructions: &instructions,
+        attempt: run.attempt,
+        branch: &task.branch(),
+        base: &pipeline.core.settings.base,
+        earlier: &earlier,
+        message: &notices.join("\n"),
+        previous_failure: task.feedback.as_deref().unwrap_or_default(),
+        decisions: &decisions,
+    });
+    replace_file(&file, text.as_bytes())?;
+    Ok(())
+}
+
+fn instructions(context: &Context, run: &Run, stage: &Stage) -> String {
+    match context.definitions().prompt_for(&run.agent, &stage.role) {
+        Some(prompt) => format!("{prompt}\n\n{}", stage.description),
+        None => stage.description.clone(),
+    }
+}
+
+/// Writes beside and renames, so that nobody sees half a file. It need not survive a power cut: it is written again.
+pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(readable)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn agent_claim(
+    context: &Context,
+    run: &Run,
+    task: &Task,
+    stage: &Stage,
+    worktree: &Path,
+) -> Result<host::Claim, Failure> {
+    let agent = context
+        .agent(&run.agent)
+        .ok_or_else(|| Failure::permanent(format!("agent {} is not in config.toml any more", run.agent)))?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let outcome = context.outcome_file(&run.id);
+    let name = Context::task_file_name(&task.id);
+    let git_dir = worktree_git_dir(worktree);
+    let mut write_roots: Vec<String> =
+        git_write_roots(&text(&git_dir), &text(context.repo().common_dir())).into_iter().collect();
+    write_roots.push(text(&context.run_dir(&run.id)));
+    write_roots.retain(|root| Path::new(root).is_dir());
+    let mut vars = Vars {
+        prompt: String::new(),
+        task_file: name.clone(),
+        worktree: text(worktree),
+        task: task.id.to_string(),
+        run: run.id.to_string(),
+        stage: stage.id.to_string(),
+        role: stage.role.to_string(),
+        branch: task.branch(),
+        base: context.base().to_owned(),
+        model: agent.model.clone(),
+        write_roots,
+    };
+    vars.prompt = expand(&[PROMPT], &vars).map_err(|e| Failure::permanent(e.to_string()))?.concat();
+    let argv = context.agent_argv(agent, &vars).map_err(Failure::permanent)?;
+    let mut env = base_environment(context);
+    env.extend(agent.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    env.extend([
+        ("PIPELINE_TASK_ID".to_owned(), vars.task),
+        ("PIPELINE_RUN_ID".to_owned(), vars.run),
+        ("PIPELINE_STAGE".to_owned(), vars.stage),
+        ("PIPELINE_ROLE".to_owned(), vars.role),
+        ("PIPELINE_WORKTREE".to_owned(), vars.worktree),
+        ("PIPELINE_BRANCH".to_owned(), vars.branch),
+        ("PIPELINE_BASE".to_owned(), vars.base),
+        ("PIPELINE_TASK_FILE".to_owned(), text(&worktree.join(name))),
+        ("PIPELINE_OUTCOME_FILE".to_owned(), text(&outcome)),
+        ("TRACEPARENT".to_owned(), traceparent(task, run)),
+    ]);
+    Ok(claim(run, RunKind::Agent, argv, env, worktree.to_owned()))
+}
+
+/// The git directory of a linked worktree, as its pointer file says.
+fn worktree_git_dir(worktree: &Path) -> PathBuf {
+    let pointer = std::fs::read_to_string(worktree.join(".git")).unwrap_or_default();
+    PathBuf::from(pointer.strip_prefix("gitdir: ").unwrap_or_default().trim_end())
+}
+
+/// The trace context of a run (W3C Trace Context, level 1): one trace a task, one span a run.
+fn traceparent(task: &Task, run: &Run) -> String {
+    use sha2::{Digest, Sha256};
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let trace = Sha256::digest(format!("{} {}", task.id, task.created_at));
+    let span = Sha256::digest(run.id.as_str());
+    format!("00-{}-{}-01", hex(&trace[..16]), hex(&span[..8]))
+}
+
+/// The environment a run starts from: ours, without what would lead git or a nested `pipeline` astray.
+fn base_environment(context: &Context) -> BTreeMap<String, String> {
+    let mut env = context.environment().clone();
+    env.retain(|name, _| !name.starts_with("PIPELINE_") && !name.starts_with("GIT_") && name != "TRACEPARENT");
+    for (name, value) in context.environment() {
+        // Who an agent commits as is the person's choice, not a way to lead git astray.
+        if name.starts_with("GIT_AUTHOR_") || name.starts_with("GIT_COMMITTER_") || name.starts_with("GIT_CONFIG_") {
+            env.insert(name.clone(), value.clone());
+        }
+    }
+    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    env
+}
+
+fn launch_gate(context: &Context, run: &Run, command: &str, commit: &CommitId) -> Result<Option<Event>, Failure> {
+    let name = gate_worktree(&run.agent);
+    let path = context.worktree(&name, run.task.as_ref());
+    let repo = context.repo();
+    if prepare_worktree(context, repo, &path, commit)? {
+        return Ok(Some(fresh(run, &name)));
+    }
+    detach_clean(repo, &path, commit)?;
+    start_shell(context, run, RunKind::Gate, command, &path)?;
+    Ok(None)
+}
+
+/// Puts a gate's worktree on a commit. What an earlier gate changed there is nobody's work.
+pub(crate) fn detach_clean(repo: &Repo, path: &Path, commit: &CommitId) -> Result<(), Failure> {
+    match repo.detach(path, commit) {
+        Err(GitError::Dirty { .. } | GitError::InProgress { .. }) => {
+            let id = format!("gate-{}", commit.short());
+            if repo.set_aside(path, &id, "left behind by a gate")?.is_some() {
+                repo.drop_rescue(&id)?;
+            }
+            Ok(repo.detach(path, commit)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn launch_setup(context: &Context, run: &Run, command: &str, worktree: &str) -> Result<Option<Event>, Failure> {
+    let path = context.worktree(worktree, run.task.as_ref());
+    let base = context.base_head()?;
+    prepare_worktree(context, context.repo(), &path, &base)?;
+    start_shell(context, run, RunKind::Setup, command, &path)?;
+    Ok(None)
+}
+
+fn start_shell(context: &Context, run: &Run, kind: RunKind, command: &str, cwd: &Path) -> Result<(), Failure> {
+    let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
+    let mut env = base_environment(context);
+    env.insert("PIPELINE_RUN_ID".to_owned(), run.id.to_string());
+    env.insert("PIPELINE_WORKTREE".to_owned(), cwd.to_string_lossy().into_owned());
+    if let Some(task) = &run.task {
+        env.insert("PIPELINE_TASK_ID".to_owned(), task.to_string());
+    }
+    start(context, run, &claim(run, kind, argv, env, cwd.to_owned()))
+}
+
+fn claim(run: &Run, kind: RunKind, argv: Vec<String>, env: BTreeMap<String, String>, cwd: PathBuf) -> host::Claim {
+    let mut claim = host::Claim::new(run.id.clone(), kind, argv, env, cwd);
+    claim.timeout_ms = u64::try_from(run.timeout.as_millis()).ok();
+    claim
+}
+
+fn start(context: &Context, run: &Run, claim: &host::Claim) -> Result<(), Failure> {
+    let dir = context.run_dir(&run.id);
+    host::prepare(&dir, claim)?;
+    host::spawn_host(context.host_program(), &dir)?;
+    Ok(())
+}
+
+/// Asks a run's host to stop. A run that was never claimed on disk gets a claim first, so that its end can be recorded.
+pub(super) fn stop(context: &Context, run: &Run, reason: &str, grace: Duration) -> Result<(), Failure> {
+    let dir = context.run_dir(&run.id);
+    let nothing = claim(run, RunKind::Agent, vec!["true".to_owned()], BTreeMap::new(), PathBuf::from("/"));
+    host::prepare(&dir, &nothing)?;
+    host::request_stop(&dir, reason, grace)?;
+    Ok(())
+}
+
+/// Where the worktree of a run is.
+pub(super) fn worktree_of(context: &Context, agent: &AgentName, task: Option<&TaskId>) -> PathBuf {
+    context.worktree(agent.as_str(), task)
+}

@@ -1,0 +1,226 @@
+//! What is seen of live runs right now: their processes, their task files, the ends of their logs. Read only, so that
+//! every verb may look.
+
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use pipeline_lib::agents::stream::{Activity, summarize};
+use pipeline_lib::claim::{marker, outcome};
+use pipeline_lib::event::{Event, Seen as RunEvent};
+use pipeline_lib::ids::RunId;
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, StopReason, Work};
+use pipeline_lib::text;
+use pipeline_lib::view::{ProcessSeen, RunSeen, Seen};
+use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, Stream, Why};
+
+use crate::context::Context;
+
+/// How much of a log's end is read for the last line and the present activity.
+const GLANCE_BYTES: usize = 16 * 1024;
+/// How much of a failed gate's output is handed back to the agent.
+const OUTPUT_CHARS_MAX: usize = 6_000;
+
+/// What can be seen of every live run.
+#[must_use]
+pub fn look(context: &Context, pipeline: &Pipeline) -> Seen {
+    pipeline.core.runs.values().map(|run| (run.id.clone(), glance(context, pipeline, run))).collect()
+}
+
+fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
+    let dir = context.run_dir(&run.id);
+    let process = match host::observe(&dir) {
+        Observation::NotStarted => ProcessSeen::NotStarted,
+        Observation::Starting | Observation::Running { .. } => ProcessSeen::Alive,
+        Observation::Interrupted { .. } => ProcessSeen::Gone,
+        Observation::Ended(_) => ProcessSeen::Ended,
+        Observation::Corrupt { .. } => ProcessSeen::Unknown,
+    };
+    let output = host::tail(&dir, Stream::Stdout, GLANCE_BYTES).unwrap_or_default();
+    let format = pipeline.core.agents.get(&run.agent).map(|a| a.preset.info().format);
+    let summary = format.filter(|_| run.work == Work::Agent).map(|f| summarize(f, &output, &jiff::Zoned::now()));
+    let last_line = match &summary {
+        Some(summary) => summary.last_line.clone(),
+        None => text::one_line(text::tail_lines(output.trim_end(), 1), 200),
+    };
+    let activity = summary.and_then(|s| s.activity).map(|activity| match activity {
+        Activity::Thinking => "its stream says it is thinking".to_owned(),
+        Activity::Tool { name } => format!("its stream says it is using {}", text::one_line(&name, 40)),
+        Activity::Message => "its stream says it is writing".to_owned(),
+    });
+    let marker = task_file_text(context, run).and_then(|text| marker::parse(&text));
+    RunSeen {
+        process,
+        last_output_at: last_output_at(&dir),
+        last_line,
+        activity,
+        marker: marker.map(|m| m.status),
+    }
+}
+
+fn last_output_at(dir: &Path) -> Option<Timestamp> {
+    let modified = |stream: Stream| std::fs::metadata(dir.join(stream.file_name())).ok().filter(|m| m.len() > 0)?.modified().ok();
+    let latest = [Stream::Stdout, Stream::Stderr].into_iter().filter_map(modified).max()?;
+    Timestamp::try_from(latest).ok()
+}
+
+/// What there is to tell the engine about a live run.
+///
+/// # Errors
+/// When what a dead host left could not be cleared away; the run is not over then.
+pub fn observe(context: &Context, run: &Run) -> Result<Vec<Event>, host::HostError> {
+    let dir = context.run_dir(&run.id);
+    let event = |seen| Event::Run { run: run.id.clone(), seen };
+    let mut events = Vec::new();
+    match host::observe(&dir) {
+        Observation::NotStarted | Observation::Starting => {}
+        Observation::Running { start, .. } => {
+            if run.phase == Phase::Claimed {
+                let pid = u32::try_from(start.host.pid).unwrap_or_default();
+                events.push(event(RunEvent::Started { pid, at: start.started_at }));
+            }
+            events.extend(claims(context, run).into_iter().map(event));
+        }
+        Observation::Interrupted { why, .. } => {
+            let why = match why {
+                Why::HostDied => "its host process died",
+                Why::Reboot => "the machine was restarted",
+            };
+            events.extend(interrupted(&dir, why)?.map(event));
+        }
+        Observation::Corrupt { path, message } => {
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            events.extend(interrupted(&dir, &format!("its record {name} is damaged: {message}"))?.map(event));
+        }
+        Observation::Ended(record) => {
+            let how = ended(run, record.how);
+            events.push(event(RunEvent::Ended {
+                evidence: evidence(context, run, &how),
+                output: (run.work != Work::Agent).then(|| both_outputs(&dir)),
+                how,
+                at: record.ended_at,
+            }));
+        }
+    }
+    Ok(events)
+}
+
+/// A run whose host is gone is over once nothing of it is left.
+fn interrupted(dir: &Path, why: &str) -> Result<Option<RunEvent>, host::HostError> {
+    let killed = host::kill_remains(dir)?;
+    if !killed.unkillable.is_empty() {
+        return Ok(None);
+    }
+    let how = Ended::Interrupted { why: why.to_owned() };
+    Ok(Some(RunEvent::Ended { how, at: Timestamp::now(), evidence: None, output: None }))
+}
+
+fn ended(run: &Run, how: How) -> Ended {
+    let reason = || run.stop.unwrap_or(StopReason::Person);
+    match how {
+        How::Exited { code } => Ended::Exited { code },
+        How::Signaled { signal } => Ended::Signaled { signal },
+        How::TimedOut => Ended::TimedOut,
+        How::Stopped { .. } | How::NeverStarted { .. } => Ended::Stopped { reason: reason() },
+        How::SpawnFailed { message, kind } => Ended::NotStarted {
+            message: text::one_line(&message, 300),
+            permanent: match kind {
+                SpawnProblem::Missing | SpawnProblem::NotExecutable => true,
+                SpawnProblem::Other => false,
+            },
+        },
+    }
+}
+
+fn evidence(context: &Context, run: &Run, how: &Ended) -> Option<Evidence> {
+    let Work::Gate { command, commit } = &run.work else { return None };
+    let exit_code = match how {
+        Ended::Exited { code } => Some(*code),
+        _ => None,
+    };
+    let tree = context.repo().tree_of(commit).unwrap_or_default();
+    let log_sha256 = host::digest(&context.run_dir(&run.id)).unwrap_or_default();
+    Some(Evidence { command: command.clone(), exit_code, tree, log_sha256 })
+}
+
+/// The ends of both streams, made safe, for the next attempt.
+pub(super) fn both_outputs(dir: &Path) -> String {
+    let mut out = String::new();
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        let tail = host::tail(dir, stream, OUTPUT_CHARS_MAX).unwrap_or_default();
+        let tail = text::safe(&tail, OUTPUT_CHARS_MAX / 2);
+        if !tail.trim().is_empty() {
+            out.push_str(tail.trim_end());
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// What a live agent claims in its files; a claim that names another run is not its own.
+fn claims(context: &Context, run: &Run) -> Vec<RunEvent> {
+    if run.work != Work::Agent {
+        return Vec::new();
+    }
+    match claim_in_files(context, run, || task_file_text(context, run)) {
+        Some(Ok(claim)) => vec![RunEvent::Claimed(claim)],
+        Some(Err(why)) => vec![RunEvent::ForeignClaim { why }],
+        None => Vec::new(),
+    }
+}
+
+/// The claim of a run in its outcome file, else in its task file.
+pub(super) fn claim_in_files(
+    context: &Context,
+    run: &Run,
+    task_file: impl FnOnce() -> Option<String>,
+) -> Option<Result<Claim, String>> {
+    let at = Timestamp::now();
+    let foreign = |named: &RunId| Err(format!("the claim names run {named}"));
+    let outcome = read_small(&context.outcome_file(&run.id), outcome::FILE_BYTES_MAX);
+    if let Some(outcome) = outcome.and_then(|bytes| outcome::Outcome::parse(&bytes).ok()) {
+        return Some(match &outcome.run {
+            Some(named) if *named != run.id => foreign(named),
+            _ => Ok(Claim {
+                status: outcome.status,
+                decision: outcome.decision,
+                summary: outcome.summary,
+                source: ClaimSource::OutcomeFile,
+                at,
+            }),
+        });
+    }
+    let marker = marker::parse(&task_file()?)?;
+    Some(match &marker.run {
+        Some(named) if *named != run.id => foreign(named),
+        _ => Ok(Claim {
+            status: marker.status,
+            decision: None,
+            summary: marker.reason,
+            source: ClaimSource::Marker,
+            at,
+        }),
+    })
+}
+
+fn task_file_text(context: &Context, run: &Run) -> Option<String> {
+    let task = run.task.as_ref().filter(|_| run.work == Work::Agent)?;
+    let path = context.worktree(run.agent.as_str(), Some(task)).join(Context::task_file_name(task));
+    let bytes = read_small(&path, marker::FILE_BYTES_MAX)?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads a small regular file that an agent may have replaced by anything: no link is followed, nothing blocks.
+pub(super) fn read_small(path: &Path, bytes_max: usize) -> Option<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).ok()?;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() <= bytes_max).then_some(bytes)
+}

@@ -1,0 +1,236 @@
+//! Performing effects: git and processes. Each effect may be repeated; its result comes back as an event.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Zoned;
+use pipeline_lib::agents::stream::summarize;
+use pipeline_lib::claim::{self, Decision};
+use pipeline_lib::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Seen};
+use pipeline_lib::fact::Effect;
+use pipeline_lib::ids::{CommitId, RunId, TaskId};
+use pipeline_lib::pipeline::{Permitted, Pipeline};
+use pipeline_lib::run::{Run, StopReason, Usage};
+use pipeline_lib::task::{Dirty, Task};
+use pipeline_lib::text;
+use pipeline_worktrees::git::{self, Advance, Committed, GitError};
+use pipeline_worktrees::host::{self, HostError, Stream};
+
+use super::launch::{self, replace_file, worktree_of};
+use super::look::{both_outputs, claim_in_files, read_small};
+use crate::context::Context;
+use crate::error::chain;
+
+/// How much of an agent's output is parsed for its last words and its use of a model.
+const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The longest summary of a run, in characters.
+const SUMMARY_CHARS_MAX: usize = 2_000;
+/// How long everything has between being asked to end and being killed.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// The same for an agent that has said that it is done.
+const CLAIMED_GRACE: Duration = Duration::from_secs(2);
+
+/// Why an effect could not be performed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) permanent: bool,
+}
+
+impl Failure {
+    pub(crate) fn permanent(message: impl Into<String>) -> Self {
+        Self { message: message.into(), permanent: true }
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        let permanent = match &error {
+            GitError::BranchElsewhere { .. }
+            | GitError::NotAWorktree { .. }
+            | GitError::NameTaken { .. }
+            | GitError::BadName { .. }
+            | GitError::NoSuchBranch { .. }
+            | GitError::GitMissing => true,
+            _ => false,
+        };
+        Self { message: format!("failed to {}", chain(&error)), permanent }
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        Self { message: chain(&error), permanent: false }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { message: chain(&error), permanent: false }
+    }
+}
+
+/// Performs an effect. A failure is an event too.
+pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permitted) -> Vec<Event> {
+    let effect = permitted.effect();
+    let result = match effect {
+        Effect::Launch { run } => with_run(pipeline, run, |run| launch::launch(context, pipeline, run)),
+        Effect::Stop { run, reason } => with_run(pipeline, run, |run| {
+            let grace = if *reason == StopReason::Claimed { CLAIMED_GRACE } else { STOP_GRACE };
+            launch::stop(context, run, word(*reason), grace).map(|()| None)
+        }),
+        Effect::Collect { run } => with_run(pipeline, run, |run| {
+            let seen = Seen::Collected(collect(context, pipeline, run)?);
+            Ok(Some(Event::Run { run: run.id.clone(), seen }))
+        }),
+        Effect::PrepareMerge { task, head } => prepare_merge(context, pipeline, task, head).map(Some),
+        Effect::AdvanceBase { task, onto, commit } => advance(context, task, onto, commit).map(Some),
+        Effect::WriteCurrentTask { task } => write_current_task(context, task.as_ref()).map(|()| None),
+    };
+    match result {
+        Ok(event) => event.into_iter().collect(),
+        Err(failure) => {
+            tracing::warn!(effect = effect.word(), key = %effect.key(), message = failure.message, "effect failed");
+            vec![Event::EffectFailed { key: effect.key(), message: failure.message, permanent: failure.permanent }]
+        }
+    }
+}
+
+fn with_run(
+    pipeline: &Pipeline,
+    id: &RunId,
+    act: impl FnOnce(&Run) -> Result<Option<Event>, Failure>,
+) -> Result<Option<Event>, Failure> {
+    // A run that is gone was settled by somebody else: nothing is left to do.
+    pipeline.core.runs.get(id).map_or(Ok(None), act)
+}
+
+fn word(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Claimed => "claimed",
+        StopReason::Person => "stopped",
+        StopReason::Cancelled => "cancelled",
+        StopReason::ModeSwitch => "mode_switch",
+    }
+}
+
+/// Reads what an ended run left and keeps its work on the task's branch. The worktree lets go of the branch, so that the
+/// next agent can have it.
+fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collected, Failure> {
+    let gone = || Failure::permanent(format!("the task of run {} is not there", run.id));
+    let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(gone)?;
+    let repo = context.repo();
+    let worktree = worktree_of(context, &run.agent, Some(&task.id));
+    let dir = context.run_dir(&run.id);
+    let task_file = take_task_file(&worktree, &dir, &task.id)?;
+    repo.unexclude(&format!("/{}", Context::task_file_name(&task.id)))?;
+    let mut notes = Vec::new();
+    if worktree.is_dir() {
+        notes.extend(keep_work(context, run, task, &worktree)?);
+        repo.detach(&worktree, &context.base_head()?)?;
+    }
+    let commit = match repo.branch_head(&task.branch())? {
+        Some(commit) => commit,
+        None => context.base_head()?,
+    };
+    let claim = claim_in_files(context, run, || task_file).and_then(Result::ok);
+    let stdout = host::tail(&dir, Stream::Stdout, STREAM_BYTES_MAX).unwrap_or_default();
+    let preset = pipeline.core.agents.get(&run.agent).map(|agent| agent.preset);
+    let summary = preset.map(|preset| summarize(preset.info().format, &stdout, &Zoned::now()));
+    let choices = pipeline.stage_of(task).map(|stage| stage.choices()).unwrap_or_default();
+    let final_text = summary.as_ref().and_then(|s| s.final_text.clone()).unwrap_or_default();
+    let decision = claim::decide(&final_text, &choices);
+    let mut words = match &decision {
+        Decision::Chosen { reasoning: Some(reasoning), .. } => reasoning.clone(),
+        _ => text::safe(&final_text, SUMMARY_CHARS_MAX),
+    };
+    for note in notes {
+        words = format!("{words}\n{note}").trim_start().to_owned();
+    }
+    let usage = summary.as_ref().map_or_else(Usage::default, |s| Usage {
+        tokens: s.tokens.as_ref().map_or(0, |t| t.input + t.output),
+        cost_usd: s.cost_usd.unwrap_or(0.0),
+    });
+    Ok(Collected {
+        commit,
+        claim,
+        decision,
+        failure: summary.and_then(|s| s.failure),
+        summary: words,
+        output: both_outputs(&dir),
+        usage,
+    })
+}
+
+/// Moves the task file out of the worktree into the run's directory, where it stays as evidence, and reads it.
+fn take_task_file(worktree: &Path, dir: &Path, task: &TaskId) -> Result<Option<String>, Failure> {
+    let name = Context::task_file_name(task);
+    let kept = dir.join(&name);
+    let there = worktree.join(&name);
+    if let Some(bytes) = read_small(&there, claim::marker::FILE_BYTES_MAX) {
+        replace_file(&kept, &bytes)?;
+    }
+    match std::fs::symlink_metadata(&there) {
+        // Something else of that name is the agent's work and stays.
+        Ok(found) if found.is_file() || found.is_symlink() => std::fs::remove_file(&there)?,
+        Ok(_) | Err(_) => {}
+    }
+    let bytes = read_small(&kept, claim::marker::FILE_BYTES_MAX);
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Commits what is not committed. What ended up beside the task's branch is kept under a rescue reference and said.
+fn keep_work(context: &Context, run: &Run, task: &Task, worktree: &Path) -> Result<Vec<String>, Failure> {
+    let repo = context.repo();
+    let stage = run.stage.as_ref().map_or("work", |stage| stage.as_str());
+    let message = format!("{}: {stage} by {}\n\nUncommitted work of run {}.", task.id, run.agent, run.id);
+    let mut notes = Vec::new();
+    match repo.commit_all(worktree, &message, &[])? {
+        Committed::Nothing => {}
+        Committed::Branch { branch, .. } if branch == task.branch() => {}
+        Committed::Branch { branch, commit } => {
+            notes.push(format!("(its last work is on branch {branch} at {}, not on {})", commit.short(), task.branch()));
+        }
+        Committed::Rescued { reference, .. } => {
+            notes.push(format!("(work that was on no branch is kept at {reference}; see `pipeline trash list`)"));
+        }
+    }
+    Ok(notes)
+}
+
+fn prepare_merge(context: &Context, pipeline: &Pipeline, id: &TaskId, head: &CommitId) -> Result<Event, Failure> {
+    let gone = || Failure::permanent(format!("task {id} is not there"));
+    let task = pipeline.task(id.as_str()).ok_or_else(gone)?;
+    let repo = context.repo();
+    let onto = context.base_head()?;
+    let message = format!("Merge {id}: {}\n\nBranch {} into {}.", task.title, task.branch(), context.base());
+    // The moment at which the task came here makes the commit the same however often this is repeated.
+    let outcome = match repo.merge_commit(&onto, head, &message, task.state_since)? {
+        git::MergeOutcome::AlreadyMerged => MergeOutcome::AlreadyMerged { onto },
+        git::MergeOutcome::Commit(commit) => MergeOutcome::Commit { commit, onto },
+        git::MergeOutcome::Conflict { files } => MergeOutcome::Conflict { files },
+    };
+    Ok(Event::MergePrepared { task: id.clone(), head: head.clone(), outcome })
+}
+
+fn advance(context: &Context, id: &TaskId, onto: &CommitId, commit: &CommitId) -> Result<Event, Failure> {
+    let repo = context.repo();
+    let outcome = match repo.advance_branch(context.base(), onto, commit)? {
+        Advance::Moved => AdvanceOutcome::Moved,
+        // A crash after the branch had moved: somebody may have built on it since.
+        Advance::Stale { found: Some(found) } if repo.is_ancestor(commit, &found)? => AdvanceOutcome::Moved,
+        Advance::Stale { .. } => AdvanceOutcome::Stale,
+        Advance::CheckoutDirty { files, command, .. } => AdvanceOutcome::Dirty(Dirty { files, command }),
+    };
+    Ok(Event::BaseAdvanced { task: id.clone(), commit: commit.clone(), outcome })
+}
+
+fn write_current_task(context: &Context, task: Option<&TaskId>) -> Result<(), Failure> {
+    let path = context.current_task_file();
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let text = task.map_or_else(String::new, |task| format!("{task}\n"));
+    replace_file(&path, text.as_bytes())?;
+    Ok(())
+}

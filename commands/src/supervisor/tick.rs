@@ -1,0 +1,202 @@
+//! One tick: look, decide, perform, until nothing more follows at this moment.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use pipeline_lib::event::Event;
+use pipeline_lib::fact::{Effect, EffectKey, Fact};
+use pipeline_lib::mode::Orchestration;
+use pipeline_lib::view::Seen;
+
+use super::look::{look, observe};
+use super::perform::perform;
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::error::{Result, chain};
+
+/// Rounds one tick may take. A round is a look, a decision and what follows; a chain of stages that need no process at
+/// all ends by itself, so this is only a wall against rules that chase each other.
+const ROUNDS_MAX: usize = 10_000;
+/// An effect that was performed and is still due is not repeated sooner: the process it started needs a moment to prove
+/// itself, and a checkout in the way is a person's business.
+const REPEAT_AFTER: Duration = Duration::from_secs(10);
+/// `state.json` is written at most this often while things happen.
+const SNAPSHOT_EVERY: Duration = Duration::from_millis(900);
+/// Writing `state.json` may take this share of the time.
+const SNAPSHOT_SHARE: u32 = 20;
+
+/// What a tick did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TickReport {
+    /// What became true, in order.
+    pub facts: Vec<Fact>,
+}
+
+/// Ticks, and remembers between ticks what need not be repeated.
+#[derive(Debug)]
+pub struct Supervisor {
+    engine: Engine,
+    actor: &'static str,
+    performed: HashMap<EffectKey, (Effect, Instant)>,
+    snapshot_seq: u64,
+    snapshot_at: Option<Instant>,
+    snapshot_cost: Duration,
+}
+
+impl Supervisor {
+    /// A supervisor of this repository.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn open(context: &Context, actor: &'static str) -> Result<Self> {
+        Ok(Self {
+            engine: Engine::open(context)?,
+            actor,
+            performed: HashMap::new(),
+            snapshot_seq: 0,
+            snapshot_at: None,
+            snapshot_cost: Duration::ZERO,
+        })
+    }
+
+    /// The engine, for reading.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The engine, to catch up with other processes.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Reads the state anew after an error, as far as it can be read: a store that could not write does not write again.
+    pub fn reopen(&mut self, context: &Context) {
+        match Engine::open(context) {
+            Ok(engine) => self.engine = engine,
+            Err(error) => tracing::warn!(error = %error, "the state cannot be read"),
+        }
+    }
+
+    /// One tick. Waits for nothing that an agent or a gate does; only for another process's tick, and only so long.
+    ///
+    /// # Errors
+    /// When another process ticks for too long, or the state cannot be read or written. Live runs are not touched then.
+    pub fn tick(&mut self, context: &mut Context) -> Result<TickReport> {
+        let _ticking = context.tick_lock()?;
+        context.reload()?;
+        self.engine.refresh()?;
+        let mut report = TickReport::default();
+        let mut events = Vec::new();
+        for round in 0..ROUNDS_MAX {
+            events.extend(self.look(context, round == 0));
+            let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
+            events.clear();
+            let quiet = facts.is_empty();
+            report.facts.extend(facts);
+            let due = self.take_due();
+            if quiet && due.is_empty() && round > 0 {
+                break;
+            }
+            for effect in &due {
+                let results = perform(context, self.engine.pipeline(), effect);
+                // A failed effect says itself when it is tried again.
+                if results.iter().any(|event| matches!(event, Event::EffectFailed { .. })) {
+                    self.performed.remove(&effect.effect().key());
+                }
+                events.extend(results);
+            }
+            self.write_current_task(context);
+            if due.is_empty() && events.is_empty() && round > 0 {
+                break;
+            }
+        }
+        self.snapshot(context, false)?;
+        Ok(report)
+    }
+
+    /// What has changed outside since the last look, as events.
+    fn look(&self, context: &Context, first: bool) -> Vec<Event> {
+        let pipeline = self.engine.pipeline();
+        let mut events = Vec::new();
+        if first || pipeline.core.mode.orchestration == Orchestration::Sequential {
+            events.push(Event::CurrentTaskRead { content: read_current_task(context) });
+        }
+        for run in pipeline.core.runs.values() {
+            match observe(context, run) {
+                Ok(seen) => events.extend(seen),
+                Err(error) => tracing::warn!(run = %run.id, error = chain(&error), "cannot look at a run"),
+            }
+        }
+        events
+    }
+
+    /// Effects that are due and were not performed a moment ago.
+    fn take_due(&mut self) -> Vec<pipeline_lib::pipeline::Permitted> {
+        let due = self.engine.pipeline().due_effects(Timestamp::now());
+        self.performed.retain(|_, (_, at)| at.elapsed() < REPEAT_AFTER);
+        let performed = &self.performed;
+        let due: Vec<_> = due
+            .into_iter()
+            .filter(|permitted| {
+                let effect = permitted.effect();
+                performed.get(&effect.key()).is_none_or(|(done, _)| done != effect)
+            })
+            .collect();
+        for permitted in &due {
+            let effect = permitted.effect().clone();
+            self.performed.insert(effect.key(), (effect, Instant::now()));
+        }
+        due
+    }
+
+    /// Writes the current task into its file where the file does not already name it.
+    fn write_current_task(&self, context: &Context) {
+        let pipeline = self.engine.pipeline();
+        let Some(permitted) = pipeline.current_task_effect(read_current_task(context).as_deref()) else { return };
+        for event in perform(context, pipeline, &permitted) {
+            // The next tick compares the file again, so a failed write is only late.
+            tracing::warn!(?event, "the current-task file could not be written");
+        }
+    }
+
+    /// Brings `state.json` up to date: at once where `now` asks for it, else as often as its cost allows.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn snapshot(&mut self, context: &Context, now: bool) -> Result<()> {
+        let seq = self.engine.pipeline().core.seq;
+        if seq == self.snapshot_seq {
+            return Ok(());
+        }
+        let pause = SNAPSHOT_EVERY.max(self.snapshot_cost * SNAPSHOT_SHARE);
+        if !now && self.snapshot_at.is_some_and(|at| at.elapsed() < pause) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let seen = look(context, self.engine.pipeline());
+        self.engine.write_snapshot(&seen)?;
+        self.snapshot_cost = begun.elapsed();
+        self.snapshot_at = Some(Instant::now());
+        self.snapshot_seq = self.engine.pipeline().core.seq;
+        Ok(())
+    }
+
+    /// When `state.json` will have to be written even if nothing more happens.
+    #[must_use]
+    pub fn snapshot_due(&self) -> Option<Instant> {
+        if self.engine.pipeline().core.seq == self.snapshot_seq {
+            return None;
+        }
+        let pause = SNAPSHOT_EVERY.max(self.snapshot_cost * SNAPSHOT_SHARE);
+        Some(self.snapshot_at.map_or_else(Instant::now, |at| at + pause))
+    }
+}
+
+/// The content of the file that names the task of sequential mode.
+fn read_current_task(context: &Context) -> Option<String> {
+    let bytes = super::look::read_small(&context.current_task_file(), 4_096)?;
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}

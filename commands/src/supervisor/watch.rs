@@ -1,0 +1,173 @@
+//! The loop of a living monitor: it waits for events and deadlines, and ticks. Nothing is polled that can be waited for;
+//! the poll that remains is a fallback for what no notice came of.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::Work;
+use pipeline_worktrees::host;
+use pipeline_worktrees::watch::{Change, Watcher};
+use tokio::sync::mpsc;
+
+use super::tick::{Supervisor, TickReport};
+use crate::context::Context;
+use crate::error::{CommandError, Result, exit};
+
+/// The fallback poll when directories cannot be watched.
+const POLL_UNWATCHED: Duration = Duration::from_secs(2);
+/// How soon a tick that failed for a passing reason is tried again.
+const RETRY_FAILED: Duration = Duration::from_secs(5);
+
+/// How often the loop looks without being told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Every 60 s when nothing is in progress, every 30 s usually, every 15 s when more than three tasks are.
+    Adaptive,
+    /// As the person says.
+    Every(Duration),
+}
+
+impl Pace {
+    fn pause(self, tasks_in_progress: usize) -> Duration {
+        match self {
+            Self::Every(pause) => pause,
+            Self::Adaptive => Duration::from_secs(match tasks_in_progress {
+                0 => 60,
+                1..=3 => 30,
+                _ => 15,
+            }),
+        }
+    }
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The caller's future completed.
+    Asked,
+}
+
+/// What the loop tells its caller after each tick.
+#[derive(Debug)]
+pub struct Ticked<'a> {
+    /// The supervisor, for reading.
+    pub supervisor: &'a Supervisor,
+    /// What happened.
+    pub report: &'a TickReport,
+    /// What a person should know about the loop itself.
+    pub notice: Option<&'a str>,
+}
+
+/// Ticks until `stop` completes. `wake` makes it tick at once; `ticked` is told of each tick.
+///
+/// # Errors
+/// When the state is corrupt or was written by a newer program: going on could only make it worse. What passes (a held
+/// lock, a full disk) is told to `ticked` and tried again.
+pub async fn run_loop(
+    context: &mut Context,
+    supervisor: &mut Supervisor,
+    pace: Pace,
+    wake: &mut mpsc::UnboundedReceiver<()>,
+    stop: impl Future<Output = ()>,
+    mut ticked: impl FnMut(&Context, Ticked<'_>),
+) -> Result<Stop> {
+    let (changed, mut changes) = mpsc::unbounded_channel();
+    // The receiver is gone only when the loop has ended.
+    let mut watcher = Watcher::new(move |change: Change<()>| drop(changed.send(matches!(change, Change::Rescan))));
+    let mut watched = BTreeSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let (pause, notice) = match supervisor.tick(context) {
+            Ok(report) => {
+                let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
+                // A directory that is newly watched may have changed before the watch: look again.
+                let again = notice.newly_watched.then(|| supervisor.tick(context)).transpose()?;
+                let mut report = report;
+                report.facts.extend(again.into_iter().flat_map(|r| r.facts));
+                ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
+                let in_progress = supervisor.engine().pipeline().in_flight().count();
+                let pause = if notice.text.is_some() { POLL_UNWATCHED } else { pace.pause(in_progress) };
+                (pause, notice.text)
+            }
+            Err(error) if passes(&error) => {
+                let text = error.message.clone();
+                tracing::warn!(error = text, "a tick failed");
+                ticked(context, Ticked { supervisor, report: &TickReport::default(), notice: Some(&text) });
+                supervisor.reopen(context);
+                (RETRY_FAILED, Some(text))
+            }
+            Err(error) => return Err(error),
+        };
+        drop(notice);
+        let deadline = next_wake(supervisor, pause);
+        tokio::select! {
+            () = &mut stop => return Ok(Stop::Asked),
+            Some(rescan) = changes.recv() => {
+                let mut rearm = rescan;
+                while let Ok(rescan) = changes.try_recv() {
+                    rearm |= rescan;
+                }
+                if rearm {
+                    watched.clear();
+                    drop(watcher.rearm());
+                }
+            }
+            Some(()) = wake.recv() => while wake.try_recv().is_ok() {},
+            () = tokio::time::sleep_until(deadline.into()) => {}
+        }
+        host::reap_hosts();
+    }
+}
+
+/// Errors that another attempt may not meet.
+fn passes(error: &CommandError) -> bool {
+    !matches!(error.code, exit::CORRUPT | exit::CONFIG)
+}
+
+fn next_wake(supervisor: &Supervisor, pause: Duration) -> Instant {
+    let now = Instant::now();
+    let deadline = supervisor.engine().pipeline().next_deadline().map(|at| {
+        let wait = at.duration_since(Timestamp::now());
+        now + Duration::try_from(wait).unwrap_or(Duration::ZERO)
+    });
+    [Some(now + pause), deadline, supervisor.snapshot_due()].into_iter().flatten().min().unwrap_or(now + pause)
+}
+
+struct Watching {
+    newly_watched: bool,
+    text: Option<String>,
+}
+
+/// Watches the directories in which something that matters now can appear, and no others.
+fn watch_what_matters(
+    context: &Context,
+    pipeline: &Pipeline,
+    watcher: &mut Watcher<()>,
+    watched: &mut BTreeSet<PathBuf>,
+) -> Watching {
+    let mut wanted: BTreeSet<PathBuf> = context.watched_dirs().into_iter().collect();
+    for run in pipeline.core.runs.values() {
+        wanted.insert(context.run_dir(&run.id));
+        if run.work == Work::Agent {
+            wanted.insert(context.worktree(run.agent.as_str(), run.task.as_ref()));
+        }
+    }
+    wanted.retain(|dir| dir.is_dir());
+    for dir in watched.difference(&wanted) {
+        watcher.unwatch(dir);
+    }
+    let mut newly_watched = false;
+    for dir in wanted.difference(watched) {
+        newly_watched = true;
+        if let Err(error) = watcher.watch(dir, ()) {
+            tracing::warn!(error = %error, "polling instead of watching");
+        }
+    }
+    *watched = wanted;
+    let polled = watcher.polling_needed();
+    let text = polled.first().map(|error| format!("polling every 2 s: {error}"));
+    Watching { newly_watched, text }
+}

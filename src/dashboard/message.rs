@@ -1,0 +1,126 @@
+//! What can happen to a dashboard, and what it can ask for. Both are plain data; who produces the one and performs the
+//! other is in the loop.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use jiff::Timestamp;
+use pipeline_commands::live::Answer;
+use pipeline_lib::ids::AgentName;
+use pipeline_lib::view::screen::Screen;
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// The mouse was clicked, at a column and a row.
+    Click(u16, u16),
+    /// The wheel was turned by one step, at a column and a row.
+    Wheel {
+        /// The column.
+        x: u16,
+        /// The row.
+        y: u16,
+        /// Towards the user.
+        down: bool,
+    },
+    /// The terminal has this many columns and rows now.
+    Resized(u16, u16),
+    /// There is a new picture.
+    Screen(Arc<Screen>),
+    /// A verb was answered.
+    Answered {
+        /// The verb.
+        argv: Vec<String>,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// This is the time now.
+    Tick(Timestamp),
+}
+
+/// Something is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intent {
+    /// To perform a verb, as typed behind `pipeline`.
+    Verb(Vec<String>),
+    /// That the picture carries this agent's output.
+    SelectAgent(Option<AgentName>),
+    /// To end the dashboard. The agents go on.
+    Quit,
+    /// To stop the process until the shell continues it.
+    Suspend,
+    /// To draw every cell again.
+    Redraw,
+}
+
+/// A key with what was held. Shift is part of the character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Which.
+    pub code: KeyCode,
+    /// Control was held.
+    pub ctrl: bool,
+    /// Alt was held.
+    pub alt: bool,
+}
+
+impl Key {
+    /// The key of an event; none for the release of one.
+    #[must_use]
+    pub fn from_event(event: KeyEvent) -> Option<Self> {
+        if event.kind == KeyEventKind::Release {
+            return None;
+        }
+        let code = match event.code {
+            KeyCode::Tab if event.modifiers.contains(KeyModifiers::SHIFT) => KeyCode::BackTab,
+            other => other,
+        };
+        let held = |modifier| event.modifiers.contains(modifier);
+        Some(Self { code, ctrl: held(KeyModifiers::CONTROL), alt: held(KeyModifiers::ALT) })
+    }
+
+    /// The character it types, if it types one.
+    pub(super) fn typed(self) -> Option<char> {
+        match self.code {
+            KeyCode::Char(c) if !self.ctrl && !self.alt => Some(c),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a key as the key table does: `j`, `<enter>`, `<c-z>`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.code {
+            KeyCode::Char(' ') => "space",
+            KeyCode::Char('<') => "lt",
+            KeyCode::Char(c) if !self.ctrl && !self.alt => return write!(f, "{c}"),
+            KeyCode::Char(c) => return write!(f, "<{}{}{c}>", held(self.ctrl, "c-"), held(self.alt, "a-")),
+            KeyCode::Enter => "enter",
+            KeyCode::Esc => "esc",
+            KeyCode::Tab => "tab",
+            KeyCode::BackTab => "s-tab",
+            KeyCode::Backspace => "backspace",
+            KeyCode::Delete => "delete",
+            KeyCode::Up => "up",
+            KeyCode::Down => "down",
+            KeyCode::Left => "left",
+            KeyCode::Right => "right",
+            KeyCode::Home => "home",
+            KeyCode::End => "end",
+            KeyCode::PageUp => "pageup",
+            KeyCode::PageDown => "pagedown",
+            _ => "other",
+        };
+        write!(f, "<{}{}{name}>", held(self.ctrl, "c-"), held(self.alt, "a-"))
+    }
+}
+
+fn held(is: bool, prefix: &'static str) -> &'static str {
+    if is { prefix } else { "" }
+}

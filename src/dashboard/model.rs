@@ -1,0 +1,336 @@
+//! All that a frame is drawn from: the picture of the pipeline and what the user looks at. No handle, no clock and no
+//! terminal is in it, so that a state can be copied, compared and made up in a test.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use pipeline_lib::ids::{AgentName, TaskId};
+use pipeline_lib::view::Attention;
+use pipeline_lib::view::screen::{AgentRow, Card, Column, Screen, Tone};
+
+use super::theme::Theme;
+
+/// Everything a frame shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// The pipeline.
+    pub screen: Picture,
+    /// The time for which ages are shown.
+    pub now: Timestamp,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// What the terminal can show.
+    pub theme: Theme,
+    /// The panel that has the keys.
+    pub focus: Focus,
+    /// The chosen task; see [`Model::card`] for the one that counts.
+    pub task: Option<TaskId>,
+    /// The chosen agent; see [`Model::agent`].
+    pub agent: Option<AgentName>,
+    /// The chosen thing that waits; see [`Model::attention`].
+    pub waiting: Option<AttentionKey>,
+    /// Only cards that hold this text are shown.
+    pub filter: String,
+    /// What lies over the panels and takes the keys.
+    pub overlay: Option<Overlay>,
+    /// A short word on what just happened.
+    pub toast: Option<Toast>,
+    /// Verbs that were not answered yet, as typed.
+    pub asked: Vec<String>,
+    /// What was selected has gone and a neighbour took its place, which no key has acknowledged yet.
+    pub shifted: bool,
+}
+
+/// The picture of the pipeline. Two are equal without a look inside if they are the same one.
+#[derive(Debug, Clone)]
+pub struct Picture(pub Arc<Screen>);
+
+impl PartialEq for Picture {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Deref for Picture {
+    type Target = Screen;
+    fn deref(&self) -> &Screen {
+        &self.0
+    }
+}
+
+/// A panel that can have the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// The tasks.
+    Board,
+    /// The workers.
+    Agents,
+    /// What waits for a person.
+    Attention,
+}
+
+impl Focus {
+    /// All of them, in the order of the Tab key.
+    pub(super) const ALL: [Self; 3] = [Self::Board, Self::Agents, Self::Attention];
+
+    /// The one `steps` further, around the end.
+    pub(super) fn turned(self, steps: usize) -> Self {
+        let at = Self::ALL.iter().position(|focus| *focus == self).unwrap_or(0);
+        Self::ALL[(at + steps) % Self::ALL.len()]
+    }
+}
+
+/// What tells one waiting thing from another, across pictures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttentionKey {
+    kind: &'static str,
+    task: Option<TaskId>,
+    agent: Option<AgentName>,
+    /// Which one of those that are alike in all else.
+    nth: usize,
+}
+
+/// What lies over the panels.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Overlay {
+    /// All keys; the first line shown.
+    Help(usize),
+    /// A line of text to type.
+    Input(Input),
+    /// A question before something stops or is discarded.
+    Confirm(Confirm),
+    /// The choice of the orchestration.
+    ModeMenu(Menu),
+    /// The choice of the rollout.
+    RolloutMenu(Menu),
+    /// An answer that does not fit into one line, or an error.
+    Message(Note),
+}
+
+/// A line of text to type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What was typed before the cursor.
+    pub before: String,
+    /// What was typed behind it.
+    pub after: String,
+    /// The priority of a new task.
+    pub priority: u8,
+}
+
+impl Input {
+    /// An empty line.
+    pub(super) fn new(purpose: Purpose) -> Self {
+        Self { purpose, before: String::new(), after: String::new(), priority: pipeline_lib::task::PRIORITY_DEFAULT }
+    }
+
+    /// All that was typed.
+    pub(super) fn text(&self) -> String {
+        format!("{}{}", self.before, self.after)
+    }
+}
+
+/// What a typed line is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// The title of a new task.
+    NewTask,
+    /// What an agent is told about its rejected work.
+    Reject(TaskId),
+    /// The decision that an agent left open.
+    Decide(TaskId),
+    /// The filter of the board.
+    Filter,
+}
+
+/// A question before something stops or is discarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// The question.
+    pub question: String,
+    /// What happens and what is kept, line by line.
+    pub lines: Vec<String>,
+    /// What the key for yes does, in a word or two.
+    pub yes: &'static str,
+    /// The verb.
+    pub argv: Vec<String>,
+}
+
+/// A choice from a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Menu {
+    /// The chosen row.
+    pub row: usize,
+    /// Whether busy agents are stopped instead of waited for.
+    pub force: bool,
+}
+
+/// Text to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What it is about.
+    pub title: String,
+    /// The text, line by line.
+    pub lines: Vec<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// What kind of news it is.
+    pub tone: Tone,
+    /// The first line shown.
+    pub scroll: usize,
+}
+
+/// A short word on what just happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toast {
+    /// In one line.
+    pub text: String,
+    /// What kind of news it is.
+    pub tone: Tone,
+    /// When it goes.
+    pub until: Timestamp,
+}
+
+impl Model {
+    /// The state before the first key.
+    #[must_use]
+    pub fn new(screen: Arc<Screen>, theme: Theme, size: (u16, u16), now: Timestamp) -> Self {
+        let busy = screen.agents.iter().find(|row| row.task.is_some()).or(screen.agents.first());
+        let agent = busy.map(|row| row.name.clone());
+        Self {
+            screen: Picture(screen),
+            now,
+            size,
+            theme,
+            focus: Focus::Board,
+            task: None,
+            agent,
+            waiting: None,
+            filter: String::new(),
+            overlay: None,
+            toast: None,
+            asked: Vec::new(),
+            shifted: false,
+        }
+    }
+
+    /// The cards of a column that the filter leaves.
+    pub(super) fn cards<'a>(&'a self, column: &'a Column) -> Vec<&'a Card> {
+        column.cards.iter().filter(|card| self.passes(card)).collect()
+    }
+
+    fn passes(&self, card: &Card) -> bool {
+        let needle = self.filter.to_lowercase();
+        needle.is_empty()
+            || card.title.to_lowercase().contains(&needle)
+            || card.id.as_str().to_lowercase().contains(&needle)
+            || card.status.to_lowercase().contains(&needle)
+            || card.agent.as_ref().is_some_and(|agent| agent.as_str().to_lowercase().contains(&needle))
+    }
+
+    /// The selected card with its column and row: the chosen one, or the first one there is.
+    pub(super) fn card(&self) -> Option<(usize, usize, &Card)> {
+        let chosen = self.task.as_ref().and_then(|id| self.find_card(id));
+        chosen.or_else(|| {
+            self.screen.columns.iter().enumerate().find_map(|(at, column)| {
+                let first = column.cards.iter().find(|card| self.passes(card))?;
+                Some((at, 0, first))
+            })
+        })
+    }
+
+    /// Where a task is on the board.
+    pub(super) fn find_card(&self, id: &TaskId) -> Option<(usize, usize, &Card)> {
+        self.screen.columns.iter().enumerate().find_map(|(at, column)| {
+            let cards = self.cards(column);
+            let row = cards.iter().position(|card| card.id == *id)?;
+            Some((at, row, cards[row]))
+        })
+    }
+
+    /// The selected agent with its row.
+    pub(super) fn agent(&self) -> Option<(usize, &AgentRow)> {
+        let agents = &self.screen.agents;
+        let at = self.agent.as_ref().and_then(|name| agents.iter().position(|row| row.name == *name)).unwrap_or(0);
+        agents.get(at).map(|row| (at, row))
+    }
+
+    /// The selected thing that waits, with its row.
+    pub(super) fn attention(&self) -> Option<(usize, &Attention)> {
+        let list = &self.screen.attention;
+        let at = self.waiting.as_ref().and_then(|key| (0..list.len()).find(|at| self.attention_key(*at).as_ref() == Some(key)));
+        let at = at.unwrap_or(0);
+        list.get(at).map(|item| (at, item))
+    }
+
+    /// What tells the waiting thing of a row from the others.
+    pub(super) fn attention_key(&self, at: usize) -> Option<AttentionKey> {
+        let list = &self.screen.attention;
+        let item = list.get(at)?;
+        let alike = |other: &&Attention| other.kind == item.kind && other.task == item.task && other.agent == item.agent;
+        let nth = list[..at].iter().filter(alike).count();
+        Some(AttentionKey { kind: item.kind, task: item.task.clone(), agent: item.agent.clone(), nth })
+    }
+
+    /// Takes a new picture. What is selected stays selected; where it has gone, its neighbour is, and that is noted, so
+    /// that a key pressed for the one that left is not simply obeyed for the other.
+    pub(super) fn adopt(&mut self, screen: Arc<Screen>) {
+        let card = self.card().map(|(column, row, card)| (column, row, card.id.clone()));
+        let waiting = self.attention().and_then(|(at, _)| Some((at, self.attention_key(at)?)));
+        let agent = self.agent().map(|(_, row)| row.name.clone());
+        self.screen = Picture(screen);
+        if let Some((column, row, id)) = card {
+            if self.find_card(&id).is_some() {
+                self.task = Some(id);
+            } else {
+                self.task = self.card_at(column, row);
+                self.shifted |= self.focus == Focus::Board;
+            }
+        }
+        if let Some((at, key)) = waiting {
+            let count = self.screen.attention.len();
+            if (0..count).any(|row| self.attention_key(row).as_ref() == Some(&key)) {
+                self.waiting = Some(key);
+            } else {
+                self.waiting = self.attention_key(at.min(count.saturating_sub(1)));
+                self.shifted |= self.focus == Focus::Attention;
+            }
+        }
+        self.agent = agent.filter(|name| self.screen.agents.iter().any(|row| row.name == *name));
+        if self.agent.is_none() {
+            self.agent = self.screen.agents.first().map(|row| row.name.clone());
+        }
+    }
+
+    /// The task nearest to a place of the board, in the same column if it has any.
+    pub(super) fn card_at(&self, column: usize, row: usize) -> Option<TaskId> {
+        let cards = self.cards(self.screen.columns.get(column)?);
+        cards.get(row).or(cards.last()).map(|card| card.id.clone())
+    }
+
+    /// The task that a verb typed now would be about.
+    pub(super) fn target_task(&self) -> Option<TaskId> {
+        match self.focus {
+            Focus::Board => self.card().map(|(_, _, card)| card.id.clone()),
+            Focus::Agents => self.agent().and_then(|(_, row)| row.task.clone()),
+            Focus::Attention => self.attention().and_then(|(_, item)| item.task.clone()),
+        }
+    }
+
+    /// The agent that a verb typed now would be about.
+    pub(super) fn target_agent(&self) -> Option<AgentName> {
+        match self.focus {
+            Focus::Board => self.card().and_then(|(_, _, card)| card.agent.clone()),
+            Focus::Agents => self.agent().map(|(_, row)| row.name.clone()),
+            Focus::Attention => self.attention().and_then(|(_, item)| item.agent.clone()),
+        }
+    }
+
+    /// Agents that serve a task now.
+    pub(super) fn busy(&self) -> impl Iterator<Item = &AgentRow> {
+        self.screen.agents.iter().filter(|row| row.task.is_some())
+    }
+}
