@@ -1,1 +1,32 @@
-fn main() {}
+//! The program: a run's host if it was started as one, else a verb, else the dashboard.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use pipeline::interactive;
+use pipeline_commands::cli::Cli;
+use pipeline_commands::dispatch::{self, Call};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    // A host comes first: it outlives us, and must stay small and read no configuration.
+    if arguments.next().is_some_and(|first| first == "__host") {
+        let dir = arguments.next().unwrap_or_default();
+        return pipeline_commands::host(Path::new(&dir));
+    }
+    let cli = Cli::parse();
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let call = Call::new(&cli.global, environment, terminal, command);
+    let result = match cli.verb {
+        Some(verb) if interactive::wants(&call, &verb) => interactive::run(&call, Some(verb)),
+        Some(verb) => dispatch::run(&call, verb),
+        None => interactive::run(&call, None),
+    };
+    ExitCode::from(result.unwrap_or_else(|error| dispatch::report(&call.output, &error)))
+}

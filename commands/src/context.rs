@@ -152,6 +152,11 @@ impl Context {
         Ok(())
     }
 
+    /// Says nothing beside the data any more: a screen is drawn where it would appear.
+    pub fn silence(&mut self) {
+        self.output.quiet = true;
+    }
+
     /// The repository.
     #[must_use]
     pub fn repo(&self) -> &Repo {

@@ -24,6 +24,10 @@ pub struct Call {
     pub interactive: bool,
     /// Whether the mouse is left to the terminal.
     pub no_mouse: bool,
+    /// `--log-level`, or what `--debug` means.
+    pub log_level: Option<String>,
+    /// How often `-v` was said.
+    pub verbose: u8,
 }
 
 impl Call {
@@ -39,7 +43,8 @@ impl Call {
             environment,
             command,
         };
-        Self { globals, output, interactive, no_mouse: global.no_mouse }
+        let log_level = global.log_level.clone().or_else(|| global.debug.then(|| "debug".to_owned()));
+        Self { globals, output, interactive, no_mouse: global.no_mouse, log_level, verbose: global.verbose }
     }
 
     /// The repository with its configuration.
@@ -117,7 +122,7 @@ pub fn answer(globals: &Globals, argv: &[String]) -> Answer {
         return Answer { code: exit::USAGE, text: "no verb".to_owned(), hint: None };
     };
     let (output, text) = Output::captured();
-    let call = Call { globals: globals.clone(), output, interactive: false, no_mouse: true };
+    let call = Call { globals: globals.clone(), output, interactive: false, no_mouse: true, log_level: None, verbose: 0 };
     match run(&call, verb) {
         Ok(code) => Answer { code, text: take(&text), hint: None },
         Err(error) => Answer { code: error.code, text: error.message, hint: error.hint },

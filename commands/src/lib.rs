@@ -13,4 +13,11 @@ pub mod logging;
 pub mod output;
 pub mod picture;
 pub mod supervisor;
+pub mod table;
 pub mod verbs;
+
+/// The main function of a run's host: executes the run of this directory.
+#[must_use]
+pub fn host(run_dir: &std::path::Path) -> std::process::ExitCode {
+    pipeline_worktrees::host::main(run_dir)
+}

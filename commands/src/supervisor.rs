@@ -11,6 +11,7 @@ mod perform;
 mod tick;
 mod watch;
 
+pub use launch::replace_file;
 pub use look::{look, observe};
 pub use tick::{Supervisor, TickReport};
 pub use watch::{Pace, Stop, Ticked, run_loop};

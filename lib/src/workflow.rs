@@ -151,21 +151,30 @@ impl Workflow {
     /// The connection for this decision, an exact condition before one without.
     #[must_use]
     pub fn next(&self, from: &StageId, decision: &str) -> Next<'_> {
-        let of_stage = || self.connections.iter().filter(|c| c.from == *from);
-        let found = of_stage()
-            .find(|c| c.condition.as_deref() == Some(decision))
-            // A connection without a condition is for ordinary decisions: a failure or a conflict that nobody
-            // connected must reach a person, not the next stage.
-            .or_else(|| {
-                let ordinary = decision != FAILED && decision != CONFLICT;
-                of_stage().find(|c| c.condition.is_none() && ordinary)
-            });
-        match found.map(|c| &c.to) {
-            None if decision == SUCCESS && of_stage().next().is_none() => Next::End,
+        let of_stage = self.connections.iter().filter(|c| c.from == *from);
+        match choose(of_stage, decision) {
             None => Next::Nowhere,
             Some(None) => Next::End,
             Some(Some(to)) => self.stage(to).map_or(Next::Nowhere, Next::Stage),
         }
+    }
+}
+
+/// Where a decision leads, given the connections of the stage that decided: nowhere, to the end, or to a stage.
+fn choose<'c>(of_stage: impl Iterator<Item = &'c Connection> + Clone, decision: &str) -> Option<Option<&'c StageId>> {
+    let found = of_stage
+        .clone()
+        .find(|c| c.condition.as_deref() == Some(decision))
+        // A connection without a condition is for ordinary decisions: a failure or a conflict that nobody connected
+        // must reach a person, not the next stage.
+        .or_else(|| {
+            let ordinary = decision != FAILED && decision != CONFLICT;
+            of_stage.clone().find(|c| c.condition.is_none() && ordinary)
+        });
+    match found {
+        None if decision == SUCCESS && of_stage.clone().next().is_none() => Some(None),
+        None => None,
+        Some(connection) => Some(connection.to.as_ref()),
     }
 }
 

@@ -16,31 +16,35 @@ const DIGITS: usize = 16;
 pub fn digest(settings: &Settings, workflows: &[Arc<Workflow>]) -> String {
     let mut sorted: Vec<&Arc<Workflow>> = workflows.iter().collect();
     sorted.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut text = String::new();
     // Values of these types always serialise; if one day they do not, the digest only becomes coarser.
-    write(&serde_json::to_value(settings).unwrap_or_default(), &mut text);
+    let mut text = serde_json::to_string(settings).unwrap_or_default();
     for workflow in sorted {
-        write(&serde_json::to_value(workflow).unwrap_or_default(), &mut text);
+        // What is kept of the file is the only part whose order depends on how it was written.
+        let plain = Workflow { extra: serde_json::Map::new(), ..Workflow::clone(workflow) };
+        text.push_str(&serde_json::to_string(&plain).unwrap_or_default());
+        write_object(&workflow.extra, &mut text);
     }
     let hash = Sha256::digest(text.as_bytes());
     hash.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes JSON with sorted keys, whatever order the map type of this build keeps.
+fn write_object(object: &serde_json::Map<String, Value>, out: &mut String) {
+    let mut entries: Vec<(&String, &Value)> = object.iter().collect();
+    entries.sort_by_key(|(key, _)| *key);
+    out.push('{');
+    for (key, value) in entries {
+        out.push_str(&Value::from(key.as_str()).to_string());
+        out.push(':');
+        write(value, out);
+        out.push(',');
+    }
+    out.push('}');
+}
+
 fn write(value: &Value, out: &mut String) {
     match value {
-        Value::Object(object) => {
-            let mut entries: Vec<(&String, &Value)> = object.iter().collect();
-            entries.sort_by_key(|(key, _)| *key);
-            out.push('{');
-            for (key, value) in entries {
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
-                write(value, out);
-                out.push(',');
-            }
-            out.push('}');
-        }
+        Value::Object(object) => write_object(object, out),
         Value::Array(items) => {
             out.push('[');
             for item in items {

@@ -13,10 +13,11 @@ use super::keys::{self, Kind};
 use super::node::{self, Field, Node, Table, Value};
 use super::problem::{LocatedProblem, Place, SourceText};
 use super::read::Reader;
-use super::{Config, ConfigError, LogsConfig, Origin, StateConfig, UiConfig, digest, project};
+use super::{Config, ConfigError, LogsConfig, Origin, StateConfig, UiConfig, digest, problem, project};
 
 /// Larger files were not written by hand.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const BYTE_ORDER_MARK: char = '\u{feff}';
 const PREFIX: &str = "PIPELINE_";
 /// Variables that belong to other things than the configuration.
 const NOT_CONFIGURATION: [&str; 2] = ["PIPELINE_LAB", "PIPELINE_LOG"];
@@ -87,6 +88,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         root.overlay(loose(&keys, value, &Place::Override(key.clone())));
     }
     let config = read_config(&mut reader, &root);
+    if let Some(checkout) = sources.project_file.as_deref().and_then(checkout_of) {
+        project::check_worktrees_of_agents(&mut reader, &root, &config, checkout);
+    }
+    problem::sort(&mut reader.problems);
     if reader.problems.iter().any(|problem| !problem.warning) {
         return Err(ConfigError { problems: reader.problems });
     }
@@ -190,7 +195,12 @@ fn read_config(reader: &mut Reader, root: &Node) -> Config {
         if !keys::SECTIONS.iter().any(|(section, _)| section == name) {
             let kind = if field.node.table().is_some() { "section" } else { "key" };
             let hint = keys::unknown_key_hint("", name);
-            reader.error(&field.key, format!("unknown {kind} `{name}`"), Some(&hint));
+            let message = format!("unknown {kind} `{name}`");
+            match &field.key {
+                // Such a variable may well belong to another program.
+                Place::Environment(_) => reader.warn(&field.key, message, Some(&hint)),
+                _ => reader.error(&field.key, message, Some(&hint)),
+            }
         }
     }
     let section = reader.section(root, "project");
@@ -216,6 +226,13 @@ fn read_config(reader: &mut Reader, root: &Node) -> Config {
     let mut state = StateConfig::default();
     state.lock_timeout = reader.duration(section, "lock_timeout").unwrap_or(state.lock_timeout);
     Config { project, agents, scheduler, rollout, ui, logs, state }
+}
+
+/// The repository that a config.toml in its usual place belongs to.
+fn checkout_of(file: &Path) -> Option<&Path> {
+    let folder = file.parent()?;
+    let usual = file.is_absolute() && folder.file_name()? == ".pipeline";
+    folder.parent().filter(|_| usual)
 }
 
 fn read_scheduler(reader: &mut Reader, root: &Node) -> pipeline_lib::settings::SchedulerSettings {
@@ -314,8 +331,13 @@ pub(crate) fn read_source(path: &Path, max: u64) -> Result<Option<Arc<SourceText
     }
     let bytes = fs::read(path).map_err(|error| failed(&error))?;
     match String::from_utf8(bytes) {
-        // Editors of another system put a mark in front that is no part of the text.
-        Ok(text) => Ok(Some(SourceText::new(name, text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned)))),
+        Ok(mut text) => {
+            // Editors of another system put a mark in front that is no part of the text.
+            if text.starts_with(BYTE_ORDER_MARK) {
+                text.remove(0);
+            }
+            Ok(Some(SourceText::new(name, text)))
+        }
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();

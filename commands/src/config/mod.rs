@@ -233,3 +233,8 @@ impl Config {
         project::worktree(&self.project.worktrees, root, agent, task)
     }
 }
+
+#[cfg(test)]
+mod file_tests;
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Origin as SnippetOrigin, Renderer, Snippet};
-use pipeline_lib::text::one_line;
+use pipeline_lib::text::{is_hidden, one_line};
 
 /// A line longer than this is not shown, only named: it was not written by hand.
 const SHOWN_LINE_BYTES_MAX: usize = 400;
@@ -58,7 +58,13 @@ impl SourceText {
         }
         let from = (span.start - start).min(text.len());
         let to = span.end.saturating_sub(start).clamp(from, text.len());
-        Some(Excerpt { text: text.to_owned(), span: from..to })
+        // What steers a terminal or hides is shown as a mark; the span moves with the text.
+        let shown = |part: &str| -> String {
+            part.chars().map(|c| if c != '\t' && is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+        };
+        let (before, marked, after) = (shown(text.get(..from)?), shown(text.get(from..to)?), shown(text.get(to..)?));
+        let span = before.len()..before.len() + marked.len();
+        Some(Excerpt { text: before + &marked + &after, span })
     }
 }
 
@@ -221,6 +227,18 @@ impl ConfigError {
     pub fn render(&self, color: bool) -> String {
         render_all(&self.problems, color)
     }
+}
+
+/// Puts problems in the order in which they are read: file by file, each from top to bottom.
+pub(crate) fn sort(problems: &mut [LocatedProblem]) {
+    let mut files: Vec<String> = Vec::new();
+    for problem in problems.iter() {
+        if files.last() != Some(&problem.file) && !files.contains(&problem.file) {
+            files.push(problem.file.clone());
+        }
+    }
+    let rank = |file: &str| files.iter().position(|other| other == file);
+    problems.sort_by_cached_key(|problem| (rank(&problem.file), problem.line, problem.column));
 }
 
 /// Renders problems one below the other.

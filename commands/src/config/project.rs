@@ -2,9 +2,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::ProjectConfig;
-use super::keys;
+use super::node::Node;
 use super::read::{Reader, Section};
+use super::{AgentConfig, Config, ProjectConfig, keys};
 
 /// What a worktree template may name.
 const PLACEHOLDERS: [&str; 3] = ["repo", "agent", "task"];
@@ -119,6 +119,16 @@ fn fill(template: &str, repo: &str, agent: &str, task: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Refuses a template that would put some agent's worktree at the main checkout or around it, which depends on names.
+pub(crate) fn check_worktrees_of_agents(reader: &mut Reader, document: &Node, config: &Config, root: &Path) {
+    let Some(node) = document.find("project.worktrees") else { return };
+    let at_root = |agent: &&AgentConfig| root.starts_with(config.worktree(root, agent.name.as_str(), "{task}"));
+    if let Some(agent) = config.agents.iter().find(at_root) {
+        let message = format!("the worktree of agent `{}` would be the repository itself", agent.name);
+        reader.error(&node.at, message, Some("Write a path such as \".pipeline/worktrees/{agent}\"."));
+    }
 }
 
 /// The worktree for these names. `root` is the main checkout; the path is made absolute without asking the disk.

@@ -5,7 +5,7 @@ use super::AgentConfig;
 use super::keys::{KEYS, Key, SECTIONS, find};
 
 /// The column where comments begin, if the line is not longer.
-const COMMENT_COLUMN: usize = 46;
+const COMMENT_COLUMN: usize = 49;
 
 /// The text of a new config.toml.
 #[must_use]

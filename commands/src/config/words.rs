@@ -1,5 +1,7 @@
 //! The settings that are one of a few words.
 
+use std::fmt;
+
 use pipeline_lib::agents::Preset;
 use pipeline_lib::settings::FailedDependency;
 
@@ -16,6 +18,12 @@ macro_rules! words {
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
             }
         }
 

@@ -11,7 +11,7 @@ use pipeline_lib::settings::Settings;
 use pipeline_lib::workflow::{Workflow, parse, tdd};
 
 use super::json::{self, Document};
-use super::{LocatedProblem, digest};
+use super::{LocatedProblem, digest, problem};
 
 /// The largest workflow file.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -92,10 +92,13 @@ fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<Loca
     found.sort_by_key(|problem| problem.warning);
     let more = found.len().saturating_sub(PROBLEMS_MAX);
     let places = document.places(found.iter().take(PROBLEMS_MAX).map(|problem| problem.pointer.as_str()));
-    for (problem, place) in found.into_iter().zip(places) {
-        let located = LocatedProblem::new(&place, problem.message, problem.suggestion);
-        problems.push(if problem.warning { located.into_warning() } else { located });
-    }
+    let located = found.into_iter().zip(places).map(|(found, place)| {
+        let located = LocatedProblem::new(&place, found.message, found.suggestion);
+        if found.warning { located.into_warning() } else { located }
+    });
+    let mut located: Vec<LocatedProblem> = located.collect();
+    problem::sort(&mut located);
+    problems.append(&mut located);
     if more > 0 {
         let more = LocatedProblem::of_file(document.name(), format!("{more} more problems are not shown"), None);
         problems.push(more.into_warning());

@@ -158,7 +158,10 @@ fn instructions(context: &Context, run: &Run, stage: &Stage) -> String {
 }
 
 /// Writes beside and renames, so that nobody sees half a file. It need not survive a power cut: it is written again.
-pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     std::io::Write::write_all(&mut file, bytes)?;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use pipeline_lib::event::Event;
 use pipeline_lib::fact::{Effect, EffectKey, Fact};
+use pipeline_lib::ids::AgentName;
 use pipeline_lib::mode::Orchestration;
+use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
 use super::look::{look, observe};
@@ -95,7 +97,7 @@ impl Supervisor {
             events.clear();
             let quiet = facts.is_empty();
             report.facts.extend(facts);
-            let due = self.take_due();
+            let due = self.take_due(|_, _| true);
             if quiet && due.is_empty() && round > 0 {
                 break;
             }
@@ -116,6 +118,39 @@ impl Supervisor {
         Ok(report)
     }
 
+    /// Stops and collects the runs of some agents as far as they have come. Starts nothing and decides nothing else.
+    ///
+    /// # Errors
+    /// When another process ticks for too long, or the state cannot be read or written.
+    pub fn wind_down(&mut self, context: &Context, agents: &[AgentName]) -> Result<()> {
+        let _ticking = context.tick_lock()?;
+        self.engine.refresh()?;
+        let mut events = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            for run in self.engine.pipeline().core.runs.values().filter(|run| agents.contains(&run.agent)) {
+                events.extend(observe(context, run)?);
+            }
+            let facts = self.engine.feed(context, self.actor, &events, false, &Seen::new())?;
+            events.clear();
+            let due = self.take_due(|pipeline, effect| match effect {
+                Effect::Stop { run, .. } | Effect::Collect { run } => {
+                    pipeline.core.runs.get(run).is_some_and(|run| agents.contains(&run.agent))
+                }
+                Effect::Launch { .. }
+                | Effect::PrepareMerge { .. }
+                | Effect::AdvanceBase { .. }
+                | Effect::WriteCurrentTask { .. } => false,
+            });
+            for effect in &due {
+                events.extend(perform(context, self.engine.pipeline(), effect));
+            }
+            if facts.is_empty() && events.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// What has changed outside since the last look, as events.
     fn look(&self, context: &Context, first: bool) -> Vec<Event> {
         let pipeline = self.engine.pipeline();
@@ -132,9 +167,10 @@ impl Supervisor {
         events
     }
 
-    /// Effects that are due and were not performed a moment ago.
-    fn take_due(&mut self) -> Vec<pipeline_lib::pipeline::Permitted> {
-        let due = self.engine.pipeline().due_effects(Timestamp::now());
+    /// Effects that are due, wanted, and were not performed a moment ago.
+    fn take_due(&mut self, wanted: impl Fn(&Pipeline, &Effect) -> bool) -> Vec<Permitted> {
+        let mut due = self.engine.pipeline().due_effects(Timestamp::now());
+        due.retain(|permitted| wanted(self.engine.pipeline(), permitted.effect()));
         self.performed.retain(|_, (_, at)| at.elapsed() < REPEAT_AFTER);
         let performed = &self.performed;
         let due: Vec<_> = due

@@ -1,8 +1,347 @@
-//! stub
-use crate::dispatch::Call;
-use crate::error::{CommandError, Result};
-/// stub
-#[derive(Debug, clap::Args)]
-pub struct AgentArgs {}
-/// stub
-pub fn run(_call: &Call, _args: &AgentArgs) -> Result<u8> { Err(CommandError::failed("stub")) }
+//! `pipeline agent`: the workers. Listing, stopping and starting them, their worktrees, and the list in config.toml.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser as _, Subcommand};
+use jiff::Timestamp;
+use pipeline_lib::agents::preset::Preset;
+use pipeline_lib::event::{Refusal, Request};
+use pipeline_lib::ids::{AgentName, Role};
+use pipeline_lib::mode::Rollout;
+use pipeline_lib::view::agent_docs;
+use pipeline_worktrees::git::GitError;
+use pipeline_worktrees::watch::Watcher;
+
+use crate::cli::Cli;
+use crate::config::{self, AgentConfig};
+use crate::context::Context;
+use crate::dispatch::{self, Call};
+use crate::engine::Engine;
+use crate::error::{CommandError, Result, exit};
+use crate::supervisor::{Supervisor, look};
+use crate::table::{age, cut};
+use crate::verbs::status::{agent_word, head, print_rows};
+
+/// How long `stop` waits: the grace of the agents, and a moment to collect their work.
+const STOP_WAIT: Duration = Duration::from_secs(25);
+
+/// The workers.
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// What to do with the workers
+    #[command(subcommand)]
+    pub verb: AgentVerb,
+}
+
+/// What can be done with the workers.
+#[derive(Debug, Subcommand)]
+pub enum AgentVerb {
+    /// List agents
+    #[command(after_help = "Example: pipeline agent list")]
+    List,
+    /// Let stopped or broken agents work again
+    #[command(after_help = "Example: pipeline agent start architect")]
+    Start(Names),
+    /// Stop agents; their work is kept on the tasks' branches
+    #[command(after_help = "Example: pipeline agent stop --all")]
+    Stop(Names),
+    /// Stop agents and let them work again
+    #[command(after_help = "Example: pipeline agent restart test")]
+    Restart(Names),
+    /// Print what an agent wrote
+    #[command(after_help = "Example: pipeline agent logs architect -f")]
+    Logs(AgentLogs),
+    /// Put agents' worktrees on base
+    #[command(after_help = "Example: pipeline agent sync --all")]
+    Sync(Names),
+    /// Add an agent to config.toml
+    #[command(after_help = "Example: pipeline agent add reviewer --role supervisor --preset codex")]
+    Add(Add),
+    /// Remove an agent from config.toml; its worktree stays
+    #[command(after_help = "Example: pipeline agent remove reviewer")]
+    Remove(Remove),
+}
+
+/// Agents by name, or all.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// The agents
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub names: Vec<String>,
+    /// Every agent
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+}
+
+/// What an agent wrote.
+#[derive(Debug, Args)]
+pub struct AgentLogs {
+    /// The agent
+    pub name: String,
+    /// Go on printing
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// A new agent.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// Its name
+    pub name: String,
+    /// The stages it serves
+    #[arg(long)]
+    pub role: String,
+    /// Which program it is
+    #[arg(long, default_value = "custom")]
+    pub preset: String,
+    /// The command of a custom agent, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// An agent to remove.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The agent
+    pub name: String,
+}
+
+/// Does what was asked of the workers.
+///
+/// # Errors
+/// When an agent does not exist, is busy, or something cannot be written.
+pub fn run(call: &Call, args: &AgentArgs) -> Result<u8> {
+    match &args.verb {
+        AgentVerb::List => list(call),
+        AgentVerb::Start(names) => start(call, names),
+        AgentVerb::Stop(names) => stop(call, names),
+        AgentVerb::Restart(names) => {
+            refuse_in_shadow(&Engine::open(&call.context()?)?)?;
+            stop(call, names)?;
+            start(call, names)
+        }
+        AgentVerb::Logs(args) => logs(call, args),
+        AgentVerb::Sync(names) => sync(call, names),
+        AgentVerb::Add(args) => add(call, args),
+        AgentVerb::Remove(args) => remove(call, args),
+    }
+}
+
+fn names(engine: &Engine, wanted: &Names) -> Result<Vec<AgentName>> {
+    let known = &engine.pipeline().core.agents;
+    if wanted.all {
+        return Ok(known.keys().cloned().collect());
+    }
+    let find = |name: &String| {
+        let found = known.keys().find(|known| known.as_str() == name).cloned();
+        found.ok_or_else(|| Refusal::NoAgent(name.clone()).into())
+    };
+    wanted.names.iter().map(find).collect()
+}
+
+fn list(call: &Call) -> Result<u8> {
+    let context = call.context()?;
+    let engine = Engine::open(&context)?;
+    let seen = look(&context, engine.pipeline());
+    let documents = agent_docs(engine.pipeline(), &seen);
+    if call.output.json {
+        let mut list = Vec::new();
+        for (name, agent) in &documents {
+            let mut value = serde_json::to_value(agent)?;
+            value["name"] = name.as_str().into();
+            list.push(value);
+        }
+        call.output.json(&serde_json::json!({ "schema_version": 1, "agents": list }))?;
+        return Ok(exit::OK);
+    }
+    let out = &call.output;
+    let now = Timestamp::now();
+    let mut rows = vec![head(out, &["AGENT", "ROLE", "PRESET", "STATUS", "SINCE", "TASK", "NOTE"])];
+    for (name, agent) in &documents {
+        let note = if agent.last_line.is_empty() { &agent.reason } else { &agent.last_line };
+        rows.push(vec![
+            name.to_string(),
+            agent.role.to_owned(),
+            agent.preset.to_owned(),
+            agent_word(out, agent.status),
+            age(agent.status_since, now),
+            agent.current_task.map_or_else(|| "-".to_owned(), ToString::to_string),
+            cut(note, 60),
+        ]);
+    }
+    print_rows(out, &rows)?;
+    Ok(exit::OK)
+}
+
+/// The same as `pipeline logs --agent NAME`.
+fn logs(call: &Call, args: &AgentLogs) -> Result<u8> {
+    let mut words = vec!["pipeline", "logs", "--agent", &args.name];
+    words.extend(args.follow.then_some("-f"));
+    let cli = Cli::try_parse_from(words).map_err(|error| CommandError::usage(error.to_string()))?;
+    cli.verb.map_or(Ok(exit::OK), |verb| dispatch::run(call, verb))
+}
+
+fn told(call: &Call, engine: &Engine, names: &[AgentName], context: &Context) -> Result<u8> {
+    let seen = look(context, engine.pipeline());
+    let documents = agent_docs(engine.pipeline(), &seen);
+    let of = |name: &AgentName| documents.get(name).map_or("removed", |agent| agent.status.word());
+    if call.output.json {
+        let list: Vec<_> = names.iter().map(|n| serde_json::json!({ "name": n, "status": of(n) })).collect();
+        call.output.json(&serde_json::json!({ "schema_version": 1, "agents": list }))?;
+    } else {
+        for name in names {
+            call.output.line(&format!("{name} {}", of(name)))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// A start that a person asks for is a start: shadow mode does not make it.
+fn refuse_in_shadow(engine: &Engine) -> Result<()> {
+    if engine.pipeline().core.mode.rollout > Rollout::Shadow {
+        return Ok(());
+    }
+    Err(CommandError::failed("the rollout mode is shadow, so no agent may be started")
+        .hint("Run `pipeline mode pipeline --yes` to allow it."))
+}
+
+fn start(call: &Call, wanted: &Names) -> Result<u8> {
+    let context = call.context()?;
+    let mut engine = Engine::open(&context)?;
+    let names = names(&engine, wanted)?;
+    refuse_in_shadow(&engine)?;
+    for agent in &names {
+        engine.ask(&context, "agent start", Request::StartAgent { agent: agent.clone() })?;
+    }
+    told(call, &engine, &names, &context)
+}
+
+fn stop(call: &Call, wanted: &Names) -> Result<u8> {
+    let mut context = call.context()?;
+    let mut supervisor = Supervisor::open(&context, "agent stop")?;
+    let names = names(supervisor.engine(), wanted)?;
+    for agent in &names {
+        supervisor.engine_mut().ask(&context, "agent stop", Request::StopAgent { agent: agent.clone() })?;
+    }
+    wait_until_over(&mut context, &mut supervisor, &names)?;
+    told(call, supervisor.engine(), &names, &context)
+}
+
+/// Stops and collects until no run of these agents is left. Starts nothing new.
+fn wait_until_over(context: &mut Context, supervisor: &mut Supervisor, names: &[AgentName]) -> Result<()> {
+    let deadline = Instant::now() + STOP_WAIT;
+    let (sender, receiver) = mpsc::channel();
+    // The receiver is gone only when this function has returned.
+    let mut watcher = Watcher::new(move |_| drop(sender.send(())));
+    loop {
+        supervisor.wind_down(context, names)?;
+        let live: Vec<_> =
+            supervisor.engine().pipeline().core.runs.values().filter(|run| names.contains(&run.agent)).collect();
+        if live.is_empty() {
+            return supervisor.snapshot(context, true);
+        }
+        if Instant::now() >= deadline {
+            let list: Vec<String> = live.iter().map(|run| format!("{} ({})", run.agent, run.id)).collect();
+            return Err(CommandError::failed(format!("these runs did not end: {}", list.join(", ")))
+                .hint("They were asked to stop; the next tick collects them. `pipeline doctor` says more."));
+        }
+        for run in live {
+            // Without a watch the timeout below looks.
+            drop(watcher.watch(&context.run_dir(&run.id), ()));
+        }
+        // A timeout is a look without a notice.
+        drop(receiver.recv_timeout(Duration::from_millis(500)));
+        while receiver.try_recv().is_ok() {}
+    }
+}
+
+fn sync(call: &Call, wanted: &Names) -> Result<u8> {
+    let context = call.context()?;
+    let _ticking = context.tick_lock()?;
+    let engine = Engine::open(&context)?;
+    let names = names(&engine, wanted)?;
+    let busy: Vec<(AgentName, String)> = engine
+        .pipeline()
+        .core
+        .runs
+        .values()
+        .filter(|run| names.contains(&run.agent))
+        .map(|run| (run.agent.clone(), run.task.as_ref().map_or_else(String::new, ToString::to_string)))
+        .collect();
+    if !busy.is_empty() {
+        let error = CommandError::from(Refusal::Busy(busy));
+        return Err(error.hint("Stop them first with `pipeline agent stop NAME`; their work is kept."));
+    }
+    let base = context.base_head()?;
+    for name in &names {
+        let path = context.worktree(name.as_str(), None);
+        context.repo().ensure_worktree(&path, &base)?;
+        if let Err(GitError::Dirty { .. } | GitError::InProgress { .. }) = context.repo().detach(&path, &base) {
+            let id = format!("sync-{name}");
+            if let Some(kept) = context.repo().set_aside(&path, &id, "uncommitted work found by agent sync")? {
+                context.note(&format!("{name}: uncommitted work is kept at {}", kept.reference));
+            }
+            context.repo().detach(&path, &base)?;
+        }
+    }
+    if call.output.json {
+        call.output.json(&serde_json::json!({ "schema_version": 1, "agents": names, "commit": base }))?;
+    } else {
+        for name in &names {
+            call.output.line(&format!("{name} at {} of {}", base.short(), context.base()))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn add(call: &Call, args: &Add) -> Result<u8> {
+    let preset: Preset = args.preset.parse().map_err(|error| CommandError::usage(format!("{error}")))?;
+    let mut agent = AgentConfig::new(AgentName::new(&args.name)?, Role::new(&args.role)?, preset);
+    agent.command.clone_from(&args.command);
+    if preset == Preset::Custom && agent.command.is_empty() {
+        return Err(CommandError::usage("a custom agent needs a command")
+            .hint("Write it after `--`: pipeline agent add NAME --role ROLE -- my-agent '{prompt}'"));
+    }
+    edit_config(call, &agent.name, |text| config::add_agent(text, &agent))
+}
+
+fn remove(call: &Call, args: &Remove) -> Result<u8> {
+    let context = call.context()?;
+    let engine = Engine::open(&context)?;
+    let name = AgentName::new(&args.name).map_err(|_| Refusal::NoAgent(args.name.clone()))?;
+    let agent = engine.pipeline().core.agents.get(&name).ok_or_else(|| Refusal::NoAgent(name.to_string()))?;
+    if let Some(run) = &agent.run {
+        return Err(Refusal::Busy(vec![(name.clone(), run.to_string())]).into());
+    }
+    edit_config(call, &name, |text| config::remove_agent(text, name.as_str()))
+}
+
+/// Edits config.toml, keeping everything else in it byte for byte, and records the change if it is valid.
+fn edit_config(
+    call: &Call,
+    name: &AgentName,
+    edit: impl FnOnce(&str) -> Result<String, config::EditError>,
+) -> Result<u8> {
+    let context = call.context()?;
+    let path = call.globals.config_file.clone().unwrap_or_else(|| context.folder().join("config.toml"));
+    let cannot = |error: std::io::Error| {
+        CommandError::new(exit::CANNOT_WRITE, "cannot_write", format!("cannot write {}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(&path).map_err(cannot)?;
+    let edited = edit(&text).map_err(|error| match error {
+        config::EditError::Missing(_) => CommandError::not_found(error.to_string()),
+        other => CommandError::failed(other.to_string()),
+    })?;
+    crate::supervisor::replace_file(&path, edited.as_bytes()).map_err(cannot)?;
+    let changed = match call.context() {
+        Ok(changed) => changed,
+        Err(error) => {
+            crate::supervisor::replace_file(&path, text.as_bytes()).map_err(cannot)?;
+            return Err(error);
+        }
+    };
+    let mut engine = Engine::open(&changed)?;
+    engine.feed(&changed, "agent", &[], false, &pipeline_lib::view::Seen::new())?;
+    told(call, &engine, std::slice::from_ref(name), &changed)
+}

@@ -1,8 +1,185 @@
-//! stub
+//! `pipeline monitor`: the supervisor. With `--once` exactly one tick, with `--headless` a loop. The dashboard, which is
+//! what a terminal gets otherwise, is drawn elsewhere.
+
+use std::io::Write;
+use std::time::Duration;
+
+use pipeline_lib::fact::Fact;
+use pipeline_lib::view::SCHEMA_VERSION;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::context::Context;
 use crate::dispatch::Call;
-use crate::error::{CommandError, Result};
-/// stub
+use crate::duration;
+use crate::error::{CommandError, Result, exit};
+use crate::logging;
+use crate::supervisor::{Pace, Supervisor, Ticked, TickReport, run_loop};
+
+/// Supervise.
 #[derive(Debug, clap::Args)]
-pub struct Monitor {}
-/// stub
-pub fn run(_call: &Call, _args: &Monitor) -> Result<u8> { Err(CommandError::failed("stub")) }
+pub struct Monitor {
+    /// Do exactly one tick, for cron and CI
+    #[arg(long)]
+    pub once: bool,
+    /// Loop without a dashboard
+    #[arg(long, conflicts_with = "once")]
+    pub headless: bool,
+    /// Look at least this often, instead of the adaptive 15, 30 or 60 seconds
+    #[arg(long, value_name = "S")]
+    pub interval: Option<String>,
+}
+
+impl Monitor {
+    /// Whether a dashboard is wanted.
+    #[must_use]
+    pub fn wants_dashboard(&self, call: &Call) -> bool {
+        !self.once && !self.headless && call.interactive && !call.output.json
+    }
+
+    /// How often the loop looks without being told to.
+    ///
+    /// # Errors
+    /// When the interval is not a duration.
+    pub fn pace(&self) -> Result<Pace> {
+        let Some(text) = &self.interval else { return Ok(Pace::Adaptive) };
+        let seconds = text.parse::<u64>().ok().filter(|n| *n > 0).map(Duration::from_secs);
+        let pause = seconds.or_else(|| duration::parse(text).ok().and_then(|d| Duration::try_from(d).ok()));
+        pause.map(Pace::Every).ok_or_else(|| {
+            CommandError::usage(format!("`{text}` is not an interval")).hint("Write seconds, or a duration like 30s or 5m.")
+        })
+    }
+}
+
+/// Ticks once, or loops.
+///
+/// # Errors
+/// When the state cannot be read or written.
+pub fn run(call: &Call, args: &Monitor) -> Result<u8> {
+    let pace = args.pace()?;
+    let mut context = call.context()?;
+    let _logging = start_logging(call, &context)?;
+    if args.once {
+        return once(&mut context);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(headless(&mut context, pace))
+}
+
+/// Starts the log of a process that ticks.
+///
+/// # Errors
+/// When the log's directory cannot be written.
+pub fn start_logging(call: &Call, context: &Context) -> Result<logging::Logging> {
+    std::fs::create_dir_all(context.logs_dir())?;
+    let dir = context.logs_dir();
+    let level = call.log_level.clone().unwrap_or_else(|| context.config().logs.level.to_string());
+    logging::start(logging::Settings {
+        dir: Some(&dir),
+        level: &level,
+        keep: context.config().logs.keep,
+        verbose: call.verbose,
+    })
+}
+
+fn once(context: &mut Context) -> Result<u8> {
+    let mut supervisor = Supervisor::open(context, "once")?;
+    let report = supervisor.tick(context)?;
+    supervisor.snapshot(context, true)?;
+    let output = context.output().clone();
+    for fact in report.facts.iter().filter(|_| output.json) {
+        output.json(&fact_line(fact))?;
+    }
+    if !output.json {
+        let live = supervisor.engine().pipeline().core.runs.len();
+        output.line(&format!("tick: {} facts, {live} live runs", report.facts.len()))?;
+    }
+    Ok(exit::OK)
+}
+
+async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
+    let lock = context.monitor_lock();
+    let guard = match lock.acquire(Duration::ZERO) {
+        Ok(guard) => guard,
+        Err(error) => {
+            context.note(&format!("standing by: {error}"));
+            let Some(guard) = stand_by(context).await? else { return Ok(exit::OK) };
+            context.note("the other monitor is gone; taking over");
+            guard
+        }
+    };
+    let mut supervisor = Supervisor::open(context, "monitor")?;
+    let (_wake, mut woken) = mpsc::unbounded_channel();
+    let mut told = None;
+    let mut failed = None;
+    let interrupted = std::cell::Cell::new(false);
+    let stop = async { interrupted.set(asked_to_end().await.unwrap_or(false)) };
+    run_loop(context, &mut supervisor, pace, &mut woken, stop, |context, ticked| {
+        if told.as_deref() != ticked.notice {
+            told = ticked.notice.map(str::to_owned);
+            context.note(told.as_deref().unwrap_or("watching again"));
+        }
+        if let Err(error) = print(context, &ticked) {
+            failed.get_or_insert(error);
+        }
+    })
+    .await?;
+    supervisor.snapshot(context, true)?;
+    drop(guard);
+    match failed.filter(|error| error.kind != "broken_pipe") {
+        Some(error) => Err(error),
+        None if interrupted.get() => Ok(exit::INTERRUPTED),
+        None => Ok(exit::OK),
+    }
+}
+
+/// Waits until the other monitor is gone. `None` when this process is asked to end first.
+async fn stand_by(context: &Context) -> Result<Option<pipeline_state::LockGuard>> {
+    const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+    let lock = context.monitor_lock();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    std::thread::Builder::new().name("stand-by".to_owned()).spawn(move || {
+        // The receiver is gone when this process is ending.
+        drop(sender.send(lock.acquire(FOREVER)));
+    })?;
+    tokio::select! {
+        Some(guard) = receiver.recv() => Ok(Some(guard?)),
+        _ = asked_to_end() => Ok(None),
+    }
+}
+
+/// Completes when this process is asked to end; true if by a person's Ctrl-C.
+///
+/// # Errors
+/// When signals cannot be listened to.
+pub async fn asked_to_end() -> Result<bool> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = term.recv() => Ok(false),
+        _ = int.recv() => Ok(true),
+        _ = hup.recv() => Ok(false),
+    }
+}
+
+fn print(context: &Context, ticked: &Ticked<'_>) -> Result<()> {
+    let TickReport { facts } = ticked.report;
+    let output = context.output();
+    for fact in facts {
+        if output.json {
+            output.json(&fact_line(fact))?;
+        } else {
+            let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+            output.line(&format!("{time}  {}", fact_line(fact)))?;
+        }
+    }
+    // A pipe that is read line by line should not lag behind.
+    std::io::stdout().flush().map_err(CommandError::from)
+}
+
+fn fact_line(fact: &Fact) -> serde_json::Value {
+    let mut line = serde_json::to_value(fact).unwrap_or_default();
+    line["schema_version"] = SCHEMA_VERSION.into();
+    line
+}

@@ -1,12 +1,12 @@
 //! Reads a workflow file's JSON into what the engine runs on. Every problem is reported by JSON pointer, so that the
 //! caller can name file, line and column; unknown fields are kept, never an error.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
-use super::{CONFLICT, Choice, Connection, FAILED, Next, SUCCESS, Stage, Verify, Workflow};
+use super::{CONFLICT, Choice, Connection, FAILED, SUCCESS, Stage, Verify, Workflow, choose};
 use crate::ids::{Role, StageId, WorkflowId};
 
 /// Something wrong with a workflow file.
@@ -309,12 +309,9 @@ impl Reader<'_> {
     fn check_ways(&mut self, workflow: &Workflow) {
         let mut reached: HashSet<&StageId> = HashSet::from([&workflow.start]);
         let mut todo = vec![&workflow.start];
-        let mut ways: std::collections::HashMap<&StageId, Vec<&StageId>> = std::collections::HashMap::new();
-        for connection in &workflow.connections {
-            ways.entry(&connection.from).or_default().extend(connection.to.as_ref());
-        }
+        let ways = Ways::of(workflow);
         while let Some(stage) = todo.pop() {
-            for to in ways.get(stage).into_iter().flatten().copied() {
+            for to in ways.from(stage).filter_map(|connection| connection.to.as_ref()) {
                 if reached.insert(to) {
                     todo.push(to);
                 }
@@ -329,7 +326,7 @@ impl Reader<'_> {
             }
             let words: Vec<&str> = if stage.decisions.is_empty() { vec![SUCCESS] } else { stage.choices() };
             for word in words {
-                if workflow.next(&stage.id, word) == Next::Nowhere {
+                if choose(ways.from(&stage.id), word).is_none() {
                     // A failure or a conflict without a connection hands the task to a person, which may be meant.
                     let optional = word == FAILED || word == CONFLICT;
                     let message = format!("stage `{}` may decide `{word}`, and no connection handles it", stage.id);
@@ -351,6 +348,23 @@ impl Reader<'_> {
     }
 }
 
+/// The connections by the stage they come from, so that a file of thousands of stages is checked in one pass.
+struct Ways<'a>(HashMap<&'a StageId, Vec<&'a Connection>>);
+
+impl<'a> Ways<'a> {
+    fn of(workflow: &'a Workflow) -> Self {
+        let mut ways: HashMap<&StageId, Vec<&Connection>> = HashMap::new();
+        for connection in &workflow.connections {
+            ways.entry(&connection.from).or_default().push(connection);
+        }
+        Self(ways)
+    }
+
+    fn from(&self, stage: &StageId) -> impl Iterator<Item = &'a Connection> + Clone {
+        self.0.get(stage).map(Vec::as_slice).unwrap_or_default().iter().copied()
+    }
+}
+
 /// A workflow whose work nobody merges would never reach base: where the file is silent and no supervisor stage merges,
 /// the stages do whose success ends the workflow.
 fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String, Value>) {
@@ -361,12 +375,13 @@ fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String, Value>) {
     if said || workflow.stages.iter().any(|stage| stage.merge) {
         return;
     }
-    let last: Vec<StageId> = workflow
+    let ways = Ways::of(workflow);
+    let last: HashSet<StageId> = workflow
         .stages
         .iter()
         .filter(|stage| {
             let words: Vec<&str> = if stage.decisions.is_empty() { vec![SUCCESS] } else { stage.choices() };
-            words.iter().any(|word| *word != FAILED && workflow.next(&stage.id, word) == Next::End)
+            words.iter().any(|word| *word != FAILED && choose(ways.from(&stage.id), word) == Some(None))
         })
         .map(|stage| stage.id.clone())
         .collect();
@@ -393,6 +408,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Next;
     use super::*;
     use serde_json::json;
 

@@ -1,0 +1,198 @@
+//! Listing tasks, and one task with everything that is known about it.
+
+use clap::Args;
+use jiff::Timestamp;
+use pipeline_lib::metrics::seconds_between;
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::task::Task;
+use pipeline_lib::view::{explain_task, task_doc};
+
+use super::change::id;
+use crate::dispatch::Call;
+use crate::engine::Engine;
+use crate::error::{Result, exit};
+use crate::table::{age, cut, short_seconds};
+use crate::verbs::status::{head, print_rows, task_word};
+use pipeline_lib::event::Refusal;
+
+/// List tasks.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Finished ones too
+    #[arg(long, short)]
+    pub all: bool,
+    /// Only those with this status
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Only those that an agent could take now
+    #[arg(long)]
+    pub ready: bool,
+}
+
+/// Show one task.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The task
+    pub task: String,
+}
+
+pub(super) fn list(call: &Call, args: &List) -> Result<u8> {
+    let context = call.context()?;
+    let engine = Engine::open(&context)?;
+    let pipeline = engine.pipeline();
+    let wanted = |task: &&&Task| {
+        let by_status = args.status.as_ref().is_none_or(|status| task.state.word() == *status);
+        let by_end = args.all || args.status.is_some() || call.output.json || !task.state.is_final();
+        by_status && by_end && (!args.ready || pipeline.is_startable(task))
+    };
+    let tasks = pipeline.tasks.in_order();
+    let documents: Vec<_> = tasks.iter().filter(wanted).map(|task| task_doc(pipeline, task)).collect();
+    if call.output.json {
+        call.output.json(&serde_json::json!({ "schema_version": 1, "tasks": documents }))?;
+        return Ok(exit::OK);
+    }
+    let out = &call.output;
+    if documents.is_empty() {
+        out.note("no such tasks");
+        return Ok(exit::OK);
+    }
+    let now = Timestamp::now();
+    let mut rows = vec![head(out, &["TASK", "STATUS", "SINCE", "PRIO", "AGENT", "TITLE", "NOTE"])];
+    for task in &documents {
+        rows.push(vec![
+            task.id.to_string(),
+            task_word(out, &task.status),
+            age(task.since, now),
+            task.priority.to_string(),
+            task.assigned_to.map_or_else(|| "-".to_owned(), ToString::to_string),
+            cut(task.title, 48),
+            cut(task.reason.as_deref().and_then(|r| r.lines().next()).unwrap_or_default(), 60),
+        ]);
+    }
+    print_rows(out, &rows)?;
+    Ok(exit::OK)
+}
+
+pub(super) fn show(call: &Call, args: &Show) -> Result<u8> {
+    let context = call.context()?;
+    let engine = Engine::open(&context)?;
+    let pipeline = engine.pipeline();
+    let wanted = id(&args.task)?;
+    let Some(task) = pipeline.task(wanted.as_str()) else {
+        if let Some(archived) = pipeline.core.archived.get(&wanted) {
+            return show_archived(call, &wanted, archived);
+        }
+        return Err(Refusal::NoTask(wanted.to_string()).into());
+    };
+    if call.output.json {
+        let mut document = serde_json::to_value(task_doc(pipeline, task))?;
+        if let Some(object) = document.as_object_mut() {
+            object.insert("schema_version".to_owned(), 1.into());
+            object.insert("body".to_owned(), task.body.clone().into());
+            object.insert("outputs".to_owned(), serde_json::to_value(&task.outputs)?);
+            object.insert("runs".to_owned(), serde_json::to_value(&task.runs)?);
+            object.insert("visits".to_owned(), serde_json::to_value(&task.visits)?);
+            object.insert("feedback".to_owned(), task.feedback.clone().into());
+        }
+        call.output.json(&document)?;
+        return Ok(exit::OK);
+    }
+    people(call, pipeline, task)?;
+    Ok(exit::OK)
+}
+
+fn show_archived(
+    call: &Call,
+    id: &pipeline_lib::ids::TaskId,
+    archived: &pipeline_lib::pipeline::Archived,
+) -> Result<u8> {
+    if call.output.json {
+        let status = &archived.status;
+        call.output.json(&serde_json::json!({
+            "schema_version": 1, "id": id, "title": archived.title, "status": status,
+            "finished_at": archived.finished_at, "archived": true,
+        }))?;
+    } else {
+        call.output.line(&format!("{id}  {}", archived.title))?;
+        call.output.line(&format!("  {} at {}, archived", archived.status, archived.finished_at))?;
+        call.output.note(&format!("Its history: pipeline events --task {id}"));
+    }
+    Ok(exit::OK)
+}
+
+fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
+    let out = &call.output;
+    let now = Timestamp::now();
+    let explanation = explain_task(pipeline, task);
+    out.line(&format!("{}  {}", out.paint("1", task.id.as_str()), task.title))?;
+    out.line(&format!("  {}  for {}: {}", task_word(out, &task.state.word()), age(task.state_since, now), explanation.rule))?;
+    for command in &explanation.commands {
+        out.line(&format!("  → {command}"))?;
+    }
+    let mut about = vec![format!("priority {}", task.priority), format!("workflow {}", task.workflow), task.branch()];
+    about.extend(task.group.as_ref().map(|group| format!("group {group}")));
+    out.line(&format!("  {}", about.join(" · ")))?;
+    if !task.depends_on.is_empty() {
+        let names: Vec<&str> = task.depends_on.iter().map(|d| d.as_str()).collect();
+        out.line(&format!("  after {}", names.join(", ")))?;
+    }
+    if !task.body.is_empty() {
+        out.line("")?;
+        for line in task.body.lines() {
+            out.line(&format!("  {}", pipeline_lib::text::one_line(line, 500)))?;
+        }
+    }
+    if !task.outputs.is_empty() {
+        out.line("")?;
+        out.line(&out.paint("2", "STAGES"))?;
+        for output in &task.outputs {
+            let first = output.summary.lines().next().unwrap_or_default();
+            let line = format!("  {} {} by {} at {}  {}", output.stage, output.decision, output.agent, output.commit.short(), cut(first, 60));
+            out.line(line.trim_end())?;
+        }
+    }
+    runs(call, task)
+}
+
+fn runs(call: &Call, task: &Task) -> Result<()> {
+    let out = &call.output;
+    if task.runs.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut rows = vec![head(out, &["RUN", "WHAT", "STAGE", "AGENT", "TRY", "TOOK", "VERDICT", "HOW"])];
+    for run in &task.runs {
+        let verdict = match run.verdict {
+            pipeline_lib::run::Verdict::Passed => out.paint("32", "passed"),
+            pipeline_lib::run::Verdict::Failed => out.paint("31", "failed"),
+            pipeline_lib::run::Verdict::Void => out.paint("2", "not counted"),
+        };
+        rows.push(vec![
+            run.id.to_string(),
+            run.work.clone(),
+            run.stage.to_string(),
+            run.agent.to_string(),
+            run.attempt.to_string(),
+            short_seconds(seconds_between(run.started_at, run.ended_at)),
+            verdict,
+            run.how.describe(),
+        ]);
+        if let Some(evidence) = &run.evidence {
+            let short = |hex: &str| hex.get(..12).unwrap_or(hex).to_owned();
+            rows.push(vec![
+                String::new(),
+                format!("`{}` on tree {}, output sha256 {}", cut(&evidence.command, 60), short(&evidence.tree), short(&evidence.log_sha256)),
+            ]);
+        }
+    }
+    // Evidence stands in a row of its own and must not widen the columns.
+    let (table, notes): (Vec<_>, Vec<_>) = rows.iter().cloned().partition(|row| row.len() > 2);
+    let lines = crate::table::columns(&table);
+    let mut notes = notes.into_iter();
+    let mut lines = lines.into_iter();
+    for row in &rows {
+        let line = if row.len() > 2 { lines.next() } else { notes.next().map(|note| format!("  {}", note[1])) };
+        out.line(&line.unwrap_or_default())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Tests of the rules: examples sentence by sentence after the interface, every request in every state, and random
+//! histories against a model.
+
+pub(crate) mod invariants;
+pub(crate) mod world;
+
+mod failure;
+mod gates;
+mod modes;
+mod order;
+mod properties;
+mod rollout;
+mod scheduling;
+mod sequential;
+mod setup;
+mod stages;
+mod tasks;

@@ -1,0 +1,154 @@
+//! The terminal: entered and left in one place, and drawn to in one write per frame. Nothing else in the dashboard
+//! talks to it, and nothing here knows what is drawn.
+
+use std::io::{self, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+};
+use crossterm::{cursor, execute, queue, style, terminal};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// Whether the terminal is ours at the moment. The panic hook belongs to the whole process and cannot be handed the
+/// guard, so this fact stands outside of it.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// The terminal while it is ours. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    mouse: bool,
+    shown: Buffer,
+    next: Buffer,
+    /// Every cell has to be written, because what the terminal shows is not known.
+    unknown: bool,
+}
+
+impl Terminal {
+    /// Takes the terminal over.
+    pub(super) fn enter(mouse: bool) -> io::Result<Self> {
+        HOOK.call_once(|| {
+            let previous = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                restore();
+                previous(info);
+            }));
+        });
+        // Made first, so that whatever fails below is undone.
+        let this = Self { mouse, shown: Buffer::empty(Rect::ZERO), next: Buffer::empty(Rect::ZERO), unknown: true };
+        this.take_over()?;
+        Ok(this)
+    }
+
+    fn take_over(&self) -> io::Result<()> {
+        ENTERED.store(true, Ordering::SeqCst);
+        terminal::enable_raw_mode()?;
+        let mut out = io::stdout().lock();
+        queue!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+        if self.mouse {
+            queue!(out, EnableMouseCapture)?;
+        }
+        out.flush()
+    }
+
+    /// Takes the terminal over once more, after others have used it.
+    pub(super) fn enter_again(&mut self) -> io::Result<()> {
+        // The shell may have set the modes anew; only what is off can be switched on.
+        restore();
+        self.unknown = true;
+        self.take_over()
+    }
+
+    /// Gives the terminal back until `enter_again`.
+    pub(super) fn leave(&mut self) {
+        restore();
+    }
+
+    /// Whether the terminal is still ours; a panic in another thread takes it away.
+    pub(super) fn is_ours(&self) -> bool {
+        ENTERED.load(Ordering::SeqCst)
+    }
+
+    /// Columns and rows.
+    pub(super) fn size() -> io::Result<(u16, u16)> {
+        terminal::size()
+    }
+
+    /// Makes the next frame write every cell.
+    pub(super) fn forget(&mut self) {
+        self.unknown = true;
+    }
+
+    /// Draws a frame: only the cells that differ from what is shown, in one write. A frame without a difference writes
+    /// nothing.
+    pub(super) fn draw<T>(&mut self, size: (u16, u16), render: impl FnOnce(Rect, &mut Buffer) -> T) -> io::Result<T> {
+        let area = Rect::new(0, 0, size.0, size.1);
+        let all = self.unknown || self.shown.area != area;
+        self.next.resize(area);
+        self.next.reset();
+        if all {
+            self.shown.resize(area);
+            self.shown.reset();
+        }
+        let drawn = render(area, &mut self.next);
+        let bytes = frame(&self.shown, &self.next, all)?;
+        std::mem::swap(&mut self.shown, &mut self.next);
+        // Until the whole frame is out, what the terminal shows is not known.
+        self.unknown = true;
+        if !bytes.is_empty() {
+            let mut out = io::stdout().lock();
+            out.write_all(&bytes)?;
+            out.flush()?;
+        }
+        self.unknown = false;
+        Ok(drawn)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// The bytes that turn what is shown into the next frame, as one synchronized update. The end of the update is in the
+/// same write as its beginning, so that no error between them can leave a terminal waiting.
+pub(super) fn frame(shown: &Buffer, next: &Buffer, all: bool) -> io::Result<Vec<u8>> {
+    let changes = shown.diff(next);
+    if changes.is_empty() && !all {
+        return Ok(Vec::new());
+    }
+    let mut bytes = Vec::with_capacity(changes.len() * 4 + 64);
+    queue!(bytes, BeginSynchronizedUpdate)?;
+    if all {
+        queue!(bytes, style::ResetColor, style::SetAttribute(style::Attribute::Reset), Clear(ClearType::All))?;
+    }
+    CrosstermBackend::new(&mut bytes).draw(changes.into_iter())?;
+    queue!(bytes, EndSynchronizedUpdate)?;
+    Ok(bytes)
+}
+
+/// Gives the terminal back as it was. Does nothing where it is not ours, so that every way out may call it. Errors have
+/// nowhere to go: where the terminal is gone, there is nothing to give back.
+fn restore() {
+    if !ENTERED.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut out = io::stdout();
+    drop(execute!(
+        out,
+        EndSynchronizedUpdate,
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        style::ResetColor,
+        style::SetAttribute(style::Attribute::Reset),
+        LeaveAlternateScreen,
+        cursor::Show
+    ));
+    drop(terminal::disable_raw_mode());
+}

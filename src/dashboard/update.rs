@@ -1,0 +1,407 @@
+//! What a message makes of the model, and what is asked for as a consequence. Pure: no clock, no terminal, no channel.
+//! Keys of menus, questions and input lines are in `overlay.rs`.
+
+use std::time::Duration;
+
+use pipeline_commands::live::Answer;
+use pipeline_lib::ids::TaskId;
+use pipeline_lib::text;
+use pipeline_lib::view::AgentStatus;
+use pipeline_lib::view::screen::Tone;
+
+use super::keys::{self, Action};
+use super::message::{Intent, Key, Message};
+use super::model::{Confirm, Focus, Input, Menu, Model, Note, Overlay, Purpose, Toast};
+use super::overlay;
+use super::view;
+
+/// How long good news stays.
+const TOAST_SECONDS: u64 = 4;
+/// How long it stays where there is something to do about it.
+const WARNING_SECONDS: u64 = 8;
+/// How many lines of an answer are kept.
+const ANSWER_LINES_MAX: usize = 500;
+/// How many characters of one of its lines are kept.
+const ANSWER_LINE_CHARS_MAX: usize = 500;
+/// The exit code of a verb that was refused because agents are busy.
+const CODE_BUSY: u8 = 4;
+/// The exit code of a verb that found attention needed, or something not ready.
+const CODE_NOT_READY: u8 = 3;
+
+/// Applies a message.
+pub fn update(model: &mut Model, message: Message) -> Vec<Intent> {
+    let agent_before = model.agent.clone();
+    let mut intents = match message {
+        Message::Key(key) => on_key(model, key),
+        Message::Paste(text) => {
+            overlay::paste(model, &text);
+            Vec::new()
+        }
+        Message::Click(x, y) => {
+            if model.overlay.is_none() {
+                focus_at(model, x, y);
+            }
+            Vec::new()
+        }
+        Message::Wheel { x, y, down } => on_wheel(model, (x, y), down),
+        Message::Resized(columns, rows) => {
+            model.size = (columns, rows);
+            Vec::new()
+        }
+        Message::Screen(screen) => {
+            model.adopt(screen);
+            Vec::new()
+        }
+        Message::Answered { argv, answer } => {
+            on_answer(model, argv, answer);
+            Vec::new()
+        }
+        Message::Tick(now) => {
+            model.now = now;
+            model.toast = model.toast.take().filter(|toast| toast.until > now);
+            Vec::new()
+        }
+    };
+    for intent in &intents {
+        if let Intent::Verb(argv) = intent {
+            model.asked.push(argv.join(" "));
+        }
+    }
+    if model.agent != agent_before {
+        intents.push(Intent::SelectAgent(model.agent.clone()));
+    }
+    intents
+}
+
+fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
+    // These three mean the same whatever lies over the panels.
+    match key.to_string().as_str() {
+        "<c-c>" => return vec![Intent::Quit],
+        "<c-z>" => return vec![Intent::Suspend],
+        "<c-l>" => return vec![Intent::Redraw],
+        _ => {}
+    }
+    if let Some(over) = model.overlay.take() {
+        return overlay::on_key(model, over, key);
+    }
+    let Some(action) = keys::action(model.focus, key) else { return Vec::new() };
+    let shifted = std::mem::take(&mut model.shifted);
+    match action {
+        Action::Quit => vec![Intent::Quit],
+        Action::Suspend => vec![Intent::Suspend],
+        Action::Redraw => vec![Intent::Redraw],
+        Action::Open => open(model),
+        Action::Approve => approve(model, shifted),
+        Action::Retry => {
+            let task = model.target_task();
+            about_task(model, task, |task| words(&["task", "retry", task.as_str()]), shifted)
+        }
+        Action::Reject => {
+            if let Some(task) = task_or_toast(model) {
+                model.overlay = Some(Overlay::Input(Input::new(Purpose::Reject(task))));
+            }
+            Vec::new()
+        }
+        Action::Stop => {
+            stop_or_start(model);
+            Vec::new()
+        }
+        Action::Cancel => {
+            if let Some(task) = task_or_toast(model) {
+                model.overlay = Some(Overlay::Confirm(cancel_question(&task)));
+            }
+            Vec::new()
+        }
+        other => {
+            look(model, other, key);
+            Vec::new()
+        }
+    }
+}
+
+/// The actions that change only what the user looks at.
+fn look(model: &mut Model, action: Action, key: Key) {
+    match action {
+        Action::Down => step(model, 1),
+        Action::Up => step(model, -1),
+        Action::First => step(model, isize::MIN),
+        Action::Last => step(model, isize::MAX),
+        Action::Left => turn_column(model, false),
+        Action::Right => turn_column(model, true),
+        Action::NextPanel => model.focus = model.focus.turned(1),
+        Action::PreviousPanel => model.focus = model.focus.turned(Focus::ALL.len() - 1),
+        Action::Agent => {
+            let number = key.typed().and_then(|c| c.to_digit(10)).unwrap_or(0) as usize;
+            if let Some(row) = number.checked_sub(1).and_then(|at| model.screen.agents.get(at)) {
+                model.agent = Some(row.name.clone());
+                model.focus = Focus::Agents;
+            }
+        }
+        Action::Close => {
+            model.filter.clear();
+            model.toast = None;
+        }
+        Action::NextAttention => next_attention(model),
+        Action::Filter => {
+            let mut input = Input::new(Purpose::Filter);
+            input.before.clone_from(&model.filter);
+            model.overlay = Some(Overlay::Input(input));
+        }
+        Action::NewTask => model.overlay = Some(Overlay::Input(Input::new(Purpose::NewTask))),
+        Action::ModeMenu => {
+            let word = model.screen.mode.orchestration.word();
+            let row = overlay::MODES.iter().position(|(name, _)| *name == word).unwrap_or(0);
+            model.overlay = Some(Overlay::ModeMenu(Menu { row, force: false }));
+        }
+        Action::RolloutMenu => {
+            let word = model.screen.mode.rollout.word();
+            let row = overlay::ROLLOUTS.iter().position(|(name, _)| *name == word).unwrap_or(0);
+            model.overlay = Some(Overlay::RolloutMenu(Menu { row, force: false }));
+        }
+        Action::Help => model.overlay = Some(Overlay::Help(0)),
+        // Those that ask for something are handled before.
+        Action::Open
+        | Action::Approve
+        | Action::Reject
+        | Action::Retry
+        | Action::Stop
+        | Action::Cancel
+        | Action::Redraw
+        | Action::Suspend
+        | Action::Quit => {}
+    }
+}
+
+/// Moves the selection of the focused panel by rows.
+fn step(model: &mut Model, by: isize) {
+    let moved = |at: usize, count: usize| at.saturating_add_signed(by).min(count.saturating_sub(1));
+    match model.focus {
+        Focus::Board => {
+            let Some((column, row, _)) = model.card() else { return };
+            let count = model.screen.columns.get(column).map_or(0, |c| model.cards(c).len());
+            model.task = model.card_at(column, moved(row, count));
+        }
+        Focus::Agents => {
+            let Some((at, _)) = model.agent() else { return };
+            let to = moved(at, model.screen.agents.len());
+            model.agent = model.screen.agents.get(to).map(|row| row.name.clone());
+        }
+        Focus::Attention => {
+            let Some((at, _)) = model.attention() else { return };
+            model.waiting = model.attention_key(moved(at, model.screen.attention.len()));
+        }
+    }
+}
+
+/// Goes to the next column that has cards.
+fn turn_column(model: &mut Model, right: bool) {
+    let Some((column, row, _)) = model.card() else { return };
+    let filled = |at: &usize| model.card_at(*at, 0).is_some();
+    let to = if right { (column + 1..model.screen.columns.len()).find(filled) } else { (0..column).rev().find(filled) };
+    if let Some(to) = to {
+        model.task = model.card_at(to, row);
+    }
+}
+
+fn next_attention(model: &mut Model) {
+    let count = model.screen.attention.len();
+    let Some((at, _)) = model.attention() else {
+        return toast(model, "nothing waits for you".to_owned(), Tone::Good);
+    };
+    let to = if model.focus == Focus::Attention { (at + 1) % count } else { at };
+    model.waiting = model.attention_key(to);
+    model.focus = Focus::Attention;
+}
+
+/// Enter: why something is as it is, or the way to it.
+fn open(model: &mut Model) -> Vec<Intent> {
+    let explained = match model.focus {
+        Focus::Board => model.target_task().map(|task| task.to_string()),
+        Focus::Agents => model.target_agent().map(|agent| agent.to_string()),
+        Focus::Attention => {
+            go_to(model);
+            None
+        }
+    };
+    explained.map(|name| Intent::Verb(words(&["explain", &name]))).into_iter().collect()
+}
+
+fn go_to(model: &mut Model) {
+    let Some((_, item)) = model.attention() else { return };
+    let on_board = item.task.clone().filter(|task| model.find_card(task).is_some());
+    if let Some(task) = on_board {
+        model.task = Some(task);
+        model.focus = Focus::Board;
+        return;
+    }
+    let note = Note {
+        title: item.kind.replace('_', " "),
+        lines: vec![text::one_line(&item.summary, ANSWER_LINE_CHARS_MAX)],
+        hint: (!item.command.is_empty()).then(|| format!("Type: {}", item.command)),
+        tone: Tone::Attention,
+        scroll: 0,
+    };
+    model.overlay = Some(Overlay::Message(note));
+}
+
+fn approve(model: &mut Model, shifted: bool) -> Vec<Intent> {
+    let Some(task) = task_or_toast(model) else { return Vec::new() };
+    let kind = model.screen.attention.iter().find(|item| item.task.as_ref() == Some(&task)).map(|item| item.kind);
+    match kind {
+        Some("decision") => {
+            model.overlay = Some(Overlay::Input(Input::new(Purpose::Decide(task))));
+            Vec::new()
+        }
+        Some("approval" | "review") => {
+            about_task(model, Some(task), |task| words(&["task", "approve", task.as_str()]), shifted)
+        }
+        Some(other) => {
+            toast(model, format!("{task} does not wait for approval: {}", other.replace('_', " ")), Tone::Attention);
+            Vec::new()
+        }
+        None => {
+            toast(model, format!("{task} does not wait for approval"), Tone::Attention);
+            Vec::new()
+        }
+    }
+}
+
+/// A verb about a task; as a question if the selection moved by itself since the last key.
+fn about_task(
+    model: &mut Model,
+    task: Option<TaskId>,
+    verb: impl Fn(&TaskId) -> Vec<String>,
+    shifted: bool,
+) -> Vec<Intent> {
+    let Some(task) = task else {
+        toast(model, "no task is selected".to_owned(), Tone::Attention);
+        return Vec::new();
+    };
+    let argv = verb(&task);
+    if !shifted {
+        return vec![Intent::Verb(argv)];
+    }
+    model.overlay = Some(Overlay::Confirm(Confirm {
+        question: format!("{}?", argv.join(" ")),
+        lines: vec!["What was selected before has just left the list.".to_owned()],
+        yes: "do it",
+        argv,
+    }));
+    Vec::new()
+}
+
+fn task_or_toast(model: &mut Model) -> Option<TaskId> {
+    let task = model.target_task();
+    if task.is_none() {
+        toast(model, "no task is selected".to_owned(), Tone::Attention);
+    }
+    task
+}
+
+fn stop_or_start(model: &mut Model) {
+    let agent = model.target_agent();
+    let row = agent.and_then(|name| model.screen.agents.iter().find(|row| row.name == name));
+    let Some(row) = row else {
+        return toast(model, "no agent works on it".to_owned(), Tone::Attention);
+    };
+    let name = &row.name;
+    let confirm = if row.status == AgentStatus::Stopped {
+        Confirm {
+            question: format!("Start {name} again?"),
+            lines: vec!["It was stopped by a person and takes work again.".to_owned()],
+            yes: "start",
+            argv: words(&["agent", "start", name.as_str()]),
+        }
+    } else {
+        let work = row.task.as_ref().map(|task| {
+            let stage = row.stage.as_deref().unwrap_or("its stage");
+            format!("Kept: its work is committed to the branch of {task}, which can start {stage} again.")
+        });
+        Confirm {
+            question: format!("Stop {name}?"),
+            lines: vec![
+                work.unwrap_or_else(|| "It has no live run; nothing is lost.".to_owned()),
+                "No attempt is counted. It stays stopped until x starts it again.".to_owned(),
+            ],
+            yes: "stop",
+            argv: words(&["agent", "stop", name.as_str()]),
+        }
+    };
+    model.overlay = Some(Overlay::Confirm(confirm));
+}
+
+fn cancel_question(task: &TaskId) -> Confirm {
+    Confirm {
+        question: format!("Cancel {task}?"),
+        lines: vec![
+            "A live run is stopped; tasks that depend on it do not start.".to_owned(),
+            "Kept: its branch with all committed work. R takes it up again.".to_owned(),
+        ],
+        yes: "cancel the task",
+        argv: words(&["task", "cancel", task.as_str()]),
+    }
+}
+
+fn focus_at(model: &mut Model, x: u16, y: u16) {
+    if let Some(focus) = view::panel_at(model, x, y) {
+        model.focus = focus;
+    }
+}
+
+fn on_wheel(model: &mut Model, (x, y): (u16, u16), down: bool) -> Vec<Intent> {
+    if let Some(over) = model.overlay.take() {
+        model.overlay = Some(overlay::scrolled(over, if down { 3 } else { -3 }));
+        return Vec::new();
+    }
+    focus_at(model, x, y);
+    step(model, if down { 1 } else { -1 });
+    Vec::new()
+}
+
+fn on_answer(model: &mut Model, argv: Vec<String>, answer: Answer) {
+    let typed = argv.join(" ");
+    if let Some(at) = model.asked.iter().position(|asked| *asked == typed) {
+        model.asked.remove(at);
+    }
+    let lines: Vec<String> = text::safe(answer.text.trim_end(), ANSWER_LINES_MAX * ANSWER_LINE_CHARS_MAX)
+        .lines()
+        .take(ANSWER_LINES_MAX)
+        .map(|line| text::safe(line, ANSWER_LINE_CHARS_MAX))
+        .collect();
+    let tone = match answer.code {
+        0 => Tone::Good,
+        CODE_NOT_READY => Tone::Attention,
+        _ => Tone::Bad,
+    };
+    // Whoever is typing is not interrupted; the answer is then only announced.
+    let taken = matches!(model.overlay, Some(Overlay::Input(_) | Overlay::Confirm(_)));
+    let short = lines.len() <= 1 && answer.hint.is_none();
+    if taken || (answer.code == 0 && short) {
+        let first = lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or(typed);
+        return toast(model, first, tone);
+    }
+    if answer.code == CODE_BUSY && argv.first().is_some_and(|verb| verb == "mode") && !argv.iter().any(|a| a == "--drain") {
+        let mut argv = argv;
+        argv.retain(|word| word != "--force");
+        argv.push("--drain".to_owned());
+        let question = "Agents are busy. Switch once they are done?".to_owned();
+        let kept = "Nothing new starts until then; what runs is finished and counts.".to_owned();
+        let lines = lines.into_iter().take(6).chain([kept]).collect();
+        model.overlay = Some(Overlay::Confirm(Confirm { question, lines, yes: "drain", argv }));
+        return;
+    }
+    let hint = answer.hint.map(|hint| text::one_line(&hint, ANSWER_LINE_CHARS_MAX));
+    model.overlay = Some(Overlay::Message(Note { title: typed, lines, hint, tone, scroll: 0 }));
+}
+
+/// Shows a short word on what just happened.
+pub(super) fn toast(model: &mut Model, text: String, tone: Tone) {
+    let seconds = if tone == Tone::Good { TOAST_SECONDS } else { WARNING_SECONDS };
+    let until = model.now.checked_add(Duration::from_secs(seconds)).unwrap_or(model.now);
+    model.toast = Some(Toast { text, tone, until });
+}
+
+/// An argument vector.
+pub(super) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
