@@ -370,8 +370,9 @@ impl Context {
     }
 }
 
-fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definitions, WorkflowSet)> {
-    let folder = site.folder();
+/// Where the configuration of a repository is read from.
+#[must_use]
+pub fn sources(globals: &Globals, site: &Site) -> Sources {
     let user = globals
         .environment
         .get("XDG_CONFIG_HOME")
@@ -379,13 +380,18 @@ fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definit
         .map(PathBuf::from)
         .or_else(|| globals.environment.get("HOME").map(|home| Path::new(home).join(".config")))
         .map(|dir| dir.join("pipeline/config.toml"));
-    let sources = Sources {
+    Sources {
         overrides: globals.overrides.clone(),
         environment: globals.environment.clone(),
-        project_file: globals.config_file.clone().or_else(|| Some(folder.join("config.toml"))),
+        project_file: globals.config_file.clone().or_else(|| Some(site.folder().join("config.toml"))),
         project_file_required: globals.config_file.is_some(),
         user_file: user,
-    };
+    }
+}
+
+fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definitions, WorkflowSet)> {
+    let folder = site.folder();
+    let sources = sources(globals, site);
     let invalid = |error: config::ConfigError| {
         let base = CommandError::new(exit::CONFIG, "config_invalid", error.render(false));
         match error.hint() {

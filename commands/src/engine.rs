@@ -7,7 +7,7 @@ use pipeline_lib::event::{Event, Request};
 use pipeline_lib::fact::Fact;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::view::{self, Seen};
-use pipeline_state::{Machine, Record, Store, Transaction};
+use pipeline_state::{Machine, Record, Store, Transaction, render_snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -130,9 +130,7 @@ impl Engine {
             Ok::<_, CommandError>(facts)
         })?;
         if !tick && !facts.is_empty() && locked.machine().0.tasks.len() <= SNAPSHOT_TASKS_MAX {
-            let document = view::state_doc(&locked.machine().0, seen);
-            let document = serde_json::to_value(&document)?;
-            locked.write_snapshot(&document)?;
+            locked.write_snapshot_of(|kept| render_snapshot(&view::state_doc(&kept.0, seen)))?;
         }
         for notice in self.store.take_notices() {
             context.note(&notice.to_string());
@@ -146,9 +144,7 @@ impl Engine {
     /// When it cannot be written.
     pub fn write_snapshot(&mut self, seen: &Seen) -> Result<()> {
         let mut locked = self.store.lock()?;
-        let document = serde_json::to_value(view::state_doc(&locked.machine().0, seen))?;
-        locked.write_snapshot(&document)?;
-        Ok(())
+        Ok(locked.write_snapshot_of(|kept| render_snapshot(&view::state_doc(&kept.0, seen)))?)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::dispatch::{self, Call};
 use crate::error::Result;
 use crate::live::{Ask, Live};
+use crate::verbs::events::{Known, sentence};
 use crate::supervisor::{Pace, Supervisor, look, run_loop};
 
 /// Cards a column carries at most.
@@ -63,7 +64,7 @@ fn perform_verbs(globals: &crate::context::Globals, mut asks: mpsc::Receiver<Ask
         let answer = dispatch::answer(globals, &ask.argv);
         // Whoever asked may have gone, and the monitor may have ended; neither needs telling then.
         drop(ask.answer.send(answer));
-        drop(wake.send(()));
+        let _ = wake.send(());
     }
 }
 
@@ -133,7 +134,9 @@ impl Keeper {
             drop(sender.send(lock.acquire(FOREVER)));
         })?;
         let (changed, mut changes) = mpsc::unbounded_channel();
-        let mut watcher = Watcher::new(move |_| drop(changed.send(())));
+        let mut watcher = Watcher::new(move |_| {
+            let _ = changed.send(());
+        });
         let watching = watcher.watch(&self.context.state_dir(), ()).err().map(|error| error.to_string());
         loop {
             if let Err(error) = self.supervisor.engine_mut().refresh() {
@@ -181,6 +184,7 @@ struct Painter {
     project: String,
     events: VecDeque<EventLine>,
     reader: pipeline_state::Events,
+    known: Known,
 }
 
 impl Painter {
@@ -188,7 +192,7 @@ impl Painter {
         let seq = supervisor.engine().pipeline().core.seq;
         let reader = supervisor.engine().store().events(seq.saturating_sub(EVENTS_MAX as u64));
         let project = context.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { project, events: VecDeque::new(), reader })
+        Ok(Self { project, events: VecDeque::new(), reader, known: Known::default() })
     }
 
     fn monitor(&self, context: &Context, here: bool) -> Monitor {
@@ -232,8 +236,11 @@ impl Painter {
     fn read_events(&mut self) {
         for record in self.reader.by_ref().flatten() {
             let (seq, at) = (record.seq, record.at);
-            let event = record.into_event();
-            let text = event.get("type").and_then(|k| k.as_str()).unwrap_or_default().to_owned();
+            let event = self.known.event(record);
+            let text = sentence(&event);
+            if text.is_empty() {
+                continue;
+            }
             let line = EventLine { seq, at, text, tone: event_tone(&event) };
             if self.events.len() == EVENTS_MAX {
                 self.events.pop_front();

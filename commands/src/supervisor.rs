@@ -12,6 +12,7 @@ mod tick;
 mod watch;
 
 pub use launch::replace_file;
+pub(crate) use launch::{base_environment, detach_clean};
 pub use look::{look, observe};
 pub use tick::{Supervisor, TickReport};
 pub use watch::{Pace, Stop, Ticked, run_loop};

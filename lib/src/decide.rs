@@ -9,6 +9,7 @@ mod runs;
 mod stages;
 mod tick;
 
+pub(crate) use runs::EFFECT_RETRY_MAX;
 pub use tick::gate_worktree;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,9 @@ use crate::fact::Fact;
 use crate::ids::RunId;
 use crate::pipeline::Pipeline;
 use crate::run::{Phase, Run};
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 /// How long an agent may go on after it has claimed an outcome.
 pub const CLAIM_GRACE: SignedDuration = SignedDuration::from_secs(5);
@@ -66,6 +70,12 @@ pub(crate) fn claim_deadline(run: &Run) -> Option<Timestamp> {
         Phase::Ended { .. } => false,
     };
     run.claim.as_ref().filter(|_| live).map(|claim| after(claim.at, CLAIM_GRACE))
+}
+
+/// Whether a wait that ends at `at` is over. One that would take longer than the longest there can be was begun by a clock
+/// that ran ahead, and is over too.
+pub(crate) fn is_over(at: Timestamp, now: Timestamp, longest: SignedDuration) -> bool {
+    at <= now || at > after(now, longest)
 }
 
 /// A moment later, at the end of time if need be.

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::agents::preset::Preset;
+use crate::decide::{EFFECT_RETRY_MAX, is_over};
 use crate::fact::{Effect, EffectKey};
 use crate::ids::{AgentName, Role, RunId, StageId, TaskId, WorkflowId};
 use crate::metrics::Metrics;
@@ -24,7 +25,8 @@ use crate::settings::Settings;
 use crate::task::{Task, TaskState};
 use crate::workflow::{Stage, Workflow, tdd};
 
-pub(crate) use index::{Queue, ReadyKey};
+pub(crate) use index::{Queue, QueueId, ReadyKey};
+pub(crate) use tasks::Slot;
 pub use tasks::Tasks;
 
 /// Everything that facts have said, without the index.
@@ -294,7 +296,10 @@ impl Pipeline {
     pub fn due_effects(&self, now: Timestamp) -> Vec<Permitted> {
         self.queue
             .effects()
-            .filter(|(key, _)| self.core.effect_failures.get(key).is_none_or(|f| f.retry_at <= now))
+            .filter(|(key, _)| {
+                let failure = self.core.effect_failures.get(key);
+                failure.is_none_or(|f| is_over(f.retry_at, now, EFFECT_RETRY_MAX))
+            })
             .filter_map(|(_, effect)| self.permit(effect))
             .collect()
     }
@@ -336,11 +341,19 @@ impl Pipeline {
     /// When something will have to be decided even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.next_deadline_after(Timestamp::MIN)
+    }
+
+    /// The same, leaving out what was due when the last tick was taken: it found nothing to decide then, so waking for it
+    /// again would be in vain.
+    #[must_use]
+    pub fn next_deadline_after(&self, last_tick: Timestamp) -> Option<Timestamp> {
         let claims = self.core.runs.values().filter_map(|run| crate::decide::claim_deadline(run));
         let pauses = self.core.paused.values().map(|p| p.until);
         let setups = self.core.worktrees.values().filter_map(|w| w.retry_at);
         let failures = self.core.effect_failures.values().map(|f| f.retry_at);
-        claims.chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due()).min()
+        let all = claims.chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due());
+        all.filter(|at| *at > last_tick).min()
     }
 }
 

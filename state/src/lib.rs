@@ -30,7 +30,7 @@ pub use lock::{LockGuard, Locker, read_holder};
 pub use locked::{LockedStore, Transaction};
 pub use machine::{Machine, Record};
 pub use repair::{Repaired, RepairedSegment};
-pub use snapshot::{read_snapshot, snapshot_edit};
+pub use snapshot::{read_snapshot, render as render_snapshot, snapshot_edit};
 pub use store::{Options, Refreshed, Store};
 
 #[cfg(test)]

@@ -130,10 +130,16 @@ impl<'s, M: Machine> LockedStore<'s, M> {
     /// Replaces `state.json` by this document, which stands for the present machine. An edited `state.json` is kept and
     /// named in a notice.
     pub fn write_snapshot(&mut self, document: &impl Serialize) -> Result<()> {
+        self.write_snapshot_of(|_| snapshot::render(document))
+    }
+
+    /// The same, for a document that borrows from the machine.
+    pub fn write_snapshot_of(&mut self, render: impl FnOnce(&M) -> serde_json::Result<Vec<u8>>) -> Result<()> {
         self.ready()?;
         self.guard.verify()?;
         let seq = self.store.seq();
-        if let Some(notice) = snapshot::write(&self.store.layout, seq, document)? {
+        let bytes = render(self.store.machine());
+        if let Some(notice) = snapshot::write(&self.store.layout, seq, bytes)? {
             self.store.notice(notice);
         }
         Ok(())

@@ -68,10 +68,9 @@ pub(crate) fn recorded_seq(layout: &Layout) -> Option<u64> {
     read_sums(layout).filter(|_| layout.snapshot().exists()).map(|sums| sums.seq)
 }
 
-pub(crate) fn write(layout: &Layout, seq: u64, document: &impl Serialize) -> Result<Option<Notice>> {
+pub(crate) fn write(layout: &Layout, seq: u64, bytes: serde_json::Result<Vec<u8>>) -> Result<Option<Notice>> {
     let path = layout.snapshot();
-    let bytes =
-        render(document).map_err(|error| StateError::Unstorable { path: path.clone(), detail: error.to_string() })?;
+    let bytes = bytes.map_err(|error| StateError::Unstorable { path: path.clone(), detail: error.to_string() })?;
     let sums = read_sums(layout);
     let notice = match edit(layout, sums.as_ref())? {
         Some(edited) => {
@@ -88,8 +87,9 @@ pub(crate) fn write(layout: &Layout, seq: u64, document: &impl Serialize) -> Res
     Ok(notice)
 }
 
-/// Indented while a person might read it; beyond that only programs do, and indentation doubles the cost.
-fn render(document: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+/// A document as the snapshot holds it: indented while a person might read it; beyond that only programs do, and
+/// indentation doubles the cost.
+pub fn render(document: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(document)?;
     if bytes.len() <= INDENTED_UP_TO {
         bytes = serde_json::to_vec_pretty(document)?;

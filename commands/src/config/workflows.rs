@@ -81,6 +81,20 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     set
 }
 
+/// Reads one workflow file, wherever it is, and says what is wrong with it. It may be run if there is one.
+#[must_use]
+pub fn load_workflow(path: &Path, roles: &BTreeSet<Role>) -> (Option<Workflow>, Vec<LocatedProblem>) {
+    let mut problems = Vec::new();
+    let workflow = match json::read(path, FILE_BYTES_MAX, "Workflows") {
+        Ok(document) => read_one(&document, roles, &mut problems),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    };
+    (workflow, problems)
+}
+
 fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<LocatedProblem>) -> Option<Workflow> {
     let (workflow, mut found) = match parse::parse(document.json(), Some(roles).filter(|roles| !roles.is_empty())) {
         Ok((workflow, warnings)) => (Some(workflow), warnings),

@@ -237,7 +237,7 @@ fn traceparent(task: &Task, run: &Run) -> String {
 }
 
 /// The environment a run starts from: ours, without what would lead git or a nested `pipeline` astray.
-fn base_environment(context: &Context) -> BTreeMap<String, String> {
+pub(crate) fn base_environment(context: &Context) -> BTreeMap<String, String> {
     let mut env = context.environment().clone();
     env.retain(|name, _| !name.starts_with("PIPELINE_") && !name.starts_with("GIT_") && name != "TRACEPARENT");
     for (name, value) in context.environment() {

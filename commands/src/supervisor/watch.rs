@@ -76,7 +76,9 @@ pub async fn run_loop(
 ) -> Result<Stop> {
     let (changed, mut changes) = mpsc::unbounded_channel();
     // The receiver is gone only when the loop has ended.
-    let mut watcher = Watcher::new(move |change: Change<()>| drop(changed.send(matches!(change, Change::Rescan))));
+    let mut watcher = Watcher::new(move |change: Change<()>| {
+        let _ = changed.send(matches!(change, Change::Rescan));
+    });
     let mut watched = BTreeSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {

@@ -233,7 +233,9 @@ fn wait_until_over(context: &mut Context, supervisor: &mut Supervisor, names: &[
     let deadline = Instant::now() + STOP_WAIT;
     let (sender, receiver) = mpsc::channel();
     // The receiver is gone only when this function has returned.
-    let mut watcher = Watcher::new(move |_| drop(sender.send(())));
+    let mut watcher = Watcher::new(move |_| {
+        let _ = sender.send(());
+    });
     loop {
         supervisor.wind_down(context, names)?;
         let live: Vec<_> =
@@ -251,7 +253,7 @@ fn wait_until_over(context: &mut Context, supervisor: &mut Supervisor, names: &[
             drop(watcher.watch(&context.run_dir(&run.id), ()));
         }
         // A timeout is a look without a notice.
-        drop(receiver.recv_timeout(Duration::from_millis(500)));
+        let _ = receiver.recv_timeout(Duration::from_millis(500));
         while receiver.try_recv().is_ok() {}
     }
 }

@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use pipeline_lib::fact::Fact;
 use pipeline_lib::view::SCHEMA_VERSION;
+use pipeline_state::Events;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -14,7 +14,8 @@ use crate::dispatch::Call;
 use crate::duration;
 use crate::error::{CommandError, Result, exit};
 use crate::logging;
-use crate::supervisor::{Pace, Supervisor, Ticked, TickReport, run_loop};
+use crate::supervisor::{Pace, Supervisor, Ticked, run_loop};
+use crate::verbs::events::{Known, sentence};
 
 /// Supervise.
 #[derive(Debug, clap::Args)]
@@ -86,13 +87,15 @@ fn once(context: &mut Context) -> Result<u8> {
     let mut supervisor = Supervisor::open(context, "once")?;
     let report = supervisor.tick(context)?;
     supervisor.snapshot(context, true)?;
-    let output = context.output().clone();
-    for fact in report.facts.iter().filter(|_| output.json) {
-        output.json(&fact_line(fact))?;
-    }
-    if !output.json {
-        let live = supervisor.engine().pipeline().core.runs.len();
-        output.line(&format!("tick: {} facts, {live} live runs", report.facts.len()))?;
+    let live = supervisor.engine().pipeline().core.runs.len();
+    let facts = report.facts.len();
+    if context.output().json {
+        let seq = supervisor.engine().pipeline().core.seq;
+        let document =
+            serde_json::json!({ "schema_version": SCHEMA_VERSION, "facts": facts, "live_runs": live, "journal_seq": seq });
+        context.output().json(&document)?;
+    } else {
+        context.output().line(&format!("tick: {facts} facts, {live} live runs"))?;
     }
     Ok(exit::OK)
 }
@@ -110,6 +113,7 @@ async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
     };
     let mut supervisor = Supervisor::open(context, "monitor")?;
     let (_wake, mut woken) = mpsc::unbounded_channel();
+    let mut journal = Printer::new(&supervisor);
     let mut told = None;
     let mut failed = None;
     let interrupted = std::cell::Cell::new(false);
@@ -119,7 +123,7 @@ async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
             told = ticked.notice.map(str::to_owned);
             context.note(told.as_deref().unwrap_or("watching again"));
         }
-        if let Err(error) = print(context, &ticked) {
+        if let Err(error) = journal.print(context, &ticked) {
             failed.get_or_insert(error);
         }
     })
@@ -163,23 +167,34 @@ pub async fn asked_to_end() -> Result<bool> {
     }
 }
 
-fn print(context: &Context, ticked: &Ticked<'_>) -> Result<()> {
-    let TickReport { facts } = ticked.report;
-    let output = context.output();
-    for fact in facts {
-        if output.json {
-            output.json(&fact_line(fact))?;
-        } else {
-            let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
-            output.line(&format!("{time}  {}", fact_line(fact)))?;
-        }
-    }
-    // A pipe that is read line by line should not lag behind.
-    std::io::stdout().flush().map_err(CommandError::from)
+/// Prints the journal as it grows: for a person in words, for a program as event lines.
+struct Printer {
+    reader: Events,
+    known: Known,
 }
 
-fn fact_line(fact: &Fact) -> serde_json::Value {
-    let mut line = serde_json::to_value(fact).unwrap_or_default();
-    line["schema_version"] = SCHEMA_VERSION.into();
-    line
+impl Printer {
+    fn new(supervisor: &Supervisor) -> Self {
+        let store = supervisor.engine().store();
+        Self { reader: store.events(store.seq()), known: Known::default() }
+    }
+
+    fn print(&mut self, context: &Context, _: &Ticked<'_>) -> Result<()> {
+        let output = context.output();
+        for record in self.reader.by_ref() {
+            let at = record.as_ref().map_or_else(|_| jiff::Timestamp::now(), |record| record.at);
+            let event = self.known.event(record?);
+            if output.json {
+                output.json(&event)?;
+                continue;
+            }
+            let words = sentence(&event);
+            if !words.is_empty() {
+                let time = at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
+                output.line(&format!("{time}  {words}"))?;
+            }
+        }
+        // A pipe that is read line by line should not lag behind.
+        std::io::stdout().flush().map_err(CommandError::from)
+    }
 }

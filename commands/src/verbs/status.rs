@@ -59,14 +59,16 @@ fn print(context: &Context, engine: &Engine) -> Result<bool> {
 fn watch(context: &Context, engine: &mut Engine) -> Result<()> {
     let (sender, receiver) = mpsc::channel();
     // The receiver is gone only when this function has returned.
-    let mut watcher = Watcher::new(move |_| drop(sender.send(())));
+    let mut watcher = Watcher::new(move |_| {
+        let _ = sender.send(());
+    });
     if let Err(error) = watcher.watch(&context.state_dir(), ()) {
         context.note(&format!("looking every {} s: {error}", LOOK_AGAIN.as_secs()));
     }
     let mut last = engine.pipeline().core.seq;
     loop {
         // A timeout is a look without a notice.
-        drop(receiver.recv_timeout(LOOK_AGAIN));
+        let _ = receiver.recv_timeout(LOOK_AGAIN);
         while receiver.try_recv().is_ok() {}
         engine.refresh()?;
         let seq = engine.pipeline().core.seq;

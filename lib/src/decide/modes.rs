@@ -2,11 +2,11 @@
 
 use super::Rules;
 use crate::event::{Busy, Refusal};
-use crate::fact::Fact;
+use crate::fact::{EffectKey, Fact};
 use crate::ids::{AgentName, TaskId};
 use crate::mode::{Mode, Orchestration};
 use crate::pipeline::ReadyKey;
-use crate::run::StopReason;
+use crate::run::{Phase, StopReason};
 use crate::task::TaskState;
 
 impl Rules<'_> {
@@ -36,7 +36,7 @@ impl Rules<'_> {
             Busy::Refuse => Err(Refusal::Busy(working)),
             Busy::Drain => Ok(vec![Fact::ModePending { mode: Some(mode) }]),
             Busy::Stop => {
-                let live = core.runs.values().filter(|run| run.stop.is_none());
+                let live = core.runs.values().filter(|r| r.stop.is_none() && !matches!(r.phase, Phase::Ended { .. }));
                 let stops = live.map(|run| Fact::RunStopping { run: run.id.clone(), reason: StopReason::ModeSwitch });
                 Ok(stops.chain([switch]).collect())
             }
@@ -51,7 +51,10 @@ impl Rules<'_> {
             return Vec::new();
         }
         let (task, problem) = self.current_task(content);
-        if task == core.current_task && problem == core.current_task_problem {
+        // The file says what it should: a failure to write it is over.
+        let mended = task.as_ref().map(TaskId::as_str) == content.filter(|text| !text.is_empty())
+            && core.effect_failures.contains_key(&EffectKey::CurrentTask);
+        if task == core.current_task && problem == core.current_task_problem && !mended {
             return Vec::new();
         }
         vec![Fact::CurrentTask { task, problem }]
@@ -68,6 +71,10 @@ impl Rules<'_> {
                 let why = task.reason.as_deref().unwrap_or("no reason is known");
                 (Some(task.id.clone()), Some(format!("the current task {} is blocked: {why}", task.id)))
             }
+            Some((_, Some(task))) if self.p.waits_for_dependencies(task) => {
+                let open: Vec<&str> = self.p.open_dependencies(task).map(TaskId::as_str).collect();
+                (Some(task.id.clone()), Some(format!("the current task {} waits for {}", task.id, open.join(", "))))
+            }
             Some((_, Some(task))) if !task.state.is_final() => (Some(task.id.clone()), None),
             // A task we chose before is kept if the file could not be written then.
             _ => (self.chosen_before().or_else(|| self.first_ready()), None),
@@ -77,7 +84,8 @@ impl Rules<'_> {
     fn chosen_before(&self) -> Option<TaskId> {
         let id = self.p.core.current_task.clone()?;
         let task = self.p.task(id.as_str())?;
-        let serves = !task.state.is_final() && !matches!(task.state, TaskState::Blocked { .. });
+        let stuck = matches!(task.state, TaskState::Blocked { .. }) || self.p.waits_for_dependencies(task);
+        let serves = !task.state.is_final() && !stuck;
         serves.then_some(id)
     }
 

@@ -1,13 +1,13 @@
 //! What people ask for, and what agents report about their own run. Everything is checked before anything changes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Rules;
 use super::stages::{because, moved};
 use crate::event::{NewTask, Refusal, Request};
 use crate::fact::{Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, StageId, TaskId, WorkflowId};
-use crate::run::{Claim, Phase, RunSummary, StopReason, Work};
+use crate::run::{Claim, Phase, StopReason, Work};
 use crate::task::{Ask, PRIORITY_LEAST_URGENT, PRIORITY_MOST_URGENT, Step, Task, TaskState};
 use crate::workflow::SUCCESS;
 
@@ -89,18 +89,10 @@ impl Rules<'_> {
 
     /// Ids that differ only by case would share a file on some file systems.
     fn unused(&self, id: &TaskId) -> Result<TaskId, Refusal> {
-        let core = &self.p.core;
-        if self.p.task(id.as_str()).is_some() || core.archived.contains_key(id.as_str()) {
-            return Err(Refusal::Duplicate(id.clone()));
+        match self.p.same_name(id) {
+            Some(other) => Err(Refusal::Duplicate(other)),
+            None => Ok(id.clone()),
         }
-        let is_numbered = id.as_str().strip_prefix("TASK-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-        if !is_numbered {
-            let clash = |other: &TaskId| other.as_str().eq_ignore_ascii_case(id.as_str());
-            if let Some(other) = self.p.tasks.iter().map(|t| &t.id).chain(core.archived.keys()).find(|o| clash(o)) {
-                return Err(Refusal::Duplicate(other.clone()));
-            }
-        }
-        Ok(id.clone())
     }
 
     fn check_new(&self, id: &TaskId, task: &NewTask, batch: &HashSet<&TaskId>) -> Result<(), Refusal> {
@@ -202,20 +194,20 @@ impl Rules<'_> {
 
     /// The chain of dependencies from one task to another, the target first.
     fn path_between(&self, from: &TaskId, to: &TaskId) -> Option<Vec<TaskId>> {
-        let mut seen = HashSet::new();
-        let mut todo = vec![vec![from.clone()]];
-        while let Some(path) = todo.pop() {
-            let last = path.last()?;
+        let mut reached_from: HashMap<&TaskId, Option<&TaskId>> = HashMap::from([(from, None)]);
+        let mut todo = vec![from];
+        while let Some(last) = todo.pop() {
             if last == to {
-                let mut path = path;
-                path.rotate_right(1);
+                let mut path: Vec<TaskId> =
+                    std::iter::successors(Some(last), |id| reached_from.get(id).copied().flatten()).cloned().collect();
+                path[1..].reverse();
                 return Some(path);
             }
-            if !seen.insert(last.clone()) {
-                continue;
-            }
             for next in self.p.task(last.as_str()).iter().flat_map(|t| &t.depends_on) {
-                todo.push(path.iter().cloned().chain([next.clone()]).collect());
+                if !reached_from.contains_key(next) {
+                    reached_from.insert(next, Some(last));
+                    todo.push(next);
+                }
             }
         }
         None
@@ -228,6 +220,7 @@ impl Rules<'_> {
         }
         if let Some(agent) = agent {
             self.agent(agent)?;
+            self.may_start(id)?;
         }
         let mut facts = Vec::new();
         if task.pinned_agent.as_ref() != agent {
@@ -262,7 +255,7 @@ impl Rules<'_> {
         let stage = match &task.state {
             TaskState::Blocked { stage } => stage.clone(),
             TaskState::Ready { stage } => Some(stage.clone()),
-            TaskState::Failed | TaskState::Cancelled => task.runs.last().map(|r: &RunSummary| r.stage.clone()),
+            TaskState::Failed | TaskState::Cancelled => self.last_stage(task),
             TaskState::AwaitingApproval { .. } => {
                 let hint = format!("Run `pipeline task reject {id}` to have the stage done again.");
                 return Err(self.illegal("retry", task, &hint));
@@ -274,8 +267,23 @@ impl Rules<'_> {
                 return Err(self.illegal("retry", task, ""));
             }
         };
+        self.may_start(id)?;
         let with = Move { entered: stage.is_some(), feedback: message.map(str::to_owned), retry: true, ..Move::default() };
         Ok(vec![moved(id, self.ready_at(stage.as_ref()), with)])
+    }
+
+    /// A start that a person asks for is refused where the rollout would not let it happen.
+    fn may_start(&self, id: &TaskId) -> Result<(), Refusal> {
+        if self.p.may_touch(id) {
+            return Ok(());
+        }
+        Err(Refusal::Withheld { mode: self.p.core.mode.rollout.word(), task: id.clone() })
+    }
+
+    /// Where a task was before it was given up; its last run may still be on its way out.
+    fn last_stage(&self, task: &Task) -> Option<StageId> {
+        let live = self.p.core.runs.values().find(|run| run.task.as_ref() == Some(&task.id));
+        live.and_then(|run| run.stage.clone()).or_else(|| task.runs.last().map(|run| run.stage.clone()))
     }
 
     fn block_by_person(&self, id: &TaskId, reason: &str) -> Result<Vec<Fact>, Refusal> {
@@ -313,8 +321,8 @@ impl Rules<'_> {
     }
 
     fn approve(&self, id: &TaskId, decision: Option<&str>) -> Result<Vec<Fact>, Refusal> {
-        let (task, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;
-        let TaskState::AwaitingApproval { claim, ask, .. } = &task.state else {
+        let task = self.task(id)?;
+        let (TaskState::AwaitingApproval { claim, ask, .. }, Some(stage)) = (&task.state, self.p.stage_of(task)) else {
             return Err(self.illegal("approve", task, ""));
         };
         let mut claim = claim.clone();
@@ -323,6 +331,10 @@ impl Rules<'_> {
             claim.decision = Some(self.checked_decision(&stage.id, &stage.choices(), word)?);
         }
         match (ask, &claim.decision) {
+            // A person who agrees to something else than "done" must not see it merged.
+            (Ask::Approval { .. }, Some(word)) if !self.means_done(task, stage, word) => {
+                Ok(self.accept(task, stage, claim))
+            }
             (Ask::Approval { merge: Some((commit, onto)) }, _) => {
                 let step = Step::Advance { commit: commit.clone(), onto: onto.clone(), dirty: None };
                 let to = TaskState::Verifying { stage: stage.id.clone(), claim, step };
@@ -463,7 +475,7 @@ fn check_paths(paths: &[String]) -> Result<(), Refusal> {
 
 /// The order in which new tasks can be added so that each finds those it depends on (Kahn, 1962).
 fn dependency_order(named: &[(TaskId, &NewTask)]) -> Result<Vec<usize>, Refusal> {
-    use std::collections::{BTreeSet, HashMap};
+    use std::collections::BTreeSet;
     let index: HashMap<&TaskId, usize> = named.iter().enumerate().map(|(i, (id, _))| (id, i)).collect();
     let inside = |i: usize| named[i].1.depends_on.iter().filter_map(|d| index.get(d).copied()).collect::<BTreeSet<_>>();
     let waits: Vec<BTreeSet<usize>> = (0..named.len()).map(inside).collect();

@@ -18,7 +18,7 @@ use crate::workflow::Stage;
 /// An effect is given up after failing this often in a row.
 const EFFECT_FAILURES_MAX: u32 = 5;
 /// The longest wait before an effect is tried again.
-const EFFECT_RETRY_MAX: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const EFFECT_RETRY_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 impl Rules<'_> {
     pub(super) fn run_seen(&self, id: &RunId, seen: &Seen) -> Vec<Fact> {
@@ -38,8 +38,8 @@ impl Rules<'_> {
                 Phase::Claimed | Phase::Started { .. } => self.run_ended(run, how, *at, evidence.as_ref(), output.as_deref()),
             },
             Seen::Collected(collected) => match &run.phase {
-                Phase::Ended { at, how } => self.run_collected(run, how, *at, collected),
-                Phase::Claimed | Phase::Started { .. } => Vec::new(),
+                Phase::Ended { at, how } if run.work == Work::Agent => self.run_collected(run, how, *at, collected),
+                Phase::Claimed | Phase::Started { .. } | Phase::Ended { .. } => Vec::new(),
             },
             Seen::WorktreeFresh { worktree } => self.worktree_fresh(run, worktree),
         }
@@ -54,7 +54,7 @@ impl Rules<'_> {
             // What the agent told us directly is not overruled by what it left in a file.
             c.source == ClaimSource::Command || (c.status == claim.status && c.decision == claim.decision)
         });
-        if !live || known {
+        if !live || known || run.work != Work::Agent {
             return Vec::new();
         }
         vec![Fact::ClaimNoted { run: run.id.clone(), claim: claim.clone() }]
@@ -101,11 +101,12 @@ impl Rules<'_> {
     }
 
     fn gate_ended(&self, run: &Run, how: &Ended, at: Timestamp, evidence: Option<&Evidence>, output: &str) -> Vec<Fact> {
-        let Some((task, stage)) = run.task.as_ref().and_then(|id| self.task_and_stage(id)) else {
+        let Some((task, stage)) = self.task_and_stage_of(run) else {
             return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
         };
         let verdict = match how {
             Ended::Exited { code: 0 } => Verdict::Passed,
+            Ended::Interrupted { .. } if self.interrupted_too_often(task, stage) => Verdict::Failed,
             // Nothing was found out about the claim: the gate runs again.
             Ended::Stopped { .. } | Ended::Interrupted { .. } => Verdict::Void,
             Ended::Exited { .. } | Ended::Signaled { .. } | Ended::TimedOut | Ended::NotStarted { .. } => Verdict::Failed,
@@ -138,8 +139,21 @@ impl Rules<'_> {
         facts
     }
 
+    /// A gate that takes its host down every time would otherwise run forever.
+    fn interrupted_too_often(&self, task: &Task, stage: &Stage) -> bool {
+        let gates = task.runs.iter().rev().take_while(|run| run.work == "gate");
+        let interrupted = gates.take_while(|run| matches!(run.how, Ended::Interrupted { .. })).count();
+        interrupted >= stage.retries.unwrap_or(self.p.core.settings.scheduler.retries) as usize
+    }
+
+    /// The task of a run and the stage it served, wherever the task is by now.
+    fn task_and_stage_of(&self, run: &Run) -> Option<(&Task, &Stage)> {
+        let task = self.p.task(run.task.as_ref()?.as_str())?;
+        Some((task, self.p.workflow_of(task)?.stage(run.stage.as_ref()?)?))
+    }
+
     fn run_collected(&self, run: &Run, how: &Ended, at: Timestamp, left: &Collected) -> Vec<Fact> {
-        let Some((task, stage)) = run.task.as_ref().and_then(|id| self.task_and_stage(id)) else {
+        let Some((task, stage)) = self.task_and_stage_of(run) else {
             return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
         };
         let said = run.claim.clone().filter(|c| c.source == ClaimSource::Command).or_else(|| left.claim.clone());
@@ -241,14 +255,17 @@ impl Rules<'_> {
 
     /// A worktree turned out to be new: the run is taken back, and the set-up comes first.
     fn worktree_fresh(&self, run: &Run, worktree: &str) -> Vec<Fact> {
-        if run.phase != Phase::Claimed {
+        let has_setup = self.p.core.settings.setup.is_some() && !matches!(run.work, Work::Setup { .. });
+        if run.phase != Phase::Claimed || !has_setup {
             return Vec::new();
         }
         let mut facts = vec![
             Fact::RunClosed { run: run.id.clone(), summary: None },
             Fact::WorktreeReset { worktree: worktree.to_owned() },
         ];
-        if let (Work::Agent, Some((task, stage))) = (&run.work, run.task.as_ref().and_then(|id| self.task_and_stage(id))) {
+        if let (Work::Agent, Some((task, stage))) = (&run.work, self.task_and_stage_of(run))
+            && task.state.run() == Some(&run.id)
+        {
             let with = Move { uncounted: true, ..Move::default() };
             facts.push(moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with));
         }
@@ -256,6 +273,10 @@ impl Rules<'_> {
     }
 
     pub(super) fn effect_failed(&self, key: &EffectKey, message: &str, permanent: bool) -> Vec<Fact> {
+        // A late answer about something that is no longer wanted says nothing.
+        if *key != EffectKey::CurrentTask && self.p.queue.effect(key).is_none() {
+            return Vec::new();
+        }
         let failures = self.p.core.effect_failures.get(key).map_or(0, |f| f.failures) + 1;
         let wait = SignedDuration::from_secs(1 << failures.min(10)).min(EFFECT_RETRY_MAX);
         let again = Fact::EffectFailed {

@@ -18,9 +18,7 @@ impl Rules<'_> {
             return self.ask(task, stage, claim, Ask::Decision, "it made no clear decision".to_owned());
         };
         // Only a decision that means "done" has to hold; any other is followed at once.
-        let knows_success = stage.decisions.is_empty() || stage.decisions.iter().any(|c| c.choice == SUCCESS);
-        let done = decision == SUCCESS || (!knows_success && decision != FAILED);
-        if !done {
+        if !self.means_done(task, stage, &decision) {
             let feedback = Some(format!("Stage {} decided `{decision}`.\n{}", stage.id, claim.summary));
             return self.finish(task, stage, &claim, &decision, feedback);
         }
@@ -32,6 +30,22 @@ impl Rules<'_> {
             return vec![self.verifying(task, stage, claim, step)];
         }
         self.checked(task, stage, claim, None)
+    }
+
+    /// Whether a decision says that the stage's work is done. A stage that lists no `success` is done when it leads on:
+    /// to the end or to a later stage. What sends a task back must never be merged.
+    pub(super) fn means_done(&self, task: &Task, stage: &Stage, decision: &str) -> bool {
+        if stage.decisions.is_empty() || stage.decisions.iter().any(|c| c.choice == SUCCESS) {
+            return decision == SUCCESS;
+        }
+        let Some(workflow) = self.p.workflow_of(task).filter(|_| decision != FAILED && decision != CONFLICT) else {
+            return false;
+        };
+        match workflow.next(&stage.id, decision) {
+            Next::End => true,
+            Next::Stage(next) => workflow.depth(&next.id) > workflow.depth(&stage.id),
+            Next::Nowhere => false,
+        }
     }
 
     fn verifying(&self, task: &Task, stage: &Stage, claim: Claimed, step: Step) -> Fact {

@@ -1,11 +1,11 @@
 //! What follows from time passing: one step of bringing what is towards what should be.
 
-use super::{Rules, claim_deadline};
-use crate::fact::Fact;
+use super::{Rules, after, claim_deadline, is_over};
+use crate::fact::{Effect, Fact};
 use crate::globs;
 use crate::ids::{AgentName, TaskId};
 use crate::mode::Orchestration;
-use crate::pipeline::{Agent, ReadyKey};
+use crate::pipeline::{Agent, QueueId, ReadyKey, Slot, Worktree};
 use crate::run::{Phase, Run, StopReason, Work};
 use crate::task::{Hold, HoldReason, Step, Task, TaskState};
 use crate::workflow::Verify;
@@ -39,8 +39,9 @@ impl Rules<'_> {
     }
 
     fn end_waits(&self) -> Vec<Fact> {
-        let due = self.p.queue.due_before(self.now.at).and_then(|slot| self.p.tasks.at(slot));
-        due.map(|task| Fact::TaskDue { task: task.id.clone() }).into_iter().collect()
+        let latest = after(self.now.at, self.p.core.settings.scheduler.backoff_max);
+        let due = self.p.queue.due_before(self.now.at).or_else(|| self.p.queue.due_beyond(latest));
+        due.and_then(|slot| self.p.tasks.at(slot)).map(|task| Fact::TaskDue { task: task.id.clone() }).into_iter().collect()
     }
 
     fn end_pauses(&self) -> Vec<Fact> {
@@ -60,8 +61,9 @@ impl Rules<'_> {
             let TaskState::Verifying { stage, claim, step: Step::Gate { commit, onto, run: None } } = &task.state else {
                 continue;
             };
-            let agent = self.p.core.agents.get(&claim.agent);
-            if agent.is_some_and(|a| a.run.is_some() || a.stopped) || !self.p.may_touch(&task.id) {
+            let stopped = self.p.core.agents.get(&claim.agent).is_some_and(|a| a.stopped);
+            let busy = || self.p.core.runs.values().any(|run| run.agent == claim.agent);
+            if stopped || !self.p.may_touch(&task.id) || busy() {
                 continue;
             }
             let Some(command) = self.gate_command(task) else {
@@ -111,7 +113,7 @@ impl Rules<'_> {
             if let Some(why) = &record.broken {
                 return SetUp::Broken(why.clone());
             }
-            if record.retry_at.is_some_and(|at| at > self.now.at) {
+            if !self.setup_wait_is_over(record) {
                 return SetUp::Wait;
             }
         }
@@ -134,8 +136,9 @@ impl Rules<'_> {
     fn start_agents(&self) -> Vec<Fact> {
         let Some((name, key)) = self.best_start() else { return Vec::new() };
         let Some(task) = self.p.tasks.at(key.slot) else { return Vec::new() };
-        if let Some(hold) = self.hold(task) {
-            return vec![Fact::TaskHeld { task: task.id.clone(), hold }];
+        let held = self.held_first(name);
+        if !held.is_empty() {
+            return held;
         }
         let Some(stage) = self.p.stage_of(task) else { return Vec::new() };
         if let SetUp::Start(run) = self.set_up(name.as_str(), name) {
@@ -169,21 +172,51 @@ impl Rules<'_> {
     }
 
     fn best_for(&self, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
-        let mut ready = self.p.queue.ready_for(false, name, &agent.role);
         match self.p.core.mode.orchestration {
-            Orchestration::Sequential => {
-                let slot = self.p.tasks.slot(self.p.core.current_task.as_ref()?.as_str())?;
-                self.p.queue.queued(slot)?;
-                ready.find(|key| key.slot == slot)
+            Orchestration::Sequential => self.current_for(false, name, agent).filter(|key| !self.has_live_run(key.slot)),
+            Orchestration::Parallel | Orchestration::Hybrid => {
+                self.p.queue.ready_for(false, name, &agent.role).find(|key| !self.has_live_run(key.slot))
             }
-            Orchestration::Parallel | Orchestration::Hybrid => ready.next(),
         }
     }
 
+    /// The task of sequential mode, if it is ready for this agent.
+    fn current_for(&self, walled: bool, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
+        let slot = self.p.tasks.slot(self.p.core.current_task.as_ref()?.as_str())?;
+        let (behind_wall, queue, key) = self.p.queue.queued(slot)?;
+        let serves = match queue {
+            QueueId::Agent(pinned) => pinned == name,
+            QueueId::Role(role) => *role == agent.role,
+        };
+        (serves && walled == behind_wall).then_some(key)
+    }
+
+    /// A task that was taken back and is wanted again waits until its old run has let go of its branch.
+    fn has_live_run(&self, slot: Slot) -> bool {
+        let Some(task) = self.p.tasks.at(slot) else { return false };
+        task.started_at.is_some() && self.p.core.runs.values().any(|run| run.task.as_ref() == Some(&task.id))
+    }
+
+    /// Tasks at the head of an agent's queue that have to wait for others, all at once.
+    fn held_first(&self, name: &AgentName) -> Vec<Fact> {
+        let Some(agent) = self.p.core.agents.get(name) else { return Vec::new() };
+        let ready = self.p.queue.ready_for(false, name, &agent.role).filter(|key| !self.has_live_run(key.slot));
+        let held = ready.map_while(|key| {
+            let task = self.p.tasks.at(key.slot)?;
+            Some(Fact::TaskHeld { task: task.id.clone(), hold: self.hold(task)? })
+        });
+        held.collect()
+    }
+
     fn below_parallel_limit(&self) -> bool {
-        let limit = self.p.core.settings.scheduler.max_parallel;
-        let working = self.p.core.runs.values().filter(|run| !matches!(run.work, Work::Gate { .. })).count();
-        limit == 0 || working < limit as usize
+        self.room_to_start() > 0
+    }
+
+    /// How many more agents may start to work.
+    fn room_to_start(&self) -> usize {
+        let limit = self.p.core.settings.scheduler.max_parallel as usize;
+        let working = || self.p.core.runs.values().filter(|run| !matches!(run.work, Work::Gate { .. })).count();
+        if limit == 0 { usize::MAX } else { limit.saturating_sub(working()) }
     }
 
     /// Agents that could start something now, in the order of the configuration.
@@ -198,12 +231,18 @@ impl Rules<'_> {
 
     fn worktree_usable(&self, name: &str) -> bool {
         let record = self.p.core.worktrees.get(name);
-        record.is_none_or(|w| w.broken.is_none() && w.retry_at.is_none_or(|at| at <= self.now.at))
+        record.is_none_or(|w| w.broken.is_none() && self.setup_wait_is_over(w))
+    }
+
+    fn setup_wait_is_over(&self, worktree: &Worktree) -> bool {
+        let longest = self.p.core.settings.scheduler.backoff_max;
+        worktree.retry_at.is_none_or(|at| is_over(at, self.now.at, longest))
     }
 
     /// The task in flight that this one has to wait for before it starts.
     fn hold(&self, task: &Task) -> Option<Hold> {
-        if task.started_at.is_some() {
+        // In sequential mode nothing else moves, so whoever was waited for would never finish.
+        if task.started_at.is_some() || self.p.core.mode.orchestration == Orchestration::Sequential {
             return None;
         }
         let hybrid = self.p.core.mode.orchestration == Orchestration::Hybrid;
@@ -223,29 +262,27 @@ impl Rules<'_> {
 
     /// What would be started if the rollout allowed it, said once for each new plan.
     fn record_withheld(&self) -> Vec<Fact> {
-        let withheld_gate = self.p.queue.first_gate_due().filter_map(|slot| self.p.tasks.at(slot)).find_map(|task| {
-            let stage = task.state.stage()?.clone();
-            let known = self.p.core.withheld.get(&task.id).is_some_and(|(s, e)| *s == stage && e == "gate");
-            (!known && !self.p.may_touch(&task.id)).then(|| Fact::EffectWithheld {
-                effect: "gate".to_owned(),
-                task: task.id.clone(),
-                stage,
-                agent: None,
-            })
-        });
-        if let Some(fact) = withheld_gate {
+        if let Some(fact) = self.withheld_check() {
             return vec![fact];
         }
         if self.p.core.pending_mode.is_some() {
             return Vec::new();
         }
+        let room = self.room_to_start();
         let mut planned: Vec<&TaskId> = Vec::new();
         for (name, agent) in self.free_agents() {
-            let candidates = self.p.queue.ready_for(true, name, &agent.role).filter_map(|key| self.p.tasks.at(key.slot));
+            if planned.len() >= room {
+                break;
+            }
             let sequential = self.p.core.mode.orchestration == Orchestration::Sequential;
-            let mut allowed = candidates
-                .filter(|task| !sequential || self.p.core.current_task.as_ref() == Some(&task.id))
-                .filter(|task| !planned.contains(&&task.id));
+            let current = sequential.then(|| self.current_for(true, name, agent)).flatten();
+            let any = (!sequential).then(|| self.p.queue.ready_for(true, name, &agent.role)).into_iter().flatten();
+            let mut allowed = current
+                .into_iter()
+                .chain(any)
+                .filter(|key| !self.has_live_run(key.slot))
+                .filter_map(|key| self.p.tasks.at(key.slot))
+                .filter(|task| !planned.contains(&&task.id) && self.hold(task).is_none());
             let Some(task) = allowed.next() else { continue };
             let Some(stage) = self.p.stage_of(task) else { continue };
             let plan = (task.id.clone(), stage.id.clone());
@@ -258,12 +295,33 @@ impl Rules<'_> {
         Vec::new()
     }
 
-    /// Keeps the live state small.
+    /// The first gate or merge that the rollout keeps from happening and that has not been recorded yet.
+    fn withheld_check(&self) -> Option<Fact> {
+        let gates = self.p.queue.first_gate_due().filter_map(|slot| Some((self.p.tasks.at(slot)?, "gate")));
+        let merges = self.p.queue.effects().filter_map(|(_, effect)| match effect {
+            Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
+                Some((self.p.task(task.as_str())?, "merge"))
+            }
+            Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. } | Effect::WriteCurrentTask { .. } => None,
+        });
+        gates.chain(merges).filter(|(task, _)| !self.p.may_touch(&task.id)).find_map(|(task, effect)| {
+            let stage = task.state.stage()?.clone();
+            let known = self.p.core.withheld.get(&task.id).is_some_and(|(s, e)| *s == stage && e == effect);
+            let withheld = Fact::EffectWithheld { effect: effect.to_owned(), task: task.id.clone(), stage, agent: None };
+            (!known).then_some(withheld)
+        })
+    }
+
+    /// Keeps the live state small. What was given up and is still waited for stays, so that a person can be told.
     fn archive(&self) -> Vec<Fact> {
         if self.p.queue.finished_len() <= self.p.core.settings.scheduler.keep_finished as usize {
             return Vec::new();
         }
-        let oldest = self.p.queue.first_finished().and_then(|slot| self.p.tasks.at(slot));
+        let finished = self.p.queue.finished().filter_map(|slot| self.p.tasks.at(slot));
+        let waited_for = |task: &&Task| {
+            !self.p.is_satisfied(&task.id) && self.p.dependents(&task.id).iter().any(|d| !d.state.is_final())
+        };
+        let oldest = { finished }.find(|task| !waited_for(task));
         oldest.map(|task| Fact::TaskArchived { task: task.id.clone() }).into_iter().collect()
     }
 }

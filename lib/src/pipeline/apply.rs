@@ -77,6 +77,7 @@ impl Pipeline {
             Fact::CurrentTask { task, problem } => {
                 self.core.current_task.clone_from(task);
                 self.core.current_task_problem.clone_from(problem);
+                self.core.effect_failures.remove(&EffectKey::CurrentTask);
             }
             Fact::Notice { role, task, text } => {
                 let notices = &mut self.core.notices;
@@ -94,14 +95,18 @@ impl Pipeline {
             agent.removed = true;
         }
         for wanted in &settings.agents {
+            // One that was away for a while may have left work behind that is still being checked.
+            let run = self.core.runs.values().find(|run| run.agent == wanted.name).map(|run| run.id.clone());
+            let verifying = self.in_flight().filter(|t| reserved(&t.state) == Some(&wanted.name)).min_by_key(|t| t.order);
+            let verifying = verifying.map(|task| task.id.clone());
             let agent = self.core.agents.entry(wanted.name.clone()).or_insert_with(|| Agent {
                 role: wanted.role.clone(),
                 preset: wanted.preset,
                 stopped: false,
                 broken: None,
                 removed: false,
-                run: None,
-                verifying: None,
+                run,
+                verifying,
                 since: at,
                 last: None,
             });
@@ -155,8 +160,9 @@ impl Pipeline {
 
     fn add_task(&mut self, task: &Task) {
         self.core.next_order = self.core.next_order.max(task.order + 1);
-        let number = task.id.as_str().strip_prefix("TASK-").and_then(|n| n.parse::<u64>().ok());
-        self.core.next_number = self.core.next_number.max(number.map_or(0, |n| n.saturating_add(1)));
+        let number = task.id.as_str().strip_prefix("TASK-").and_then(|n| n.parse::<u32>().ok());
+        // A number too large to count on from is just a name.
+        self.core.next_number = self.core.next_number.max(number.map_or(0, |n| u64::from(n) + 1));
         let slot = self.tasks.insert(task.clone());
         self.index_new(slot);
     }
@@ -164,6 +170,7 @@ impl Pipeline {
     fn edit_task(&mut self, id: &TaskId, edit: &TaskEdit) {
         let TaskEdit { title, body, priority, depends_on, paths, group, workflow, pinned_agent } = edit.clone();
         let rebuild = depends_on.is_some();
+        let release = paths.is_some() || group.is_some();
         self.change_task(id, |task| {
             task.title = title.unwrap_or_else(|| std::mem::take(&mut task.title));
             task.body = body.unwrap_or_else(|| std::mem::take(&mut task.body));
@@ -178,27 +185,31 @@ impl Pipeline {
         if rebuild {
             self.rebuild_index();
         }
+        if release && let Some(slot) = self.tasks.slot(id.as_str()) {
+            self.release_held(slot);
+        }
     }
 
     fn move_task(&mut self, at: Timestamp, id: &TaskId, to: &TaskState, with: &Move) {
         let Some(task) = self.task(id.as_str()) else { return };
         let before = task.state.clone();
-        let waited = seconds_between(task.state_since, at);
+        let waited = seconds_between(task.state_since, at).max(0.0);
         let started_at = task.started_at;
-        match (&before, to) {
-            (TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. }, _) => {
-                self.core.metrics.attention_seconds.add(waited);
-            }
-            (_, TaskState::Completed) => {
-                self.core.metrics.completed_at(at);
+        let metrics = &mut self.core.metrics;
+        if matches!(before, TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. }) {
+            metrics.attention_seconds.add(waited);
+        }
+        match to {
+            TaskState::Completed => {
+                metrics.completed_at(at);
                 if let Some(started) = started_at {
-                    self.core.metrics.cycle_seconds.add(seconds_between(started, at));
+                    metrics.cycle_seconds.add(seconds_between(started, at).max(0.0));
                 }
             }
-            (_, TaskState::RolledBack) => self.core.metrics.rollbacks += 1,
+            TaskState::RolledBack => metrics.rollbacks += 1,
             _ => {}
         }
-        self.core.metrics.retries += u64::from(with.retry);
+        metrics.retries += u64::from(with.retry);
         self.core.withheld.remove(id);
         self.core.effect_failures.remove(&EffectKey::Task(id.clone()));
         self.change_task(id, |task| {
@@ -213,7 +224,10 @@ impl Pipeline {
             task.not_before = with.not_before;
             if with.entered {
                 task.attempt = 0;
-                task.pinned_agent = None;
+                // A person's choice is for one stage, however often that is entered again.
+                if before.stage() != to.stage() {
+                    task.pinned_agent = None;
+                }
                 if let Some(stage) = to.stage() {
                     *task.visits.entry(stage.clone()).or_default() += 1;
                 }
@@ -228,22 +242,20 @@ impl Pipeline {
 
     /// An agent stays with its claim until that is checked, so that a failed gate finds it free.
     fn reserve_agent(&mut self, at: Timestamp, id: &TaskId, before: &TaskState, to: &TaskState) {
-        let reserved = |state: &TaskState| match state {
-            TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. } => None,
-            TaskState::Verifying { claim, .. } => Some(claim.agent.clone()),
-            _ => None,
-        };
         let (was, is) = (reserved(before), reserved(to));
         if was == is {
             return;
         }
-        if let Some(agent) = was.and_then(|name| self.core.agents.get_mut(&name))
+        if let Some(agent) = was.and_then(|name| self.core.agents.get_mut(name))
             && agent.verifying.as_ref() == Some(id)
         {
             agent.verifying = None;
             agent.since = at;
         }
-        if let Some(agent) = is.and_then(|name| self.core.agents.get_mut(&name)) {
+        // An older claim of the agent, which had waited for a person, must not push a newer one aside.
+        if let Some(agent) = is.and_then(|name| self.core.agents.get_mut(name))
+            && agent.verifying.is_none()
+        {
             agent.verifying = Some(id.clone());
             agent.since = at;
         }
@@ -443,5 +455,14 @@ impl Pipeline {
             change(agent);
             agent.since = at;
         }
+    }
+}
+
+/// The agent that stays with its claim while this state lasts.
+fn reserved(state: &TaskState) -> Option<&AgentName> {
+    match state {
+        TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. } => None,
+        TaskState::Verifying { claim, .. } => Some(&claim.agent),
+        _ => None,
     }
 }

@@ -1,6 +1,9 @@
 //! The index over tasks and runs: what is ready for whom and in which order, what waits for what, what has to be done
 //! outside. It holds nothing that could not be derived again from the facts' content.
 
+#[cfg(test)]
+mod picture;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -80,6 +83,8 @@ pub(crate) struct Queue {
     people: BTreeSet<Slot>,
     finished: BTreeSet<(Timestamp, Slot)>,
     effects: BTreeMap<EffectKey, Effect>,
+    /// Ids in lower case, but for those of the form `TASK-<number>`, which can be asked for directly.
+    folded: HashMap<String, TaskId>,
 }
 
 impl Queue {
@@ -91,7 +96,10 @@ impl Queue {
         let Some(links) = tasks.slot(id.as_str()).and_then(|slot| self.links.get(slot as usize)) else {
             return Vec::new();
         };
-        links.dependents.iter().filter_map(|slot| tasks.at(*slot)).collect()
+        let mut dependents: Vec<&Task> = links.dependents.iter().filter_map(|slot| tasks.at(*slot)).collect();
+        // Slots depend on history; whoever loads the state later has to come to the same answer.
+        dependents.sort_unstable_by_key(|task| task.order);
+        dependents
     }
 
     pub(crate) fn effects(&self) -> impl Iterator<Item = (&EffectKey, &Effect)> {
@@ -111,6 +119,11 @@ impl Queue {
         self.due.first().filter(|(at, _)| *at <= now).map(|(_, slot)| *slot)
     }
 
+    /// A wait that ends later than any could: a clock ran ahead when it began.
+    pub(crate) fn due_beyond(&self, latest: Timestamp) -> Option<Slot> {
+        self.due.last().filter(|(at, _)| *at > latest).map(|(_, slot)| *slot)
+    }
+
     pub(crate) fn first_gate_due(&self) -> impl Iterator<Item = Slot> + '_ {
         self.gates.iter().copied()
     }
@@ -127,8 +140,9 @@ impl Queue {
         self.finished.len()
     }
 
-    pub(crate) fn first_finished(&self) -> Option<Slot> {
-        self.finished.first().map(|(_, slot)| *slot)
+    /// Finished tasks, the oldest first.
+    pub(crate) fn finished(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.finished.iter().map(|(_, slot)| *slot)
     }
 
     /// Ready tasks for an agent, best first: those a person gave it and those of its role.
@@ -265,6 +279,18 @@ impl Pipeline {
         }
     }
 
+    /// The task, live or archived, whose id differs from this one by case at most: both would share a file on some file
+    /// systems.
+    pub(crate) fn same_name(&self, id: &TaskId) -> Option<TaskId> {
+        let known = |id: &str| {
+            let live = self.tasks.get(id).map(|task| &task.id);
+            live.or_else(|| self.core.archived.get_key_value(id).map(|(id, _)| id)).cloned()
+        };
+        known(id.as_str())
+            .or_else(|| self.queue.folded.get(&id.as_str().to_ascii_lowercase()).cloned())
+            .or_else(|| known(&id.as_str().to_ascii_uppercase()))
+    }
+
     /// Tasks that a person has to look at, in no particular order.
     pub fn needing_people(&self) -> impl Iterator<Item = &Task> {
         self.queue.needing_people().filter_map(|slot| self.tasks.at(slot))
@@ -299,6 +325,9 @@ impl Pipeline {
     pub(crate) fn rebuild_index(&mut self) {
         self.queue = Queue { links: vec![Links::default(); self.tasks.capacity()], ..Queue::default() };
         let slots: Vec<Slot> = self.tasks.occupied().map(|(slot, _)| slot).collect();
+        for id in self.tasks.iter().map(|task| &task.id).chain(self.core.archived.keys()) {
+            fold(&mut self.queue.folded, id);
+        }
         for slot in &slots {
             self.link_dependencies(*slot);
         }
@@ -319,6 +348,9 @@ impl Pipeline {
             self.queue.links.resize_with(slot as usize + 1, Links::default);
         }
         self.queue.links[slot as usize] = Links::default();
+        if let Some(task) = self.tasks.at(slot) {
+            fold(&mut self.queue.folded, &task.id);
+        }
         self.link_dependencies(slot);
         self.raise_dependencies(slot);
         self.place(slot);
@@ -329,11 +361,12 @@ impl Pipeline {
         let Some(task) = self.tasks.at(slot) else { return };
         let dependencies: Vec<Slot> = task.depends_on.iter().filter_map(|d| self.tasks.slot(d.as_str())).collect();
         let key = EffectKey::Task(task.id.clone());
-        for dependency in dependencies {
-            self.queue.links[dependency as usize].dependents.retain(|s| *s != slot);
+        for dependency in &dependencies {
+            self.queue.links[*dependency as usize].dependents.retain(|s| s != &slot);
         }
         self.queue.set_place(slot, || key, Place::default());
         self.queue.links[slot as usize] = Links::default();
+        self.lower_dependencies(dependencies);
     }
 
     /// Puts a task where it belongs after something about it changed, and wakes those that waited for it.
@@ -350,12 +383,17 @@ impl Pipeline {
             }
         }
         if before.in_flight && !in_flight {
-            for waiting in self.queue.held.get(&slot).cloned().unwrap_or_default() {
-                if let Some(task) = self.tasks.at_mut(waiting) {
-                    task.held = None;
-                }
-                self.place(waiting);
+            self.release_held(slot);
+        }
+    }
+
+    /// Lets go of the tasks that wait for this one; where a wait still applies it is found again.
+    pub(super) fn release_held(&mut self, slot: Slot) {
+        for waiting in self.queue.held.get(&slot).cloned().unwrap_or_default() {
+            if let Some(task) = self.tasks.at_mut(waiting) {
+                task.held = None;
             }
+            self.place(waiting);
         }
     }
 
@@ -410,6 +448,23 @@ impl Pipeline {
                     self.place(dependency);
                     todo.push(dependency);
                 }
+            }
+        }
+    }
+
+    /// Counts the chains behind these tasks anew after something behind them has left.
+    fn lower_dependencies(&mut self, mut todo: Vec<Slot>) {
+        while let Some(slot) = todo.pop() {
+            let links = &self.queue.links[slot as usize];
+            let behind = links.dependents.iter().map(|d| self.queue.links[*d as usize].height.saturating_add(1));
+            let height = behind.max().unwrap_or(0).min(HEIGHT_MAX);
+            if height == links.height {
+                continue;
+            }
+            self.queue.links[slot as usize].height = height;
+            self.place(slot);
+            if let Some(task) = self.tasks.at(slot) {
+                todo.extend(task.depends_on.iter().filter_map(|d| self.tasks.slot(d.as_str())));
             }
         }
     }
@@ -485,6 +540,13 @@ impl Pipeline {
             slot,
         };
         (key, promote_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
+    }
+}
+
+fn fold(folded: &mut HashMap<String, TaskId>, id: &TaskId) {
+    let number = id.as_str().strip_prefix("TASK-");
+    if !number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
+        folded.insert(id.as_str().to_ascii_lowercase(), id.clone());
     }
 }
 

@@ -120,7 +120,7 @@ fn behind(pipeline: &Pipeline, id: &TaskId) -> Vec<TaskId> {
 
 /// Failed or cancelled tasks that others still wait for.
 fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
-    if pipeline.core.settings.scheduler.failed_dependency != FailedDependency::Block {
+    if pipeline.core.settings.scheduler.failed_dependency == FailedDependency::Continue {
         return Vec::new();
     }
     let given_up = |task: &&Task| match task.state {
@@ -141,8 +141,12 @@ fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
             agent: None,
             since: task.state_since,
             summary: format!("{} is {}, and {} wait for it", task.id, task.state.word(), counted(unblocks.len(), "task")),
+            command: match task.state {
+                // What was rolled back is not done again by itself: a person decides about those behind it.
+                TaskState::RolledBack => format!("pipeline task show {}", unblocks[0]),
+                _ => format!("pipeline task retry {}", task.id),
+            },
             unblocks,
-            command: format!("pipeline task retry {}", task.id),
         })
     });
     waited_for.collect()

@@ -206,7 +206,7 @@ fn done_for_another_run_or_an_ended_one_is_refused() {
     w.add_all(&["A", "B"]);
     w.tick();
     let (a, b) = (w.run_of("A"), w.run_of("B"));
-    let mut done = |t: Option<&str>, r: Option<&crate::ids::RunId>, w: &mut World| {
+    let done = |t: Option<&str>, r: Option<&crate::ids::RunId>, w: &mut World| {
         w.ask(Request::Done { task: t.map(task), run: r.cloned(), claim: claim(ClaimStatus::Completed) })
     };
     assert!(matches!(done(Some("A"), Some(&b), &mut w), Err(Refusal::NoRun(_))));

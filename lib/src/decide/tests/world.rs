@@ -175,6 +175,7 @@ pub(crate) fn interrupted() -> Ended {
 }
 
 /// The pipeline, the clock, and everything that was journalled.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) p: Pipeline,
     pub(crate) at: Timestamp,

@@ -24,6 +24,7 @@ pub(crate) struct IndexPicture {
     people: BTreeSet<TaskId>,
     finished: BTreeSet<(Timestamp, TaskId)>,
     effects: BTreeMap<EffectKey, Effect>,
+    folded: BTreeMap<String, TaskId>,
 }
 
 impl Pipeline {
@@ -58,6 +59,7 @@ impl Pipeline {
             people: set(&q.people),
             finished: timed(&q.finished),
             effects: q.effects.clone(),
+            folded: q.folded.iter().map(|(folded, id)| (folded.clone(), id.clone())).collect(),
         }
     }
 }

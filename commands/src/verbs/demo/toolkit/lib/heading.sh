@@ -1,0 +1,5 @@
+# heading TEXT: the text, underlined.
+heading() {
+    printf '%s\n' "$1"
+    repeat = "${#1}"
+}

@@ -1,0 +1,4 @@
+# version: prints the version of the toolkit.
+version() {
+    printf '%s\n' 1.0.0
+}

@@ -1,0 +1,4 @@
+check "heading" "$(heading Title)" "Title
+====="
+check "heading of one letter" "$(heading T)" "T
+="

@@ -1,0 +1,2 @@
+check "version" "$(version)" "1.0.0"
+check "version as a command" "$(sh ./toolkit version)" "1.0.0"

@@ -1,0 +1,169 @@
+//! One event in words, for the line that a person glances at. Programs read the event itself.
+
+use pipeline_lib::fact::Fact;
+use pipeline_lib::run::{Run, RunSummary, Verdict, Work};
+use pipeline_lib::task::TaskState;
+use pipeline_lib::text::one_line;
+use serde_json::{Map, Value};
+
+/// The longest sentence, in characters.
+const CHARS_MAX: usize = 160;
+
+/// The event in human words, in one line, made safe. Empty for what only the machinery cares about.
+#[must_use]
+pub fn sentence(event: &Map<String, Value>) -> String {
+    let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+    let fact = serde_json::json!({ "type": text("type"), "data": event.get("data") });
+    let words = match serde_json::from_value::<Fact>(fact) {
+        Ok(fact) => words(&fact, &About { task: text("task"), agent: text("agent"), stage: text("stage") }),
+        // A newer program's event: its type is words enough.
+        Err(_) => format!("{} {}", text("task"), text("type").replace('_', " ")),
+    };
+    one_line(&words, CHARS_MAX)
+}
+
+/// What the event is about, empty where it is not.
+struct About<'a> {
+    task: &'a str,
+    agent: &'a str,
+    stage: &'a str,
+}
+
+fn words(fact: &Fact, about: &About<'_>) -> String {
+    let About { task, agent, stage } = about;
+    match fact {
+        Fact::TaskAdded { task } => format!("{} added: {}", task.id, task.title),
+        Fact::TaskEdited { .. } => format!("{task} edited"),
+        Fact::TaskMoved { to, with, .. } => moved(task, to, with.reason.as_deref()),
+        Fact::TaskHeld { hold, .. } => format!("{task} waits for {}", hold.by),
+        Fact::TaskDue { .. } => format!("{task} may be tried again"),
+        Fact::TaskArchived { .. } => format!("{task} archived"),
+        Fact::StageDone { output, .. } => format!("{task} {stage} done: {}", output.decision),
+        Fact::TaskMerged { merged, .. } => match &merged.commit {
+            Some(commit) => format!("{task} merged as {}", commit.short()),
+            None => format!("{task} had nothing to merge"),
+        },
+        Fact::RunClaimed { run } => claimed(run),
+        Fact::RunEnded { how, .. } => format!("{task} {stage} by {agent} {}", how.describe()),
+        Fact::RunClosed { summary: Some(summary), .. } => closed(task, summary),
+        Fact::ClaimNoted { claim, .. } => format!("{task} {stage}: {agent} says {}", lower(claim.status)),
+        Fact::ClaimRefused { why, .. } => format!("{task} {stage}: a claim was refused, {why}"),
+        Fact::RunStopping { .. } => format!("{task} {stage} by {agent} is being stopped"),
+        other => of_the_rest(other, about),
+    }
+}
+
+/// Events that are about no task's journey.
+fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
+    let agent = about.agent;
+    match fact {
+        Fact::Configured { .. } => "the configuration changed".to_owned(),
+        Fact::ModeChanged { mode, .. } => format!("mode is {} · {}", mode.orchestration.word(), mode.rollout.word()),
+        Fact::ModePending { mode: Some(mode) } => {
+            format!("switching to {} · {} once nothing runs", mode.orchestration.word(), mode.rollout.word())
+        }
+        Fact::ModePending { mode: None } => "the mode stays as it is".to_owned(),
+        Fact::PilotChanged { .. } => "the pilot's list changed".to_owned(),
+        Fact::WorktreeReady { worktree, .. } => format!("worktree {worktree} is set up"),
+        Fact::WorktreeFailed { worktree, message, .. } => format!("setting up worktree {worktree} failed: {message}"),
+        Fact::WorktreeReset { worktree } => format!("worktree {worktree} will be set up again"),
+        Fact::AgentStopped { .. } => format!("{agent} stopped"),
+        Fact::AgentEnabled { .. } => format!("{agent} takes work again"),
+        Fact::AgentBroken { message, .. } => format!("{agent} cannot work: {message}"),
+        Fact::PresetPaused { preset, why, .. } => format!("{preset} agents rest: {why}"),
+        Fact::PresetResumed { preset } => format!("{preset} agents go on"),
+        Fact::EffectWithheld { effect, task, stage, agent } => {
+            let by = agent.as_ref().map_or_else(String::new, |agent| format!(" by {agent}"));
+            format!("would {effect} {task} {stage}{by}")
+        }
+        Fact::EffectFailed { key, message, .. } => format!("{key} failed: {message}"),
+        Fact::CurrentTask { problem: Some(problem), .. } => problem.clone(),
+        Fact::CurrentTask { task: Some(task), .. } => format!("{task} is the current task"),
+        Fact::CurrentTask { task: None, .. } => "no task is left".to_owned(),
+        Fact::Notice { role, task, text } => format!("{task}: {role} is told: {text}"),
+        // The claim of a run and its end have their words already.
+        _ => String::new(),
+    }
+}
+
+fn claimed(run: &Run) -> String {
+    let task = run.task.as_ref().map_or("", |task| task.as_str());
+    let stage = run.stage.as_ref().map_or("", |stage| stage.as_str());
+    let again = if run.attempt > 1 { format!(" (attempt {})", run.attempt) } else { String::new() };
+    match &run.work {
+        Work::Agent => format!("{task} {stage} started by {}{again}", run.agent),
+        Work::Gate { .. } => format!("{task} {stage} gate started{again}"),
+        Work::Setup { worktree, .. } => format!("setting up worktree {worktree}"),
+    }
+}
+
+fn closed(task: &str, summary: &RunSummary) -> String {
+    let stage = &summary.stage;
+    match (summary.work.as_str(), summary.verdict) {
+        ("gate", Verdict::Passed) => format!("{task} {stage} gate passed"),
+        ("gate", Verdict::Failed) => format!("{task} {stage} gate failed: {}", summary.how.describe()),
+        (_, Verdict::Passed) => format!("{task} {stage} by {} held", summary.agent),
+        (_, Verdict::Failed) => format!("{task} {stage} by {} failed: {}", summary.agent, summary.how.describe()),
+        (_, Verdict::Void) => format!("{task} {stage} by {} was taken back", summary.agent),
+    }
+}
+
+fn moved(task: &str, to: &TaskState, reason: Option<&str>) -> String {
+    let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    match to {
+        TaskState::Unassigned => format!("{task} is back in the queue{why}"),
+        TaskState::Ready { stage } => format!("{task} is ready for {stage}{why}"),
+        TaskState::Working { stage, .. } => format!("{task} is at {stage}"),
+        TaskState::Verifying { stage, .. } => format!("{task} {stage} is being checked"),
+        TaskState::AwaitingApproval { .. } => format!("{task} waits for you{why}"),
+        TaskState::Blocked { .. } => format!("{task} is blocked{why}"),
+        TaskState::Failed => format!("{task} failed{why}"),
+        TaskState::Completed => format!("{task} completed"),
+        TaskState::Cancelled => format!("{task} cancelled{why}"),
+        TaskState::RolledBack => format!("{task} rolled back{why}"),
+    }
+}
+
+fn lower(status: impl serde::Serialize) -> String {
+    let word = serde_json::to_value(status).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_lowercase().replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lift;
+    use super::*;
+    use jiff::Timestamp;
+    use pipeline_state::Record;
+    use serde_json::json;
+
+    fn said(kind: &str, data: Value) -> String {
+        let fact = json!({ "type": kind, "data": data });
+        sentence(&lift(Record { seq: 1, at: Timestamp::UNIX_EPOCH, actor: "monitor".to_owned(), fact }))
+    }
+
+    #[test]
+    fn what_happens_to_a_task_is_said_in_a_few_words() {
+        let run = |work: Value, attempt: u32| {
+            json!({ "run": { "id": "r1", "work": work, "agent": "architect", "task": "TASK-001", "stage": "arch",
+                "attempt": attempt, "timeout": "PT30M", "phase": "claimed", "claimed_at": "2026-01-01T00:00:00Z" } })
+        };
+        assert_eq!(said("run_claimed", run(json!("agent"), 1)), "TASK-001 arch started by architect");
+        assert_eq!(said("run_claimed", run(json!("agent"), 2)), "TASK-001 arch started by architect (attempt 2)");
+        let gate = json!({ "gate": { "command": "true", "commit": "1" } });
+        assert_eq!(said("run_claimed", run(gate, 1)), "TASK-001 arch gate started");
+        assert_eq!(said("task_moved", json!({"task": "T", "to": "completed"})), "T completed");
+        let blocked = json!({"task": "T", "to": {"blocked": {"stage": null}}, "with": {"reason": "no\nway"}});
+        assert_eq!(said("task_moved", blocked), "T is blocked: no way");
+    }
+
+    #[test]
+    fn an_event_of_a_newer_program_is_said_by_its_type() {
+        assert_eq!(said("task_teleported", json!({"task": "T"})), "T task teleported");
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(said("agent_broken", json!({"agent": "a", "message": "\u{1b}[2Jgone"})), "a cannot work: gone");
+    }
+}

@@ -1,0 +1,285 @@
+//! The loop: waits for a key, a picture, an answer, a signal or the moment at which an age on the screen changes; takes
+//! all that is pending; then draws at most once. It translates and sends, and knows nothing of what messages mean.
+
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream, MouseButton, MouseEventKind};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use pipeline_commands::live::{Answer, Ask, Live};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::Options;
+use super::message::{Intent, Key, Message};
+use super::model::Model;
+use super::terminal::Terminal;
+use super::update::update;
+use super::view;
+
+/// The shortest time between two frames: thirty in a second.
+const FRAME_MILLIS_MIN: u64 = 33;
+/// How long to wait for the shell to continue us, where it turned out that nothing can be stopped.
+const RESUME_MILLIS_MAX: u64 = 200;
+/// How many pending events are taken before a frame is due all the same.
+const EVENTS_PER_FRAME_MAX: usize = 1024;
+/// The signal by which a shell continues a process. Linux has its own number for it.
+const SIGCONT: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 18 } else { 19 };
+/// The exit code of a verb that could not be handed over.
+const CODE_TRY_AGAIN: u8 = 75;
+/// The exit code of a verb that failed.
+const CODE_FAILED: u8 = 1;
+
+/// The signals a dashboard answers to.
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+    resumed: Signal,
+}
+
+impl Signals {
+    /// Starts to listen, so that from here on none of them ends the process at once.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            resumed: signal(SignalKind::from_raw(SIGCONT))?,
+        })
+    }
+}
+
+/// What woke the loop.
+enum Woken {
+    /// Something that happened in the terminal, if it means anything to us.
+    Terminal(Option<Message>),
+    Picture,
+    Answer(Vec<String>, Answer),
+    Resumed,
+    Timer,
+    End,
+}
+
+/// What the loop holds.
+struct Loop<'a> {
+    terminal: &'a mut Terminal,
+    live: Live,
+    options: Options,
+    signals: Signals,
+    events: EventStream,
+    answers: FuturesUnordered<BoxFuture<'static, (Vec<String>, Answer)>>,
+    model: Model,
+    /// The model changed since the last frame.
+    dirty: bool,
+    /// When the next frame may be drawn.
+    frame_at: Instant,
+    /// When something drawn changes by itself.
+    changes_at: Option<Instant>,
+}
+
+/// Runs until the end.
+pub(super) async fn drive(
+    terminal: &mut Terminal,
+    mut live: Live,
+    options: Options,
+    signals: Signals,
+) -> io::Result<()> {
+    let first = live.screens.borrow_and_update().clone();
+    let model = Model::new(first, options.theme, Terminal::size()?, Timestamp::now());
+    live.selected.send_replace(model.agent.clone());
+    let mut this = Loop {
+        terminal,
+        live,
+        options,
+        signals,
+        events: EventStream::new(),
+        answers: FuturesUnordered::new(),
+        model,
+        dirty: true,
+        frame_at: Instant::now(),
+        changes_at: None,
+    };
+    loop {
+        if this.dirty && Instant::now() >= this.frame_at {
+            this.draw()?;
+        }
+        let woken = this.wait().await?;
+        if !this.terminal.is_ours() {
+            return Err(io::Error::other("a panic elsewhere in the program took the terminal away"));
+        }
+        if !this.on_woken(woken).await? {
+            return Ok(());
+        }
+    }
+}
+
+impl Loop<'_> {
+    /// Waits for the first thing to happen. Nothing is lost where another branch wins: streams, watches and signals keep
+    /// what they have.
+    async fn wait(&mut self) -> io::Result<Woken> {
+        let wake_at = if self.dirty { Some(self.frame_at) } else { self.changes_at };
+        let timer = async {
+            match wake_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = self.events.next() => match event {
+                Some(event) => Ok(Woken::Terminal(translate(event?))),
+                None => Ok(Woken::End),
+            },
+            changed = self.live.screens.changed() => match changed {
+                Ok(()) => Ok(Woken::Picture),
+                Err(_) => Err(io::Error::other("the supervisor behind the dashboard has ended")),
+            },
+            Some((argv, answer)) = self.answers.next(), if !self.answers.is_empty() => Ok(Woken::Answer(argv, answer)),
+            _ = self.signals.terminate.recv() => Ok(Woken::End),
+            _ = self.signals.hang_up.recv() => Ok(Woken::End),
+            _ = self.signals.interrupt.recv() => Ok(Woken::End),
+            _ = self.signals.resumed.recv() => Ok(Woken::Resumed),
+            () = timer => Ok(Woken::Timer),
+        }
+    }
+
+    /// Whether to go on.
+    async fn on_woken(&mut self, woken: Woken) -> io::Result<bool> {
+        match woken {
+            Woken::End => return Ok(false),
+            Woken::Timer => self.dirty = true,
+            Woken::Picture => {
+                let screen = self.live.screens.borrow_and_update().clone();
+                return self.tell(Message::Screen(screen)).await;
+            }
+            Woken::Answer(argv, answer) => return self.tell(Message::Answered { argv, answer }).await,
+            Woken::Resumed => {
+                self.terminal.enter_again()?;
+                self.model.size = Terminal::size()?;
+                self.dirty = true;
+            }
+            Woken::Terminal(first) => return self.drain(first).await,
+        }
+        Ok(true)
+    }
+
+    /// Takes an event and all that wait behind it, so that a storm of them costs one frame.
+    async fn drain(&mut self, first: Option<Message>) -> io::Result<bool> {
+        let mut next = first;
+        for _ in 0..EVENTS_PER_FRAME_MAX {
+            if let Some(message) = next.take()
+                && !self.tell(message).await?
+            {
+                return Ok(false);
+            }
+            next = match self.events.next().now_or_never() {
+                Some(Some(event)) => translate(event?),
+                Some(None) => return Ok(false),
+                None => return Ok(true),
+            };
+        }
+        match next {
+            Some(message) => self.tell(message).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Applies a message and performs what it asks for. Whether to go on.
+    async fn tell(&mut self, message: Message) -> io::Result<bool> {
+        let before = self.model.clone();
+        // The time counts for what a message makes of it, such as how long its news stays; that alone is no change.
+        self.model.now = Timestamp::now();
+        let intents = update(&mut self.model, message);
+        let now = std::mem::replace(&mut self.model.now, before.now);
+        self.dirty |= self.model != before;
+        self.model.now = now;
+        for intent in intents {
+            match intent {
+                Intent::Quit => return Ok(false),
+                Intent::Suspend => self.suspend().await?,
+                Intent::Redraw => {
+                    self.terminal.forget();
+                    self.dirty = true;
+                }
+                Intent::SelectAgent(agent) => {
+                    self.live.selected.send_replace(agent);
+                }
+                Intent::Verb(argv) => self.ask(argv),
+            }
+        }
+        Ok(true)
+    }
+
+    fn ask(&mut self, argv: Vec<String>) {
+        let (answer, answered) = oneshot::channel();
+        let refused = match self.live.verbs.try_send(Ask { argv: argv.clone(), answer }) {
+            Ok(()) => None,
+            Err(TrySendError::Full(_)) => Some((CODE_TRY_AGAIN, "too many verbs are under way; try again")),
+            Err(TrySendError::Closed(_)) => Some((CODE_FAILED, "nobody performs verbs any more")),
+        };
+        let reply = async move {
+            let failed = |code, text: &str| Answer { code, text: text.to_owned(), hint: None };
+            let answer = match refused {
+                Some((code, text)) => failed(code, text),
+                None => answered.await.unwrap_or_else(|_| failed(CODE_FAILED, "the verb ended without an answer")),
+            };
+            (argv, answer)
+        };
+        self.answers.push(reply.boxed());
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        // Also brings the model's own deadlines up to date; it never asks for anything.
+        drop(update(&mut self.model, Message::Tick(Timestamp::now())));
+        let model = &self.model;
+        let next = self.terminal.draw(model.size, |area, buffer| view::render(model, area, buffer))?;
+        let drawn_at = Instant::now();
+        self.changes_at = next.map(|at| {
+            let wait = at.duration_since(model.now);
+            drawn_at + Duration::try_from(wait).unwrap_or_default()
+        });
+        self.dirty = false;
+        self.frame_at = drawn_at + Duration::from_millis(FRAME_MILLIS_MIN);
+        Ok(())
+    }
+
+    /// Gives the terminal to the shell until it continues us.
+    async fn suspend(&mut self) -> io::Result<()> {
+        let Some(stop) = self.options.suspend else { return Ok(()) };
+        self.terminal.leave();
+        let stopped = stop();
+        // The stop may reach another thread a moment later than this one goes on, so its end is waited for. Where a
+        // process group has nobody who could continue it, the signal to stop is dropped, and there is no end of it.
+        let at = Instant::now() + Duration::from_millis(RESUME_MILLIS_MAX);
+        tokio::select! {
+            _ = self.signals.resumed.recv() => {}
+            () = sleep_until(at) => {}
+        }
+        self.terminal.enter_again()?;
+        self.model.size = Terminal::size()?;
+        self.dirty = true;
+        stopped
+    }
+}
+
+/// What an event of the terminal means to us.
+fn translate(event: Event) -> Option<Message> {
+    match event {
+        Event::Key(key) => Key::from_event(key).map(Message::Key),
+        Event::Paste(text) => Some(Message::Paste(text)),
+        Event::Resize(columns, rows) => Some(Message::Resized(columns, rows)),
+        Event::Mouse(mouse) => match mouse.kind {
+            MouseEventKind::Down(MouseButton::Left) => Some(Message::Click(mouse.column, mouse.row)),
+            MouseEventKind::ScrollDown => Some(Message::Wheel { x: mouse.column, y: mouse.row, down: true }),
+            MouseEventKind::ScrollUp => Some(Message::Wheel { x: mouse.column, y: mouse.row, down: false }),
+            _ => None,
+        },
+        Event::FocusGained | Event::FocusLost => None,
+    }
+}

@@ -1,0 +1,128 @@
+//! Where each panel is, for each size of the terminal: wide with panels side by side, stacked from 80 × 24, one panel
+//! at a time below that.
+
+use ratatui::layout::Rect;
+
+use crate::dashboard::model::{Focus, Model};
+
+/// The least columns at which there is something to see.
+pub(super) const COLUMNS_MIN: u16 = 40;
+/// The least rows.
+pub(super) const ROWS_MIN: u16 = 12;
+/// From here on all panels are shown below each other.
+const STACKED: (u16, u16) = (72, 20);
+/// From here on panels stand side by side.
+const WIDE: (u16, u16) = (120, 30);
+/// The columns between two panels side by side.
+const GUTTER: u16 = 3;
+
+/// How much room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// One panel at a time.
+    Compact,
+    /// All panels below each other.
+    Stacked,
+    /// Panels side by side.
+    Wide,
+}
+
+/// Where each panel is. An empty area is not shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) room: Room,
+    pub(super) header: Rect,
+    pub(super) board: Rect,
+    pub(super) agents: Rect,
+    pub(super) attention: Rect,
+    pub(super) output: Rect,
+    pub(super) events: Rect,
+    pub(super) footer: Rect,
+}
+
+impl Layout {
+    /// The layout of a model in an area; none where it is too small.
+    pub(super) fn of(model: &Model, area: Rect) -> Option<Self> {
+        if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
+            return None;
+        }
+        let fits = |(columns, rows)| area.width >= columns && area.height >= rows;
+        let line = |y| Rect { y, height: 1, ..area };
+        let body = Rect { y: area.y + 1, height: area.height - 2, ..area };
+        let mut layout = Self {
+            room: Room::Compact,
+            header: line(area.y),
+            board: Rect::ZERO,
+            agents: Rect::ZERO,
+            attention: Rect::ZERO,
+            output: Rect::ZERO,
+            events: Rect::ZERO,
+            footer: line(area.bottom() - 1),
+        };
+        if fits(WIDE) {
+            layout.room = Room::Wide;
+            layout.wide(model, body);
+        } else if fits(STACKED) {
+            layout.room = Room::Stacked;
+            layout.stacked(model, body);
+        } else {
+            layout.compact(model, body);
+        }
+        Some(layout)
+    }
+
+    fn wide(&mut self, model: &Model, body: Rect) {
+        let body = Rect { y: body.y + 1, height: body.height - 1, ..body };
+        let agents = count(model.screen.agents.len()).max(2) + 2;
+        let attention = count(model.screen.attention.len()) * 2 + 1;
+        let middle = agents.max(attention).min(body.height / 3).max(5);
+        // One empty row keeps the panels apart.
+        let rest = body.height - middle - 2;
+        let top = rest * 11 / 20;
+        let (left, right) = (body.width * 3 / 5, body.width - body.width * 3 / 5);
+        let part = |y, height, second: bool| {
+            let (x, width) = if second { (body.x + left, right) } else { (body.x, left - GUTTER) };
+            Rect { x, y, width, height }
+        };
+        self.board = Rect { height: top, ..body };
+        let y = body.y + top + 1;
+        (self.agents, self.attention) = (part(y, middle, false), part(y, middle, true));
+        let y = y + middle + 1;
+        (self.output, self.events) = (part(y, rest - top, false), part(y, rest - top, true));
+    }
+
+    fn stacked(&mut self, model: &Model, body: Rect) {
+        let agents = count(model.screen.agents.len()).clamp(1, if body.height > 30 { 9 } else { 4 }) + 1;
+        let attention = count(model.screen.attention.len()).min(if body.height > 30 { 5 } else { 2 }) + 1;
+        let events = if body.height > 30 { 5 } else { 3 };
+        let rest = body.height - agents - attention - events;
+        let output = (rest * 2 / 5).max(3);
+        let heights = [rest - output, agents, attention, output, events];
+        let mut y = body.y;
+        let areas = heights.map(|height| {
+            let area = Rect { y, height, ..body };
+            y += height;
+            area
+        });
+        [self.board, self.agents, self.attention, self.output, self.events] = areas;
+    }
+
+    fn compact(&mut self, model: &Model, body: Rect) {
+        let events = Rect { y: body.bottom() - 1, height: 1, ..body };
+        let panel = Rect { height: body.height - 1, ..body };
+        self.events = events;
+        match model.focus {
+            Focus::Board => self.board = panel,
+            Focus::Agents => {
+                let rows = count(model.screen.agents.len()).clamp(1, panel.height / 2) + 1;
+                self.agents = Rect { height: rows, ..panel };
+                self.output = Rect { y: panel.y + rows, height: panel.height - rows, ..panel };
+            }
+            Focus::Attention => self.attention = panel,
+        }
+    }
+}
+
+fn count(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX).min(1000)
+}

@@ -1,0 +1,251 @@
+//! The only way onto a buffer. Every text is made safe, cut by display width at the end of a character as people see it,
+//! and written into cells; every age that is shown leaves behind when it will change. Nothing here knows what is drawn.
+
+use jiff::Timestamp;
+use pipeline_lib::text;
+use ratatui::buffer::{Buffer, CellWidth};
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Span;
+
+use crate::dashboard::theme::Theme;
+
+/// Columns between two tab stops.
+const TAB_COLUMNS: usize = 4;
+/// The most characters of one cell: a letter with a few marks. More is an attack on the terminal's line.
+const CELL_CHARS_MAX: usize = 6;
+
+/// A part of a line.
+pub(super) type Part<'a> = (&'a str, Style);
+
+/// A buffer with all that is needed to draw on it.
+pub(super) struct Painter<'a> {
+    buffer: &'a mut Buffer,
+    pub(super) theme: Theme,
+    pub(super) now: Timestamp,
+    /// When something drawn so far changes by itself.
+    pub(super) changes_at: Option<Timestamp>,
+}
+
+impl<'a> Painter<'a> {
+    pub(super) fn new(buffer: &'a mut Buffer, theme: Theme, now: Timestamp) -> Self {
+        Self { buffer, theme, now, changes_at: None }
+    }
+
+    /// Writes a text into at most `width` columns and says how many it took.
+    pub(super) fn text(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) -> u16 {
+        let room = self.buffer.area.right().saturating_sub(x).min(width);
+        if y >= self.buffer.area.bottom() || room == 0 {
+            return 0;
+        }
+        let fitted = fit(text, room, self.theme.ellipsis());
+        let mut at = x;
+        for grapheme in Span::raw(fitted.as_str()).styled_graphemes(Style::new()) {
+            let columns = grapheme.symbol.cell_width();
+            if columns == 0 || at + columns > x + room {
+                continue;
+            }
+            for covered in at..at + columns {
+                self.buffer[(covered, y)].reset();
+            }
+            self.buffer[(at, y)].set_symbol(grapheme.symbol).set_style(style);
+            if columns > 1 {
+                self.buffer.set_style(Rect::new(at, y, columns, 1), style);
+            }
+            at += columns;
+        }
+        at - x
+    }
+
+    /// Writes a text so that it ends at the right edge of `width` columns.
+    pub(super) fn right(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) -> u16 {
+        let used = columns(text).min(width);
+        self.text(x + width - used, y, used, text, style)
+    }
+
+    /// Writes parts one after the other.
+    pub(super) fn parts(&mut self, x: u16, y: u16, width: u16, parts: &[Part<'_>]) -> u16 {
+        let mut used = 0;
+        for (text, style) in parts {
+            used += self.text(x + used, y, width - used, text, *style);
+        }
+        used
+    }
+
+    /// Lays a style over cells that are already written.
+    pub(super) fn overlay(&mut self, area: Rect, style: Style) {
+        self.buffer.set_style(area, style);
+    }
+
+    /// Empties cells.
+    pub(super) fn clear(&mut self, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        for y in area.top()..area.bottom() {
+            for x in area.left()..area.right() {
+                self.buffer[(x, y)].reset();
+            }
+        }
+    }
+
+    /// Draws the title line of a panel: its name, what there is to say beside it, a thin rule, and something at the end.
+    pub(super) fn rule(&mut self, area: Rect, title: &str, beside: &str, end: &str, focused: bool) {
+        let theme = self.theme;
+        let line = theme.pick("─", "-");
+        let style = if focused { theme.accent() } else { theme.strong() };
+        let marker = if focused { theme.pick("▌", ">") } else { " " };
+        let mut x = area.x + self.text(area.x, area.y, 1, marker, style);
+        x += self.text(x, area.y, area.right().saturating_sub(x), title, style) + 1;
+        if !beside.is_empty() {
+            x += self.text(x, area.y, area.right().saturating_sub(x), beside, theme.dim()) + 1;
+        }
+        let room = area.right().saturating_sub(x);
+        // The end gives way first; a rule of three columns is what still looks like one.
+        let tail = if end.is_empty() || room < 12 { 0 } else { columns(end).min(room - 4) + 1 };
+        for at in x..area.right().saturating_sub(tail) {
+            self.text(at, area.y, 1, line, theme.rule(focused));
+        }
+        if tail > 0 {
+            self.right(area.right() - tail + 1, area.y, tail - 1, end, theme.text());
+        }
+    }
+
+    /// Draws an empty box.
+    pub(super) fn frame(&mut self, area: Rect, style: Style) {
+        self.clear(area);
+        if area.width < 2 || area.height < 2 {
+            return;
+        }
+        let pick = |sign, ascii| self.theme.pick(sign, ascii);
+        let (flat, up) = (pick("─", "-"), pick("│", "|"));
+        let corners = [pick("╭", "+"), pick("╮", "+"), pick("╰", "+"), pick("╯", "+")];
+        let (right, bottom) = (area.right() - 1, area.bottom() - 1);
+        for x in area.left()..=right {
+            self.text(x, area.y, 1, flat, style);
+            self.text(x, bottom, 1, flat, style);
+        }
+        for y in area.top()..=bottom {
+            self.text(area.x, y, 1, up, style);
+            self.text(right, y, 1, up, style);
+        }
+        for (at, corner) in [(area.x, area.y), (right, area.y), (area.x, bottom), (right, bottom)].iter().zip(corners) {
+            self.text(at.0, at.1, 1, corner, style);
+        }
+    }
+
+    /// How long ago something was, in at most four columns, and remembers when that changes.
+    pub(super) fn age(&mut self, since: Timestamp) -> String {
+        let (age, changes_at) = age(self.now, since);
+        self.changes_by(changes_at);
+        age
+    }
+
+    /// Notes that something drawn changes by itself at a time.
+    pub(super) fn changes_by(&mut self, at: Timestamp) {
+        self.changes_at = Some(self.changes_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// How long ago something was, and when that changes: each second in the first minute, then each minute, hour, day.
+pub(super) fn age(now: Timestamp, since: Timestamp) -> (String, Timestamp) {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    let (unit, letter) = match seconds {
+        0..60 => (1, 's'),
+        60..3600 => (60, 'm'),
+        3600..86400 => (3600, 'h'),
+        _ => (86400, 'd'),
+    };
+    // A time in the future counts from now, so that a clock that was set back makes no frame due at once, for ever.
+    let from = since.min(now);
+    let next = from.checked_add(jiff::SignedDuration::from_secs((seconds / unit + 1) * unit)).unwrap_or(Timestamp::MAX);
+    (format!("{}{letter}", seconds / unit), next)
+}
+
+/// The columns that a text takes once it is made safe.
+pub(super) fn columns(text: &str) -> u16 {
+    let clean = clean(text, usize::from(u16::MAX));
+    let total: usize = Span::raw(clean.as_str()).styled_graphemes(Style::new()).map(|g| usize::from(g.symbol.cell_width())).sum();
+    u16::try_from(total).unwrap_or(u16::MAX)
+}
+
+/// A text that takes at most `width` columns, with an ellipsis where it was cut.
+pub(super) fn fit(text: &str, width: u16, ellipsis: &str) -> String {
+    if width == 0 {
+        return String::new();
+    }
+    // A column holds one character with marks; what is beyond that cannot be seen, and its length must not cost anything.
+    let clean = clean(text, usize::from(width) * CELL_CHARS_MAX + 1);
+    let width = usize::from(width);
+    let (mut out, mut used) = (String::new(), 0);
+    // Where to cut so that the ellipsis still fits.
+    let mut cut = 0;
+    for grapheme in Span::raw(clean.as_str()).styled_graphemes(Style::new()) {
+        let columns = usize::from(grapheme.symbol.cell_width());
+        if used + columns > width {
+            out.truncate(cut);
+            out.push_str(ellipsis);
+            return out;
+        }
+        out.extend(grapheme.symbol.chars().take(CELL_CHARS_MAX));
+        used += columns;
+        if used < width {
+            cut = out.len();
+        }
+    }
+    out
+}
+
+/// A single line without anything that steers a terminal, hides, or turns the direction of reading.
+fn clean(text: &str, chars_max: usize) -> String {
+    let mut out = String::new();
+    for c in text::safe(text, chars_max).chars() {
+        match c {
+            '\t' => out.extend(std::iter::repeat_n(' ', TAB_COLUMNS - out.chars().count() % TAB_COLUMNS)),
+            '\n' => out.push(' '),
+            // Terminals disagree about the width of what these make of the character before them.
+            '\u{FE0E}' | '\u{FE0F}' => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_never_splits_what_people_see_as_one_character() {
+        for (text, width, expected) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdefg", 6, "abcde…"),
+            ("漢字漢字", 8, "漢字漢字"),
+            ("漢字漢字", 7, "漢字漢…"),
+            ("漢字漢字", 6, "漢字…"),
+            ("e\u{301}e\u{301}e\u{301}", 2, "e\u{301}…"),
+            ("a", 0, ""),
+            ("a\tb", 8, "a   b"),
+            ("a\nb", 8, "a b"),
+        ] {
+            assert_eq!(fit(text, width, "…"), expected, "{text:?} in {width}");
+        }
+        assert!(fit(&"\u{301}".repeat(10_000), 10, "…").len() < 200);
+    }
+
+    #[test]
+    fn ages_change_no_more_often_than_they_show() {
+        let at = |seconds| Timestamp::from_second(1_000_000 + seconds).unwrap();
+        for (passed, shown, next) in [
+            (0, "0s", 1),
+            (59, "59s", 60),
+            (60, "1m", 120),
+            (119, "1m", 120),
+            (3599, "59m", 3600),
+            (3600, "1h", 7200),
+            (90_000, "1d", 172_800),
+        ] {
+            assert_eq!(age(at(passed), at(0)), (shown.to_owned(), at(next)), "{passed}");
+        }
+        assert_eq!(age(at(0), at(100)).0, "0s");
+        assert!(age(at(0), at(100)).1 > at(0));
+    }
+}
