@@ -1,9 +1,11 @@
 //! What a person in a terminal gets: the dashboard of this repository, or of the demonstration, or a word about how to
 //! begin. Draws nothing itself.
 
-use pipeline_commands::cli::Verb;
+use clap::Parser as _;
+use pipeline_commands::cli::{Cli, Verb};
+use pipeline_commands::context::Site;
 use pipeline_commands::dispatch::{self, Call};
-use pipeline_commands::error::Result;
+use pipeline_commands::error::{CommandError, Result, exit};
 use pipeline_commands::picture;
 use pipeline_commands::supervisor::Pace;
 use pipeline_commands::verbs::{demo, monitor, status};
@@ -32,9 +34,37 @@ pub fn run(call: &Call, verb: Option<Verb>) -> Result<u8> {
             demo::finish(prepared)
         }
         Some(Verb::Monitor(args)) => show(call, args.pace()?),
-        None if call.interactive && !call.output.json => show(call, Pace::Adaptive),
+        None if call.interactive && !call.output.json => {
+            let there = Site::find(&call.globals).is_ok_and(|site| site.is_initialised());
+            if there { show(call, Pace::Adaptive) } else { offer(call) }
+        }
         None => dispatch::run(call, Verb::Status(status::Status { watch: false, check: false })),
         Some(other) => dispatch::run(call, other),
+    }
+}
+
+/// Where there is nothing to show: a word about how to begin, and the two ways one key away.
+fn offer(call: &Call) -> Result<u8> {
+    let repository = Site::find(&call.globals);
+    call.output.note(&match &repository {
+        Ok(site) => format!("There is no pipeline in {} yet.", site.root.display()),
+        Err(error) => error.to_string(),
+    });
+    call.output.note("  i  init: create one here (it begins in shadow mode and touches nothing)");
+    call.output.note("  d  demo: watch one at work in a scratch repository");
+    call.output.note("  q  leave");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let words: &[&str] = match line.trim() {
+        "i" | "init" => &["pipeline", "init"],
+        "d" | "demo" => &["pipeline", "demo"],
+        _ => return Ok(exit::FAILED),
+    };
+    let cli = Cli::try_parse_from(words).map_err(|error| CommandError::usage(error.to_string()))?;
+    match cli.verb {
+        Some(verb) if wants(call, &verb) => run(call, Some(verb)),
+        Some(verb) => dispatch::run(call, verb),
+        None => Ok(exit::OK),
     }
 }
 
@@ -42,7 +72,9 @@ fn show(call: &Call, pace: Pace) -> Result<u8> {
     let context = call.context()?;
     let _logging = monitor::start_logging(call, &context)?;
     let ui = &context.config().ui;
-    let options = dashboard::Options { mouse: ui.mouse && !call.no_mouse, ..dashboard::Options::default() };
+    let mouse = ui.mouse && !call.no_mouse;
+    let suspend = Some(pipeline_commands::suspend as fn() -> std::io::Result<()>);
+    let options = dashboard::Options { mouse, suspend, ..dashboard::Options::default() };
     drop(context);
     let live = picture::start(call, pace)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -86,6 +86,8 @@ pub struct Context {
     host: HostProgram,
     /// Whether this verb records a changed configuration. What an agent reports must not.
     configures: bool,
+    /// What was wrong with the configuration when it was last read again, so that it is said once.
+    complaint: Option<String>,
 }
 
 impl Context {
@@ -125,6 +127,7 @@ impl Context {
             digest,
             host: HostProgram::this(),
             configures: true,
+            complaint: None,
         })
     }
 
@@ -144,7 +147,10 @@ impl Context {
         match Self::load(&self.globals, &self.output, site) {
             Ok(fresh) => *self = Self { configures: self.configures, ..fresh },
             Err(error) if error.code == exit::CONFIG => {
-                self.note(&format!("{}; the last valid configuration stays in force", error.message));
+                if self.complaint.as_ref() != Some(&error.message) {
+                    self.note(&format!("{}\nThe last valid configuration stays in force.", error.message));
+                }
+                self.complaint = Some(error.message);
                 self.site.repo = Repo::discover(&self.site.root)?;
             }
             Err(error) => return Err(error),

@@ -10,6 +10,7 @@ use crate::cli::{Cli, Global, Verb};
 use crate::context::{Context, Globals};
 use crate::error::{CommandError, Result, exit};
 use crate::live::Answer;
+use crate::logging;
 use crate::output::Output;
 use crate::verbs;
 
@@ -61,6 +62,13 @@ impl Call {
 /// # Errors
 /// When it fails.
 pub fn run(call: &Call, verb: Verb) -> Result<u8> {
+    // A process that ticks logs into files and starts its log itself.
+    let ticks = matches!(verb, Verb::Monitor(_) | Verb::Demo(_));
+    let level = call.log_level.as_deref();
+    let verbose = call.verbose.max(u8::from(level.is_some()));
+    let default = if call.verbose > 1 { "debug" } else { "info" };
+    let log = logging::Settings { dir: None, level: level.unwrap_or(default), keep: 1, verbose };
+    let _logging = (verbose > 0 && !ticks).then(|| logging::start(log)).transpose()?;
     match verb {
         Verb::Init(args) => verbs::init::run(call, args),
         Verb::Demo(args) => verbs::demo::run(call, &args),

@@ -21,3 +21,11 @@ pub mod verbs;
 pub fn host(run_dir: &std::path::Path) -> std::process::ExitCode {
     pipeline_worktrees::host::main(run_dir)
 }
+
+/// Stops this process group as Ctrl-Z does at a shell. Returns when it goes on.
+///
+/// # Errors
+/// When the system refuses.
+pub fn suspend() -> std::io::Result<()> {
+    rustix::process::kill_current_process_group(rustix::process::Signal::TSTP).map_err(std::io::Error::from)
+}

@@ -37,6 +37,13 @@ pub struct Options {
     pub suspend: Option<fn() -> io::Result<()>>,
 }
 
+impl Default for Options {
+    /// With the mouse, and with what the environment says of the terminal.
+    fn default() -> Self {
+        Self { mouse: true, theme: Theme::from_env(), suspend: None }
+    }
+}
+
 /// Shows the pipeline until the user quits, a signal asks for the end, or the other side of `live` has ended.
 ///
 /// # Errors

@@ -53,7 +53,7 @@ pub fn run(call: &Call, args: &EventsArgs) -> Result<u8> {
     // Watched before the first reading, so that nothing comes between.
     let (sender, receiver) = mpsc::channel();
     // The receiver is gone only when this function has returned.
-    let mut watcher = Watcher::new(move |_| drop(sender.send(())));
+    let mut watcher = Watcher::new(move |_| sender.send(()).unwrap_or_default());
     if args.follow
         && let Err(error) = watcher.watch(&dir, ())
     {
@@ -65,7 +65,7 @@ pub fn run(call: &Call, args: &EventsArgs) -> Result<u8> {
     }
     while args.follow && !reader_gone() {
         // A timeout is a look without a notice.
-        drop(receiver.recv_timeout(LOOK_AGAIN));
+        receiver.recv_timeout(LOOK_AGAIN).unwrap_or_default();
         while receiver.try_recv().is_ok() {}
         reader.print(call, args)?;
     }

@@ -77,7 +77,7 @@ pub fn run(call: &Call, args: &Wait) -> Result<u8> {
     let context = call.context()?.not_configuring();
     let (sender, receiver) = mpsc::channel();
     // The receiver is gone only when this function has returned.
-    let mut watcher = Watcher::new(move |_| drop(sender.send(())));
+    let mut watcher = Watcher::new(move |_| sender.send(()).unwrap_or_default());
     if let Err(error) = watcher.watch(&context.state_dir(), ()) {
         context.note(&format!("looking every {} s: {error}", LOOK_AGAIN.as_secs()));
     }
@@ -96,7 +96,7 @@ pub fn run(call: &Call, args: &Wait) -> Result<u8> {
             Progress::Waiting if left == Some(Duration::ZERO) => ("timed_out", exit::TIMED_OUT),
             Progress::Waiting => {
                 // A timeout is a look without a notice.
-                drop(receiver.recv_timeout(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))));
+                receiver.recv_timeout(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))).unwrap_or_default();
                 while receiver.try_recv().is_ok() {}
                 engine.refresh()?;
                 continue;

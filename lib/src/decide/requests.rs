@@ -130,6 +130,8 @@ impl Rules<'_> {
 
     fn new_task(&self, id: &TaskId, new: &NewTask, order: u64) -> Task {
         let default = WorkflowId::new("tdd").expect("a literal workflow id is well formed");
+        // After a clock was set back, a new task must not look older than all others and push them aside.
+        let now = self.now.at.max(self.p.core.updated_at);
         let mut depends_on = new.depends_on.clone();
         depends_on.sort_unstable();
         depends_on.dedup();
@@ -143,12 +145,12 @@ impl Rules<'_> {
             pinned: None,
             paths: new.paths.clone(),
             group: new.group.clone(),
-            created_at: self.now.at,
+            created_at: now,
             order,
             state: TaskState::Unassigned,
             started_at: None,
             finished_at: None,
-            state_since: self.now.at,
+            state_since: now,
             attempt: 0,
             visits: std::collections::BTreeMap::new(),
             pinned_agent: None,

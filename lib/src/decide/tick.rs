@@ -317,11 +317,11 @@ impl Rules<'_> {
         if self.p.queue.finished_len() <= self.p.core.settings.scheduler.keep_finished as usize {
             return Vec::new();
         }
-        let finished = self.p.queue.finished().filter_map(|slot| self.p.tasks.at(slot));
+        let mut finished = self.p.queue.finished().filter_map(|slot| self.p.tasks.at(slot));
         let waited_for = |task: &&Task| {
             !self.p.is_satisfied(&task.id) && self.p.dependents(&task.id).iter().any(|d| !d.state.is_final())
         };
-        let oldest = { finished }.find(|task| !waited_for(task));
+        let oldest = finished.find(|task| !waited_for(task));
         oldest.map(|task| Fact::TaskArchived { task: task.id.clone() }).into_iter().collect()
     }
 }

@@ -194,6 +194,30 @@ pub(super) fn fit(text: &str, width: u16, ellipsis: &str) -> String {
     out
 }
 
+/// A paragraph in lines of at most `width` columns, broken between words where there are any.
+pub(super) fn wrap(text: &str, width: u16) -> Vec<String> {
+    let width = width.max(1);
+    // Lines that fit keep their own spacing, such as that of a table.
+    if columns(text) <= width {
+        return vec![text.to_owned()];
+    }
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last().map_or(0, |line| columns(line));
+        let gap = u16::from(last > 0);
+        if last + gap + columns(word) > width && last > 0 {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
 /// A single line without anything that steers a terminal, hides, or turns the direction of reading.
 fn clean(text: &str, chars_max: usize) -> String {
     let mut out = String::new();

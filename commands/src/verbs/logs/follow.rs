@@ -22,7 +22,7 @@ impl Growth {
     pub(super) fn of(dir: &Path) -> Self {
         let (sender, receiver) = mpsc::channel();
         // The receiver is gone only when nobody waits any more.
-        let mut watcher = Watcher::new(move |_| drop(sender.send(())));
+        let mut watcher = Watcher::new(move |_| sender.send(()).unwrap_or_default());
         if let Err(error) = watcher.watch(dir, ()) {
             tracing::debug!(%error, "a log is followed without notices");
         }
@@ -32,7 +32,7 @@ impl Growth {
     /// Returns when something may have been written.
     pub(super) fn wait(&mut self) {
         // A timeout is a look without a notice.
-        drop(self.receiver.recv_timeout(LOOK_AGAIN));
+        self.receiver.recv_timeout(LOOK_AGAIN).unwrap_or_default();
         while self.receiver.try_recv().is_ok() {}
         self.watcher.rearm();
     }

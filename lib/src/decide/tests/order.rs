@@ -45,6 +45,7 @@ fn the_longer_chain_goes_first_even_if_it_grows_later() {
 fn nothing_starves() {
     let mut w = World::workers(1, |s| s.scheduler.ageing = jiff::SignedDuration::from_mins(10));
     w.add(NewTask::named("HUMBLE").on("solo").priority(9));
+    w.add(NewTask::named("BUSY").on("solo").priority(1));
     let mut finished = 0;
     for n in 0.. {
         assert!(n < 100, "HUMBLE starves");

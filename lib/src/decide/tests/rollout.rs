@@ -31,7 +31,7 @@ fn shadow_leaves_tasks_where_they_are_and_records_each_new_plan_once() {
     w.add_all(&["A"]);
     assert_eq!(withheld(&w.tick()), ["start A arch"]);
     assert_eq!(w.tick(), []);
-    w.pass(7_200);
+    w.pass(600);
     assert_eq!(w.tick(), []);
     assert_eq!(w.effects(), []);
     assert_eq!(w.status("A"), "unassigned");
@@ -71,7 +71,7 @@ fn what_was_live_when_shadow_began_is_observed_and_not_merged() {
     assert_eq!(w.status("B"), "test_ready");
     w.mode(Orchestration::Parallel, Rollout::Production);
     w.tick();
-    assert!(matches!(w.effects()[..], [Effect::PrepareMerge { .. }, Effect::Launch { .. }]), "{:?}", w.effects());
+    assert!(matches!(w.effects()[..], [Effect::Launch { .. }, Effect::PrepareMerge { .. }]), "{:?}", w.effects());
     assert_eq!((w.p.core.metrics.shadow_agreed, w.p.core.metrics.shadow_differed), (1, 0));
 }
 

@@ -169,7 +169,8 @@ fn a_failed_write_is_forgotten_once_the_file_is_right() {
 fn the_file_is_not_touched_in_shadow_or_in_other_modes() {
     let mut w = World::new();
     w.add_all(&["A"]);
-    assert_eq!(w.read_current(None), None, "parallel mode has no current task");
+    w.see(crate::event::Event::CurrentTaskRead { content: None });
+    assert_eq!(w.p.core.current_task, None, "parallel mode has no current task");
     w.mode(Orchestration::Sequential, Rollout::Shadow);
     assert_eq!(w.read_current(None).as_deref(), Some("A"));
     assert_eq!(written(&w, None), None);

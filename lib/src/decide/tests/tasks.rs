@@ -29,7 +29,8 @@ fn an_import_is_all_or_nothing_and_may_refer_forwards() {
     let mut w = World::new();
     let good = vec![NewTask::named("B").after(&["A"]), NewTask::named("A")];
     w.asked(Request::AddTasks(good));
-    assert_eq!(w.p.tasks.in_order().iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), ["A", "B"]);
+    assert_eq!(w.p.tasks.in_order().iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), ["B", "A"], "the file's order");
+    assert!(w.p.waits_for_dependencies(w.task("B")));
     let seq = w.p.core.seq;
     for (bad, message) in [
         (vec![NewTask::named("C"), NewTask::named("A")], "task `A` exists already"),

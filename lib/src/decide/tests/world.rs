@@ -413,7 +413,8 @@ impl World {
     pub(crate) fn finish(&mut self, id: &str) {
         for _ in 0..100 {
             self.tick();
-            match self.task(id).state.clone() {
+            let Some(state) = self.p.task(id).map(|task| task.state.clone()) else { return };
+            match state {
                 TaskState::Working { .. } => self.do_stage(id),
                 TaskState::Verifying { step: Step::Gate { run: Some(_), .. }, .. } => self.gate(id, OK),
                 TaskState::Verifying { step: Step::Merge, .. } => {

@@ -1,0 +1,115 @@
+//! What people wrote down: the configuration, the workflows, the agents and whether their programs are there.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use pipeline_lib::agents::preset::Preset;
+
+use super::Finding;
+use crate::config::{AgentConfig, LocatedProblem};
+use crate::context::Context;
+use crate::error::{chain, exit};
+
+/// Where programs are looked for when nothing says where.
+const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+
+pub(super) fn configuration(context: &Context) -> Vec<Finding> {
+    let mut findings = vec![base(context)];
+    let count = context.config().agents.len();
+    let warnings = &context.loaded().warnings;
+    findings.push(match count {
+        0 => Finding::warning("config", "there is no agent", "pipeline agent add NAME --role ROLE --preset PRESET"),
+        _ if warnings.is_empty() => Finding::ok("config", format!("valid, {count} agents")),
+        _ => of_problems("config", warnings, "pipeline config validate"),
+    });
+    if !context.definitions().problems.is_empty() {
+        findings.push(of_problems("agent files", &context.definitions().problems, "pipeline config validate"));
+    }
+    let set = context.workflows();
+    findings.push(if set.problems.is_empty() {
+        Finding::ok("workflows", format!("valid, {}", set.workflows.len()))
+    } else {
+        of_problems("workflows", &set.problems, "pipeline workflow validate")
+    });
+    if context.config().project.verify.is_none() {
+        let found = "no verify command is set, so claims are taken as they are";
+        let remedy = "Set `verify` in the [project] section of .pipeline/config.toml.";
+        findings.push(Finding::warning("gate", found, remedy));
+    }
+    findings
+}
+
+fn base(context: &Context) -> Finding {
+    match context.base_head() {
+        Ok(head) => Finding::ok("base branch", format!("{} at {}", context.base(), head.short())),
+        Err(error) => {
+            let remedy = "Set `base` in the [project] section of .pipeline/config.toml to a branch that exists.";
+            Finding::problem("base branch", format!("failed to {}", chain(&error)), remedy)
+        }
+    }
+}
+
+fn of_problems(about: &str, problems: &[LocatedProblem], remedy: &str) -> Finding {
+    let text: Vec<String> = problems.iter().take(8).map(ToString::to_string).collect();
+    let text = text.join("\n");
+    if problems.iter().all(|problem| problem.warning) {
+        Finding::warning(about, text, remedy)
+    } else {
+        Finding::problem(about, text, remedy).with_code(exit::CONFIG)
+    }
+}
+
+pub(super) fn agents(context: &Context) -> Vec<Finding> {
+    let look = |agent: &AgentConfig| {
+        let about = format!("agent {}", agent.name);
+        let template = agent.template();
+        let Some(program) = template.first() else {
+            let remedy = format!("Give {} a `command` in .pipeline/config.toml.", agent.name);
+            return Finding::problem(about, "it has no command", remedy);
+        };
+        // The demonstration's agents are this very program; a template is only known when it is filled.
+        if (agent.preset == Preset::Demo && program == "pipeline") || program.contains('{') {
+            return Finding::ok(about, format!("{program} ({})", agent.preset));
+        }
+        let path = agent.env.get("PATH").or_else(|| context.environment().get("PATH"));
+        match find_program(program, path.map_or(PATH_DEFAULT, String::as_str), context.root()) {
+            Some(found) => Finding::ok(about, format!("{} ({})", found.display(), agent.preset)),
+            None => {
+                let remedy = format!("Install it, or remove the agent: `pipeline agent remove {}`.", agent.name);
+                Finding::problem(about, format!("its program `{program}` is not there or cannot be executed"), remedy)
+            }
+        }
+    };
+    context.config().agents.iter().map(look).collect()
+}
+
+/// Where a program is, as the system would look for it. One with a slash is relative to a worktree, which has the same
+/// files as the main checkout.
+fn find_program(program: &str, path: &str, root: &Path) -> Option<PathBuf> {
+    let executable = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return Some(root.join(program)).filter(executable);
+    }
+    path.split(':').filter(|dir| !dir.is_empty()).map(|dir| root.join(dir).join(program)).find(executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_as_the_system_finds_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::fs::write(bin.join("tool"), "").unwrap();
+        let path = format!("/nonexistent:{}", bin.display());
+        assert_eq!(find_program("tool", &path, dir.path()), None, "not executable");
+        std::fs::set_permissions(bin.join("tool"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(find_program("tool", &path, dir.path()), Some(bin.join("tool")));
+        assert_eq!(find_program("./bin/tool", "", dir.path()), Some(dir.path().join("./bin/tool")));
+        assert_eq!(find_program("bin", &dir.path().to_string_lossy(), dir.path()), None, "a folder is no program");
+    }
+}

@@ -1,0 +1,178 @@
+//! What lies over the panels: menus, questions, input lines and texts, all in the same kind of box.
+
+use pipeline_lib::view::screen::Tone;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::paint::{Painter, columns, wrap};
+use crate::dashboard::model::{Confirm, Input, Menu, Model, Note, Overlay, Purpose};
+use crate::dashboard::overlay::{MODES, ROLLOUTS};
+use crate::dashboard::theme::status_tone;
+
+/// The columns of a box, where there are that many.
+const COLUMNS: u16 = 76;
+/// The most rows of agents that a menu names.
+const BUSY_ROWS_MAX: usize = 4;
+
+pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, overlay: &Overlay) {
+    match overlay {
+        // Drawn from the key table, in `help.rs`.
+        Overlay::Help(_) => {}
+        Overlay::Input(input) => draw_input(painter, area, input),
+        Overlay::Confirm(confirm) => draw_confirm(painter, area, confirm),
+        Overlay::ModeMenu(menu) => draw_menu(painter, model, area, *menu, true),
+        Overlay::RolloutMenu(menu) => draw_menu(painter, model, area, *menu, false),
+        Overlay::Message(note) => draw_note(painter, area, note),
+    }
+}
+
+/// Draws an empty box in the middle and says where its inside is.
+pub(super) fn open(painter: &mut Painter<'_>, area: Rect, width: u16, rows: usize, title: &str) -> Rect {
+    let theme = painter.theme;
+    let width = width.min(area.width);
+    // The first and the last line of the screen stay: the mode is always in sight, and so are the keys.
+    let height = u16::try_from(rows + 2).unwrap_or(u16::MAX).min(area.height - 2);
+    let x = area.x + (area.width - width) / 2;
+    let y = area.y + 1 + (area.height - 2 - height) / 2;
+    let outer = Rect { x, y, width, height };
+    painter.frame(outer, theme.rule(true));
+    painter.text(x + 2, y, width - 4, &format!(" {title} "), theme.accent());
+    Rect { x: x + 3, y: y + 1, width: width - 6, height: height - 2 }
+}
+
+fn box_columns(area: Rect) -> u16 {
+    if area.width < COLUMNS + 4 { area.width } else { COLUMNS }
+}
+
+fn draw_input(painter: &mut Painter<'_>, area: Rect, input: &Input) {
+    let theme = painter.theme;
+    let (title, below) = match &input.purpose {
+        Purpose::NewTask => {
+            ("New task".to_owned(), format!("priority {}   up and down change it; 1 is the most urgent", input.priority))
+        }
+        Purpose::Reject(task) => (format!("Reject {task}"), "Tell the agent what to do differently; the stage runs again.".to_owned()),
+        Purpose::Decide(task) => (format!("Decide for {task}"), "Type the word of the way to go, such as success.".to_owned()),
+        Purpose::Filter => ("Filter the board".to_owned(), "Title, name, status or agent.".to_owned()),
+    };
+    let inner = open(painter, area, box_columns(area), 3, &title);
+    let prompt = painter.text(inner.x, inner.y, 2, theme.pick("› ", "> "), theme.accent());
+    let (x, room) = (inner.x + prompt, inner.width - prompt);
+    // The end of what is before the cursor matters most, so its beginning leaves first.
+    let mut before = input.before.as_str();
+    while columns(before) + 1 > room {
+        let mut rest = before.chars();
+        rest.next();
+        before = rest.as_str();
+    }
+    let mut at = x + painter.text(x, inner.y, room, before, theme.text());
+    let under: String = input.after.chars().next().map_or(" ".to_owned(), String::from);
+    at += painter.text(at, inner.y, x + room - at, &under, theme.selected());
+    let rest: String = input.after.chars().skip(1).collect();
+    painter.text(at, inner.y, x + room - at, &rest, theme.text());
+    painter.text(inner.x, inner.y + 2, inner.width, &below, theme.dim());
+}
+
+fn draw_confirm(painter: &mut Painter<'_>, area: Rect, confirm: &Confirm) {
+    let theme = painter.theme;
+    let width = box_columns(area);
+    let lines: Vec<String> = confirm.lines.iter().flat_map(|line| wrap(line, width.saturating_sub(6))).collect();
+    let inner = open(painter, area, width, lines.len() + 4, "Are you sure?");
+    painter.text(inner.x, inner.y, inner.width, &confirm.question, theme.strong());
+    let last = inner.bottom().saturating_sub(1);
+    for (y, line) in (inner.y + 1..last.saturating_sub(1)).zip(&lines) {
+        painter.text(inner.x, y, inner.width, line, theme.text());
+    }
+    let accent = theme.accent();
+    let (gap, yes) = ("   ", format!(" {}", confirm.yes));
+    let parts = [("enter", accent), (yes.as_str(), theme.text()), (gap, theme.text()), ("esc", accent), (" leave it", theme.text())];
+    painter.parts(inner.x, last, inner.width, &parts);
+}
+
+fn draw_note(painter: &mut Painter<'_>, area: Rect, note: &Note) {
+    let theme = painter.theme;
+    let width = if area.width > 130 { 110 } else { box_columns(area) };
+    let lines: Vec<String> = note.lines.iter().flat_map(|line| wrap(line, width.saturating_sub(6))).collect();
+    let hint: Vec<String> = note.hint.iter().flat_map(|hint| wrap(hint, width.saturating_sub(6))).collect();
+    let below = if hint.is_empty() { 0 } else { hint.len() + 1 };
+    let inner = open(painter, area, width, lines.len().max(1) + below, &format!("{} {}", theme.sign(note.tone), note.title));
+    let room = usize::from(inner.height).saturating_sub(below).max(1);
+    let first = note.scroll.min(lines.len().saturating_sub(room));
+    for (y, line) in (inner.y..).zip(lines.iter().skip(first).take(room)) {
+        painter.text(inner.x, y, inner.width, line, theme.text());
+    }
+    if lines.len() > room {
+        let more = format!(" {}-{} of {} ", first + 1, (first + room).min(lines.len()), lines.len());
+        painter.right(inner.x, inner.bottom(), inner.width, &more, theme.dim());
+    }
+    let hint_y = inner.bottom().saturating_sub(u16::try_from(hint.len()).unwrap_or(0));
+    for (y, line) in (hint_y..inner.bottom()).zip(&hint) {
+        painter.text(inner.x, y, inner.width, line, theme.tone(Tone::Attention));
+    }
+}
+
+fn draw_menu(painter: &mut Painter<'_>, model: &Model, area: Rect, menu: Menu, modes: bool) {
+    let theme = painter.theme;
+    let entries: &[(&str, &str)] = if modes { &MODES } else { &ROLLOUTS };
+    let below = if modes { busy_lines(painter, model, menu) } else { rollout_lines(painter, model) };
+    let title = if modes { "Mode" } else { "Rollout" };
+    let rows = entries.len() + 1 + below.len();
+    let inner = open(painter, area, box_columns(area), rows, title);
+    // On a small screen the space goes first, and then the lines below.
+    let gap = u16::from(usize::from(inner.height) >= rows);
+    let mode = model.screen.mode;
+    let present = if modes { mode.orchestration.word() } else { mode.rollout.word() };
+    for (at, (word, about)) in entries.iter().enumerate() {
+        let y = inner.y + u16::try_from(at).unwrap_or(0);
+        if y >= inner.bottom() {
+            break;
+        }
+        let is = *word == present;
+        let sign = if is { theme.sign(Tone::Good) } else { " " };
+        painter.text(inner.x, y, 1, sign, theme.tone(Tone::Good));
+        painter.text(inner.x + 2, y, 1, &(at + 1).to_string(), theme.dim());
+        painter.text(inner.x + 4, y, 12, word, if is { theme.strong() } else { theme.text() });
+        painter.text(inner.x + 16, y, inner.width.saturating_sub(16), about, theme.dim());
+        if at == menu.row {
+            painter.overlay(Rect { x: inner.x - 1, y, width: inner.width + 2, height: 1 }, theme.selected());
+        }
+    }
+    let from = inner.y + u16::try_from(entries.len()).unwrap_or(0) + gap;
+    for (y, (text, style)) in (from..inner.bottom()).zip(&below) {
+        painter.text(inner.x, y, inner.width, text, *style);
+    }
+}
+
+/// Who is busy, and what becomes of them.
+fn busy_lines(painter: &mut Painter<'_>, model: &Model, menu: Menu) -> Vec<(String, Style)> {
+    let theme = painter.theme;
+    let busy: Vec<_> = model.busy().collect();
+    if busy.is_empty() {
+        return vec![("Nobody is busy: the switch is at once.".to_owned(), theme.dim())];
+    }
+    let mark = |on| if on { theme.sign(Tone::Active) } else { theme.sign(Tone::Waiting) };
+    let style = |on| if on { theme.strong() } else { theme.dim() };
+    let mut lines = vec![
+        (format!("{} d  drain: what runs is finished first, nothing new starts", mark(!menu.force)), style(!menu.force)),
+        (format!("{} f  force: what runs is stopped, its work kept on the branch", mark(menu.force)), style(menu.force)),
+    ];
+    for row in busy.iter().take(BUSY_ROWS_MAX) {
+        let tone = status_tone(row.status);
+        let task = row.task.as_ref().map(ToString::to_string).unwrap_or_default();
+        let age = painter.age(row.since);
+        let text = format!("{} {} {} for {age}, {task}", theme.sign(tone), row.name, row.status.word());
+        lines.push((text, theme.tone(tone)));
+    }
+    if let Some(more) = busy.len().checked_sub(BUSY_ROWS_MAX).filter(|more| *more > 0) {
+        lines.push((format!("  and {more} more"), theme.dim()));
+    }
+    lines
+}
+
+fn rollout_lines(painter: &Painter<'_>, model: &Model) -> Vec<(String, Style)> {
+    let theme = painter.theme;
+    let mut lines = vec![("A bolder mode asks first; a more careful one is taken at once.".to_owned(), theme.dim())];
+    if model.busy().next().is_some() {
+        lines.push(("Runs that are live when shadow begins are watched to their end, not merged.".to_owned(), theme.dim()));
+    }
+    lines
+}
