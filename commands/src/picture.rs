@@ -30,8 +30,10 @@ const CARDS_MAX: usize = 60;
 const EVENTS_MAX: usize = 50;
 /// How much of the selected agent's output the picture carries.
 const OUTPUT_BYTES: usize = 32 * 1024;
-/// How often a picture beside another monitor is made where no notice comes, and how often live output is read.
+/// How often a picture is made anew while agents work: what they print wakes nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The same beside another monitor while nothing happens; its snapshots are noticed at once.
+const LOOK_IDLE: Duration = Duration::from_secs(15);
 
 /// Starts the thread that keeps the picture, and connects to it.
 ///
@@ -116,6 +118,8 @@ impl Keeper {
             let chosen = selected.borrow().clone();
             let screen = painter.paint(context, ticked.supervisor, chosen.as_ref(), monitor, ticked.notice);
             publish(screens, screen);
+            let live = !ticked.supervisor.engine().pipeline().core.runs.is_empty();
+            live.then_some(LOOK_AGAIN)
         })
         .await;
         nudge.abort();
@@ -144,7 +148,9 @@ impl Keeper {
             } else {
                 self.show(watching.as_deref(), false);
             }
-            let deadline = tokio::time::Instant::now() + LOOK_AGAIN;
+            let live = !self.supervisor.engine().pipeline().core.runs.is_empty();
+            let pause = if live { LOOK_AGAIN } else { LOOK_IDLE };
+            let deadline = tokio::time::Instant::now() + pause;
             tokio::select! {
                 Some(guard) = taken.recv() => return Ok(Some(guard?)),
                 () = self.screens.closed() => return Ok(None),

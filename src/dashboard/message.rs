@@ -12,7 +12,7 @@ use pipeline_lib::view::screen::Screen;
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Message {
+pub(super) enum Message {
     /// A key was pressed.
     Key(Key),
     /// Text was pasted.
@@ -45,7 +45,7 @@ pub enum Message {
 
 /// Something is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Intent {
+pub(super) enum Intent {
     /// To perform a verb, as typed behind `pipeline`.
     Verb(Vec<String>),
     /// That the picture carries this agent's output.
@@ -60,19 +60,19 @@ pub enum Intent {
 
 /// A key with what was held. Shift is part of the character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub(super) struct Key {
     /// Which.
-    pub code: KeyCode,
+    pub(super) code: KeyCode,
     /// Control was held.
-    pub ctrl: bool,
+    pub(super) ctrl: bool,
     /// Alt was held.
-    pub alt: bool,
+    pub(super) alt: bool,
 }
 
 impl Key {
     /// The key of an event; none for the release of one.
     #[must_use]
-    pub fn from_event(event: KeyEvent) -> Option<Self> {
+    pub(super) fn from_event(event: KeyEvent) -> Option<Self> {
         if event.kind == KeyEventKind::Release {
             return None;
         }

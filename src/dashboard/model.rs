@@ -13,38 +13,38 @@ use super::theme::Theme;
 
 /// Everything a frame shows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Model {
+pub(super) struct Model {
     /// The pipeline.
-    pub screen: Picture,
+    pub(super) screen: Picture,
     /// The time for which ages are shown.
-    pub now: Timestamp,
+    pub(super) now: Timestamp,
     /// Columns and rows of the terminal.
-    pub size: (u16, u16),
+    pub(super) size: (u16, u16),
     /// What the terminal can show.
-    pub theme: Theme,
+    pub(super) theme: Theme,
     /// The panel that has the keys.
-    pub focus: Focus,
+    pub(super) focus: Focus,
     /// The chosen task; see [`Model::card`] for the one that counts.
-    pub task: Option<TaskId>,
+    pub(super) task: Option<TaskId>,
     /// The chosen agent; see [`Model::agent`].
-    pub agent: Option<AgentName>,
+    pub(super) agent: Option<AgentName>,
     /// The chosen thing that waits; see [`Model::attention`].
-    pub waiting: Option<AttentionKey>,
+    pub(super) waiting: Option<AttentionKey>,
     /// Only cards that hold this text are shown.
-    pub filter: String,
+    pub(super) filter: String,
     /// What lies over the panels and takes the keys.
-    pub overlay: Option<Overlay>,
+    pub(super) overlay: Option<Overlay>,
     /// A short word on what just happened.
-    pub toast: Option<Toast>,
+    pub(super) toast: Option<Toast>,
     /// Verbs that were not answered yet, as typed.
-    pub asked: Vec<String>,
+    pub(super) asked: Vec<String>,
     /// What was selected has gone and a neighbour took its place, which no key has acknowledged yet.
-    pub shifted: bool,
+    pub(super) shifted: bool,
 }
 
 /// The picture of the pipeline. Two are equal without a look inside if they are the same one.
 #[derive(Debug, Clone)]
-pub struct Picture(pub Arc<Screen>);
+pub(super) struct Picture(pub(super) Arc<Screen>);
 
 impl PartialEq for Picture {
     fn eq(&self, other: &Self) -> bool {
@@ -61,7 +61,7 @@ impl Deref for Picture {
 
 /// A panel that can have the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Focus {
+pub(super) enum Focus {
     /// The tasks.
     Board,
     /// The workers.
@@ -83,7 +83,7 @@ impl Focus {
 
 /// What tells one waiting thing from another, across pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttentionKey {
+pub(super) struct AttentionKey {
     kind: &'static str,
     task: Option<TaskId>,
     agent: Option<AgentName>,
@@ -93,7 +93,7 @@ pub struct AttentionKey {
 
 /// What lies over the panels.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Overlay {
+pub(super) enum Overlay {
     /// All keys; the first line shown.
     Help(usize),
     /// A line of text to type.
@@ -110,15 +110,15 @@ pub enum Overlay {
 
 /// A line of text to type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
+pub(super) struct Input {
     /// What it is for.
-    pub purpose: Purpose,
+    pub(super) purpose: Purpose,
     /// What was typed before the cursor.
-    pub before: String,
+    pub(super) before: String,
     /// What was typed behind it.
-    pub after: String,
+    pub(super) after: String,
     /// The priority of a new task.
-    pub priority: u8,
+    pub(super) priority: u8,
 }
 
 impl Input {
@@ -135,7 +135,7 @@ impl Input {
 
 /// What a typed line is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// The title of a new task.
     NewTask,
     /// What an agent is told about its rejected work.
@@ -148,56 +148,56 @@ pub enum Purpose {
 
 /// A question before something stops or is discarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confirm {
+pub(super) struct Confirm {
     /// The question.
-    pub question: String,
+    pub(super) question: String,
     /// What happens and what is kept, line by line.
-    pub lines: Vec<String>,
+    pub(super) lines: Vec<String>,
     /// What the key for yes does, in a word or two.
-    pub yes: &'static str,
+    pub(super) yes: &'static str,
     /// The verb.
-    pub argv: Vec<String>,
+    pub(super) argv: Vec<String>,
 }
 
 /// A choice from a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Menu {
+pub(super) struct Menu {
     /// The chosen row.
-    pub row: usize,
+    pub(super) row: usize,
     /// Whether busy agents are stopped instead of waited for.
-    pub force: bool,
+    pub(super) force: bool,
 }
 
 /// Text to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub(super) struct Note {
     /// What it is about.
-    pub title: String,
+    pub(super) title: String,
     /// The text, line by line.
-    pub lines: Vec<String>,
+    pub(super) lines: Vec<String>,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub(super) hint: Option<String>,
     /// What kind of news it is.
-    pub tone: Tone,
+    pub(super) tone: Tone,
     /// The first line shown.
-    pub scroll: usize,
+    pub(super) scroll: usize,
 }
 
 /// A short word on what just happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Toast {
+pub(super) struct Toast {
     /// In one line.
-    pub text: String,
+    pub(super) text: String,
     /// What kind of news it is.
-    pub tone: Tone,
+    pub(super) tone: Tone,
     /// When it goes.
-    pub until: Timestamp,
+    pub(super) until: Timestamp,
 }
 
 impl Model {
     /// The state before the first key.
     #[must_use]
-    pub fn new(screen: Arc<Screen>, theme: Theme, size: (u16, u16), now: Timestamp) -> Self {
+    pub(super) fn new(screen: Arc<Screen>, theme: Theme, size: (u16, u16), now: Timestamp) -> Self {
         let busy = screen.agents.iter().find(|row| row.task.is_some()).or(screen.agents.first());
         let agent = busy.map(|row| row.name.clone());
         Self {

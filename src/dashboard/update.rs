@@ -29,7 +29,7 @@ const CODE_BUSY: u8 = 4;
 const CODE_NOT_READY: u8 = 3;
 
 /// Applies a message.
-pub fn update(model: &mut Model, message: Message) -> Vec<Intent> {
+pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
     let agent_before = model.agent.clone();
     let mut intents = match message {
         Message::Key(key) => on_key(model, key),

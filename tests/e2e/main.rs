@@ -1,1 +1,4 @@
+//! End-to-end tests: everything through the binary, in sandboxes, with scripted agents and real git.
 
+mod support;
+mod tick;

@@ -61,7 +61,8 @@ pub struct Ticked<'a> {
     pub notice: Option<&'a str>,
 }
 
-/// Ticks until `stop` completes. `wake` makes it tick at once; `ticked` is told of each tick.
+/// Ticks until `stop` completes. `wake` makes it tick at once; `ticked` is told of each tick, and may ask to be called
+/// again after a while if nothing happens until then: what agents print wakes nobody.
 ///
 /// # Errors
 /// When the state is corrupt or was written by a newer program: going on could only make it worse. What passes (a held
@@ -72,7 +73,7 @@ pub async fn run_loop(
     pace: Pace,
     wake: &mut mpsc::UnboundedReceiver<()>,
     stop: impl Future<Output = ()>,
-    mut ticked: impl FnMut(&Context, Ticked<'_>),
+    mut ticked: impl FnMut(&Context, Ticked<'_>) -> Option<Duration>,
 ) -> Result<Stop> {
     let (changed, mut changes) = mpsc::unbounded_channel();
     // The receiver is gone only when the loop has ended.
@@ -82,43 +83,55 @@ pub async fn run_loop(
     let mut watched = BTreeSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let (pause, notice) = match supervisor.tick(context) {
+        let (pause, notice, mut again) = match supervisor.tick(context) {
             Ok(report) => {
                 let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
                 // A directory that is newly watched may have changed before the watch: look again.
-                let again = notice.newly_watched.then(|| supervisor.tick(context)).transpose()?;
+                let second = notice.newly_watched.then(|| supervisor.tick(context)).transpose()?;
                 let mut report = report;
-                report.facts.extend(again.into_iter().flat_map(|r| r.facts));
-                ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
+                report.facts.extend(second.into_iter().flat_map(|r| r.facts));
+                let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
                 let in_progress = supervisor.engine().pipeline().in_flight().count();
                 let pause = if notice.text.is_some() { POLL_UNWATCHED } else { pace.pause(in_progress) };
-                (pause, notice.text)
+                (pause, notice.text, again)
             }
             Err(error) if passes(&error) => {
                 let text = error.message.clone();
                 tracing::warn!(error = text, "a tick failed");
-                ticked(context, Ticked { supervisor, report: &TickReport::default(), notice: Some(&text) });
+                let again = ticked(context, Ticked { supervisor, report: &TickReport::default(), notice: Some(&text) });
                 supervisor.reopen(context);
-                (RETRY_FAILED, Some(text))
+                (RETRY_FAILED, Some(text), again)
             }
             Err(error) => return Err(error),
         };
-        drop(notice);
         let deadline = next_wake(supervisor, pause);
-        tokio::select! {
-            () = &mut stop => return Ok(Stop::Asked),
-            Some(rescan) = changes.recv() => {
-                let mut rearm = rescan;
-                while let Ok(rescan) = changes.try_recv() {
-                    rearm |= rescan;
+        loop {
+            let look = again.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
+            tokio::select! {
+                () = &mut stop => return Ok(Stop::Asked),
+                Some(rescan) = changes.recv() => {
+                    let mut rearm = rescan;
+                    while let Ok(rescan) = changes.try_recv() {
+                        rearm |= rescan;
+                    }
+                    if rearm {
+                        watched.clear();
+                        drop(watcher.rearm());
+                    }
+                    break;
                 }
-                if rearm {
-                    watched.clear();
-                    drop(watcher.rearm());
+                Some(()) = wake.recv() => {
+                    while wake.try_recv().is_ok() {}
+                    break;
+                }
+                () = tokio::time::sleep_until(look.into()) => {
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                    let nothing = TickReport::default();
+                    again = ticked(context, Ticked { supervisor, report: &nothing, notice: notice.as_deref() });
                 }
             }
-            Some(()) = wake.recv() => while wake.try_recv().is_ok() {},
-            () = tokio::time::sleep_until(deadline.into()) => {}
         }
         host::reap_hosts();
     }

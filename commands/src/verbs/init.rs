@@ -135,7 +135,14 @@ fn write_files(folder: &Path, base: &str, verify: Option<&str>, preset: Preset) 
     }
     let agents: Vec<AgentConfig> = ROLES
         .iter()
-        .map(|role| Ok(AgentConfig::new(AgentName::new(role)?, Role::new(role)?, preset)))
+        .map(|role| {
+            let mut agent = AgentConfig::new(AgentName::new(role)?, Role::new(role)?, preset);
+            if preset == Preset::Custom {
+                // Something to replace, so that the file is valid and says what is missing when it is used.
+                agent.command = ["my-agent", "{task_file}", "{prompt}"].map(str::to_owned).to_vec();
+            }
+            Ok(agent)
+        })
         .collect::<Result<_>>()?;
     // What a person wrote is never replaced.
     for (name, text) in [("config.toml", starter(base, verify, &agents)), (".gitignore", IGNORE.to_owned())] {
@@ -201,6 +208,8 @@ fn tell(
     out.line(&format!("  verify   {gate}"))?;
     let program = if preset == Preset::Demo {
         "demo: no agent program was found, so these only play; edit .pipeline/config.toml".to_owned()
+    } else if preset == Preset::Custom {
+        "custom: write their commands into .pipeline/config.toml".to_owned()
     } else {
         format!("{} ({})", preset.as_str(), ROLES.join(", "))
     };

@@ -126,6 +126,7 @@ async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
         if let Err(error) = journal.print(context, &ticked) {
             failed.get_or_insert(error);
         }
+        None
     })
     .await?;
     supervisor.snapshot(context, true)?;

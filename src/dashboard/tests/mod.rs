@@ -1,1 +1,3 @@
-//! x
+//! Proof of the dashboard without a terminal, a clock or a pipeline.
+
+mod fixture;

@@ -8,10 +8,12 @@ use super::layout::{Layout, Room};
 use super::paint::{Painter, columns};
 use crate::dashboard::model::{Focus, Model};
 
-/// The columns of a card that shows a sign, a name and an age.
-const CARD_COLUMNS_MIN: u16 = 13;
-/// From here on a card of one row has room for a title.
-const TITLE_COLUMNS_MIN: u16 = 24;
+/// The columns of a card that shows a sign, a number and how a title begins.
+const CARD_COLUMNS_MIN: u16 = 12;
+/// From here on a card of one row has room for its whole name.
+const NAME_COLUMNS_MIN: u16 = 24;
+/// From here on a card of one row has room for an age.
+const AGE_COLUMNS_MIN: u16 = 17;
 /// The columns between two columns of the board.
 const GAP: u16 = 2;
 /// The columns of the arrow that counts what is beyond the edge.
@@ -89,10 +91,9 @@ fn slots(model: &Model, body: Rect, selected: usize) -> (Vec<Slot<'_>>, usize, u
     let count = |slots: &[Slot<'_>]| slots.iter().map(|slot| slot.column.total).sum::<usize>();
     let (before, beyond) = (count(&all[..from]), count(&all[to..]));
     let spare = room_left.saturating_sub(needed(from, to));
-    let last = to;
-    let mut shown: Vec<Slot<'_>> = all.into_iter().skip(from).take(last - from).collect();
+    let mut shown: Vec<Slot<'_>> = all.into_iter().skip(from).take(to - from).collect();
     let filled = u16::try_from(shown.iter().filter(|slot| !slot.cards.is_empty()).count()).unwrap_or(0);
-    let (extra, mut odd) = if filled == 0 { (0, 0) } else { (spare / filled, spare % filled) };
+    let (extra, mut odd) = (spare.checked_div(filled).unwrap_or(0), spare.checked_rem(filled).unwrap_or(0));
     let mut x = body.x + 2 + if from > 0 { EDGE } else { 0 };
     for slot in &mut shown {
         if !slot.cards.is_empty() {
@@ -176,32 +177,38 @@ fn cards(painter: &mut Painter<'_>, body: Rect, slot: &Slot<'_>, selected: Optio
 fn draw_card(painter: &mut Painter<'_>, place: Rect, card: &Card) {
     let theme = painter.theme;
     let (x, y, width) = (place.x, place.y, place.width);
-    let finished = matches!(card.tone, Tone::Good | Tone::Gone);
+    let style = if matches!(card.tone, Tone::Good | Tone::Gone) { theme.dim() } else { theme.text() };
     painter.text(x, y, 1, theme.sign(card.tone), theme.tone(card.tone));
-    let age = painter.age(card.since);
-    let age_columns = columns(&age);
-    let room = width.saturating_sub(2 + age_columns + 1);
-    let style = if finished { theme.dim() } else { theme.text() };
-    let used = painter.text(x + 2, y, room, card.id.as_str(), style);
-    if place.height == 1 && width >= TITLE_COLUMNS_MIN {
-        painter.text(x + 3 + used, y, room.saturating_sub(used + 1), &card.title, style);
+    let single = place.height == 1;
+    let mut room = width.saturating_sub(2);
+    if !single || width >= AGE_COLUMNS_MIN {
+        let age = painter.age(card.since);
+        room = room.saturating_sub(painter.right(x, y, width, &age, theme.dim()) + 1);
     }
-    painter.right(x, y, width, &age, theme.dim());
+    let name = if single && width < NAME_COLUMNS_MIN { number(card.id.as_str()) } else { card.id.as_str() };
+    let used = painter.text(x + 2, y, room, name, style) + 1;
+    if single {
+        painter.text(x + 2 + used, y, room.saturating_sub(used), &card.title, style);
+        return;
+    }
     let inner = width.saturating_sub(2);
-    if place.height > 1 {
-        painter.text(x + 2, y + 1, inner, &card.title, style);
-    }
+    painter.text(x + 2, y + 1, inner, &card.title, style);
     if place.height > 2 {
-        painter.text(x + 2, y + 2, inner, &facts(card, theme.dot(), false), theme.dim());
+        painter.text(x + 2, y + 2, inner, &facts(card, theme.dot()), theme.dim());
+    }
+}
+
+/// `014` of `TASK-014`, and the whole of a name that is no number.
+fn number(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((_, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits,
+        _ => name,
     }
 }
 
 /// Who works on it, which attempt it is, and why it waits.
-fn facts(card: &Card, dot: &str, with_status: bool) -> String {
+fn facts(card: &Card, dot: &str) -> String {
     let mut facts: Vec<String> = Vec::new();
-    if with_status {
-        facts.push(card.status.clone());
-    }
     facts.extend(card.agent.as_ref().map(ToString::to_string));
     if card.attempt > 1 {
         facts.push(format!("try {}", card.attempt));
@@ -217,11 +224,14 @@ fn facts(card: &Card, dot: &str, with_status: bool) -> String {
 fn details(painter: &mut Painter<'_>, line: Rect, card: &Card) {
     let theme = painter.theme;
     let dot = theme.dot();
-    let facts = facts(card, dot, true);
+    let mut facts = vec![card.status.clone(), painter.age(card.since), facts(card, dot)];
+    facts.retain(|fact| !fact.is_empty());
+    let facts = facts.join(dot);
     let room = line.width.saturating_sub(3);
     let id = format!("{} ", card.id);
     // The facts are short and say what is going on, so the title gives way to them, down to half of the line.
-    let title = room.saturating_sub(columns(&id) + columns(&facts) + columns(dot)).max(room / 2 - columns(&id).min(room / 2));
+    let least = (room / 2).saturating_sub(columns(&id));
+    let title = room.saturating_sub(columns(&id) + columns(&facts) + columns(dot)).max(least);
     let title = super::paint::fit(&card.title, title, theme.ellipsis());
     let parts = [
         (id.as_str(), theme.strong()),

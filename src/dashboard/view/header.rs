@@ -28,10 +28,10 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     let right_width: u16 = right.iter().map(|segment| width(segment) + 2).sum::<u16>().saturating_sub(1);
     let room = area.width.saturating_sub(right_width + GAP);
     let mut x = area.x + 1;
-    for segment in left.iter().filter(|segment| !segment.is_empty()) {
+    for (at, segment) in left.iter().enumerate().filter(|(_, segment)| !segment.is_empty()) {
         // What does not fit as a whole is left out; the name and the mode are always there.
         let needed = width(segment);
-        if x + needed > area.x + room && x > area.x + 1 && !std::ptr::eq(segment, &raw const left[1]) {
+        if x + needed > area.x + room && at > 1 {
             break;
         }
         write(painter, x, area.y, area.right().saturating_sub(x), segment);
@@ -129,7 +129,7 @@ fn monitor(painter: &Painter<'_>, model: &Model, compact: bool) -> Segment {
     let theme = painter.theme;
     let (tone, words) = match model.screen.monitor {
         Monitor::Here if compact => (Tone::Active, "here".to_owned()),
-        Monitor::Here => (Tone::Active, "ticking here".to_owned()),
+        Monitor::Here => (Tone::Active, "ticking".to_owned()),
         Monitor::Elsewhere(pid) if compact => (Tone::Good, pid.to_string()),
         Monitor::Elsewhere(pid) => (Tone::Good, format!("monitor {pid}")),
         Monitor::Nobody if compact => (Tone::Bad, "no monitor".to_owned()),

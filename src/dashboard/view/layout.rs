@@ -78,7 +78,9 @@ impl Layout {
         let middle = agents.max(attention).min(body.height / 3).max(5);
         // One empty row keeps the panels apart.
         let rest = body.height - middle - 2;
-        let top = rest * 11 / 20;
+        let cards = model.screen.columns.iter().map(|column| column.cards.len()).max().unwrap_or(0);
+        // No taller than its cards need, so that the output gets what is left.
+        let top = (count(cards) * 4 + 2).max(8).min(rest * 11 / 20);
         let (left, right) = (body.width * 3 / 5, body.width - body.width * 3 / 5);
         let part = |y, height, second: bool| {
             let (x, width) = if second { (body.x + left, right) } else { (body.x, left - GUTTER) };

@@ -200,7 +200,10 @@ impl<'a> Agent<'a> {
             format!("# {}\n\n{words}\n\n", self.task)
         });
         self.write(&path, &format!("{so_far}- stage {} was played by a script\n", self.stage))?;
-        self.say(&format!("there is no script for {}: only noted in {path} that stage {} was played", self.task, self.stage))?;
+        self.say(&format!(
+            "there is no script for {}: only noted in {path} that stage {} was played",
+            self.task, self.stage
+        ))?;
         self.commit(&format!("{} was only played", self.stage))?;
         Ok(Done::Marker(completed()))
     }
@@ -338,8 +341,13 @@ pub(super) fn git(dir: &Path, who: &str, arguments: &[&str]) -> Result<Ended> {
     }
     // Nobody is there to answer, and no editor may open.
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_EDITOR", "true").env("LC_ALL", "C");
-    ended(command.current_dir(dir).args(["-c", "merge.conflictStyle=merge", "-c", "commit.gpgSign=false"]).args(arguments))
-        .map_err(|error| CommandError::failed(format!("cannot run git: {error}")).hint("Install git 2.31 or newer."))
+    ended(
+        command
+            .current_dir(dir)
+            .args(["-c", "merge.conflictStyle=merge", "-c", "commit.gpgSign=false"])
+            .args(arguments),
+    )
+    .map_err(|error| CommandError::failed(format!("cannot run git: {error}")).hint("Install git 2.31 or newer."))
 }
 
 /// Runs the tests of the toolkit.

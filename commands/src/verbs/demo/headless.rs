@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use pipeline_lib::ids::TaskId;
+use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::{Task, TaskState};
 use tokio::sync::mpsc;
@@ -51,7 +53,9 @@ async fn supervise(call: &Call, begun: Instant) -> Result<Ending> {
     let mut supervisor = Supervisor::open(&context, "demo")?;
     let (wake, mut woken) = mpsc::unbounded_channel();
     let (over, mut is_over) = mpsc::unbounded_channel();
-    let teller = RefCell::new(Teller::new(call, Story::open(&context.state_dir()), begun));
+    let passed = SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
+    let began = Timestamp::now().saturating_sub(passed).unwrap_or(Timestamp::UNIX_EPOCH);
+    let teller = RefCell::new(Teller::new(call, Story::open(&context.state_dir()), began));
     let ending = Cell::new(Ending::Late);
     let failure = Cell::new(None);
     let stop = async {
@@ -73,6 +77,7 @@ async fn supervise(call: &Call, begun: Instant) -> Result<Ending> {
             Next::Look => wake.send(()).is_ok(),
             Next::End(how) => over.send(how).is_ok(),
         };
+        None
     })
     .await?;
     supervisor.snapshot(&context, true)?;
@@ -89,12 +94,12 @@ enum Next {
 struct Teller<'a> {
     call: &'a Call,
     story: Story,
-    begun: Instant,
+    begun: Timestamp,
     approved: BTreeSet<TaskId>,
 }
 
 impl<'a> Teller<'a> {
-    fn new(call: &'a Call, story: Story, begun: Instant) -> Self {
+    fn new(call: &'a Call, story: Story, begun: Timestamp) -> Self {
         Self { call, story, begun, approved: BTreeSet::new() }
     }
 
@@ -123,7 +128,7 @@ impl<'a> Teller<'a> {
 
     fn tell(&mut self) -> Result<()> {
         for line in self.story.go_on()? {
-            print(&self.call.output, &line, self.begun.elapsed())?;
+            print(&self.call.output, &line, self.begun)?;
         }
         Ok(())
     }
@@ -136,7 +141,11 @@ impl<'a> Teller<'a> {
         let answer = dispatch::answer(&self.call.globals, &argv.map(str::to_owned));
         self.approved.insert(task.clone());
         if answer.code != exit::OK {
-            return Err(CommandError::new(answer.code, "demo", format!("{task} could not be approved: {}", answer.text)));
+            return Err(CommandError::new(
+                answer.code,
+                "demo",
+                format!("{task} could not be approved: {}", answer.text),
+            ));
         }
         Ok(())
     }
@@ -152,7 +161,7 @@ fn is_stuck(pipeline: &Pipeline) -> bool {
     pipeline.core.runs.is_empty() && pipeline.tasks.iter().all(rests)
 }
 
-fn print(output: &Output, line: &Line, elapsed: Duration) -> Result<()> {
+fn print(output: &Output, line: &Line, begun: Timestamp) -> Result<()> {
     if output.json {
         return output.json(&object(line));
     }
@@ -162,7 +171,8 @@ fn print(output: &Output, line: &Line, elapsed: Duration) -> Result<()> {
         Kind::Conflict | Kind::Waiting => "33",
         Kind::Approved | Kind::Merged => "32",
     };
-    let seconds = elapsed.as_secs_f64();
+    // When it happened, which is not when the tick that saw it was over.
+    let seconds = seconds_between(begun, line.at);
     let text = output.paint(color, &line.text);
     let start = format!("{seconds:5.1}s  {}  {:<5}  {:<16}", line.task, line.stage, line.agent);
     output.line(&format!("{}  {text}", output.paint("2", &start)))

@@ -52,7 +52,10 @@ pub(super) struct Play {
 
 macro_rules! files {
     ($name:literal) => {
-        (include_str!(concat!("toolkit/lib/", $name, ".sh")), include_str!(concat!("toolkit/tests/", $name, ".test.sh")))
+        (
+            include_str!(concat!("toolkit/lib/", $name, ".sh")),
+            include_str!(concat!("toolkit/tests/", $name, ".test.sh")),
+        )
     };
 }
 

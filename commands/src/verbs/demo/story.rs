@@ -118,7 +118,14 @@ impl Story {
                     self.tally.conflicts.insert(task.clone());
                 }
                 let commit = merged.commit.as_ref().map_or("nothing new", |commit| commit.short());
-                Some(line(at, Kind::Merged, task, "super", None, format!("merged: {commit}, with the gate passed on it")))
+                Some(line(
+                    at,
+                    Kind::Merged,
+                    task,
+                    "super",
+                    None,
+                    format!("the gate passed on the merge; merged as {commit}"),
+                ))
             }
             _ => None,
         }
@@ -135,14 +142,14 @@ impl Story {
         let (kind, text) = match &run.how {
             _ if gate => {
                 self.refuted.insert(place);
-                (Kind::GateFailed, "claimed to be done, but the gate failed: back to the agent".to_owned())
+                (Kind::GateFailed, "said it was done, but the gate failed: back to impl".to_owned())
             }
             Ended::Exited { code: 0 } | Ended::Stopped { .. } => {
                 (Kind::Failed, run.summary.clone().unwrap_or_else(|| "failed".to_owned()))
             }
             how => {
                 self.died.insert(place);
-                (Kind::Died, format!("its agent {}: tried again", how.describe()))
+                (Kind::Died, format!("died ({}): tried again", how.describe()))
             }
         };
         Some(line(at, kind, &task, run.stage.as_str(), Some(&run.agent), text))
@@ -189,7 +196,7 @@ impl Story {
         match to {
             TaskState::AwaitingApproval { stage, claim, .. } => {
                 self.waiting.insert(task.clone(), stage.clone());
-                tell(Kind::Waiting, Some(stage), Some(&claim.agent), format!("waits for a person: {reason}"))
+                tell(Kind::Waiting, Some(stage), Some(&claim.agent), format!("asks a person: {}", claim.summary))
             }
             TaskState::Blocked { stage } => tell(Kind::Blocked, stage.as_ref(), None, format!("blocked: {reason}")),
             TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack => {

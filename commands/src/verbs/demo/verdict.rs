@@ -119,7 +119,9 @@ pub(super) fn print(output: &Output, outcome: &Outcome) -> Result<()> {
     let color = if outcome.all_merged() { "32" } else { "31" };
     let seconds = outcome.elapsed.as_secs_f64();
     output.line("")?;
-    output.line(&output.paint(color, &format!("{done} of {} tasks completed and merged in {seconds:.1} s", outcome.tasks)))?;
+    output.line(
+        &output.paint(color, &format!("{done} of {} tasks completed and merged in {seconds:.1} s", outcome.tasks)),
+    )?;
     let tally = &outcome.tally;
     let row = |what: &str, count: String, tasks: String| vec![format!("  {what}"), count, tasks];
     let of = |what, tasks: &std::collections::BTreeSet<TaskId>| {

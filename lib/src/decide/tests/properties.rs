@@ -71,6 +71,7 @@ impl Game {
     fn new(orchestration: Orchestration, rollout: Rollout) -> Self {
         let mut w = World::with(base_settings(), flows());
         w.mode(orchestration, rollout);
+        w.checkpoint_every = 7;
         Self { w, runs_seen: Vec::new(), added: 0, rejects: HashMap::new() }
     }
 
@@ -398,8 +399,15 @@ fn height(p: &Pipeline, id: &TaskId, known: &mut BTreeMap<TaskId, u32>) -> u32 {
     height
 }
 
+/// As many as fit into seconds; more with `PROPTEST_CASES`.
+fn cases() -> u32 {
+    const ORDINARY: u32 = 120;
+    let asked = ProptestConfig::default().cases;
+    if asked == 256 { ORDINARY } else { asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, max_shrink_iters: 3_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 3_000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_rules_hold(

@@ -1,0 +1,311 @@
+//! SIGKILL at each moment of a tick. Only a system call that changes something makes a moment: between two of them the
+//! world is the same. A recording of the undisturbed tick says which those are, then it is repeated from the same saved
+//! beginning and killed at each of them in turn, before the call is made.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::rig::{Rig, long, program};
+
+/// The calls by which a process changes the world, and those that open a file, which may.
+const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,\
+                     symlink,symlinkat,fsync,fdatasync,ftruncate,flock,clone,clone3,vfork,chmod,fchmod,fchmodat,\
+                     utimensat,open,openat,kill,pidfd_send_signal,setsid";
+/// How many moments of a scenario the short form tries.
+const SHORT: usize = 14;
+
+fn strace_is_there() -> bool {
+    let found = Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
+    assert!(found || !long(), "the long form needs strace");
+    if !found {
+        eprintln!("strace is not installed: nothing is killed at chosen moments");
+    }
+    found
+}
+
+/// Which calls of a recording change something, counted from 1 as strace counts them.
+fn moments(recording: &Path) -> Vec<usize> {
+    let text = fs::read_to_string(recording).expect("a recording");
+    let calls = text.lines().filter(|line| !line.starts_with(['+', '-']));
+    let changes = |line: &str| !line.starts_with("open") || ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|f| line.contains(f));
+    calls.enumerate().filter(|(_, line)| changes(line)).map(|(index, _)| index + 1).collect()
+}
+
+fn spread(all: Vec<usize>, at_most: usize) -> Vec<usize> {
+    if long() {
+        return all;
+    }
+    let step = all.len().div_ceil(at_most).max(1);
+    // Where the spread begins changes from scenario to scenario, so that together they try more.
+    let from = all.len() % step;
+    all.into_iter().skip(from).step_by(step).collect()
+}
+
+/// Kills `arguments` at each moment, from what was saved; `before` is done first each time and `after` must bring all to
+/// its end.
+fn kill_everywhere(rig: &Rig, name: &str, arguments: &[&str], before: impl Fn(&Rig), after: impl Fn(&Rig, bool)) {
+    kill_everywhere_as(rig, name, |wrapper| rig.pipeline(wrapper, arguments), before, after);
+}
+
+fn kill_everywhere_as(
+    rig: &Rig,
+    name: &str,
+    victim: impl Fn(&[&str]) -> Command,
+    before: impl Fn(&Rig),
+    after: impl Fn(&Rig, bool),
+) {
+    let recording = rig.file_inside("recording").display().to_string();
+    rig.restore();
+    before(rig);
+    let trace = format!("trace={CALLS}");
+    let done = victim(&["strace", "-qq", "-o", &recording, "-e", &trace]).output().expect("strace starts");
+    assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+    let all = moments(Path::new(&recording));
+    after(rig, false);
+    let (total, chosen) = (all.len(), spread(all, SHORT));
+    let mut killed = 0;
+    for moment in &chosen {
+        rig.restore();
+        before(rig);
+        let inject = format!("inject={CALLS}:signal=SIGKILL:when={moment}");
+        let done = victim(&["strace", "-qq", "-o", &recording, "-e", &trace, "-e", &inject]).output().expect("strace starts");
+        let died = !done.status.success();
+        killed += usize::from(died);
+        let last = fs::read_to_string(&recording).unwrap_or_default();
+        let last = last.lines().rev().find(|line| !line.starts_with('+')).unwrap_or_default().to_owned();
+        // What a failure is about is said before it happens; it is shown only then.
+        eprintln!("{name}: killed at call {moment} of {total}: {last}");
+        rig.check_snapshot();
+        after(rig, died);
+        rig.end_processes();
+    }
+    eprintln!("{name}: {killed} kills at {} of {total} moments", chosen.len());
+}
+
+fn completes(rig: &Rig, tasks: &[String], attempts: &BTreeMap<&str, usize>) {
+    rig.finish(tasks);
+    rig.check(tasks, attempts);
+}
+
+const ONCE: &[&str] = &["monitor", "--once"];
+
+#[test]
+fn the_start_of_a_run_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    rig.save();
+    kill_everywhere(&rig, "start", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::new()));
+}
+
+#[test]
+fn a_run_s_end_and_the_next_stage_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    rig.tick_until("the end of the first run", |rig| rig.starts().len() == 1 && rig.is_quiet());
+    rig.save();
+    kill_everywhere(&rig, "next stage", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::new()));
+}
+
+/// Brings a task to the end of its second stage's run, with base moved meanwhile.
+fn until_made(rig: &Rig, task: &str) {
+    rig.tick_until("the second run", |rig| rig.starts().len() == 2);
+    rig.shell("cd r && echo mine > user.txt && git add -A && git commit -qm 'work of the user'");
+    rig.wait_until("the end of the second run", Rig::is_quiet);
+    assert_eq!(rig.status_of(task), "make_wip");
+}
+
+#[test]
+fn the_preparation_of_a_merge_and_its_gate_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    until_made(&rig, &tasks[0]);
+    rig.save();
+    kill_everywhere(&rig, "merge prepared", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::new()));
+}
+
+#[test]
+fn the_end_of_a_gate_and_the_merge_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    until_made(&rig, &tasks[0]);
+    rig.tick();
+    rig.wait_until("the end of the gate", Rig::is_quiet);
+    rig.save();
+    kill_everywhere(&rig, "merge", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::new()));
+}
+
+#[test]
+fn a_retry_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    rig.tell("fail", &tasks[0]);
+    until_made(&rig, &tasks[0]);
+    rig.save();
+    kill_everywhere(&rig, "retry", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::from([("make", 2)])));
+}
+
+#[test]
+fn a_failed_gate_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    fs::write(rig.file("fail-gate"), "").expect("a word to the gate");
+    until_made(&rig, &tasks[0]);
+    rig.tick();
+    rig.wait_until("the end of the gate", Rig::is_quiet);
+    rig.save();
+    kill_everywhere(&rig, "failed gate", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::from([("make", 2)])));
+}
+
+#[test]
+fn the_cancelling_of_a_live_run_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let task = rig.add("one");
+    rig.tick_until("the end of the first run", |rig| rig.starts().len() == 1 && rig.is_quiet());
+    rig.tell("hang", &task);
+    rig.save();
+    let before = |rig: &Rig| {
+        rig.tick();
+        rig.wait_until("the agent at its work", |rig| rig.file("reached").exists());
+        rig.ok(&["task", "cancel", &task]);
+    };
+    kill_everywhere(&rig, "cancel", ONCE, before, |rig, _| {
+        let over = |rig: &Rig| rig.has_event("run_closed", &rig.starts()[1].run);
+        rig.tick_until("the end of the cancelled run", over);
+        assert_eq!(rig.status_of(&task), "cancelled");
+        assert_eq!(rig.starts().len(), 2);
+        rig.check_snapshot();
+        rig.check_commits(&fs::read_to_string(rig.file("log")).expect("a log"));
+        let kept = rig.shell(&format!("cd r && git show pipeline/{task}:{task}.txt"));
+        assert_eq!(kept.lines().count(), 2, "uncommitted work is kept too: {kept}");
+        let agent = rig.starts()[1].pid;
+        rig.wait_until("the end of the agent", |_| !Path::new(&format!("/proc/{agent}/cwd")).exists());
+    });
+}
+
+#[test]
+fn an_idle_tick_and_its_snapshot_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    rig.finish(&tasks);
+    rig.save();
+    kill_everywhere(&rig, "snapshot", ONCE, |_| {}, |rig, _| {
+        rig.tick();
+        assert!(!rig.run(&["status"]).err.contains("edited"), "our own half-written snapshot counts as somebody's edit");
+        rig.check(&tasks, &BTreeMap::new());
+    });
+}
+
+#[test]
+fn a_task_is_added_whole_or_not_at_all() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let first = rig.add("one");
+    rig.save();
+    kill_everywhere(&rig, "add", &["task", "add", "two", "--workflow", "short"], |_| {}, |rig, died| {
+        let tasks = rig.json(&["status", "--json"])["tasks"].as_object().expect("tasks").len();
+        assert!(tasks == 2 || (died && tasks == 1), "{tasks} tasks");
+        assert_eq!(rig.status_of(&first), "unassigned");
+        let third = rig.add("three");
+        assert_eq!(rig.status_of(&third), "unassigned");
+        rig.check_snapshot();
+    });
+}
+
+#[test]
+fn a_host_may_be_killed_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    // A tick that dies as it starts the host leaves a claim without one.
+    let clone = "inject=clone,clone3,vfork:signal=SIGKILL:when=2";
+    let done = rig.pipeline(&["strace", "-qq", "-o", "/dev/null", "-e", "trace=clone,clone3,vfork", "-e", clone], ONCE).output();
+    assert!(!done.expect("strace starts").status.success(), "the tick was not killed as it started the host");
+    let runs: Vec<_> = fs::read_dir(rig.file("r/.pipeline/runs")).expect("runs").flatten().map(|entry| entry.path()).collect();
+    let [run] = &runs[..] else { panic!("{runs:?}") };
+    assert!(run.join("claim.json").exists() && rig.starts().is_empty());
+    rig.save();
+    let directory = run.display().to_string();
+    let host = |wrapper: &[&str]| rig.command(wrapper, &program(), &["__host", &directory]);
+    kill_everywhere_as(&rig, "host", host, |_| {}, |rig, died| {
+        let started = run.join("start.json").exists();
+        let ended = run.join("exit.json").exists();
+        rig.finish(&tasks);
+        let interrupted = rig.has_event("run_ended", "its host process died");
+        assert_eq!(interrupted, died && started && !ended, "shown as interrupted:\n{}", rig.report());
+        let ran = rig.starts().iter().filter(|start| start.stage == "plan").count();
+        // Killed between its record and the agent, the run is over although no agent ever began.
+        assert!(ran == 1 || (interrupted && ran == 2), "{ran}");
+        let shown = rig.json(&["task", "show", &tasks[0], "--json"]);
+        let shown = shown["runs"].as_array().expect("runs").iter().filter(|run| run["stage"] == "plan").count();
+        assert_eq!(shown, 1 + usize::from(interrupted), "an interrupted run is counted as an attempt");
+        rig.check(&tasks, &BTreeMap::from([("plan", ran)]));
+    });
+}
+
+#[test]
+fn a_whole_life_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one"), rig.add("two")];
+    rig.save();
+    let recording = rig.file_inside("recording").display().to_string();
+    let (trace, mut kills) = (format!("trace={CALLS}"), 0);
+    // How many calls it makes depends on how quick the agents are: it is enough to go on until nobody is killed.
+    let (first, step) = if long() { (1, 1) } else { (40, 97) };
+    for moment in (first..).step_by(step) {
+        rig.restore();
+        let inject = format!("inject={CALLS}:signal=SIGKILL:when={moment}");
+        let wrapper = ["strace", "-qq", "-o", &recording, "-e", &trace, "-e", &inject];
+        let mut monitor = rig.pipeline(&wrapper, &["monitor", "--headless"]).spawn().expect("strace starts");
+        let mut died = false;
+        rig.wait_until("the end of the monitor or of its work", |rig| {
+            died = monitor.try_wait().expect("the monitor").is_some();
+            died || tasks.iter().all(|task| rig.in_snapshot(task) == "completed")
+        });
+        eprintln!("life: killed at call {moment}: {died}");
+        if !died {
+            rig.kill_monitor();
+        }
+        monitor.wait().expect("the monitor's end");
+        rig.check_snapshot();
+        completes(&rig, &tasks, &BTreeMap::new());
+        if !died {
+            break;
+        }
+        kills += 1;
+    }
+    eprintln!("life: {kills} kills");
+    assert!(kills > 3);
+}
