@@ -76,8 +76,10 @@ fn show(call: &Call, pace: Pace) -> Result<u8> {
     let suspend = Some(pipeline_commands::suspend as fn() -> std::io::Result<()>);
     let options = dashboard::Options { mouse, suspend, ..dashboard::Options::default() };
     drop(context);
-    let live = picture::start(call, pace)?;
+    let (live, ending) = picture::start(call, pace)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(dashboard::run(live, options))?;
-    Ok(0)
+    let shown = runtime.block_on(dashboard::run(live, options));
+    ending.wait();
+    shown?;
+    Ok(exit::OK)
 }

@@ -12,7 +12,7 @@ use pipeline_lib::ids::{AgentName, CommitId, RunId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::settings::Settings;
 use pipeline_state::{LockGuard, Locker, Options};
-use pipeline_worktrees::git::{GitError, Repo};
+use pipeline_worktrees::git::{AtWork, GitError, Repo};
 use pipeline_worktrees::host::HostProgram;
 
 use crate::config::{self, AgentConfig, Config, Definitions, Loaded, Sources, WorkflowSet};
@@ -23,6 +23,14 @@ use crate::output::Output;
 pub const FOLDER: &str = ".pipeline";
 /// How long a tick waits for another process's tick.
 const TICK_WAIT: Duration = Duration::from_secs(20);
+
+/// The right to tick, until dropped.
+#[derive(Debug)]
+pub struct Ticking {
+    // Dropped first: while the mark is there the lock has to be held.
+    _at_work: AtWork,
+    _lock: LockGuard,
+}
 
 /// What the command line and the environment say before a verb is known.
 #[derive(Debug, Clone, Default)]
@@ -358,9 +366,10 @@ impl Context {
     ///
     /// # Errors
     /// When another process has it for too long.
-    pub fn tick_lock(&self) -> Result<LockGuard> {
+    pub fn tick_lock(&self) -> Result<Ticking> {
         let lock = Locker::new(self.state_dir().join("tick.lock"), self.globals.command.clone());
-        Ok(lock.acquire(TICK_WAIT)?)
+        let lock = lock.acquire(TICK_WAIT)?;
+        Ok(Ticking { _at_work: self.repo().begin_work()?, _lock: lock })
     }
 
     /// The lock of the process that ticks by itself; whoever holds it is the monitor.
@@ -399,11 +408,11 @@ fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definit
     let folder = site.folder();
     let sources = sources(globals, site);
     let invalid = |error: config::ConfigError| {
-        let base = CommandError::new(exit::CONFIG, "config_invalid", error.render(false));
-        match error.hint() {
-            Some(hint) => base.hint(hint),
-            None => base,
-        }
+        // The caller says "error" itself; the help of each problem stands below its place.
+        let shown = error.render(false);
+        let message = shown.strip_prefix("error: ").unwrap_or(&shown).trim_end();
+        CommandError::new(exit::CONFIG, "config_invalid", message)
+            .hint("Nothing was changed. Mend it, then run `pipeline config validate`.")
     };
     let mut loaded = config::load(&sources).map_err(invalid)?;
     let definitions = config::load_definitions(&folder.join("agents"));

@@ -32,14 +32,16 @@ const EVENTS_MAX: usize = 50;
 const OUTPUT_BYTES: usize = 32 * 1024;
 /// How often a picture is made anew while agents work: what they print wakes nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// The same beside another monitor while nothing happens; its snapshots are noticed at once.
+/// How long leaving waits for the tick that is under way.
+const ENDING_WAIT: Duration = Duration::from_secs(3);
+/// How often beside another monitor while nothing happens; its snapshots are noticed at once.
 const LOOK_IDLE: Duration = Duration::from_secs(15);
 
 /// Starts the thread that keeps the picture, and connects to it.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn start(call: &Call, pace: Pace) -> Result<Live> {
+pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
     let mut context = call.context()?;
     // Notes on stderr would tear the screen; the log has them too.
     context.silence();
@@ -56,8 +58,25 @@ pub fn start(call: &Call, pace: Pace) -> Result<Live> {
     let verb_wake = wake_in.clone();
     std::thread::Builder::new().name("verbs".to_owned()).spawn(move || perform_verbs(&globals, asks, &verb_wake))?;
     let keeper = Keeper { context, supervisor, painter, screens: screens_in, selected: selected_out, pace };
-    std::thread::Builder::new().name("monitor".to_owned()).spawn(move || keeper.run(guard, wake_in, wake))?;
-    Ok(Live { screens, selected, verbs })
+    let (over, ended) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
+        keeper.run(guard, wake_in, wake);
+        // Nobody waits any more where the process is ending anyway.
+        let _ = over.send(());
+    })?;
+    Ok((Live { screens, selected, verbs }, Ending(ended)))
+}
+
+/// The end of the thread that keeps the picture.
+#[derive(Debug)]
+pub struct Ending(std::sync::mpsc::Receiver<()>);
+
+impl Ending {
+    /// Waits, but not for long, until the thread has finished its tick and written `state.json`. Call it after the
+    /// connection is dropped. What is not finished then is finished by the next tick of any process.
+    pub fn wait(self) {
+        let _ = self.0.recv_timeout(ENDING_WAIT);
+    }
 }
 
 /// Verbs of the person, one after the other, on a thread where they may take their time.

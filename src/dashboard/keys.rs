@@ -106,24 +106,24 @@ pub(super) const KEYS: &[Binding] = &[
     row(ANY, &["<tab>"], (A::NextPanel, G::Move), "tab", Some("panel"), "next panel"),
     row(ANY, &["<s-tab>"], (A::PreviousPanel, G::Move), "shift-tab", None, "previous panel"),
     row(ANY, &["1", "2", "3", "4", "5", "6", "7", "8", "9"], (A::Agent, G::Move), "1-9", None, "the agent of this number"),
-    row(&[Focus::Board, Focus::Agents], &["<enter>"], (A::Open, G::Move), "enter", Some("explain"), "why it is as it is; for what waits: go to its task"),
-    row(&[Focus::Attention], &["<enter>"], (A::Open, G::Move), "enter", Some("go to"), "go to its task, or see what to type"),
+    row(&[Focus::Board, Focus::Agents], &["<enter>"], (A::Open, G::Move), "enter", Some("explain"), "why it is so, or go to it"),
+    row(&[Focus::Attention], &["<enter>"], (A::Open, G::Move), "enter", Some("go to"), "go to it, or what to type"),
     row(ANY, &["L"], (A::NextAttention, G::Move), "L", None, "next that needs me"),
     row(ANY, &["/"], (A::Filter, G::Move), "/", None, "filter the board"),
-    row(ANY, &["<esc>"], (A::Close, G::Move), "esc", None, "close, or clear the filter"),
+    row(ANY, &["<esc>"], (A::Close, G::Move), "esc", None, "close, clear the filter"),
     row(ALL_BUT_AGENTS, &["a"], (A::Approve, G::Tasks), "a", Some("approve"), "approve"),
     row(AGENTS, &["a"], (A::Approve, G::Tasks), "a", None, "approve the agent's task"),
-    row(ANY, &["N"], (A::Reject, G::Tasks), "N", None, "no: reject with a message"),
+    row(ANY, &["N"], (A::Reject, G::Tasks), "N", None, "no: reject with a word"),
     row(ANY, &["R"], (A::Retry, G::Tasks), "R", Some("retry"), "retry"),
     row(ANY, &["n"], (A::NewTask, G::Tasks), "n", Some("new"), "new task"),
-    row(AGENTS, &["x"], (A::Stop, G::Tasks), "x", Some("stop"), "stop the agent, or start it again"),
-    row(ALL_BUT_AGENTS, &["x"], (A::Stop, G::Tasks), "x", None, "stop the agent at work on it"),
+    row(AGENTS, &["x"], (A::Stop, G::Tasks), "x", Some("stop"), "stop agent, or start it"),
+    row(ALL_BUT_AGENTS, &["x"], (A::Stop, G::Tasks), "x", None, "stop the agent at work"),
     row(ANY, &["X"], (A::Cancel, G::Tasks), "X", None, "cancel the task"),
     row(ANY, &["m"], (A::ModeMenu, G::Modes), "m", Some("mode"), "orchestration mode"),
     row(ANY, &["r"], (A::RolloutMenu, G::Modes), "r", Some("rollout"), "rollout mode"),
     row(ANY, &["?"], (A::Help, G::Program), "?", Some("help"), "this help"),
     row(ANY, &["<c-l>"], (A::Redraw, G::Program), "ctrl-l", None, "draw again"),
-    row(ANY, &["<c-z>"], (A::Suspend, G::Program), "ctrl-z", None, "to the shell; fg comes back"),
+    row(ANY, &["<c-z>"], (A::Suspend, G::Program), "ctrl-z", None, "to the shell; fg returns"),
     row(ANY, &["q", "<c-c>"], (A::Quit, G::Program), "q", Some("quit"), "quit; agents keep running"),
 ];
 
@@ -147,6 +147,13 @@ mod tests {
                     assert!(seen.insert(key), "{key} stands twice for {focus:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_help_fits_in_two_lists_at_eighty_columns() {
+        for binding in KEYS {
+            assert!(binding.help.len() <= 26 && binding.label.chars().count() < 10, "{}", binding.help);
         }
     }
 

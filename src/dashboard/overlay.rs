@@ -12,11 +12,11 @@ use super::update::{toast, words};
 /// The rows of the mode menu: what is typed, and what it means.
 pub(super) const MODES: [(&str, &str); 6] = [
     ("traditional", "one task at a time, on every task"),
-    ("pipeline", "every free agent takes the best ready work, on every task"),
-    ("test", "as pipeline, on the pilot's tasks only"),
+    ("pipeline", "all free agents work, on every task"),
+    ("test", "all free agents work, on the pilot's tasks"),
     ("sequential", "one task at a time; the rollout stays"),
-    ("parallel", "every free agent takes the best ready work; the rollout stays"),
-    ("hybrid", "one task at a time inside a group; the rollout stays"),
+    ("parallel", "all free agents work; the rollout stays"),
+    ("hybrid", "one task of each group; the rollout stays"),
 ];
 
 /// The rows of the rollout menu. The last one only looks.

@@ -1,4 +1,6 @@
 //! End-to-end tests: everything through the binary, in sandboxes, with scripted agents and real git.
 
+mod hybrid;
+mod sequential;
 mod support;
 mod tick;

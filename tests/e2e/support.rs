@@ -41,7 +41,6 @@ pub(crate) fn program() -> PathBuf {
 
 /// What a command answered.
 #[derive(Debug)]
-#[must_use]
 pub(crate) struct Output {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -493,7 +492,7 @@ impl Sandbox {
             // The number may belong to somebody else by now.
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             if environment.split(|byte| *byte == 0).any(|pair| pair == home.as_bytes()) {
-                drop(rustix::process::kill_process(process(pid), Signal::KILL));
+                let _ = rustix::process::kill_process(process(pid), Signal::KILL);
             }
         }
     }
@@ -565,7 +564,7 @@ impl Notices {
         let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE;
         for folder in folders {
             // A folder that is gone again has nothing to say.
-            drop(inotify::add_watch(handle.as_fd(), folder, flags));
+            let _ = inotify::add_watch(handle.as_fd(), folder, flags);
         }
         Self(handle)
     }
@@ -573,4 +572,11 @@ impl Notices {
     fn wait(&self, limit: Duration) {
         readable_within(&self.0, limit);
     }
+}
+
+/// A gate that blocks on a pipe for as long as the file `held` is in the sandbox, and says so with `at/gate`.
+pub(crate) fn holding_gate(s: &Sandbox) -> String {
+    s.shell("mkfifo ../fifo/gate").ok();
+    let text = "[ ! -e BOX/held ] || { : > BOX/at/gate; read -r _ < BOX/fifo/gate; }; ".to_owned() + VERIFY;
+    text.replace("BOX/", &s.path("").to_string_lossy())
 }

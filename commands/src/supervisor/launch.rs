@@ -146,7 +146,8 @@ fn write_task_file(
         previous_failure: task.feedback.as_deref().unwrap_or_default(),
         decisions: &decisions,
     });
-    replace_file(&file, text.as_bytes())?;
+    // Beside the worktree, so that a crash leaves nothing in it that would be taken for the agent's work.
+    replace_file_from(&worktree_git_dir(path), &file, text.as_bytes())?;
     Ok(())
 }
 
@@ -163,6 +164,18 @@ fn instructions(context: &Context, run: &Run, stage: &Stage) -> String {
 /// When the directory cannot be written.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    write_and_rename(dir, path, bytes)
+}
+
+/// The same with the unfinished file elsewhere, if that is the same file system.
+fn replace_file_from(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match write_and_rename(dir, path, bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => replace_file(path, bytes),
+        other => other,
+    }
+}
+
+fn write_and_rename(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     std::io::Write::write_all(&mut file, bytes)?;
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);

@@ -126,6 +126,7 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     repo.unexclude(&format!("/{}", Context::task_file_name(&task.id)))?;
     let mut notes = Vec::new();
     if worktree.is_dir() {
+        repo.clear_locks_of(&worktree, &task.branch(), run.claimed_at.into())?;
         notes.extend(keep_work(context, run, task, &worktree)?);
         repo.detach(&worktree, &context.base_head()?)?;
     }

@@ -104,7 +104,8 @@ pub fn problems(context: &Context) -> Vec<String> {
 }
 
 fn look_over(call: &Call, site: Site) -> Vec<Finding> {
-    let mut findings = vec![Finding::ok("repository", format!("{} ({})", site.root.display(), site.repo.backend_name()))];
+    let mut findings =
+        vec![Finding::ok("repository", format!("{} ({})", site.root.display(), site.repo.backend_name()))];
     let initialised = site.is_initialised();
     let state_dir = site.folder().join("state");
     if !initialised {
@@ -215,7 +216,8 @@ mod tests {
     #[test]
     fn every_problem_comes_with_what_to_type() {
         let (out, text) = Output::captured();
-        let findings = [Finding::ok("git", "2.43.0"), Finding::problem("agent a", "no\nprogram", "pipeline agent remove a")];
+        let findings =
+            [Finding::ok("git", "2.43.0"), Finding::problem("agent a", "no\nprogram", "pipeline agent remove a")];
         report(&out, &findings, &[]).unwrap();
         let expected = "ok       git      2.43.0\nproblem  agent a  no\n                  program\n                  → pipeline \
                         agent remove a\n\n1 to mend\n";

@@ -131,7 +131,9 @@ impl Reader {
 }
 
 fn matches(args: &EventsArgs, event: &Map<String, Value>) -> bool {
-    let is = |key: &str, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| event.get(key).is_some_and(|v| v == wanted));
+    let is = |key: &str, wanted: &Option<String>| {
+        wanted.as_ref().is_none_or(|wanted| event.get(key).is_some_and(|v| v == wanted))
+    };
     is("type", &args.kind) && is("task", &args.task)
 }
 

@@ -64,7 +64,8 @@ fn explain(pipeline: &Pipeline, subject: &str, look: impl FnOnce() -> Seen) -> R
 fn print(out: &Output, explanation: &Explanation) -> Result<()> {
     out.line(&format!("{} is {}", explanation.subject, out.paint("1", &explanation.status)))?;
     out.line(&format!("  because  {}", indented(&explanation.rule)))?;
-    let parts = [("seen", &explanation.observations), ("until", &explanation.would_change), ("type", &explanation.commands)];
+    let parts =
+        [("seen", &explanation.observations), ("until", &explanation.would_change), ("type", &explanation.commands)];
     for (heading, lines) in parts {
         for (index, line) in lines.iter().enumerate() {
             let heading = if index == 0 { heading } else { "" };

@@ -95,7 +95,8 @@ fn changed(pipeline: &Pipeline, action: &Action) -> Result<PilotScope> {
             &[]
         }
         Action::AddPattern { glob } => {
-            if glob.is_empty() || glob.contains(char::is_whitespace) || glob.chars().any(pipeline_lib::text::is_hidden) {
+            if glob.is_empty() || glob.contains(char::is_whitespace) || glob.chars().any(pipeline_lib::text::is_hidden)
+            {
                 return Err(CommandError::usage("this is not a pattern of task ids")
                     .hint("Write one such as `pipeline pilot add-pattern 'DOC-*'`."));
             }

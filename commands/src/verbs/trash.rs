@@ -177,7 +177,8 @@ fn moment_before(text: &str, now: Timestamp) -> Result<Timestamp> {
         None => duration::parse(text),
     };
     let length = length.map_err(|problem| {
-        CommandError::usage(format!("`{}` {problem}", one_line(text, 40))).hint("Write a length of time such as 30d or 12h.")
+        CommandError::usage(format!("`{}` {problem}", one_line(text, 40)))
+            .hint("Write a length of time such as 30d or 12h.")
     })?;
     Ok(now.checked_sub(length).unwrap_or(Timestamp::MIN))
 }
@@ -189,7 +190,9 @@ mod tests {
     #[test]
     fn ages_are_days_or_durations() {
         let now: Timestamp = "2026-03-10T12:00:00Z".parse().unwrap();
-        for (text, expected) in [("2d", "2026-03-08T12:00:00Z"), ("1h30m", "2026-03-10T10:30:00Z"), ("0s", "2026-03-10T12:00:00Z")] {
+        for (text, expected) in
+            [("2d", "2026-03-08T12:00:00Z"), ("1h30m", "2026-03-10T10:30:00Z"), ("0s", "2026-03-10T12:00:00Z")]
+        {
             assert_eq!(moment_before(text, now).unwrap().to_string(), expected);
         }
         assert_eq!(moment_before("9223372036854775807d", now).unwrap_err().code, exit::USAGE);

@@ -139,7 +139,10 @@ fn tell(call: &Call, args: &Wait, pipeline: &Pipeline, end: (&str, &Progress), w
         Progress::Waiting => {
             let open = watched(pipeline, &args.tasks).filter(|(_, status)| status != "completed");
             let open: Vec<String> = open.take(8).map(|(id, status)| format!("{id} is {status}")).collect();
-            call.output.note(&format!("timed out; {}", if open.is_empty() { "all is completed".to_owned() } else { open.join(", ") }));
+            call.output.note(&format!(
+                "timed out; {}",
+                if open.is_empty() { "all is completed".to_owned() } else { open.join(", ") }
+            ));
         }
     }
     Ok(())

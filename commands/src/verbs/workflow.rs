@@ -229,7 +229,9 @@ mod tests {
         let (out, text) = Output::captured();
         print(&out, &pipeline_lib::workflow::tdd()).unwrap();
         let text = text.lock().unwrap();
-        for part in ["arch  Design  (starts here)", "success → test", "rework → impl", "success → end", "role   supervisor"] {
+        for part in
+            ["arch  Design  (starts here)", "success → test", "rework → impl", "success → end", "role   supervisor"]
+        {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }

@@ -138,11 +138,11 @@ impl Pipeline {
             Fact::TaskHeld { task, hold } => self.change_task(task, |t| t.held = Some(hold.clone())),
             Fact::TaskDue { task } => self.change_task(task, |t| t.not_before = None),
             Fact::TaskArchived { task } => self.archive_task(at, task),
-            Fact::StageDone { task, output } => self.change_task(task, |t| {
+            Fact::StageDone { task, output } => self.note_in_task(task, |t| {
                 t.outputs.push((**output).clone());
                 t.feedback = None;
             }),
-            Fact::TaskMerged { task, merged } => self.change_task(task, |t| t.merged = Some(merged.clone())),
+            Fact::TaskMerged { task, merged } => self.note_in_task(task, |t| t.merged = Some(merged.clone())),
             Fact::EffectWithheld { effect, task, stage, agent } => {
                 if let Some(agent) = agent {
                     self.core.shadow_plan.insert(agent.clone(), (task.clone(), stage.clone()));
@@ -364,7 +364,7 @@ impl Pipeline {
         let Some(summary) = summary else { return };
         self.count_run(&run, summary);
         if let Some(task) = &run.task {
-            self.change_task(task, |t| {
+            self.note_in_task(task, |t| {
                 t.runs.push(summary.clone());
                 if t.runs.len() > RUNS_KEPT {
                     t.runs.remove(0);
@@ -440,6 +440,13 @@ impl Pipeline {
             change(task);
         }
         self.reindex(slot);
+    }
+
+    /// Changes what no place in the index depends on.
+    fn note_in_task(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) {
+        if let Some(task) = self.tasks.slot(id.as_str()).and_then(|slot| self.tasks.at_mut(slot)) {
+            change(task);
+        }
     }
 
     fn change_run(&mut self, id: &RunId, change: impl FnOnce(&mut Run)) {

@@ -272,11 +272,18 @@ impl Pipeline {
     /// Whether tasks behind this one may start.
     #[must_use]
     pub fn is_satisfied(&self, id: &TaskId) -> bool {
-        let go_on = self.core.settings.scheduler.failed_dependency == FailedDependency::Continue;
         match self.tasks.get(id.as_str()) {
-            Some(task) => task.state == TaskState::Completed || (go_on && task.state.is_final()),
-            None => self.core.archived.get(id).is_some_and(|a| go_on || a.status == "completed"),
+            Some(task) => self.satisfies(task),
+            None => self.core.archived.get(id).is_some_and(|a| self.goes_on() || a.status == "completed"),
         }
+    }
+
+    fn satisfies(&self, task: &Task) -> bool {
+        task.state == TaskState::Completed || (self.goes_on() && task.state.is_final())
+    }
+
+    fn goes_on(&self) -> bool {
+        self.core.settings.scheduler.failed_dependency == FailedDependency::Continue
     }
 
     /// The task, live or archived, whose id differs from this one by case at most: both would share a file on some file
@@ -371,18 +378,19 @@ impl Pipeline {
 
     /// Puts a task where it belongs after something about it changed, and wakes those that waited for it.
     pub(super) fn reindex(&mut self, slot: Slot) {
-        let before = self.queue.links[slot as usize].place.clone();
+        let marks = |place: &Place| (place.satisfied, place.in_flight);
+        let (was_satisfied, was_in_flight) = marks(&self.queue.links[slot as usize].place);
         self.place(slot);
-        let links = &self.queue.links[slot as usize];
-        let (satisfied, in_flight) = (links.place.satisfied, links.place.in_flight);
-        if before.satisfied != satisfied {
-            for dependent in links.dependents.clone() {
+        let (satisfied, in_flight) = marks(&self.queue.links[slot as usize].place);
+        if was_satisfied != satisfied {
+            for index in 0..self.queue.links[slot as usize].dependents.len() {
+                let dependent = self.queue.links[slot as usize].dependents[index];
                 let open = &mut self.queue.links[dependent as usize].open;
                 *open = if satisfied { open.saturating_sub(1) } else { *open + 1 };
                 self.place(dependent);
             }
         }
-        if before.in_flight && !in_flight {
+        if was_in_flight && !in_flight {
             self.release_held(slot);
         }
     }
@@ -494,7 +502,7 @@ impl Pipeline {
             in_flight: task.in_flight(),
             finished_at: task.finished_at.filter(|_| task.state.is_final()),
             held_by,
-            satisfied: self.is_satisfied(&task.id),
+            satisfied: self.satisfies(task),
             effect: task_effect(task),
             ..Place::default()
         };

@@ -10,7 +10,7 @@ use crate::dashboard::model::Model;
 /// The columns of the longest label.
 const LABEL_COLUMNS: u16 = 10;
 /// The columns that one list of keys needs.
-const LIST_COLUMNS: u16 = 46;
+const LIST_COLUMNS: u16 = 36;
 
 /// A line of the help.
 enum Line {
@@ -22,12 +22,12 @@ enum Line {
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, scroll: usize) {
     let groups: Vec<Vec<Line>> = Group::ALL.iter().map(|group| lines(*group)).collect();
     let total: usize = groups.iter().map(Vec::len).sum();
-    let two = area.width >= LIST_COLUMNS * 2 + 6;
+    let two = area.width >= LIST_COLUMNS * 2 + 8;
     // The first list is the longest by far; the others stand beside it where there is room.
     let split = if two { groups[0].len() } else { total };
     let rows = split.max(total - split);
     let all: Vec<Line> = groups.into_iter().flatten().collect();
-    let width = if two { LIST_COLUMNS * 2 + 6 } else { area.width.min(LIST_COLUMNS + 6) };
+    let width = if two { LIST_COLUMNS * 2 + 8 } else { area.width.min(LIST_COLUMNS + 6) };
     let inner = overlay::open(painter, area, width, rows, "Keys");
     let visible = usize::from(inner.height);
     let first = scroll.min(rows.saturating_sub(visible));

@@ -10,7 +10,7 @@ use crate::dashboard::overlay::{MODES, ROLLOUTS};
 use crate::dashboard::theme::status_tone;
 
 /// The columns of a box, where there are that many.
-const COLUMNS: u16 = 76;
+const COLUMNS: u16 = 68;
 /// The most rows of agents that a menu names.
 const BUSY_ROWS_MAX: usize = 4;
 
@@ -35,6 +35,8 @@ pub(super) fn open(painter: &mut Painter<'_>, area: Rect, width: u16, rows: usiz
     let x = area.x + (area.width - width) / 2;
     let y = area.y + 1 + (area.height - 2 - height) / 2;
     let outer = Rect { x, y, width, height };
+    // A column of nothing at either side keeps the box apart from what is cut off beside it.
+    painter.clear(Rect { x: x.saturating_sub(1), y, width: width + 2, height });
     painter.frame(outer, theme.rule(true));
     painter.text(x + 2, y, width - 4, &format!(" {title} "), theme.accent());
     Rect { x: x + 3, y: y + 1, width: width - 6, height: height - 2 }
@@ -79,7 +81,7 @@ fn draw_confirm(painter: &mut Painter<'_>, area: Rect, confirm: &Confirm) {
     let inner = open(painter, area, width, lines.len() + 4, "Are you sure?");
     painter.text(inner.x, inner.y, inner.width, &confirm.question, theme.strong());
     let last = inner.bottom().saturating_sub(1);
-    for (y, line) in (inner.y + 1..last.saturating_sub(1)).zip(&lines) {
+    for (y, line) in (inner.y + 2..last.saturating_sub(1)).zip(&lines) {
         painter.text(inner.x, y, inner.width, line, theme.text());
     }
     let accent = theme.accent();
@@ -152,8 +154,8 @@ fn busy_lines(painter: &mut Painter<'_>, model: &Model, menu: Menu) -> Vec<(Stri
     let mark = |on| if on { theme.sign(Tone::Active) } else { theme.sign(Tone::Waiting) };
     let style = |on| if on { theme.strong() } else { theme.dim() };
     let mut lines = vec![
-        (format!("{} d  drain: what runs is finished first, nothing new starts", mark(!menu.force)), style(!menu.force)),
-        (format!("{} f  force: what runs is stopped, its work kept on the branch", mark(menu.force)), style(menu.force)),
+        (format!("{} d  drain: finish what runs, then switch", mark(!menu.force)), style(!menu.force)),
+        (format!("{} f  force: stop what runs; its work is kept", mark(menu.force)), style(menu.force)),
     ];
     for row in busy.iter().take(BUSY_ROWS_MAX) {
         let tone = status_tone(row.status);
@@ -172,7 +174,7 @@ fn rollout_lines(painter: &Painter<'_>, model: &Model) -> Vec<(String, Style)> {
     let theme = painter.theme;
     let mut lines = vec![("A bolder mode asks first; a more careful one is taken at once.".to_owned(), theme.dim())];
     if model.busy().next().is_some() {
-        lines.push(("Runs that are live when shadow begins are watched to their end, not merged.".to_owned(), theme.dim()));
+        lines.push(("Runs that are live when shadow begins are not merged.".to_owned(), theme.dim()));
     }
     lines
 }

@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn ages_change_no_more_often_than_they_show() {
-        let at = |seconds| Timestamp::from_second(1_000_000 + seconds).unwrap();
+        let at = |seconds: i64| Timestamp::from_second(1_000_000 + seconds).unwrap();
         for (passed, shown, next) in [
             (0, "0s", 1),
             (59, "59s", 60),

@@ -14,7 +14,7 @@ use rustix::fs::inotify;
 use serde_json::Value;
 
 /// Nothing here takes this long unless it hangs.
-pub(super) const DEADLINE: Duration = Duration::from_secs(90);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the agents do. Each says at once who it is, in a log that all append to, and takes a lock that only one of a task
 /// can have. Files beside the repository tell it to misbehave.
@@ -279,10 +279,11 @@ impl Rig {
     /// Everything that a person would look at when a test fails.
     pub(super) fn report(&self) -> String {
         let status = self.run(&["status"]);
-        let events = self.run(&["events"]);
+        let short = |line: &str| line.chars().filter(|c| *c != '"').take(260).collect::<String>() + "\n";
+        let events: String = self.run(&["events"]).out.lines().rev().take(25).map(short).collect();
         let log = fs::read_to_string(self.file("log")).unwrap_or_default();
         let locks = self.shell("find . -name '*.lock' -path '*.git*'");
-        format!("{}{}\n{}\n{log}\n{locks}\n{}", status.out, status.err, events.out, self.dir.path().display())
+        format!("{}{}\n(newest first)\n{events}\n{log}\n{locks}\n{}", status.out, status.err, self.dir.path().display())
     }
 
     pub(super) fn finish(&self, tasks: &[String]) {

@@ -20,6 +20,7 @@ mod files;
 mod layout;
 mod libgit;
 mod merge;
+mod orphans;
 mod populate;
 mod process;
 mod rescue;
@@ -36,6 +37,7 @@ use pipeline_lib::ids::CommitId;
 pub use commit::Committed;
 pub use error::GitError;
 pub use merge::{Advance, MergeCheck, MergeOutcome, Reverted};
+pub use orphans::AtWork;
 pub use rescue::{RescueInfo, Rescued};
 pub use worktree::{Prepared, WorktreeInfo, WorktreeStatus};
 

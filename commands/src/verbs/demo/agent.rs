@@ -341,13 +341,8 @@ pub(super) fn git(dir: &Path, who: &str, arguments: &[&str]) -> Result<Ended> {
     }
     // Nobody is there to answer, and no editor may open.
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_EDITOR", "true").env("LC_ALL", "C");
-    ended(
-        command
-            .current_dir(dir)
-            .args(["-c", "merge.conflictStyle=merge", "-c", "commit.gpgSign=false"])
-            .args(arguments),
-    )
-    .map_err(|error| CommandError::failed(format!("cannot run git: {error}")).hint("Install git 2.31 or newer."))
+    ended(command.current_dir(dir).args(["-c", "commit.gpgSign=false"]).args(arguments))
+        .map_err(|error| CommandError::failed(format!("cannot run git: {error}")).hint("Install git 2.31 or newer."))
 }
 
 /// Runs the tests of the toolkit.

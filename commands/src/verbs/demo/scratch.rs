@@ -27,14 +27,16 @@ const AGENTS: [(&str, &str); 5] = [
 /// Who commits where no agent does.
 const NOBODY: &str = "pipeline demo";
 /// Whatever the person's own git is set to do, nothing of it should happen here: no hook, no signature, no changed line
-/// ends, no housekeeping in the background.
-const GIT_SETTINGS: [(&str, &str); 8] = [
+/// ends, no other kind of merge, no housekeeping in the background.
+const GIT_SETTINGS: [(&str, &str); 10] = [
     ("user.name", NOBODY),
     ("user.email", "pipeline-demo@pipeline.invalid"),
     ("commit.gpgsign", "false"),
     ("core.hooksPath", "/dev/null"),
     ("core.autocrlf", "false"),
     ("core.fsmonitor", "false"),
+    ("merge.ff", "true"),
+    ("merge.conflictStyle", "merge"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
 ];

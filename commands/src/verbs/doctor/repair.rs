@@ -23,8 +23,7 @@ pub(super) fn repair(call: &Call, site: &Site) -> Result<Vec<String>> {
         return Ok(done);
     }
     let dir = site.folder().join("state");
-    let options =
-        Options { lock_timeout: LOCK_WAIT, command: call.globals.command.clone(), ..Options::default() };
+    let options = Options { lock_timeout: LOCK_WAIT, command: call.globals.command.clone(), ..Options::default() };
     let repaired = Store::<Kept>::repair(&dir, options.clone())?;
     for segment in &repaired.segments {
         done.push(format!(

@@ -27,10 +27,11 @@ pub(super) fn files(dir: &Path) -> Vec<Finding> {
     let damaged = report.seq.is_none() || report.segments.iter().any(|segment| segment.damaged_at.is_some());
     for problem in &report.problems {
         let name = problem.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        findings.push(weigh(&name, &problem.what, dir));
+        findings.push(weigh(&name, &problem.what));
     }
     if damaged && !findings.iter().any(|finding| finding.code == exit::CORRUPT) {
-        findings.push(Finding::problem("state", "the journal cannot be read to its end", REPAIR).with_code(exit::CORRUPT));
+        findings
+            .push(Finding::problem("state", "the journal cannot be read to its end", REPAIR).with_code(exit::CORRUPT));
     }
     if findings.iter().all(|finding| finding.level == Level::Ok) {
         let last = report.seq.unwrap_or_default();
@@ -55,14 +56,15 @@ fn unreadable(error: &StateError) -> Finding {
 }
 
 /// How bad something about a file is. What is not known to be harmless is a problem.
-fn weigh(name: &str, what: &str, dir: &Path) -> Finding {
+fn weigh(name: &str, what: &str) -> Finding {
     let has = |part: &str| what.contains(part);
     let found = format!("{name}: {what}");
-    let path = dir.join(name);
-    if has("temporary file") || has("a copy set aside") {
-        Finding::warning("state", found, format!("rm {}", path.display()))
+    if has("temporary file") {
+        Finding::warning("state", found, format!("rm .pipeline/state/{name}"))
+    } else if has("a copy set aside") {
+        Finding::warning("state", found, format!("Once you are sure: rm .pipeline/state/{name}"))
     } else if has("others can") {
-        Finding::warning("state", found, format!("chmod -R go= {}", dir.display()))
+        Finding::warning("state", found, "chmod -R go= .pipeline/state")
     } else if has("the next command cuts them") {
         Finding::warning("state", found, "Nothing; the next command does it.")
     } else if has("edited by hand") {
@@ -70,7 +72,11 @@ fn weigh(name: &str, what: &str, dir: &Path) -> Finding {
         Finding::warning("state", found, remedy)
     } else if has("newer program") || has("of unknown kind") {
         Finding::problem("state", found, "Use the newer program that wrote it.").with_code(exit::CONFIG)
-    } else if has("damaged at") || has("records may be missing") || has("no longer has") || has("is not a usable snapshot") {
+    } else if has("damaged at")
+        || has("records may be missing")
+        || has("no longer has")
+        || has("is not a usable snapshot")
+    {
         Finding::problem("state", found, REPAIR).with_code(exit::CORRUPT)
     } else {
         Finding::problem("state", found, "Look at the permissions, the owner and the file system of .pipeline/state.")
@@ -110,7 +116,11 @@ pub(super) fn worktrees(context: &Context) -> Vec<Finding> {
             let remedy = format!("mv {0} {0}.old && git worktree prune", info.path.display());
             findings.push(Finding::problem(about, format!("failed to {}", chain(&error)), remedy));
         } else if info.locked {
-            findings.push(Finding::warning(about, "it is locked", format!("git worktree unlock {}", info.path.display())));
+            findings.push(Finding::warning(
+                about,
+                "it is locked",
+                format!("git worktree unlock {}", info.path.display()),
+            ));
         }
     }
     for agent in &context.config().agents {
@@ -169,7 +179,9 @@ pub(super) fn monitor(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match holder("monitor.lock") {
         Some(who) => Finding::ok("monitor", format!("runs: {who}")),
-        None => Finding::ok("monitor", "none runs; `pipeline monitor` starts one, `pipeline monitor --once` suits cron"),
+        None => {
+            Finding::ok("monitor", "none runs; `pipeline monitor` starts one, `pipeline monitor --once` suits cron")
+        }
     });
     for name in ["tick.lock", "state.lock"] {
         if let Some(who) = holder(name) {
@@ -201,7 +213,7 @@ mod tests {
     #[test]
     fn what_is_not_known_to_be_harmless_is_a_problem() {
         let code = |what: &str| {
-            let finding = weigh("journal.000001", what, Path::new("/s"));
+            let finding = weigh("journal.000001", what);
             assert!(!finding.remedy.is_empty(), "{what}");
             (finding.level, finding.code)
         };

@@ -122,10 +122,19 @@ mod tests {
         for (fact, expected) in [
             (json!({"type": "task_added", "data": {"task": {"id": "T", "title": "t"}}}), ["T", "-", "-", "-"]),
             (json!({"type": "run_claimed", "data": {"run": run}}), ["T", "R", "A", "S"]),
-            (json!({"type": "stage_done", "data": {"task": "T", "output": {"stage": "S", "agent": "A", "run": "R"}}}), ["T", "R", "A", "S"]),
-            (json!({"type": "run_closed", "data": {"run": "R", "summary": {"id": "R", "agent": "A", "stage": "S"}}}), ["-", "R", "A", "S"]),
+            (
+                json!({"type": "stage_done", "data": {"task": "T", "output": {"stage": "S", "agent": "A", "run": "R"}}}),
+                ["T", "R", "A", "S"],
+            ),
+            (
+                json!({"type": "run_closed", "data": {"run": "R", "summary": {"id": "R", "agent": "A", "stage": "S"}}}),
+                ["-", "R", "A", "S"],
+            ),
             (json!({"type": "run_closed", "data": {"run": "R", "summary": null}}), ["-", "R", "-", "-"]),
-            (json!({"type": "task_moved", "data": {"task": "T", "to": {"working": {"stage": "S", "run": "R"}}}}), ["T", "R", "-", "S"]),
+            (
+                json!({"type": "task_moved", "data": {"task": "T", "to": {"working": {"stage": "S", "run": "R"}}}}),
+                ["T", "R", "-", "S"],
+            ),
             (json!({"type": "task_moved", "data": {"task": "T", "to": "completed"}}), ["T", "-", "-", "-"]),
             (json!({"type": "effect_failed", "data": {"key": "run:R", "message": "m"}}), ["-", "R", "-", "-"]),
             (json!({"type": "effect_failed", "data": {"key": "current_task", "message": "m"}}), ["-", "-", "-", "-"]),

@@ -81,9 +81,12 @@ fn wanted(pipeline: &Pipeline, args: &Logs, runs_dir: &Path) -> Result<Option<Wa
     let agent = args.agent.as_ref().map(|name| AgentName::new(name).map_err(|_| missing("agent", name))).transpose()?;
     let is_agent = |name: &AgentName| agent.as_ref().is_none_or(|agent| agent == name);
     let is_task = |id: &TaskId| args.task.as_ref().is_none_or(|task| task == id.as_str());
-    let live = pipeline.core.runs.values().filter(|run| is_agent(&run.agent) && match &run.task {
-        Some(task) => is_task(task),
-        None => args.task.is_none(),
+    let live = pipeline.core.runs.values().filter(|run| {
+        is_agent(&run.agent)
+            && match &run.task {
+                Some(task) => is_task(task),
+                None => args.task.is_none(),
+            }
     });
     if let Some(run) = live.max_by_key(|run| run.claimed_at) {
         let (task, agent) = (run.task.clone(), Some(run.agent.clone()));
@@ -91,8 +94,9 @@ fn wanted(pipeline: &Pipeline, args: &Logs, runs_dir: &Path) -> Result<Option<Wa
     }
     let settled = pipeline.tasks.iter().filter(|task| is_task(&task.id));
     let settled = settled.flat_map(|task| task.runs.iter().map(move |run| (task, run)));
-    let newest: Option<(_, _)> =
-        settled.filter(|(_, run)| is_agent(&run.agent)).max_by_key(|(_, run)| -> (Timestamp, &str) { (run.started_at, run.id.as_str()) });
+    let newest: Option<(_, _)> = settled
+        .filter(|(_, run)| is_agent(&run.agent))
+        .max_by_key(|(_, run)| -> (Timestamp, &str) { (run.started_at, run.id.as_str()) });
     if let Some((task, run)) = newest {
         let agent = Some(run.agent.clone());
         return Ok(Some(Wanted { run: run.id.clone(), task: Some(task.id.clone()), agent, live: false }));

@@ -166,7 +166,12 @@ mod tests {
         let mut reader = Reader::new(&path);
         let mut read = || {
             let mut lines = Vec::new();
-            reader.read(|line| { lines.push(line); Ok(()) }).unwrap();
+            reader
+                .read(|line| {
+                    lines.push(line);
+                    Ok(())
+                })
+                .unwrap();
             lines
         };
         assert_eq!(read(), ["a"]);

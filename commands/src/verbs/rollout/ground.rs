@@ -54,7 +54,12 @@ fn gate(call: &Call, context: &Context, command: &str) -> Result<std::result::Re
     if let Some(why) = prepare(call, context, &path, &base)? {
         return Ok(Err(why));
     }
-    call.output.note(&format!("running the gate on {} at {}: {}", context.base(), base.short(), one_line(command, 120)));
+    call.output.note(&format!(
+        "running the gate on {} at {}: {}",
+        context.base(),
+        base.short(),
+        one_line(command, 120)
+    ));
     run_shell(context, RunKind::Gate, command, &path)
 }
 
@@ -167,7 +172,12 @@ mod tests {
     #[test]
     fn only_exit_code_nought_passes() {
         assert_eq!(verdict(&How::Exited { code: 0 }), Ok(()));
-        for how in [How::Exited { code: 1 }, How::Signaled { signal: 9 }, How::TimedOut, How::Stopped { reason: "stopped".to_owned() }] {
+        for how in [
+            How::Exited { code: 1 },
+            How::Signaled { signal: 9 },
+            How::TimedOut,
+            How::Stopped { reason: "stopped".to_owned() },
+        ] {
             assert!(verdict(&how).is_err(), "{how:?}");
         }
     }

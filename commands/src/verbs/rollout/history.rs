@@ -154,7 +154,10 @@ mod tests {
         switch(&mut replay, Rollout::Shadow, false);
         let steps: Vec<_> =
             replay.switches.iter().map(|s| (s.from.map(|m| m.rollout), s.to.rollout, s.unready)).collect();
-        assert_eq!(steps, [(Some(Rollout::Shadow), Rollout::Pilot, true), (Some(Rollout::Pilot), Rollout::Shadow, false)]);
+        assert_eq!(
+            steps,
+            [(Some(Rollout::Shadow), Rollout::Pilot, true), (Some(Rollout::Pilot), Rollout::Shadow, false)]
+        );
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! Everything that others write, full of what steers terminals and deceives readers: none of it reaches a cell, and no
+//! byte leaves but those that ratatui and we ourselves write.
+
+use pipeline_commands::live::Answer;
+use pipeline_lib::text;
+
+use super::fixture::attention;
+use super::*;
+use crate::dashboard::terminal;
+
+const EVIL: &str = "a\u{1b}[2Jb\u{1b}]52;c;aGk=\u{7}c\u{1b}]0;title\u{1b}\\d\u{9b}31me\u{90}q\u{9c}f\u{202e}g\u{2066}h\u{200b}i\
+    \u{feff}j\tk\r\nl\u{8}m\u{7f}n\u{0}o\u{e0041}p\u{ad}q\u{85}r\u{2028}s";
+
+fn hostile() -> Arc<Screen> {
+    let mut screen = (*attention()).clone();
+    let evil = || EVIL.to_owned();
+    screen.project = evil();
+    screen.base = evil();
+    screen.notice = Some(evil());
+    for column in &mut screen.columns {
+        column.title = evil();
+        for card in &mut column.cards {
+            card.title = evil();
+            card.status = evil();
+            card.reason = Some(evil());
+        }
+    }
+    for agent in &mut screen.agents {
+        agent.line = evil();
+        agent.stage = Some(evil());
+        agent.role = evil();
+    }
+    for item in &mut screen.attention {
+        item.summary = evil();
+        item.command = evil();
+    }
+    for event in &mut screen.events {
+        event.text = evil();
+    }
+    if let Some((_, lines)) = &mut screen.output {
+        lines.iter_mut().for_each(|line| *line = evil());
+    }
+    Arc::new(screen)
+}
+
+fn check(model: &Model) {
+    let (buffer, _) = draw(model);
+    for cell in buffer.content() {
+        for c in cell.symbol().chars() {
+            assert!(!c.is_control() && !text::is_hidden(c), "{c:?} is in a cell");
+        }
+    }
+    let bytes = terminal::frame(&Buffer::empty(buffer.area), &buffer, true).unwrap();
+    check_bytes(std::str::from_utf8(&bytes).unwrap());
+}
+
+/// Reads a frame as a terminal would: text, the position of the cursor, colours and attributes, clearing, and the begin
+/// and end of the update.
+fn check_bytes(bytes: &str) {
+    let inner = bytes.strip_prefix("\u{1b}[?2026h").and_then(|rest| rest.strip_suffix("\u{1b}[?2026l")).unwrap();
+    let mut parts = inner.split('\u{1b}');
+    assert_eq!(parts.next(), Some(""));
+    for part in parts {
+        let sequence = part.strip_prefix('[').unwrap_or_else(|| panic!("{part:?} is no control sequence"));
+        let end = sequence.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap();
+        let (arguments, rest) = sequence.split_at(end);
+        assert!(rest.starts_with(['m', 'H']) || (rest.starts_with('J') && arguments == "2"), "{part:?}");
+        assert!(!rest.chars().any(|c| c.is_control() || text::is_hidden(c)), "{part:?}");
+    }
+}
+
+#[test]
+fn nothing_hostile_reaches_a_cell_or_the_terminal() {
+    for size in [(80, 24), (200, 50), (40, 12), (30, 5)] {
+        for script in ["", "2", "L", "LL<enter>", "?", "m", "r", "/a<enter>", "3x", "X"] {
+            let mut model = model_at(hostile(), size);
+            press(&mut model, script);
+            check(&model);
+        }
+    }
+}
+
+#[test]
+fn nothing_hostile_comes_with_an_answer_or_what_is_pasted() {
+    for code in [0, 1, 3, 4] {
+        for argv in ["mode", EVIL] {
+            let mut model = model(hostile());
+            let answer = Answer { code, text: format!("{EVIL}\n{EVIL}"), hint: Some(EVIL.to_owned()) };
+            update(&mut model, Message::Answered { argv: vec![argv.to_owned()], answer });
+            check(&model);
+        }
+    }
+    for script in ["n", "/"] {
+        let mut model = model(hostile());
+        press(&mut model, script);
+        update(&mut model, Message::Paste(EVIL.to_owned()));
+        check(&model);
+        press(&mut model, "<enter>");
+        check(&model);
+    }
+}
+
+#[test]
+fn a_frame_without_a_change_writes_nothing() {
+    let (buffer, _) = draw(&model(attention()));
+    assert!(terminal::frame(&buffer, &buffer, false).unwrap().is_empty());
+}
+
+#[test]
+fn lines_of_any_length_cost_what_can_be_seen_of_them() {
+    let mut screen = (*attention()).clone();
+    for agent in &mut screen.agents {
+        agent.line = "x\u{301}".repeat(1_000_000);
+    }
+    check(&model(Arc::new(screen)));
+}

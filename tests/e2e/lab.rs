@@ -1,0 +1,79 @@
+//! The real Codex and Claude Code programs as agents, against a scripted model on loopback. Opt-in: `PIPELINE_LAB` names a
+//! folder with the lab's `setup`, `agent`, `model_server.py` and `play-marker`; without it these tests say so and pass.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::Sandbox;
+
+/// The scripted model, ended with the test.
+struct Model(Child);
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn lab() -> Option<PathBuf> {
+    let lab = std::env::var_os("PIPELINE_LAB").map(PathBuf::from);
+    if lab.is_none() {
+        eprintln!("left out: PIPELINE_LAB is not set");
+    }
+    lab
+}
+
+#[test]
+fn real_codex_and_claude_take_a_task_to_its_merge() {
+    let Some(lab) = lab() else { return };
+    let mut sandbox = Sandbox::new();
+    let set_up = Command::new(lab.join("setup")).output().expect("the lab can be set up");
+    assert!(set_up.status.success(), "{}", String::from_utf8_lossy(&set_up.stderr));
+    let port_file = sandbox.path("port");
+    let model = Command::new(lab.join("model_server.py"))
+        .arg("--script")
+        .arg(lab.join("play-marker"))
+        .arg("--port-file")
+        .arg(&port_file)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the scripted model starts");
+    let _model = Model(model);
+    sandbox.wait_for(&port_file);
+    let port = fs::read_to_string(&port_file).expect("a port").trim().to_owned();
+    let home = std::env::var("HOME").expect("a home with the lab's cache");
+    fs::create_dir_all(sandbox.path("bin")).expect("a folder");
+    for kind in ["codex", "claude"] {
+        // The presets' own arguments end with the prompt, which is what the lab's wrapper takes.
+        let script = format!(
+            "#!/bin/bash\nexport HOME='{home}'\nLAB_AGENT_HOME='{}' exec '{}' {kind} {port} \"${{@: -1}}\"\n",
+            sandbox.path(kind).display(),
+            lab.join("agent").display()
+        );
+        let path = sandbox.path(&format!("bin/{kind}"));
+        fs::write(&path, script).expect("a wrapper");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    }
+    let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").expect("a path"));
+    sandbox.set_env("PATH", &path);
+    let agent = |name: &str, preset: &str| format!("[[agents]]\nname = \"{name}\"\nrole = \"{name}\"\npreset = \"{preset}\"\n");
+    let config = format!(
+        "[project]\nbase = \"main\"\nverify = \"test -f README.md\"\n{}{}{}{}",
+        agent("architect", "codex"),
+        agent("test", "claude"),
+        agent("implementation", "codex"),
+        agent("supervisor", "claude")
+    );
+    sandbox.init("production", &config);
+    sandbox.add("REAL-1", &[]);
+    sandbox.tick_to("REAL-1", "completed");
+    let work = sandbox.git(&["show", "main:work-REAL-1.txt"]);
+    assert_eq!(work.lines().count(), 4, "{work}");
+    let metrics = &sandbox.status()["metrics"];
+    assert!(metrics["tokens_total"].as_u64().expect("a number") > 0, "{metrics}");
+    assert!(metrics["cost_usd_total"].as_f64().expect("a number") > 0.0, "{metrics}");
+}

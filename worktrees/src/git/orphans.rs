@@ -1,0 +1,253 @@
+//! Lock files of git whose owner was killed. Git leaves them to a person, since it cannot know whether their owner lives.
+//! We know when an owner of ours died, and look whether any other could live, so that SIGKILL stops nobody's work.
+//!
+//! What the locks protected is repaired by repeating the operation that was cut short, elsewhere.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{GitError, Repo};
+use crate::process::Stat;
+
+/// A file in git's common directory that is there while a process of ours works on the repository.
+const MARK: &str = "pipeline-at-work";
+
+/// That this process works on the repository. Whoever begins after one that was killed clears its locks away.
+#[derive(Debug)]
+pub struct AtWork {
+    mark: PathBuf,
+    /// Locks of a dead process are still there because their owner could not be told for certain.
+    keep: bool,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if !self.keep
+            && let Err(error) = fs::remove_file(&self.mark)
+        {
+            tracing::warn!(%error, "cannot take the mark of our work away");
+        }
+    }
+}
+
+impl Repo {
+    /// Says that this process works on the repository from here on, and first removes the locks that the one before it
+    /// left if it was killed. Only one process at a time may do so.
+    ///
+    /// # Errors
+    /// When the git directory cannot be read or written.
+    pub fn begin_work(&self) -> Result<AtWork, GitError> {
+        let mark = self.common.join(MARK);
+        let mut keep = false;
+        if let Some(since) = modified(&mark) {
+            let mut locks = Vec::new();
+            find_locks(&self.common, &mut locks)?;
+            for folder in ["worktrees", "refs", "reftable"] {
+                find_locks_below(&self.common.join(folder), &mut locks)?;
+            }
+            keep = !self.clear(&locks, since)?;
+        }
+        if !keep {
+            fs::write(&mark, "").map_err(GitError::io("write", &mark))?;
+        }
+        Ok(AtWork { mark, keep })
+    }
+
+    /// Removes the locks that an agent left which was killed at work on a branch. Nothing of it may live any more.
+    ///
+    /// # Errors
+    /// When the git directory cannot be read or written.
+    pub fn clear_locks_of(&self, worktree: &Path, branch: &str, since: SystemTime) -> Result<(), GitError> {
+        let mut locks = vec![self.common.join(format!("refs/heads/{branch}.lock"))];
+        find_locks(&self.checkout(worktree)?.admin, &mut locks)?;
+        locks.retain(|lock| lock.symlink_metadata().is_ok());
+        self.clear(&locks, since).map(drop)
+    }
+
+    /// Removes those of the locks that were made since then and whose owner cannot be alive; false if one may be.
+    fn clear(&self, locks: &[PathBuf], since: SystemTime) -> Result<bool, GitError> {
+        let mut all = true;
+        for lock in locks {
+            let Ok(found) = lock.symlink_metadata() else { continue };
+            let ours = found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
+            // One that is older was there before the process that died.
+            if !ours || found.modified().is_ok_and(|made| made < since) {
+                continue;
+            }
+            if self.has_living_owner(lock, &found)? {
+                tracing::warn!(lock = %lock.display(), "left alone: its owner may be alive");
+                all = false;
+                continue;
+            }
+            tracing::warn!(lock = %lock.display(), "removed: whoever made it was killed");
+            match fs::remove_file(lock) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(GitError::io("remove", lock)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether a process has the lock open, or is a git that works where the lock counts: git closes some locks long
+    /// before it gives them back, as while a person writes a message.
+    fn has_living_owner(&self, lock: &Path, found: &fs::Metadata) -> Result<bool, GitError> {
+        let mut checkouts = Vec::new();
+        for info in self.worktrees()?.into_iter().filter(|info| !info.prunable) {
+            checkouts.extend(self.checkout(&info.path).ok());
+        }
+        let counts_in = lock.parent().filter(|_| {
+            lock.file_name().is_some_and(|name| name == "index.lock" || name == "HEAD.lock")
+        });
+        for entry in fs::read_dir("/proc").map_err(GitError::io("list", Path::new("/proc")))?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let dir = entry.path();
+            let foreign = fs::metadata(&dir).map_or(true, |metadata| metadata.uid() != found.uid());
+            if foreign || Stat::read(pid).is_none_or(|stat| stat.is_dead()) {
+                continue;
+            }
+            let open = fs::read_dir(dir.join("fd")).into_iter().flatten().flatten();
+            let mut open = open.filter_map(|fd| fs::metadata(fd.path()).ok());
+            if open.any(|file| (file.dev(), file.ino()) == (found.dev(), found.ino())) {
+                return Ok(true);
+            }
+            if !fs::read_to_string(dir.join("comm")).is_ok_and(|name| name.starts_with("git")) {
+                continue;
+            }
+            let Ok(cwd) = fs::read_link(dir.join("cwd")) else { continue };
+            let around = checkouts.iter().filter(|checkout| cwd.starts_with(&checkout.path));
+            // Worktrees lie inside the main checkout: the innermost is meant.
+            let around = around.max_by_key(|checkout| checkout.path.components().count());
+            let here = match (around, counts_in) {
+                (Some(checkout), Some(admin)) => checkout.admin == admin,
+                (Some(_), None) => true,
+                (None, _) => cwd.starts_with(&self.common),
+            };
+            if here {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.symlink_metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// The lock files in one directory. Those of ours, which are held by `flock`, only have names like locks.
+fn find_locks(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(GitError::io("list", dir))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(GitError::io("list", dir))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".lock") && !name.starts_with("pipeline-") {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn find_locks_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
+    find_locks(dir, found)?;
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(GitError::io("list", dir))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(GitError::io("list", dir))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            find_locks_below(&entry.path(), found)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::time::Duration;
+
+    fn repo() -> (tempfile::TempDir, Repo) {
+        let dir = tempfile::tempdir().unwrap();
+        let git = |args: &[&str]| {
+            let user = ["-c", "user.name=x", "-c", "user.email=x@example.org"];
+            assert!(Command::new("git").args(user).args(args).current_dir(&dir).output().unwrap().status.success());
+        };
+        git(&["init", "-q", "-b", "main"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "start"]);
+        let repo = Repo::discover(dir.path()).unwrap();
+        (dir, repo)
+    }
+
+    #[test]
+    fn locks_of_a_killed_process_go_and_older_ones_stay() {
+        let (_dir, repo) = repo();
+        let lock = |name: &str| repo.common.join(name);
+        fs::write(lock("config.lock"), "").unwrap();
+        let before = SystemTime::now() - Duration::from_secs(60);
+        fs::File::options().write(true).open(lock("config.lock")).unwrap().set_modified(before).unwrap();
+        std::mem::forget(repo.begin_work().unwrap());
+        fs::write(lock("pipeline-worktrees.lock"), "").unwrap();
+        for name in ["index.lock", "HEAD.lock", "refs/heads/main.lock"] {
+            fs::write(lock(name), "").unwrap();
+        }
+        drop(repo.begin_work().unwrap());
+        for name in ["index.lock", "HEAD.lock", "refs/heads/main.lock", MARK] {
+            assert!(!lock(name).exists(), "{name}");
+        }
+        assert!(lock("config.lock").exists() && lock("pipeline-worktrees.lock").exists());
+    }
+
+    #[test]
+    fn without_a_killed_process_no_lock_is_touched() {
+        let (_dir, repo) = repo();
+        fs::write(repo.common.join("index.lock"), "").unwrap();
+        drop(repo.begin_work().unwrap());
+        drop(repo.begin_work().unwrap());
+        assert!(repo.common.join("index.lock").exists());
+    }
+
+    #[test]
+    fn a_lock_that_somebody_has_open_stays_until_it_is_closed() {
+        let (_dir, repo) = repo();
+        std::mem::forget(repo.begin_work().unwrap());
+        let lock = repo.common.join("index.lock");
+        let held = fs::File::create(&lock).unwrap();
+        drop(repo.begin_work().unwrap());
+        assert!(lock.exists());
+        drop(held);
+        drop(repo.begin_work().unwrap());
+        assert!(!lock.exists() && !repo.common.join(MARK).exists());
+    }
+
+    #[test]
+    fn a_git_at_work_in_the_checkout_may_own_a_lock_it_has_closed() {
+        let (dir, repo) = repo();
+        std::mem::forget(repo.begin_work().unwrap());
+        let lock = repo.common.join("index.lock");
+        fs::write(&lock, "").unwrap();
+        // This git waits for its input, as one does whose user writes a message.
+        let mut git = Command::new("git");
+        git.args(["cat-file", "--batch"]).current_dir(&dir).stdin(std::process::Stdio::piped());
+        let mut git = git.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        // Its first answer proves that it is git by now.
+        std::io::Write::write_all(git.stdin.as_mut().unwrap(), b"HEAD\n").unwrap();
+        std::io::Read::read_exact(git.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        drop(repo.begin_work().unwrap());
+        assert!(lock.exists());
+        git.kill().unwrap();
+        git.wait().unwrap();
+        drop(repo.begin_work().unwrap());
+        assert!(!lock.exists());
+    }
+}
