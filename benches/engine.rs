@@ -36,7 +36,7 @@ fn main() {
     let mut engine = Vec::new();
     for &size in sizes {
         let graph = graph(size);
-        let (ours, limit) = (measure(|| assign(&graph)), measure(|| heap(&graph)));
+        let (ours, limit) = (measure(|| assign(&graph, u32::MAX)), measure(|| heap(&graph)));
         let _ = writeln!(
             out,
             "{size:>9} tasks: {:6.3} µs per assignment in the engine, {:6.3} µs in a heap and a map, ratio {:5.1}",
@@ -45,6 +45,10 @@ fn main() {
             ours / limit
         );
         engine.push(ours);
+        if size == 100_000 {
+            let archiving = measure(|| assign(&graph, 1_000));
+            let _ = writeln!(out, "{:>16} {archiving:6.3} µs where finished tasks beyond 1000 are archived", "");
+        }
     }
     let (first, last) = (engine[0], engine[engine.len() - 1]);
     let _ = writeln!(out, "flatness from {} to {}: {:.2} (aim: at most 4)", sizes[0], sizes[sizes.len() - 1], last / first);
@@ -96,11 +100,12 @@ fn name(n: usize) -> TaskId {
 }
 
 /// A pipeline with this graph, in parallel production mode with a one-stage workflow.
-fn load(graph: &Graph, now: Now) -> Pipeline {
+fn load(graph: &Graph, keep_finished: u32, now: Now) -> Pipeline {
     let document = serde_json::json!({"id": "one", "stages": [{"id": "do", "agent": "worker", "merge": false}]});
     let (workflow, _) = parse(&document, None).expect("the workflow of the bench is valid");
     let mut settings = Settings::default();
     settings.scheduler.max_parallel = 0;
+    settings.scheduler.keep_finished = keep_finished;
     for n in 0..AGENTS {
         let name = AgentName::new(&format!("w{n}")).expect("well formed");
         settings.agents.push(AgentSettings { name, role: Role::new("worker").expect("well formed"), preset: Preset::Custom });
@@ -126,10 +131,10 @@ fn load(graph: &Graph, now: Now) -> Pipeline {
 }
 
 /// Microseconds per assignment.
-fn assign(graph: &Graph) -> f64 {
+fn assign(graph: &Graph, keep_finished: u32) -> f64 {
     let at = Timestamp::UNIX_EPOCH;
     let mut now = Now { at, entropy: 1 };
-    let mut pipeline = load(graph, now);
+    let mut pipeline = load(graph, keep_finished, now);
     let mut busy: Vec<RunId> = Vec::with_capacity(AGENTS);
     let count = MEASURED.min(graph.0.len());
     let began = cpu_seconds();

@@ -64,9 +64,10 @@ impl Theme {
         if focused { self.fg(Color::Cyan) } else { self.dim() }
     }
 
-    /// Laid over a selected row. It only reverses, so that it shows without colours and over every colour.
+    /// Laid over a selected row. It takes the colours away and reverses, which makes one calm bar on every palette and
+    /// shows without colours too.
     pub(super) fn selected(self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED)
+        Style::new().fg(Color::Reset).add_modifier(Modifier::REVERSED).remove_modifier(Modifier::DIM | Modifier::BOLD)
     }
 
     /// The style of a tone.

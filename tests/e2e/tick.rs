@@ -54,6 +54,7 @@ fn four_tasks_stand_at_four_stages() {
             (0..=round).for_each(|i| s.release(&format!("{}.{}.1", row[i], stages[round - i])));
         }
     }
+    s.tick();
     let status = s.status();
     for (role, task) in ROLES.iter().zip(["D", "C", "B", "A"]) {
         let agent = &status["agents"][role];
@@ -179,7 +180,7 @@ fn an_agent_is_given_what_it_needs() {
 fn the_state_is_found_from_any_worktree() {
     let s = Sandbox::ready();
     s.plan(
-        "arch",
+        "T-1.arch",
         "mkdir -p sub .pipeline/state; echo junk > .pipeline/config.toml; echo '{}' > .pipeline/state/state.json
          (cd sub && \"$pipeline\" status --json) > \"$box/inside.json\" 2> \"$box/inside.err\"
          \"$pipeline\" task add 'found on the way' --id FOUND > /dev/null

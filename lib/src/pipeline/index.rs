@@ -162,6 +162,14 @@ impl Queue {
         })
     }
 
+    /// Roles that ready tasks wait for, with the first of those tasks.
+    pub(crate) fn wanted_roles(&self) -> impl Iterator<Item = (&Role, Slot)> {
+        self.open.iter().filter_map(|(id, ready)| match id {
+            QueueId::Role(role) => Some((role, ready.first()?.slot)),
+            QueueId::Agent(_) => None,
+        })
+    }
+
     /// Where a slot is queued.
     pub(crate) fn queued(&self, slot: Slot) -> Option<(bool, &QueueId, ReadyKey)> {
         self.links.get(slot as usize)?.place.queued.as_ref().map(|(walled, id, key)| (*walled, id, *key))

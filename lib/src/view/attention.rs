@@ -14,7 +14,7 @@ use crate::task::{Ask, Step, Task, TaskState};
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `rate_limited`, `setup_failed`, `effect_failed` or `current_task`.
+    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed` or `current_task`.
     pub kind: &'static str,
     /// About which task.
     pub task: Option<TaskId>,
@@ -37,6 +37,7 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
     let mut list: Vec<Attention> = pipeline.needing_people().filter_map(|task| of_task(pipeline, task)).collect();
     list.extend(failed_dependencies(pipeline));
     list.extend(of_agents(pipeline));
+    list.extend(without_agents(pipeline));
     if let Some(problem) = &pipeline.core.current_task_problem {
         list.push(Attention {
             kind: "current_task",
@@ -150,6 +151,27 @@ fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
         })
     });
     waited_for.collect()
+}
+
+/// Roles that nobody has: what waits for them would wait forever.
+fn without_agents(pipeline: &Pipeline) -> Vec<Attention> {
+    let nobody = pipeline.queue.wanted_roles().filter(|(role, _)| !pipeline.core.agents.values().any(|a| a.role == **role));
+    let mut list: Vec<Attention> = nobody
+        .filter_map(|(role, slot)| {
+            let task = pipeline.tasks.at(slot)?;
+            Some(Attention {
+                kind: "no_agent",
+                task: Some(task.id.clone()),
+                agent: None,
+                since: task.state_since,
+                summary: format!("{}: no agent has the role {role}", task.id),
+                unblocks: behind(pipeline, &task.id),
+                command: format!("pipeline agent add NAME --role {role} --preset PRESET"),
+            })
+        })
+        .collect();
+    list.sort_by(|a, b| a.task.cmp(&b.task));
+    list
 }
 
 fn of_agents(pipeline: &Pipeline) -> Vec<Attention> {

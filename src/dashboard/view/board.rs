@@ -168,7 +168,7 @@ fn cards(painter: &mut Painter<'_>, body: Rect, slot: &Slot<'_>, selected: Optio
         }
         y += rows;
     }
-    let hidden = total.saturating_sub(first + fit);
+    let hidden = total.saturating_sub(slot.cards.len().min(first + fit));
     if hidden > 0 && y < area.bottom() {
         painter.text(area.x + 2, y, area.width.saturating_sub(2), &format!("{hidden} more"), painter.theme.dim());
     }

@@ -25,15 +25,35 @@ fn strace_is_there() -> bool {
     found
 }
 
-/// Which calls of a recording change something, counted from 1 as strace counts them.
-fn moments(recording: &Path) -> Vec<usize> {
-    let text = fs::read_to_string(recording).expect("a recording");
-    let calls = text.lines().filter(|line| !line.starts_with(['+', '-']));
-    let changes = |line: &str| !line.starts_with("open") || ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|f| line.contains(f));
-    calls.enumerate().filter(|(_, line)| changes(line)).map(|(index, _)| index + 1).collect()
+/// One call that changes something: its name, and how many of that name came up to it. So strace counts.
+#[derive(Debug, Clone)]
+struct Moment {
+    call: String,
+    nth: usize,
+    line: String,
 }
 
-fn spread(all: Vec<usize>, at_most: usize) -> Vec<usize> {
+impl Moment {
+    fn injection(&self) -> String {
+        format!("inject={}:signal=SIGKILL:when={}", self.call, self.nth)
+    }
+}
+
+fn moments(recording: &Path) -> Vec<Moment> {
+    let text = fs::read_to_string(recording).expect("a recording");
+    let (mut seen, mut all) = (BTreeMap::new(), Vec::new());
+    for line in text.lines().filter(|line| !line.starts_with(['+', '-'])) {
+        let call = line.split('(').next().unwrap_or_default().to_owned();
+        let nth: &mut usize = seen.entry(call.clone()).or_default();
+        *nth += 1;
+        if !call.starts_with("open") || ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|flag| line.contains(flag)) {
+            all.push(Moment { call, nth: *nth, line: line.chars().take(150).collect() });
+        }
+    }
+    all
+}
+
+fn spread(all: Vec<Moment>, at_most: usize) -> Vec<Moment> {
     if long() {
         return all;
     }
@@ -69,19 +89,18 @@ fn kill_everywhere_as(
     for moment in &chosen {
         rig.restore();
         before(rig);
-        let inject = format!("inject={CALLS}:signal=SIGKILL:when={moment}");
-        let done = victim(&["strace", "-qq", "-o", &recording, "-e", &trace, "-e", &inject]).output().expect("strace starts");
+        let wrapper = ["strace", "-qq", "-o", &recording, "-e", &trace, "-e", &moment.injection()];
+        let done = victim(&wrapper).output().expect("strace starts");
         let died = !done.status.success();
         killed += usize::from(died);
-        let last = fs::read_to_string(&recording).unwrap_or_default();
-        let last = last.lines().rev().find(|line| !line.starts_with('+')).unwrap_or_default().to_owned();
         // What a failure is about is said before it happens; it is shown only then.
-        eprintln!("{name}: killed at call {moment} of {total}: {last}");
+        eprintln!("{name}: killed {died} at {}", moment.line);
         rig.check_snapshot();
         after(rig, died);
         rig.end_processes();
     }
     eprintln!("{name}: {killed} kills at {} of {total} moments", chosen.len());
+    assert!(killed * 10 >= chosen.len() * 9, "{name}: the recording does not repeat itself");
 }
 
 fn completes(rig: &Rig, tasks: &[String], attempts: &BTreeMap<&str, usize>) {
@@ -109,16 +128,23 @@ fn a_run_s_end_and_the_next_stage_may_be_cut_short_anywhere() {
     }
     let rig = Rig::new();
     let tasks = [rig.add("one")];
-    rig.tick_until("the end of the first run", |rig| rig.starts().len() == 1 && rig.is_quiet());
+    until_planned(&rig);
     rig.save();
     kill_everywhere(&rig, "next stage", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::new()));
 }
 
+/// Brings a task to the end of its first stage's run, which no tick has seen yet.
+fn until_planned(rig: &Rig) {
+    rig.tick();
+    rig.wait_until("the end of the first run", |rig| rig.starts().len() == 1 && rig.is_quiet());
+}
+
 /// Brings a task to the end of its second stage's run, with base moved meanwhile.
 fn until_made(rig: &Rig, task: &str) {
-    rig.tick_until("the second run", |rig| rig.starts().len() == 2);
+    until_planned(rig);
+    rig.tick();
     rig.shell("cd r && echo mine > user.txt && git add -A && git commit -qm 'work of the user'");
-    rig.wait_until("the end of the second run", Rig::is_quiet);
+    rig.wait_until("the end of the second run", |rig| rig.starts().len() == 2 && rig.is_quiet());
     assert_eq!(rig.status_of(task), "make_wip");
 }
 
@@ -183,7 +209,7 @@ fn the_cancelling_of_a_live_run_may_be_cut_short_anywhere() {
     }
     let rig = Rig::new();
     let task = rig.add("one");
-    rig.tick_until("the end of the first run", |rig| rig.starts().len() == 1 && rig.is_quiet());
+    until_planned(&rig);
     rig.tell("hang", &task);
     rig.save();
     let before = |rig: &Rig| {
@@ -282,29 +308,32 @@ fn a_whole_life_may_be_cut_short_anywhere() {
     rig.save();
     let recording = rig.file_inside("recording").display().to_string();
     let (trace, mut kills) = (format!("trace={CALLS}"), 0);
-    // How many calls it makes depends on how quick the agents are: it is enough to go on until nobody is killed.
-    let (first, step) = if long() { (1, 1) } else { (40, 97) };
-    for moment in (first..).step_by(step) {
-        rig.restore();
-        let inject = format!("inject={CALLS}:signal=SIGKILL:when={moment}");
-        let wrapper = ["strace", "-qq", "-o", &recording, "-e", &trace, "-e", &inject];
-        let mut monitor = rig.pipeline(&wrapper, &["monitor", "--headless"]).spawn().expect("strace starts");
-        let mut died = false;
-        rig.wait_until("the end of the monitor or of its work", |rig| {
-            died = monitor.try_wait().expect("the monitor").is_some();
-            died || tasks.iter().all(|task| rig.in_snapshot(task) == "completed")
-        });
-        eprintln!("life: killed at call {moment}: {died}");
-        if !died {
-            rig.kill_monitor();
+    // How many calls it makes depends on how quick the agents are: each kind is gone through until nobody is killed.
+    let step = if long() { 1 } else { 11 };
+    let kinds = ["fdatasync", "openat", "rename", "renameat2", "link", "unlink", "pwrite64", "clone3"];
+    for (from, kind) in kinds.iter().enumerate() {
+        for nth in (1 + from % step..).step_by(step) {
+            rig.restore();
+            let inject = format!("inject={kind}:signal=SIGKILL:when={nth}");
+            let wrapper = ["strace", "-qq", "-o", &recording, "-e", &trace, "-e", &inject];
+            let mut monitor = rig.pipeline(&wrapper, &["monitor", "--headless"]).spawn().expect("strace starts");
+            let mut died = false;
+            rig.wait_until("the end of the monitor or of its work", |rig| {
+                died = monitor.try_wait().expect("the monitor").is_some();
+                died || tasks.iter().all(|task| rig.in_snapshot(task) == "completed")
+            });
+            eprintln!("life: killed {died} at {kind} {nth}");
+            if !died {
+                rig.kill_monitor();
+            }
+            monitor.wait().expect("the monitor's end");
+            rig.check_snapshot();
+            completes(&rig, &tasks, &BTreeMap::new());
+            if !died {
+                break;
+            }
+            kills += 1;
         }
-        monitor.wait().expect("the monitor's end");
-        rig.check_snapshot();
-        completes(&rig, &tasks, &BTreeMap::new());
-        if !died {
-            break;
-        }
-        kills += 1;
     }
     eprintln!("life: {kills} kills");
     assert!(kills > 3);

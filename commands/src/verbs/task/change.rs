@@ -228,15 +228,6 @@ pub(super) fn unassign(call: &Call, args: &One) -> Result<u8> {
 
 pub(super) fn retry(call: &Call, args: &Message) -> Result<u8> {
     let tasks = existing(&args.tasks)?;
-    let context = call.context()?;
-    let engine = Engine::open(&context)?;
-    for task in &tasks {
-        // A start that a person asks for is a start: the wall holds for it too.
-        if engine.pipeline().task(task.as_str()).is_some() && !engine.pipeline().may_touch(task) {
-            let mode = engine.pipeline().core.mode.rollout.word();
-            return Err(Refusal::Withheld { mode, task: task.clone() }.into());
-        }
-    }
     each(call, "task retry", &tasks, |task| Request::Retry { task, message: args.message.clone() })
 }
 
