@@ -2,6 +2,8 @@
 //!
 //! Absolute times move from machine to machine; the ratios are what to look at. Nothing here is asserted.
 
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};

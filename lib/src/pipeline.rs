@@ -7,6 +7,8 @@
 mod apply;
 mod index;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -185,6 +187,9 @@ pub struct Notice {
     pub task: TaskId,
     /// What.
     pub text: String,
+    /// The live run that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<RunId>,
 }
 
 /// A finished task that left the live state.
@@ -348,7 +353,7 @@ impl Pipeline {
     /// again would be in vain.
     #[must_use]
     pub fn next_deadline_after(&self, last_tick: Timestamp) -> Option<Timestamp> {
-        let claims = self.core.runs.values().filter_map(|run| crate::decide::claim_deadline(run));
+        let claims = self.core.runs.values().filter_map(crate::decide::claim_deadline);
         let pauses = self.core.paused.values().map(|p| p.until);
         let setups = self.core.worktrees.values().filter_map(|w| w.retry_at);
         let failures = self.core.effect_failures.values().map(|f| f.retry_at);

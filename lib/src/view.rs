@@ -7,6 +7,8 @@ mod explain;
 mod metrics;
 pub mod screen;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
 //! The loop: waits for a key, a picture, an answer, a signal or the moment at which an age on the screen changes; takes
 //! all that is pending; then draws at most once. It translates and sends, and knows nothing of what messages mean.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossterm::event::{Event, EventStream, MouseButton, MouseEventKind};
@@ -178,10 +180,12 @@ impl Loop<'_> {
             {
                 return Ok(false);
             }
-            next = match self.events.next().now_or_never() {
-                Some(Some(event)) => translate(event?),
-                Some(None) => return Ok(false),
-                None => return Ok(true),
+            // Asked with the waker of this task and no other: the stream remembers only the first one that it was asked
+            // with, so `now_or_never` would make the next key wait for the timer.
+            next = match poll_fn(|context| Poll::Ready(self.events.poll_next_unpin(context))).await {
+                Poll::Ready(Some(event)) => translate(event?),
+                Poll::Ready(None) => return Ok(false),
+                Poll::Pending => return Ok(true),
             };
         }
         match next {

@@ -162,7 +162,11 @@ mod tests {
         for binding in KEYS {
             for focus in Focus::ALL {
                 let reached = KEYS.iter().any(|b| b.action == binding.action && b.focus.contains(&focus));
-                assert!(reached || matches!(binding.action, Action::Left | Action::Right), "{:?} {focus:?}", binding.action);
+                assert!(
+                    reached || matches!(binding.action, Action::Left | Action::Right),
+                    "{:?} {focus:?}",
+                    binding.action
+                );
             }
         }
     }

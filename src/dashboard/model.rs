@@ -261,7 +261,10 @@ impl Model {
     /// The selected thing that waits, with its row.
     pub(super) fn attention(&self) -> Option<(usize, &Attention)> {
         let list = &self.screen.attention;
-        let at = self.waiting.as_ref().and_then(|key| (0..list.len()).find(|at| self.attention_key(*at).as_ref() == Some(key)));
+        let at = self
+            .waiting
+            .as_ref()
+            .and_then(|key| (0..list.len()).find(|at| self.attention_key(*at).as_ref() == Some(key)));
         let at = at.unwrap_or(0);
         list.get(at).map(|item| (at, item))
     }
@@ -270,7 +273,8 @@ impl Model {
     pub(super) fn attention_key(&self, at: usize) -> Option<AttentionKey> {
         let list = &self.screen.attention;
         let item = list.get(at)?;
-        let alike = |other: &&Attention| other.kind == item.kind && other.task == item.task && other.agent == item.agent;
+        let alike =
+            |other: &&Attention| other.kind == item.kind && other.task == item.task && other.agent == item.agent;
         let nth = list[..at].iter().filter(alike).count();
         Some(AttentionKey { kind: item.kind, task: item.task.clone(), agent: item.agent.clone(), nth })
     }

@@ -220,19 +220,23 @@ fn entered(model: &mut Model, input: Input) -> Vec<Intent> {
     }
     let mut argv = match &input.purpose {
         Purpose::NewTask => words(&["task", "add"]),
-        Purpose::Reject(task) => return vec![Intent::Verb(vec![
-            "task".to_owned(),
-            "reject".to_owned(),
-            task.to_string(),
-            // One word, so that a message that starts with a dash is not taken for an option.
-            format!("--message={line}"),
-        ])],
-        Purpose::Decide(task) => return vec![Intent::Verb(vec![
-            "task".to_owned(),
-            "approve".to_owned(),
-            task.to_string(),
-            format!("--decision={line}"),
-        ])],
+        Purpose::Reject(task) => {
+            return vec![Intent::Verb(vec![
+                "task".to_owned(),
+                "reject".to_owned(),
+                task.to_string(),
+                // One word, so that a message that starts with a dash is not taken for an option.
+                format!("--message={line}"),
+            ])];
+        }
+        Purpose::Decide(task) => {
+            return vec![Intent::Verb(vec![
+                "task".to_owned(),
+                "approve".to_owned(),
+                task.to_string(),
+                format!("--decision={line}"),
+            ])];
+        }
         Purpose::Filter => return Vec::new(),
     };
     if input.priority != pipeline_lib::task::PRIORITY_DEFAULT {

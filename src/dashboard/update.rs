@@ -380,7 +380,10 @@ fn on_answer(model: &mut Model, argv: Vec<String>, answer: Answer) {
         let first = lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or(typed);
         return toast(model, first, tone);
     }
-    if answer.code == CODE_BUSY && argv.first().is_some_and(|verb| verb == "mode") && !argv.iter().any(|a| a == "--drain") {
+    if answer.code == CODE_BUSY
+        && argv.first().is_some_and(|verb| verb == "mode")
+        && !argv.iter().any(|a| a == "--drain")
+    {
         let mut argv = argv;
         argv.retain(|word| word != "--force");
         argv.push("--drain".to_owned());

@@ -127,7 +127,7 @@ fn write_task_file(
         .core
         .notices
         .iter()
-        .filter(|notice| notice.role == stage.role)
+        .filter(|notice| notice.given.as_ref() == Some(&run.id))
         .map(|notice| notice.text.clone())
         .collect();
     let text = render_task_file(&TaskFile {

@@ -30,6 +30,9 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The same for an agent that has said that it is done.
 const CLAIMED_GRACE: Duration = Duration::from_secs(2);
 
+/// In a run's directory, once its work is on its branch: what was said about it.
+const KEPT: &str = "kept";
+
 /// Why an effect could not be performed.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -45,15 +48,15 @@ impl Failure {
 
 impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
-        let permanent = match &error {
+        let permanent = matches!(
+            error,
             GitError::BranchElsewhere { .. }
-            | GitError::NotAWorktree { .. }
-            | GitError::NameTaken { .. }
-            | GitError::BadName { .. }
-            | GitError::NoSuchBranch { .. }
-            | GitError::GitMissing => true,
-            _ => false,
-        };
+                | GitError::NotAWorktree { .. }
+                | GitError::NameTaken { .. }
+                | GitError::BadName { .. }
+                | GitError::NoSuchBranch { .. }
+                | GitError::GitMissing
+        );
         Self { message: format!("failed to {}", chain(&error)), permanent }
     }
 }
@@ -127,7 +130,17 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     let mut notes = Vec::new();
     if worktree.is_dir() {
         repo.clear_locks_of(&worktree, &task.branch(), run.claimed_at.into())?;
-        notes.extend(keep_work(context, run, task, &worktree)?);
+        // From here on what the worktree holds is ours and no longer the agent's: cut short while it is emptied, it must
+        // not be committed again as if the agent had deleted its own work. The name is enough, and needs no sync: a
+        // file system that keeps the later removals after a power cut keeps the earlier creation too.
+        let kept = dir.join(KEPT);
+        match std::fs::read_to_string(&kept) {
+            Ok(before) => notes.extend(before.lines().map(str::to_owned)),
+            Err(_) => {
+                notes.extend(keep_work(context, run, task, &worktree)?);
+                replace_file(&kept, notes.join("\n").as_bytes())?;
+            }
+        }
         repo.detach(&worktree, &context.base_head()?)?;
     }
     let commit = match repo.branch_head(&task.branch())? {

@@ -119,6 +119,8 @@ pub fn finish(prepared: Prepared) -> Result<u8> {
     let outcome = verdict::judge(&prepared.call, prepared.begun, None)?;
     if outcome.all_merged() {
         verdict::print(&prepared.call.output, &outcome)?;
+    } else {
+        prepared.call.output.note(&outcome.unfinished());
     }
     prepared.leave(outcome.all_merged());
     Ok(exit::OK)

@@ -163,7 +163,9 @@ impl Rules<'_> {
         summary.commit = Some(left.commit.clone());
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
         summary.summary = Some(words.clone()).filter(|text| !text.is_empty());
-        let mut facts = vec![Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) }];
+        // Closed, told about the agent, done with the stage, moved on: growing step by step would copy each of them.
+        let mut facts = Vec::with_capacity(4);
+        facts.push(Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) });
         facts.extend(outcome.about_the_agent(self, run));
         // The task may have been taken elsewhere while the run was being stopped.
         if task.state.run() != Some(&run.id) {

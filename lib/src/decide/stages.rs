@@ -167,7 +167,8 @@ impl Rules<'_> {
             commit: claim.commit.clone(),
             at: self.now.at,
         };
-        let mut facts = vec![Fact::StageDone { task: task.id.clone(), output: Box::new(output) }];
+        let mut facts = Vec::with_capacity(2);
+        facts.push(Fact::StageDone { task: task.id.clone(), output: Box::new(output) });
         facts.extend(self.follow(task, stage, decision, feedback));
         facts
     }

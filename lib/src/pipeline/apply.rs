@@ -81,7 +81,7 @@ impl Pipeline {
             }
             Fact::Notice { role, task, text } => {
                 let notices = &mut self.core.notices;
-                notices.push(Notice { role: role.clone(), task: task.clone(), text: text.clone() });
+                notices.push(Notice { role: role.clone(), task: task.clone(), text: text.clone(), given: None });
                 if notices.len() > NOTICES_MAX {
                     notices.remove(0);
                 }
@@ -139,6 +139,9 @@ impl Pipeline {
             Fact::TaskDue { task } => self.change_task(task, |t| t.not_before = None),
             Fact::TaskArchived { task } => self.archive_task(at, task),
             Fact::StageDone { task, output } => self.note_in_task(task, |t| {
+                if t.outputs.is_empty() {
+                    t.outputs.reserve_exact(1);
+                }
                 t.outputs.push((**output).clone());
                 t.feedback = None;
             }),
@@ -300,8 +303,9 @@ impl Pipeline {
             agent.run = Some(run.id.clone());
             agent.since = at;
             if run.work == Work::Agent {
-                let role = agent.role.clone();
-                self.core.notices.retain(|notice| notice.role != role);
+                // Kept until the run is closed: launching may be repeated, and writes them into the task file each time.
+                let untold = self.core.notices.iter_mut().filter(|n| n.role == agent.role && n.given.is_none());
+                untold.for_each(|notice| notice.given = Some(run.id.clone()));
             }
         }
         if let (Work::Agent, Some(task), Some(stage)) = (&run.work, &run.task, &run.stage) {
@@ -340,6 +344,12 @@ impl Pipeline {
         }
     }
 
+    /// What a run was told is settled; of one that never happened nobody has read it.
+    fn close_notices(&mut self, run: &RunId, told: bool) {
+        self.core.notices.retain(|notice| !told || notice.given.as_ref() != Some(run));
+        self.core.notices.iter_mut().filter(|n| n.given.as_ref() == Some(run)).for_each(|n| n.given = None);
+    }
+
     fn close_run(&mut self, at: Timestamp, id: &RunId, summary: Option<&RunSummary>) {
         let Some(run) = self.core.runs.remove(id) else { return };
         self.core.effect_failures.remove(&EffectKey::Run(id.clone()));
@@ -361,10 +371,15 @@ impl Pipeline {
                 }
             });
         }
+        self.close_notices(id, summary.is_some());
         let Some(summary) = summary else { return };
         self.count_run(&run, summary);
         if let Some(task) = &run.task {
             self.note_in_task(task, |t| {
+                // Among many tasks most have had one run: room for more would cost more than the run itself.
+                if t.runs.is_empty() {
+                    t.runs.reserve_exact(1);
+                }
                 t.runs.push(summary.clone());
                 if t.runs.len() > RUNS_KEPT {
                     t.runs.remove(0);

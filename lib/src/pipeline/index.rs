@@ -72,9 +72,9 @@ struct Place {
 pub(crate) struct Queue {
     links: Vec<Links>,
     /// Ready tasks that may be touched.
-    open: HashMap<QueueId, BTreeSet<ReadyKey>>,
+    open: BTreeMap<QueueId, BTreeSet<ReadyKey>>,
     /// Ready tasks behind the rollout's wall.
-    walled: HashMap<QueueId, BTreeSet<ReadyKey>>,
+    walled: BTreeMap<QueueId, BTreeSet<ReadyKey>>,
     promotions: BTreeSet<(Timestamp, Slot)>,
     due: BTreeSet<(Timestamp, Slot)>,
     held: HashMap<Slot, Vec<Slot>>,
@@ -394,8 +394,11 @@ impl Pipeline {
             for index in 0..self.queue.links[slot as usize].dependents.len() {
                 let dependent = self.queue.links[slot as usize].dependents[index];
                 let open = &mut self.queue.links[dependent as usize].open;
+                let was_open = *open > 0;
                 *open = if satisfied { open.saturating_sub(1) } else { *open + 1 };
-                self.place(dependent);
+                if was_open != (*open > 0) {
+                    self.place(dependent);
+                }
             }
         }
         if was_in_flight && !in_flight {

@@ -43,7 +43,14 @@ fn column(title: &str, cards: Vec<Card>) -> Column {
     Column { title: title.to_owned(), total: cards.len(), cards }
 }
 
-fn row(name: &str, status: AgentStatus, source: &'static str, seconds: i64, at: Option<(&str, &str)>, line: &str) -> AgentRow {
+fn row(
+    name: &str,
+    status: AgentStatus,
+    source: &'static str,
+    seconds: i64,
+    at: Option<(&str, &str)>,
+    line: &str,
+) -> AgentRow {
     AgentRow {
         name: agent(name),
         role: "impl".to_owned(),
@@ -100,20 +107,32 @@ fn board() -> Vec<Column> {
     blocked.reason = Some("failed 3 times: the gate does not pass".to_owned());
     let mut waits = card(16, "Show the order history", "unassigned", Tone::Waiting, 3700);
     waits.reason = Some("after TASK-013".to_owned());
-    let mut done = column("done", vec![
-        card(8, "Add a health check", "completed", Tone::Good, 900),
-        card(7, "Cache the price list", "completed", Tone::Good, 1900),
-        card(6, "漢字 in product names", "completed", Tone::Good, 4000),
-        card(5, "Log in JSON", "completed", Tone::Good, 8000),
-        card(4, "Use one date format everywhere", "cancelled", Tone::Gone, 90_000),
-    ]);
+    let mut done = column(
+        "done",
+        vec![
+            card(8, "Add a health check", "completed", Tone::Good, 900),
+            card(7, "Cache the price list", "completed", Tone::Good, 1900),
+            card(6, "漢字 in product names", "completed", Tone::Good, 4000),
+            card(5, "Log in JSON", "completed", Tone::Good, 8000),
+            card(4, "Use one date format everywhere", "cancelled", Tone::Gone, 90_000),
+        ],
+    );
     done.total = 7;
     vec![
-        column("new", vec![
-            card(15, "Send receipts by mail", "arch_ready", Tone::Ready, 65),
-            waits,
-            card(17, "Search by category and by price, with a facet for each of them", "unassigned", Tone::Waiting, 3700),
-        ]),
+        column(
+            "new",
+            vec![
+                card(15, "Send receipts by mail", "arch_ready", Tone::Ready, 65),
+                waits,
+                card(
+                    17,
+                    "Search by category and by price, with a facet for each of them",
+                    "unassigned",
+                    Tone::Waiting,
+                    3700,
+                ),
+            ],
+        ),
         column("arch", vec![login]),
         column("test", vec![cart]),
         column("impl", vec![migrate, totals, blocked]),
@@ -137,14 +156,49 @@ pub(super) fn attention() -> Arc<Screen> {
         mode: Mode { orchestration: Orchestration::Parallel, rollout: Rollout::Pilot },
         columns: board(),
         agents: vec![
-            row("architect", AgentStatus::Waiting, "stream", 180, Some(("TASK-011", "arch")), "Shall I keep the old session table?"),
-            row("tester", AgentStatus::Working, "process", 12, Some(("TASK-014", "test")), "cart.spec.ts: 4 tests, 4 failing as expected"),
-            row("impl-1", AgentStatus::Working, "process", 312, Some(("TASK-013", "impl")), "running cargo test -p orders"),
-            row("impl-2", AgentStatus::Verifying, "gate", 42, Some(("TASK-009", "impl")), "its claim for TASK-009 is being checked"),
+            row(
+                "architect",
+                AgentStatus::Waiting,
+                "stream",
+                180,
+                Some(("TASK-011", "arch")),
+                "Shall I keep the old session table?",
+            ),
+            row(
+                "tester",
+                AgentStatus::Working,
+                "process",
+                12,
+                Some(("TASK-014", "test")),
+                "cart.spec.ts: 4 tests, 4 failing as expected",
+            ),
+            row(
+                "impl-1",
+                AgentStatus::Working,
+                "process",
+                312,
+                Some(("TASK-013", "impl")),
+                "running cargo test -p orders",
+            ),
+            row(
+                "impl-2",
+                AgentStatus::Verifying,
+                "gate",
+                42,
+                Some(("TASK-009", "impl")),
+                "its claim for TASK-009 is being checked",
+            ),
             row("super", AgentStatus::Idle, "journal", 2400, None, "it has no live run"),
         ],
         attention: vec![
-            item("blocked", "TASK-010", 7500, "failed 3 times: the gate does not pass", &["TASK-017", "TASK-016"], "retry"),
+            item(
+                "blocked",
+                "TASK-010",
+                7500,
+                "failed 3 times: the gate does not pass",
+                &["TASK-017", "TASK-016"],
+                "retry",
+            ),
             item("approval", "TASK-011", 180, "the plan asks for approval", &[], "approve"),
         ],
         events: vec![
@@ -154,7 +208,14 @@ pub(super) fn attention() -> Arc<Screen> {
             event(211, 42, Tone::Checking, "TASK-009 impl: impl-2 claims success, the gate runs"),
             event(212, 12, Tone::Active, "TASK-014 test: tester started, attempt 1"),
         ],
-        figures: Figures { tasks: 17, completed: 6, in_progress: 5, agents_busy: 4, throughput_per_hour: 4.2, cost_usd: 1.87 },
+        figures: Figures {
+            tasks: 17,
+            completed: 6,
+            in_progress: 5,
+            agents_busy: 4,
+            throughput_per_hour: 4.2,
+            cost_usd: 1.87,
+        },
         ..(*empty()).clone()
     };
     let lines = [

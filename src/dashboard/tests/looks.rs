@@ -145,7 +145,11 @@ fn the_selected_card_is_always_in_sight() {
             model.task = model.card_at(column, row);
             let id = model.task.clone().unwrap();
             let digits = &id.as_str()[5..];
-            assert!(lines(&model)[2..].iter().any(|line| line.contains(&format!(" {digits} ")) || line.contains(id.as_str())));
+            assert!(
+                lines(&model)[2..]
+                    .iter()
+                    .any(|line| line.contains(&format!(" {digits} ")) || line.contains(id.as_str()))
+            );
         }
     }
 }

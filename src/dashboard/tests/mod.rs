@@ -109,7 +109,8 @@ fn dump(model: &Model) -> String {
         styles.push_str(letters.trim_end_matches('.'));
         styles.push('\n');
     }
-    let legend: String = known.iter().enumerate().map(|(at, style)| format!("{} {}\n", nth(at), said(*style))).collect();
+    let legend: String =
+        known.iter().enumerate().map(|(at, style)| format!("{} {}\n", nth(at), said(*style))).collect();
     format!("{text}{}\n{styles}{}\n{legend}", "=".repeat(20), "=".repeat(20))
 }
 
@@ -132,9 +133,12 @@ fn said(style: Style) -> String {
     let mut words: Vec<String> = Vec::new();
     words.extend(style.fg.filter(|c| *c != ratatui::style::Color::Reset).map(|c| c.to_string().to_lowercase()));
     words.extend(style.bg.filter(|c| *c != ratatui::style::Color::Reset).map(|c| format!("on {c}").to_lowercase()));
-    for (modifier, word) in
-        [(Modifier::BOLD, "bold"), (Modifier::DIM, "dim"), (Modifier::REVERSED, "reversed"), (Modifier::UNDERLINED, "underlined")]
-    {
+    for (modifier, word) in [
+        (Modifier::BOLD, "bold"),
+        (Modifier::DIM, "dim"),
+        (Modifier::REVERSED, "reversed"),
+        (Modifier::UNDERLINED, "underlined"),
+    ] {
         if style.add_modifier.contains(modifier) {
             words.push(word.to_owned());
         }

@@ -12,10 +12,13 @@ use crate::dashboard::model::Overlay;
 /// The only verb that a script asks for, as typed.
 fn verb(model: &mut Model, script: &str) -> String {
     let intents = press(model, script);
-    let verbs: Vec<String> = intents.iter().filter_map(|intent| match intent {
-        Intent::Verb(argv) => Some(argv.join(" ")),
-        _ => None,
-    }).collect();
+    let verbs: Vec<String> = intents
+        .iter()
+        .filter_map(|intent| match intent {
+            Intent::Verb(argv) => Some(argv.join(" ")),
+            _ => None,
+        })
+        .collect();
     verbs.join("; ")
 }
 

@@ -73,14 +73,20 @@ fn empty(painter: &mut Painter<'_>, area: Rect) {
 
 /// Places the columns, around the one of the selected card where not all fit, with the cards left out on either side.
 fn slots(model: &Model, body: Rect, selected: usize) -> (Vec<Slot<'_>>, usize, usize) {
-    let all: Vec<Slot<'_>> = model.screen.columns.iter().map(|column| {
-        let cards = model.cards(column);
-        let title = columns(&column.title) + 2;
-        let width = if cards.is_empty() { title } else { title.max(CARD_COLUMNS_MIN) };
-        Slot { column, cards, x: 0, width }
-    }).collect();
+    let all: Vec<Slot<'_>> = model
+        .screen
+        .columns
+        .iter()
+        .map(|column| {
+            let cards = model.cards(column);
+            let title = columns(&column.title) + 2;
+            let width = if cards.is_empty() { title } else { title.max(CARD_COLUMNS_MIN) };
+            Slot { column, cards, x: 0, width }
+        })
+        .collect();
     let room = body.width.saturating_sub(3);
-    let needed = |from: usize, to: usize| all[from..to].iter().map(|slot| slot.width + GAP).sum::<u16>().saturating_sub(GAP);
+    let needed =
+        |from: usize, to: usize| all[from..to].iter().map(|slot| slot.width + GAP).sum::<u16>().saturating_sub(GAP);
     let (mut from, mut to) = (0, all.len());
     let mut room_left = room;
     while to - from > 1 && needed(from, to) > room_left {

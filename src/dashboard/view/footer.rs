@@ -32,7 +32,9 @@ fn over_keys(over: &Overlay) -> &'static [(&'static str, &'static str)] {
         Overlay::Help(_) | Overlay::Message(_) => &[("j k", "scroll"), ("esc", "close")],
         Overlay::Input(_) => &[("enter", "done"), ("esc", "leave")],
         Overlay::Confirm(_) => &[("enter y", "yes"), ("esc n", "no")],
-        Overlay::ModeMenu(_) => &[("j k", "choose"), ("enter", "switch"), ("d", "drain"), ("f", "force"), ("esc", "leave")],
+        Overlay::ModeMenu(_) => {
+            &[("j k", "choose"), ("enter", "switch"), ("d", "drain"), ("f", "force"), ("esc", "leave")]
+        }
         Overlay::RolloutMenu(_) => &[("j k", "choose"), ("enter", "switch"), ("esc", "leave")],
     }
 }

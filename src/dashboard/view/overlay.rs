@@ -49,11 +49,16 @@ fn box_columns(area: Rect) -> u16 {
 fn draw_input(painter: &mut Painter<'_>, area: Rect, input: &Input) {
     let theme = painter.theme;
     let (title, below) = match &input.purpose {
-        Purpose::NewTask => {
-            ("New task".to_owned(), format!("priority {}   up and down change it; 1 is the most urgent", input.priority))
+        Purpose::NewTask => (
+            "New task".to_owned(),
+            format!("priority {}   up and down change it; 1 is the most urgent", input.priority),
+        ),
+        Purpose::Reject(task) => {
+            (format!("Reject {task}"), "Tell the agent what to do differently; the stage runs again.".to_owned())
         }
-        Purpose::Reject(task) => (format!("Reject {task}"), "Tell the agent what to do differently; the stage runs again.".to_owned()),
-        Purpose::Decide(task) => (format!("Decide for {task}"), "Type the word of the way to go, such as success.".to_owned()),
+        Purpose::Decide(task) => {
+            (format!("Decide for {task}"), "Type the word of the way to go, such as success.".to_owned())
+        }
         Purpose::Filter => ("Filter the board".to_owned(), "Title, name, status or agent.".to_owned()),
     };
     let inner = open(painter, area, box_columns(area), 3, &title);
@@ -86,7 +91,13 @@ fn draw_confirm(painter: &mut Painter<'_>, area: Rect, confirm: &Confirm) {
     }
     let accent = theme.accent();
     let (gap, yes) = ("   ", format!(" {}", confirm.yes));
-    let parts = [("enter", accent), (yes.as_str(), theme.text()), (gap, theme.text()), ("esc", accent), (" leave it", theme.text())];
+    let parts = [
+        ("enter", accent),
+        (yes.as_str(), theme.text()),
+        (gap, theme.text()),
+        ("esc", accent),
+        (" leave it", theme.text()),
+    ];
     painter.parts(inner.x, last, inner.width, &parts);
 }
 
@@ -96,7 +107,8 @@ fn draw_note(painter: &mut Painter<'_>, area: Rect, note: &Note) {
     let lines: Vec<String> = note.lines.iter().flat_map(|line| wrap(line, width.saturating_sub(6))).collect();
     let hint: Vec<String> = note.hint.iter().flat_map(|hint| wrap(hint, width.saturating_sub(6))).collect();
     let below = if hint.is_empty() { 0 } else { hint.len() + 1 };
-    let inner = open(painter, area, width, lines.len().max(1) + below, &format!("{} {}", theme.sign(note.tone), note.title));
+    let inner =
+        open(painter, area, width, lines.len().max(1) + below, &format!("{} {}", theme.sign(note.tone), note.title));
     let room = usize::from(inner.height).saturating_sub(below).max(1);
     let first = note.scroll.min(lines.len().saturating_sub(room));
     for (y, line) in (inner.y..).zip(lines.iter().skip(first).take(room)) {

@@ -163,7 +163,8 @@ pub(super) fn age(now: Timestamp, since: Timestamp) -> (String, Timestamp) {
 /// The columns that a text takes once it is made safe.
 pub(super) fn columns(text: &str) -> u16 {
     let clean = clean(text, usize::from(u16::MAX));
-    let total: usize = Span::raw(clean.as_str()).styled_graphemes(Style::new()).map(|g| usize::from(g.symbol.cell_width())).sum();
+    let total: usize =
+        Span::raw(clean.as_str()).styled_graphemes(Style::new()).map(|g| usize::from(g.symbol.cell_width())).sum();
     u16::try_from(total).unwrap_or(u16::MAX)
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use pipeline_lib::claim::marker::IN_PROGRESS;
 
 use super::DemoAgent;
-use super::plays::{BASE, COMMANDS_FILE, Play, Twist, play, resolve, with_commands};
+use super::plays::{BASE, BEGINNING, COMMANDS_FILE, Play, TESTS_FILE, Twist, play, resolve, with_commands};
 use crate::dispatch::Call;
 use crate::error::{CommandError, Result, exit};
 use crate::output::Output;
@@ -87,8 +87,7 @@ impl<'a> Agent<'a> {
             stage: variable(environment, "PIPELINE_STAGE")?,
             role: variable(environment, "PIPELINE_ROLE")?,
             base: environment.get("PIPELINE_BASE").cloned().unwrap_or_else(|| BASE.to_owned()),
-            // A task elsewhere that happens to have the same name is not ours.
-            play: play(&task).filter(|play| text.lines().next() == Some(&format!("# {}: {}", play.id, play.title))),
+            play: play(&task).filter(|play| is_of_demonstration(play, &text, &worktree)),
             pace: Duration::from_millis(pace),
             task,
             worktree,
@@ -279,6 +278,13 @@ impl<'a> Agent<'a> {
     }
 }
 
+/// A task elsewhere that happens to have the same name is not the demonstration's.
+fn is_of_demonstration(play: &Play, text: &str, worktree: &Path) -> bool {
+    let title = format!("# {}: {}", play.id, play.title);
+    let tests = fs::read_to_string(worktree.join(TESTS_FILE)).unwrap_or_default();
+    text.lines().next() == Some(&title) && BEGINNING.contains(&(TESTS_FILE, &tests))
+}
+
 fn variable(environment: &BTreeMap<String, String>, name: &str) -> Result<String> {
     environment.get(name).filter(|value| !value.is_empty()).cloned().ok_or_else(|| {
         CommandError::usage(format!("{name} is not set: this is the scripted agent of the demonstration"))
@@ -350,7 +356,7 @@ pub(super) fn git(dir: &Path, who: &str, arguments: &[&str]) -> Result<Ended> {
 /// # Errors
 /// When there is no shell.
 pub(super) fn run_tests(dir: &Path) -> Result<Ended> {
-    ended(Command::new("/bin/sh").arg("tests/run.sh").current_dir(dir))
+    ended(Command::new("/bin/sh").arg(TESTS_FILE).current_dir(dir))
         .map_err(|error| CommandError::failed(format!("cannot run /bin/sh: {error}")))
 }
 

@@ -7,6 +7,8 @@ pub(super) const BASE: &str = "main";
 pub(super) const VERIFY: &str = "sh tests/run.sh";
 /// The file whose list of commands two tasks change at the same time.
 pub(super) const COMMANDS_FILE: &str = "toolkit";
+/// The program that runs every test.
+pub(super) const TESTS_FILE: &str = "tests/run.sh";
 /// How the line with that list begins.
 pub(super) const COMMANDS_LINE: &str = "COMMANDS=\"";
 
@@ -15,7 +17,7 @@ pub(super) const BEGINNING: [(&str, &str); 5] = [
     ("README.md", include_str!("toolkit/README.md")),
     (COMMANDS_FILE, include_str!("toolkit/toolkit.sh")),
     ("lib/version.sh", include_str!("toolkit/lib/version.sh")),
-    ("tests/run.sh", include_str!("toolkit/tests/run.sh")),
+    (TESTS_FILE, include_str!("toolkit/tests/run.sh")),
     ("tests/version.test.sh", include_str!("toolkit/tests/version.test.sh")),
 ];
 

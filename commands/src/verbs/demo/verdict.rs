@@ -37,6 +37,17 @@ impl Outcome {
     pub(super) fn all_merged(&self) -> bool {
         self.unmerged.is_empty()
     }
+
+    /// What is left to do, in a line.
+    pub(super) fn unfinished(&self) -> String {
+        let list: Vec<&str> = self.unmerged.iter().map(TaskId::as_str).collect();
+        format!(
+            "The demonstration is not over: {} of {} tasks are not merged ({}).",
+            list.len(),
+            self.tasks,
+            list.join(", ")
+        )
+    }
 }
 
 /// Judges what is recorded.

@@ -1,0 +1,111 @@
+//! Tests of what facts do to the state: whoever reads the journal comes to the same, and strange facts do no harm.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Pipeline;
+use crate::decide::tests::world::*;
+use crate::event::NewTask;
+use crate::fact::{EffectKey, Fact, Move};
+use crate::ids::RunId;
+use crate::run::{ClaimStatus, StopReason};
+use crate::task::{Hold, HoldReason, TaskState};
+
+fn busy() -> World {
+    let mut w = World::new();
+    w.add_all(&["A", "B"]);
+    w.add(NewTask::named("C").after(&["A", "B"]).paths(&["src/**"]));
+    w.reach("A", "impl");
+    w.do_stage("A");
+    w.do_stage("B");
+    w
+}
+
+#[test]
+fn a_state_survives_a_checkpoint_with_its_index() {
+    let w = busy();
+    let bytes = serde_json::to_vec(&w.p).unwrap();
+    let loaded: Pipeline = serde_json::from_slice(&bytes).unwrap();
+    assert!(loaded == w.p && loaded.index_picture() == w.p.index_picture());
+    assert_eq!(serde_json::to_vec(&loaded).unwrap(), bytes);
+}
+
+#[test]
+fn every_prefix_of_a_journal_leads_to_a_state_that_loads() {
+    let w = busy();
+    let mut p = Pipeline::default();
+    for (at, fact) in &w.journal {
+        p.apply(*at, fact);
+        let loaded: Pipeline = serde_json::from_slice(&serde_json::to_vec(&p).unwrap()).unwrap();
+        assert!(loaded == p && loaded.index_picture() == p.index_picture(), "after {fact:?}");
+    }
+}
+
+#[test]
+fn facts_about_what_is_not_there_leave_the_rest_alone() {
+    let mut w = busy();
+    let nobody = || task("NOBODY");
+    let run = || RunId::new("r0").unwrap();
+    let strange = [
+        Fact::TaskMoved { task: nobody(), to: TaskState::Completed, with: Move::default() },
+        Fact::TaskHeld { task: nobody(), hold: Hold { by: task("A"), why: HoldReason::Paths } },
+        Fact::TaskDue { task: nobody() },
+        Fact::TaskArchived { task: nobody() },
+        Fact::RunStopping { run: run(), reason: StopReason::Person },
+        Fact::RunEnded { run: run(), how: OK, ended_at: begin() },
+        Fact::RunClosed { run: run(), summary: None },
+        Fact::ClaimNoted { run: run(), claim: claim(ClaimStatus::Completed) },
+        Fact::AgentStopped { agent: agent("nobody") },
+        Fact::WorktreeReset { worktree: "nowhere".to_owned() },
+        Fact::TaskHeld { task: task("C"), hold: Hold { by: nobody(), why: HoldReason::Paths } },
+    ];
+    for fact in strange {
+        w.p.apply(w.at, &fact);
+        let loaded: Pipeline = serde_json::from_slice(&serde_json::to_vec(&w.p).unwrap()).unwrap();
+        assert!(loaded.index_picture() == w.p.index_picture(), "{fact:?}");
+    }
+    assert_eq!(w.status("A"), "impl_verifying");
+    std::mem::forget(w);
+}
+
+#[test]
+fn the_time_of_the_state_never_goes_back() {
+    let mut p = Pipeline::default();
+    p.apply(begin(), &Fact::ModePending { mode: None });
+    p.apply(Timestamp::UNIX_EPOCH, &Fact::ModePending { mode: None });
+    assert_eq!((p.core.updated_at, p.core.seq), (begin(), 2));
+}
+
+#[test]
+fn deadlines_that_a_tick_has_passed_are_not_waited_for_again() {
+    let mut w = World::workers(1, |_| {});
+    w.add_all(&["A"]);
+    w.tick();
+    w.effect_failed(EffectKey::Run(w.run_of("A")), false);
+    let deadline = w.p.next_deadline().unwrap();
+    assert_eq!(w.p.next_deadline_after(w.at), Some(deadline));
+    assert_eq!(w.p.next_deadline_after(deadline), None, "otherwise a monitor would spin until the effect succeeds");
+}
+
+#[test]
+fn an_effect_is_tried_again_soon_after_a_clock_went_back() {
+    let mut w = World::workers(1, |_| {});
+    w.add_all(&["A"]);
+    w.tick();
+    w.effect_failed(EffectKey::Run(w.run_of("A")), false);
+    assert_eq!(w.effects(), []);
+    w.at = w.at.checked_sub(SignedDuration::from_hours(24)).unwrap();
+    assert_eq!(w.effects().len(), 1);
+}
+
+#[test]
+fn heights_shrink_when_what_is_behind_leaves() {
+    let mut w = World::workers(1, |s| s.scheduler.keep_finished = 0);
+    w.add_all(&["A"]);
+    w.add(NewTask::named("B").on("solo").after(&["A"]));
+    w.add(NewTask::named("C").on("solo").after(&["B"]));
+    assert_eq!(w.p.height(&task("A")), 2);
+    w.asked(crate::event::Request::Cancel { task: task("C"), reason: None });
+    w.tick();
+    assert!(w.p.task("C").is_none());
+    assert_eq!(w.p.height(&task("A")), 1);
+}
