@@ -51,7 +51,8 @@ fn main() {
         }
     }
     let (first, last) = (engine[0], engine[engine.len() - 1]);
-    let _ = writeln!(out, "flatness from {} to {}: {:.2} (aim: at most 4)", sizes[0], sizes[sizes.len() - 1], last / first);
+    let _ =
+        writeln!(out, "flatness from {} to {}: {:.2} (aim: at most 4)", sizes[0], sizes[sizes.len() - 1], last / first);
     let at = sizes.iter().position(|size| *size == 100_000).unwrap_or(0);
     let _ = writeln!(out, "at 100000: {:.3} µs per assignment (aim: 2)", engine[at]);
     let _ = std::io::stdout().write_all(out.as_bytes());
@@ -108,7 +109,11 @@ fn load(graph: &Graph, keep_finished: u32, now: Now) -> Pipeline {
     settings.scheduler.keep_finished = keep_finished;
     for n in 0..AGENTS {
         let name = AgentName::new(&format!("w{n}")).expect("well formed");
-        settings.agents.push(AgentSettings { name, role: Role::new("worker").expect("well formed"), preset: Preset::Custom });
+        settings.agents.push(AgentSettings {
+            name,
+            role: Role::new("worker").expect("well formed"),
+            preset: Preset::Custom,
+        });
     }
     let mut pipeline = Pipeline::default();
     let mut feed = |event: &Event| {
@@ -116,7 +121,11 @@ fn load(graph: &Graph, keep_finished: u32, now: Now) -> Pipeline {
             pipeline.apply(now.at, &fact);
         }
     };
-    feed(&Event::Configure { settings: Arc::new(settings), workflows: vec![Arc::new(workflow)], digest: "bench".to_owned() });
+    feed(&Event::Configure {
+        settings: Arc::new(settings),
+        workflows: vec![Arc::new(workflow)],
+        digest: "bench".to_owned(),
+    });
     let mode = Mode { orchestration: Orchestration::Parallel, rollout: Rollout::Production };
     feed(&Event::Ask(Request::SetMode { mode, busy: Busy::Refuse, unready: true }));
     let tasks = graph.0.iter().enumerate().map(|(n, (priority, behind))| NewTask {
@@ -154,7 +163,11 @@ fn assign(graph: &Graph, keep_finished: u32) -> f64 {
             }
         }
         let Some(run) = busy.pop() else { break };
-        for seen in [Seen::Started { pid: 1, at }, Seen::Ended { how: Ended::Exited { code: 0 }, at, evidence: None, output: None }, left()] {
+        for seen in [
+            Seen::Started { pid: 1, at },
+            Seen::Ended { how: Ended::Exited { code: 0 }, at, evidence: None, output: None },
+            left(),
+        ] {
             let event = Event::Run { run: run.clone(), seen };
             for fact in decide(&pipeline, &event, now).expect("an observation is never refused") {
                 pipeline.apply(at, &fact);

@@ -4,9 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use pipeline::interactive;
-use pipeline_commands::cli::Cli;
 use pipeline_commands::dispatch::{self, Call};
 
 fn main() -> ExitCode {
@@ -16,7 +14,10 @@ fn main() -> ExitCode {
         let dir = arguments.next().unwrap_or_default();
         return pipeline_commands::host(Path::new(&dir));
     }
-    let cli = Cli::parse();
+    let cli = match dispatch::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return ExitCode::from(code),
+    };
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -1,6 +1,7 @@
 //! From a parsed command line to a verb, and from an error to what is printed and the exit code.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::{Arc, PoisonError};
 
 use clap::Parser;
@@ -11,7 +12,7 @@ use crate::context::{Context, Globals};
 use crate::error::{CommandError, Result, exit};
 use crate::live::Answer;
 use crate::logging;
-use crate::output::Output;
+use crate::output::{ColorChoice, Output};
 use crate::verbs;
 
 /// What a verb is given before it has looked for a repository.
@@ -55,6 +56,28 @@ impl Call {
     pub fn context(&self) -> Result<Context> {
         Context::open(&self.globals, &self.output)
     }
+}
+
+/// Reads the command line. What is printed instead, be it help or what is wrong, leaves only its exit code.
+///
+/// # Errors
+/// The exit code, when nothing is left to be done.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Cli::try_parse_from(&arguments).map_err(|error| {
+        // What could not be read may still have asked for JSON.
+        let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
+        if json && error.use_stderr() {
+            let text = error.render().to_string();
+            let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+            let message = message.strip_prefix("error: ").unwrap_or(message).trim_end();
+            let output = Output::standard(true, true, ColorChoice::Never, true);
+            return report(&output, &CommandError::usage(message).hint(rest.trim()));
+        }
+        // A stream that is gone has no reader to be told anything.
+        drop(error.print());
+        u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)
+    })
 }
 
 /// Does what was asked; the answer is the exit code.

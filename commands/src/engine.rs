@@ -11,7 +11,7 @@ use pipeline_state::{Machine, Record, Store, Transaction, render_snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::{CommandError, Result, chain};
 
 /// Steps one settling may take; more means that two rules undo each other, which would otherwise never end.
 const STEPS_MAX: usize = 1_000_000;
@@ -130,7 +130,11 @@ impl Engine {
             Ok::<_, CommandError>(facts)
         })?;
         if !tick && !facts.is_empty() && locked.machine().0.tasks.len() <= SNAPSHOT_TASKS_MAX {
-            locked.write_snapshot_of(|kept| render_snapshot(&view::state_doc(&kept.0, seen)))?;
+            // The facts are durable: what comes after them must not be told as if nothing had happened.
+            let written = locked.write_snapshot_of(|kept| render_snapshot(&view::state_doc(&kept.0, seen)));
+            if let Err(error) = written {
+                context.note(&format!("done, but state.json is behind until the next change: {}", chain(&error)));
+            }
         }
         for notice in self.store.take_notices() {
             context.note(&notice.to_string());

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use pipeline_lib::agents::preset::{Preset, UnknownPreset};
 use pipeline_lib::event::Refusal;
 use pipeline_lib::ids::NameError;
 use pipeline_state::{ErrorKind, StateError};
@@ -73,6 +74,13 @@ impl CommandError {
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(exit::NOT_FOUND, "not_found", message)
+    }
+
+    /// Something cannot be written.
+    #[must_use]
+    pub fn cannot_write(message: impl Into<String>) -> Self {
+        Self::new(exit::CANNOT_WRITE, "cannot_write", message)
+            .hint("Free some space or mend the permissions, then repeat the command.")
     }
 
     /// The same error with a hint.
@@ -182,7 +190,18 @@ impl From<Refusal> for CommandError {
 
 impl From<std::io::Error> for CommandError {
     fn from(error: std::io::Error) -> Self {
-        Self::failed(chain(&error))
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            ReadOnlyFilesystem | StorageFull | QuotaExceeded | FileTooLarge => Self::cannot_write(chain(&error)),
+            _ => Self::failed(chain(&error)),
+        }
+    }
+}
+
+impl From<UnknownPreset> for CommandError {
+    fn from(error: UnknownPreset) -> Self {
+        let known = Preset::ALL.map(Preset::as_str).join(", ");
+        Self::usage(error.to_string()).hint(format!("There are {known}."))
     }
 }
 

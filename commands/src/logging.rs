@@ -8,8 +8,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::error::{Result, chain};
-use crate::error::CommandError;
+use crate::error::{CommandError, Result};
 
 /// Keeps the log's writer alive; what is buffered is written when it is dropped.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ pub fn start(settings: Settings<'_>) -> Result<Logging> {
                 .filename_prefix("pipeline.log")
                 .max_log_files(settings.keep.max(1) as usize)
                 .build(dir)
-                .map_err(|error| CommandError::failed(format!("cannot write the log in {}: {}", dir.display(), chain(&error))))?;
+                .map_err(|error| CommandError::cannot_write(format!("cannot write the log in {}: {error}", dir.display())))?;
             let (writer, guard) = tracing_appender::non_blocking(appender);
             (Some(BoxMakeWriter::new(writer)), Some(guard))
         }

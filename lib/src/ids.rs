@@ -32,10 +32,7 @@ fn check_name(kind: &'static str, text: &str) -> Result<(), NameError> {
         "it is longer than 64 bytes"
     } else if !text.as_bytes()[0].is_ascii_alphanumeric() {
         "it must start with an ASCII letter or digit"
-    } else if !text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    {
+    } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         "only ASCII letters, digits, `-`, `_` and `.` are allowed"
     } else if text.contains("..") || text.ends_with('.') || text.ends_with(".lock") {
         "git refuses such a branch name"
@@ -198,7 +195,20 @@ mod tests {
     fn hostile_names_are_refused_with_the_reason() {
         let long = "x".repeat(65);
         for text in [
-            "", "-f", "..", "a..b", "a.lock", "a/b", "a b", "$(id)", "a\nb", "é", "a.", ".hidden", "--upload-pack=x", &long,
+            "",
+            "-f",
+            "..",
+            "a..b",
+            "a.lock",
+            "a/b",
+            "a b",
+            "$(id)",
+            "a\nb",
+            "é",
+            "a.",
+            ".hidden",
+            "--upload-pack=x",
+            &long,
         ] {
             let error = TaskId::new(text).unwrap_err();
             assert!(!error.to_string().contains('\n'), "{text:?} leaked a control character");

@@ -111,9 +111,8 @@ impl Mode {
 }
 
 /// The words `with_word` understands, for help texts and suggestions.
-pub const MODE_WORDS: [&str; 9] = [
-    "traditional", "pipeline", "test", "sequential", "parallel", "hybrid", "shadow", "pilot", "production",
-];
+pub const MODE_WORDS: [&str; 9] =
+    ["traditional", "pipeline", "test", "sequential", "parallel", "hybrid", "shadow", "pilot", "production"];
 
 /// Which tasks the pilot may touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

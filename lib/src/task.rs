@@ -63,6 +63,9 @@ pub struct Task {
     /// When it reached a final state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+    /// The stage it was at when it reached a final state, for those who want it to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<StageId>,
     /// When `state` last changed.
     pub state_since: Timestamp,
     /// Runs of the present stage since it was entered, from 1; 0 before the first.

@@ -22,7 +22,9 @@ pub use agent::{AgentStatus, AgentView, agent_view};
 pub use attention::{Attention, attention};
 pub use explain::{Explanation, explain_agent, explain_task};
 pub use metrics::{MetricsDoc, metrics};
-pub use state::{AgentDoc, StateDoc, StatusDoc, TaskDoc, agent_docs, queues, state_doc, status_doc, task_doc, waiting_reason};
+pub use state::{
+    AgentDoc, StateDoc, StatusDoc, TaskDoc, agent_docs, queues, state_doc, status_doc, task_doc, waiting_reason,
+};
 
 /// The version of all JSON documents.
 pub const SCHEMA_VERSION: u32 = 1;

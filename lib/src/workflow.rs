@@ -220,7 +220,8 @@ fn stage(id: &str, role: &str, name: &str, description: &str) -> Stage {
 /// The default workflow: design, tests, implementation, merge.
 #[must_use]
 pub fn tdd() -> Arc<Workflow> {
-    let choice = |word: &str, description: &str| Choice { choice: word.to_owned(), description: description.to_owned() };
+    let choice =
+        |word: &str, description: &str| Choice { choice: word.to_owned(), description: description.to_owned() };
     let connection = |from: &str, to: Option<&str>, condition: &str| Connection {
         from: StageId::new(from).expect("a literal stage id is well formed"),
         to: to.map(|to| StageId::new(to).expect("a literal stage id is well formed")),

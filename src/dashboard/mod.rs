@@ -4,6 +4,7 @@
 //! (`drive.rs`) and `terminal.rs` touch the world. The dashboard decides nothing, opens no file and owns no agent: it
 //! shows what comes through [`Live`] and sends back what a person could have typed. Ending it ends nothing else.
 
+mod answer;
 mod drive;
 mod keys;
 mod message;

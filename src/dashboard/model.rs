@@ -279,32 +279,31 @@ impl Model {
         Some(AttentionKey { kind: item.kind, task: item.task.clone(), agent: item.agent.clone(), nth })
     }
 
-    /// Takes a new picture. What is selected stays selected; where it has gone, its neighbour is, and that is noted, so
-    /// that a key pressed for the one that left is not simply obeyed for the other.
+    /// Takes a new picture. What the user selected stays selected; where it has gone, its neighbour is. What is selected
+    /// because it comes first gives way to what comes first now. A selection that moved is noted, so that a key pressed
+    /// for the one that left is not simply obeyed for the other.
     pub(super) fn adopt(&mut self, screen: Arc<Screen>) {
         let card = self.card().map(|(column, row, card)| (column, row, card.id.clone()));
         let waiting = self.attention().and_then(|(at, _)| Some((at, self.attention_key(at)?)));
-        let agent = self.agent().map(|(_, row)| row.name.clone());
         self.screen = Picture(screen);
         if let Some((column, row, id)) = card {
-            if self.find_card(&id).is_some() {
-                self.task = Some(id);
-            } else {
-                self.task = self.card_at(column, row);
-                self.shifted |= self.focus == Focus::Board;
+            if self.task.is_some() {
+                self.task = if self.find_card(&id).is_some() { Some(id.clone()) } else { self.card_at(column, row) };
             }
+            let moved = self.card().is_none_or(|(_, _, card)| card.id != id);
+            self.shifted |= moved && self.focus == Focus::Board;
         }
         if let Some((at, key)) = waiting {
             let count = self.screen.attention.len();
-            if (0..count).any(|row| self.attention_key(row).as_ref() == Some(&key)) {
-                self.waiting = Some(key);
-            } else {
-                self.waiting = self.attention_key(at.min(count.saturating_sub(1)));
-                self.shifted |= self.focus == Focus::Attention;
+            if self.waiting.is_some() {
+                let there = (0..count).any(|row| self.attention_key(row).as_ref() == Some(&key));
+                self.waiting =
+                    if there { Some(key.clone()) } else { self.attention_key(at.min(count.saturating_sub(1))) };
             }
+            let now = self.attention().and_then(|(at, _)| self.attention_key(at));
+            self.shifted |= now != Some(key) && self.focus == Focus::Attention;
         }
-        self.agent = agent.filter(|name| self.screen.agents.iter().any(|row| row.name == *name));
-        if self.agent.is_none() {
+        if self.agent.as_ref().is_none_or(|name| self.screen.agents.iter().all(|row| row.name != *name)) {
             self.agent = self.screen.agents.first().map(|row| row.name.clone());
         }
     }

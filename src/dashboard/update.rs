@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use pipeline_commands::live::Answer;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::text;
 use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::screen::Tone;
 
+use super::answer;
 use super::keys::{self, Action};
 use super::message::{Intent, Key, Message};
 use super::model::{Confirm, Focus, Input, Menu, Model, Note, Overlay, Purpose, Toast};
@@ -19,14 +19,6 @@ use super::view;
 const TOAST_SECONDS: u64 = 4;
 /// How long it stays where there is something to do about it.
 const WARNING_SECONDS: u64 = 8;
-/// How many lines of an answer are kept.
-const ANSWER_LINES_MAX: usize = 500;
-/// How many characters of one of its lines are kept.
-const ANSWER_LINE_CHARS_MAX: usize = 500;
-/// The exit code of a verb that was refused because agents are busy.
-const CODE_BUSY: u8 = 4;
-/// The exit code of a verb that found attention needed, or something not ready.
-const CODE_NOT_READY: u8 = 3;
 
 /// Applies a message.
 pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
@@ -53,7 +45,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
             Vec::new()
         }
         Message::Answered { argv, answer } => {
-            on_answer(model, argv, answer);
+            answer::take(model, argv, answer);
             Vec::new()
         }
         Message::Tick(now) => {
@@ -236,7 +228,7 @@ fn go_to(model: &mut Model) {
     }
     let note = Note {
         title: item.kind.replace('_', " "),
-        lines: vec![text::one_line(&item.summary, ANSWER_LINE_CHARS_MAX)],
+        lines: vec![text::one_line(&item.summary, answer::LINE_CHARS_MAX)],
         hint: (!item.command.is_empty()).then(|| format!("Type: {}", item.command)),
         tone: Tone::Attention,
         scroll: 0,
@@ -356,45 +348,6 @@ fn on_wheel(model: &mut Model, (x, y): (u16, u16), down: bool) -> Vec<Intent> {
     focus_at(model, x, y);
     step(model, if down { 1 } else { -1 });
     Vec::new()
-}
-
-fn on_answer(model: &mut Model, argv: Vec<String>, answer: Answer) {
-    let typed = argv.join(" ");
-    if let Some(at) = model.asked.iter().position(|asked| *asked == typed) {
-        model.asked.remove(at);
-    }
-    let lines: Vec<String> = text::safe(answer.text.trim_end(), ANSWER_LINES_MAX * ANSWER_LINE_CHARS_MAX)
-        .lines()
-        .take(ANSWER_LINES_MAX)
-        .map(|line| text::safe(line, ANSWER_LINE_CHARS_MAX))
-        .collect();
-    let tone = match answer.code {
-        0 => Tone::Good,
-        CODE_NOT_READY => Tone::Attention,
-        _ => Tone::Bad,
-    };
-    // Whoever is typing is not interrupted; the answer is then only announced.
-    let taken = matches!(model.overlay, Some(Overlay::Input(_) | Overlay::Confirm(_)));
-    let short = lines.len() <= 1 && answer.hint.is_none();
-    if taken || (answer.code == 0 && short) {
-        let first = lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or(typed);
-        return toast(model, first, tone);
-    }
-    if answer.code == CODE_BUSY
-        && argv.first().is_some_and(|verb| verb == "mode")
-        && !argv.iter().any(|a| a == "--drain")
-    {
-        let mut argv = argv;
-        argv.retain(|word| word != "--force");
-        argv.push("--drain".to_owned());
-        let question = "Agents are busy. Switch once they are done?".to_owned();
-        let kept = "Nothing new starts until then; what runs is finished and counts.".to_owned();
-        let lines = lines.into_iter().take(6).chain([kept]).collect();
-        model.overlay = Some(Overlay::Confirm(Confirm { question, lines, yes: "drain", argv }));
-        return;
-    }
-    let hint = answer.hint.map(|hint| text::one_line(&hint, ANSWER_LINE_CHARS_MAX));
-    model.overlay = Some(Overlay::Message(Note { title: typed, lines, hint, tone, scroll: 0 }));
 }
 
 /// Shows a short word on what just happened.

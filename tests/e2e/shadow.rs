@@ -107,7 +107,7 @@ fn pilot_touches_what_is_listed() {
 fn the_rollout_goes_on_by_evidence() {
     let s = Sandbox::new();
     let mut config = s.config("", "");
-    config.push_str("\n[rollout]\nmin_runs = 6\nmin_gate_pass_rate = 0.9\n");
+    config.push_str("\n[rollout]\nmin_runs = 4\nmin_gate_pass_rate = 0.9\n");
     s.init("shadow", &config);
     s.commit("broken.txt", "x\n");
     let check = |s: &Sandbox, code: i32| s.run(["rollout", "check", "--json"]).code(code).json();
@@ -134,7 +134,7 @@ fn the_rollout_goes_on_by_evidence() {
     s.add("T-1", &[]);
     s.run(["pilot", "add", "T-1"]).ok();
     s.tick_to("T-1", "completed");
-    assert_eq!(check(&s, 0)["ready"], true, "four agents and two gates were recorded");
+    assert_eq!(check(&s, 0)["ready"], true, "four runs and two gates are on record");
     s.run(["task", "rollback", "T-1"]).ok();
     assert!(!ok(&check(&s, 3), "rollbacks"));
     s.run(["mode", "production", "--yes"]).ok();

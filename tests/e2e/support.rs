@@ -478,23 +478,32 @@ impl Sandbox {
             drop(child.kill());
             drop(child.wait());
         }
-        let mut pids = fs::read_to_string(self.path("pids")).unwrap_or_default();
-        let runs = fs::read_dir(self.repo().join(".pipeline/runs")).into_iter().flatten().filter_map(Result::ok);
-        for run in runs.map(|run| run.path()).filter(|run| !run.join("exit.json").exists()) {
-            for name in ["start.json", "child.json"] {
-                let record = fs::read_to_string(run.join(name)).unwrap_or_default();
-                let record: Value = serde_json::from_str(&record).unwrap_or_default();
-                pids.push_str(&record["pid"].as_i64().map_or_else(String::new, |pid| format!("{pid}\n")));
+        // Hosts and agents carry the sandbox in their environment or on their command line, and nobody else does. One may
+        // start another while we look, so we look until there is none.
+        let began = Instant::now();
+        loop {
+            let ours = self.processes();
+            if ours.is_empty() || began.elapsed() > DEADLINE {
+                return;
             }
-        }
-        let home = format!("HOME={}", self.path("home").display());
-        for pid in pids.lines().filter_map(|line| line.parse::<u32>().ok()) {
-            // The number may belong to somebody else by now.
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            if environment.split(|byte| *byte == 0).any(|pair| pair == home.as_bytes()) {
+            for pid in ours {
                 let _ = rustix::process::kill_process(process(pid), Signal::KILL);
             }
+            std::thread::yield_now();
         }
+    }
+
+    /// Live processes that this sandbox started, directly or not.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let mark = self.dir.path().to_string_lossy().into_owned();
+        let holds = |pid: u32, name: &str| {
+            let text = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            String::from_utf8_lossy(&text).contains(&mark)
+        };
+        let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let others = pids.filter(|pid| *pid != std::process::id());
+        others.filter(|pid| is_alive(*pid) && (holds(*pid, "environ") || holds(*pid, "cmdline"))).collect()
     }
 }
 

@@ -298,7 +298,7 @@ fn sync(call: &Call, wanted: &Names) -> Result<u8> {
 }
 
 fn add(call: &Call, args: &Add) -> Result<u8> {
-    let preset: Preset = args.preset.parse().map_err(|error| CommandError::usage(format!("{error}")))?;
+    let preset: Preset = args.preset.parse()?;
     let mut agent = AgentConfig::new(AgentName::new(&args.name)?, Role::new(&args.role)?, preset);
     agent.command.clone_from(&args.command);
     if preset == Preset::Custom && agent.command.is_empty() {

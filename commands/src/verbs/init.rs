@@ -54,8 +54,7 @@ pub fn run(call: &Call, args: Init) -> Result<u8> {
     let site = Site::find(&call.globals)?;
     let base = site.repo.guess_base()?;
     let rollout = args.rollout.as_deref().map(rollout_word).transpose()?;
-    let preset = args.agent.as_deref().map(str::parse::<Preset>).transpose();
-    let preset = preset.map_err(|error| CommandError::usage(error.to_string()))?;
+    let preset = args.agent.as_deref().map(str::parse::<Preset>).transpose()?;
     let root = site.root.clone();
     let folder = site.folder();
     let state_dir = folder.join("state");

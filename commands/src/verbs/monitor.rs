@@ -72,8 +72,9 @@ pub fn run(call: &Call, args: &Monitor) -> Result<u8> {
 /// # Errors
 /// When the log's directory cannot be written.
 pub fn start_logging(call: &Call, context: &Context) -> Result<logging::Logging> {
-    std::fs::create_dir_all(context.logs_dir())?;
     let dir = context.logs_dir();
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| CommandError::cannot_write(format!("cannot create {}: {error}", dir.display())))?;
     let level = call.log_level.clone().unwrap_or_else(|| context.config().logs.level.to_string());
     logging::start(logging::Settings {
         dir: Some(&dir),

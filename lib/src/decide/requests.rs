@@ -150,6 +150,7 @@ impl Rules<'_> {
             state: TaskState::Unassigned,
             started_at: None,
             finished_at: None,
+            left_at: None,
             state_since: now,
             attempt: 0,
             visits: std::collections::BTreeMap::new(),
@@ -257,7 +258,7 @@ impl Rules<'_> {
         let stage = match &task.state {
             TaskState::Blocked { stage } => stage.clone(),
             TaskState::Ready { stage } => Some(stage.clone()),
-            TaskState::Failed | TaskState::Cancelled => self.last_stage(task),
+            TaskState::Failed | TaskState::Cancelled => task.left_at.clone(),
             TaskState::AwaitingApproval { .. } => {
                 let hint = format!("Run `pipeline task reject {id}` to have the stage done again.");
                 return Err(self.illegal("retry", task, &hint));
@@ -270,7 +271,8 @@ impl Rules<'_> {
             }
         };
         self.may_start(id)?;
-        let with = Move { entered: stage.is_some(), feedback: message.map(str::to_owned), retry: true, ..Move::default() };
+        let with =
+            Move { entered: stage.is_some(), feedback: message.map(str::to_owned), retry: true, ..Move::default() };
         Ok(vec![moved(id, self.ready_at(stage.as_ref()), with)])
     }
 
@@ -280,12 +282,6 @@ impl Rules<'_> {
             return Ok(());
         }
         Err(Refusal::Withheld { mode: self.p.core.mode.rollout.word(), task: id.clone() })
-    }
-
-    /// Where a task was before it was given up; its last run may still be on its way out.
-    fn last_stage(&self, task: &Task) -> Option<StageId> {
-        let live = self.p.core.runs.values().find(|run| run.task.as_ref() == Some(&task.id));
-        live.and_then(|run| run.stage.clone()).or_else(|| task.runs.last().map(|run| run.stage.clone()))
     }
 
     fn block_by_person(&self, id: &TaskId, reason: &str) -> Result<Vec<Fact>, Refusal> {
@@ -468,7 +464,9 @@ fn check_priority(priority: u8) -> Result<(), Refusal> {
 }
 
 fn check_paths(paths: &[String]) -> Result<(), Refusal> {
-    let bad = |p: &&String| p.is_empty() || p.starts_with('/') || p.split('/').any(|c| c == "..") || p.chars().any(char::is_control);
+    let bad = |p: &&String| {
+        p.is_empty() || p.starts_with('/') || p.split('/').any(|c| c == "..") || p.chars().any(char::is_control)
+    };
     match paths.iter().find(bad) {
         Some(path) => Err(Refusal::Invalid(format!("`{}` is not a path inside the repository", path.escape_debug()))),
         None => Ok(()),

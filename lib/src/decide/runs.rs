@@ -35,7 +35,9 @@ impl Rules<'_> {
             Seen::ForeignClaim { .. } => Vec::new(),
             Seen::Ended { how, at, evidence, output } => match run.phase {
                 Phase::Ended { .. } => Vec::new(),
-                Phase::Claimed | Phase::Started { .. } => self.run_ended(run, how, *at, evidence.as_ref(), output.as_deref()),
+                Phase::Claimed | Phase::Started { .. } => {
+                    self.run_ended(run, how, *at, evidence.as_ref(), output.as_deref())
+                }
             },
             Seen::Collected(collected) => match &run.phase {
                 Phase::Ended { at, how } if run.work == Work::Agent => self.run_collected(run, how, *at, collected),
@@ -100,7 +102,14 @@ impl Rules<'_> {
         }
     }
 
-    fn gate_ended(&self, run: &Run, how: &Ended, at: Timestamp, evidence: Option<&Evidence>, output: &str) -> Vec<Fact> {
+    fn gate_ended(
+        &self,
+        run: &Run,
+        how: &Ended,
+        at: Timestamp,
+        evidence: Option<&Evidence>,
+        output: &str,
+    ) -> Vec<Fact> {
         let Some((task, stage)) = self.task_and_stage_of(run) else {
             return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
         };
@@ -109,7 +118,9 @@ impl Rules<'_> {
             Ended::Interrupted { .. } if self.interrupted_too_often(task, stage) => Verdict::Failed,
             // Nothing was found out about the claim: the gate runs again.
             Ended::Stopped { .. } | Ended::Interrupted { .. } => Verdict::Void,
-            Ended::Exited { .. } | Ended::Signaled { .. } | Ended::TimedOut | Ended::NotStarted { .. } => Verdict::Failed,
+            Ended::Exited { .. } | Ended::Signaled { .. } | Ended::TimedOut | Ended::NotStarted { .. } => {
+                Verdict::Failed
+            }
         };
         let mut summary = self.summary(run, how, at, verdict, &Usage::default());
         summary.evidence = evidence.cloned();
@@ -157,7 +168,8 @@ impl Rules<'_> {
             return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
         };
         let said = run.claim.clone().filter(|c| c.source == ClaimSource::Command).or_else(|| left.claim.clone());
-        let claim = said.clone().or_else(|| run.claim.clone()).or_else(|| self.exit_code_claim(run, how, at, &left.decision));
+        let claim =
+            said.clone().or_else(|| run.claim.clone()).or_else(|| self.exit_code_claim(run, how, at, &left.decision));
         let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
         let mut summary = self.summary(run, how, at, outcome.verdict(), &left.usage);
         summary.commit = Some(left.commit.clone());
@@ -190,7 +202,14 @@ impl Rules<'_> {
         facts
     }
 
-    fn task_after(&self, task: &Task, stage: &Stage, outcome: Outcome, claimed: Claimed, left: &Collected) -> Vec<Fact> {
+    fn task_after(
+        &self,
+        task: &Task,
+        stage: &Stage,
+        outcome: Outcome,
+        claimed: Claimed,
+        left: &Collected,
+    ) -> Vec<Fact> {
         match outcome {
             Outcome::Done => self.accept(task, stage, claimed),
             Outcome::Review(why) => self.ask(task, stage, claimed, Ask::Review, why),
@@ -343,9 +362,10 @@ impl Rules<'_> {
             id: run.id.clone(),
             work: run.work.word().to_owned(),
             agent: run.agent.clone(),
-            stage: run.stage.clone().unwrap_or_else(|| {
-                crate::ids::StageId::new("setup").expect("a literal stage id is well formed")
-            }),
+            stage: run
+                .stage
+                .clone()
+                .unwrap_or_else(|| crate::ids::StageId::new("setup").expect("a literal stage id is well formed")),
             attempt: run.attempt,
             started_at,
             ended_at: at.max(started_at),
@@ -368,7 +388,10 @@ enum Outcome {
     /// Taken back by us.
     Void(String),
     /// A usage limit or a lost login: the preset rests, the attempt does not count.
-    Limited { until: Option<Timestamp>, why: String },
+    Limited {
+        until: Option<Timestamp>,
+        why: String,
+    },
     /// The agent's program is missing or the like: trying again would not help.
     Broken(String),
 }
@@ -406,4 +429,3 @@ fn known_decision(stage: &Stage, word: &str) -> Option<String> {
 fn colon(words: Option<&str>) -> String {
     words.map_or_else(String::new, |words| format!(": {words}"))
 }
-

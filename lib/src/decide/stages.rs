@@ -64,7 +64,9 @@ impl Rules<'_> {
             return self.ask(task, stage, claim, Ask::Approval { merge }, why);
         }
         match merge {
-            Some((commit, onto)) => vec![self.verifying(task, stage, claim, Step::Advance { commit, onto, dirty: None })],
+            Some((commit, onto)) => {
+                vec![self.verifying(task, stage, claim, Step::Advance { commit, onto, dirty: None })]
+            }
             None => {
                 let decision = claim.decision.clone().unwrap_or_else(|| SUCCESS.to_owned());
                 self.finish(task, stage, &claim, &decision, None)
@@ -138,7 +140,15 @@ impl Rules<'_> {
         }
     }
 
-    fn dirty(&self, task: &Task, stage: &Stage, claim: &Claimed, commit: &CommitId, onto: &CommitId, found: &Dirty) -> Fact {
+    fn dirty(
+        &self,
+        task: &Task,
+        stage: &Stage,
+        claim: &Claimed,
+        commit: &CommitId,
+        onto: &CommitId,
+        found: &Dirty,
+    ) -> Fact {
         let reason = format!(
             "your checkout of {} has uncommitted changes in files the merge touches: {}",
             self.p.core.settings.base,
@@ -195,7 +205,9 @@ impl Rules<'_> {
             Next::End => vec![moved(&task.id, TaskState::Completed, Move::default())],
             Next::Nowhere => {
                 let why = match &feedback {
-                    Some(feedback) => format!("stage {} ended with `{decision}`, and no connection handles it. {feedback}", stage.id),
+                    Some(feedback) => {
+                        format!("stage {} ended with `{decision}`, and no connection handles it. {feedback}", stage.id)
+                    }
                     None => format!("stage {} ended with `{decision}`, and no connection handles it", stage.id),
                 };
                 self.block(task, Some(&stage.id), &why)
@@ -234,11 +246,8 @@ impl Rules<'_> {
     pub(super) fn block(&self, task: &Task, stage: Option<&StageId>, why: &str) -> Vec<Fact> {
         let to = TaskState::Blocked { stage: stage.cloned() };
         let dependents: Vec<String> = self.p.dependents(&task.id).iter().map(|t| t.id.to_string()).collect();
-        let waiting = if dependents.is_empty() {
-            String::new()
-        } else {
-            format!(" Waiting for it: {}.", dependents.join(", "))
-        };
+        let waiting =
+            if dependents.is_empty() { String::new() } else { format!(" Waiting for it: {}.", dependents.join(", ")) };
         let notice = Fact::Notice {
             role: Role::new(NOTIFIED_ROLE).expect("a literal role is well formed"),
             task: task.id.clone(),

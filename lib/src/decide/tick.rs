@@ -41,7 +41,10 @@ impl Rules<'_> {
     fn end_waits(&self) -> Vec<Fact> {
         let latest = after(self.now.at, self.p.core.settings.scheduler.backoff_max);
         let due = self.p.queue.due_before(self.now.at).or_else(|| self.p.queue.due_beyond(latest));
-        due.and_then(|slot| self.p.tasks.at(slot)).map(|task| Fact::TaskDue { task: task.id.clone() }).into_iter().collect()
+        due.and_then(|slot| self.p.tasks.at(slot))
+            .map(|task| Fact::TaskDue { task: task.id.clone() })
+            .into_iter()
+            .collect()
     }
 
     fn end_pauses(&self) -> Vec<Fact> {
@@ -58,7 +61,8 @@ impl Rules<'_> {
     fn start_gates(&self) -> Vec<Fact> {
         for slot in self.p.queue.first_gate_due() {
             let Some(task) = self.p.tasks.at(slot) else { continue };
-            let TaskState::Verifying { stage, claim, step: Step::Gate { commit, onto, run: None } } = &task.state else {
+            let TaskState::Verifying { stage, claim, step: Step::Gate { commit, onto, run: None } } = &task.state
+            else {
                 continue;
             };
             let stopped = self.p.core.agents.get(&claim.agent).is_some_and(|a| a.stopped);
@@ -73,7 +77,9 @@ impl Rules<'_> {
                 SetUp::Ready => {}
                 SetUp::Start(run) => return vec![Fact::RunClaimed { run }],
                 SetUp::Wait => continue,
-                SetUp::Broken(why) => return self.block(task, Some(stage), &format!("the gate's set-up failed: {why}")),
+                SetUp::Broken(why) => {
+                    return self.block(task, Some(stage), &format!("the gate's set-up failed: {why}"));
+                }
             }
             let run = Run {
                 id: self.new_run_id(),
@@ -173,7 +179,9 @@ impl Rules<'_> {
 
     fn best_for(&self, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
         match self.p.core.mode.orchestration {
-            Orchestration::Sequential => self.current_for(false, name, agent).filter(|key| !self.has_live_run(key.slot)),
+            Orchestration::Sequential => {
+                self.current_for(false, name, agent).filter(|key| !self.has_live_run(key.slot))
+            }
             Orchestration::Parallel | Orchestration::Hybrid => {
                 self.p.queue.ready_for(false, name, &agent.role).find(|key| !self.has_live_run(key.slot))
             }
@@ -253,9 +261,7 @@ impl Rules<'_> {
         {
             return Some(Hold { by: other.id.clone(), why: HoldReason::Group });
         }
-        let overlaps = |other: &&Task| {
-            task.paths.iter().any(|a| other.paths.iter().any(|b| globs::overlap(a, b)))
-        };
+        let overlaps = |other: &&Task| task.paths.iter().any(|a| other.paths.iter().any(|b| globs::overlap(a, b)));
         let other = if task.paths.is_empty() { None } else { others().find(overlaps) };
         other.map(|other| Hold { by: other.id.clone(), why: HoldReason::Paths })
     }
@@ -288,7 +294,12 @@ impl Rules<'_> {
             let plan = (task.id.clone(), stage.id.clone());
             if self.p.core.shadow_plan.get(name) != Some(&plan) {
                 let (task, stage) = plan;
-                return vec![Fact::EffectWithheld { effect: "start".to_owned(), task, stage, agent: Some(name.clone()) }];
+                return vec![Fact::EffectWithheld {
+                    effect: "start".to_owned(),
+                    task,
+                    stage,
+                    agent: Some(name.clone()),
+                }];
             }
             planned.push(&task.id);
         }
@@ -302,12 +313,15 @@ impl Rules<'_> {
             Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
                 Some((self.p.task(task.as_str())?, "merge"))
             }
-            Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. } | Effect::WriteCurrentTask { .. } => None,
+            Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. } | Effect::WriteCurrentTask { .. } => {
+                None
+            }
         });
         gates.chain(merges).filter(|(task, _)| !self.p.may_touch(&task.id)).find_map(|(task, effect)| {
             let stage = task.state.stage()?.clone();
             let known = self.p.core.withheld.get(&task.id).is_some_and(|(s, e)| *s == stage && e == effect);
-            let withheld = Fact::EffectWithheld { effect: effect.to_owned(), task: task.id.clone(), stage, agent: None };
+            let withheld =
+                Fact::EffectWithheld { effect: effect.to_owned(), task: task.id.clone(), stage, agent: None };
             (!known).then_some(withheld)
         })
     }

@@ -97,7 +97,8 @@ impl Pipeline {
         for wanted in &settings.agents {
             // One that was away for a while may have left work behind that is still being checked.
             let run = self.core.runs.values().find(|run| run.agent == wanted.name).map(|run| run.id.clone());
-            let verifying = self.in_flight().filter(|t| reserved(&t.state) == Some(&wanted.name)).min_by_key(|t| t.order);
+            let verifying =
+                self.in_flight().filter(|t| reserved(&t.state) == Some(&wanted.name)).min_by_key(|t| t.order);
             let verifying = verifying.map(|task| task.id.clone());
             let agent = self.core.agents.entry(wanted.name.clone()).or_insert_with(|| Agent {
                 role: wanted.role.clone(),
@@ -239,6 +240,7 @@ impl Pipeline {
                 task.attempt = task.attempt.saturating_sub(1);
             }
             task.finished_at = to.is_final().then_some(at);
+            task.left_at = before.stage().filter(|_| to.is_final()).cloned();
         });
         self.reserve_agent(at, id, &before, to);
     }

@@ -546,7 +546,8 @@ impl Pipeline {
         let step_ms = self.core.settings.scheduler.ageing.as_millis().clamp(1, i128::from(i64::MAX)) as i64;
         let created_ms = task.created_at.as_millisecond();
         let steps = (self.core.updated_at.as_millisecond() - created_ms).max(0) / step_ms;
-        let promote_ms = steps.checked_add(1).and_then(|n| n.checked_mul(step_ms)).and_then(|n| n.checked_add(created_ms));
+        let promote_ms =
+            steps.checked_add(1).and_then(|n| n.checked_mul(step_ms)).and_then(|n| n.checked_add(created_ms));
         let depth = self.workflow_of(task).map_or(0, |workflow| match task.state.stage() {
             Some(stage) => workflow.depth(stage) + 1,
             None => 0,

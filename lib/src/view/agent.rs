@@ -115,7 +115,8 @@ pub fn agent_view(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen: &S
         limited.since = pause.since;
         return limited;
     }
-    let mut idle = view(AgentStatus::Idle, "journal", 1.0, "it has no live run".to_owned(), "a ready stage of its role");
+    let mut idle =
+        view(AgentStatus::Idle, "journal", 1.0, "it has no live run".to_owned(), "a ready stage of its role");
     idle.reasons.extend(agent.last.iter().map(|last| format!("last run {last}")));
     idle
 }
@@ -131,19 +132,28 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
         (Phase::Claimed, Some(ProcessSeen::Alive)) => {
             (AgentStatus::Starting, "process", 1.0, "its host lives and has not been recorded yet")
         }
-        (Phase::Claimed, _) => (AgentStatus::Starting, "journal", 0.8, "its run is claimed and no process has proven itself"),
-        (Phase::Started { .. }, Some(ProcessSeen::Alive)) => (what, "process", 1.0, "its host holds the lock of the run"),
+        (Phase::Claimed, _) => {
+            (AgentStatus::Starting, "journal", 0.8, "its run is claimed and no process has proven itself")
+        }
+        (Phase::Started { .. }, Some(ProcessSeen::Alive)) => {
+            (what, "process", 1.0, "its host holds the lock of the run")
+        }
         (Phase::Started { .. }, Some(ProcessSeen::Ended)) => {
             (AgentStatus::Verifying, "process", 1.0, "its process has ended and waits for the next tick")
         }
-        (Phase::Started { .. }, Some(ProcessSeen::Gone)) => {
-            (AgentStatus::Crashed, "process", 1.0, "its host is gone and left no exit record; the next tick records that")
-        }
+        (Phase::Started { .. }, Some(ProcessSeen::Gone)) => (
+            AgentStatus::Crashed,
+            "process",
+            1.0,
+            "its host is gone and left no exit record; the next tick records that",
+        ),
         (Phase::Started { .. }, Some(ProcessSeen::NotStarted | ProcessSeen::Unknown)) => {
             (AgentStatus::Unknown, "process", 0.0, "the records of its run cannot be read")
         }
         (Phase::Started { .. }, None) => (what, "journal", 0.5, "it was started; its process was not looked at"),
-        (Phase::Ended { .. }, _) => (AgentStatus::Verifying, "journal", 1.0, "its run has ended and is being collected"),
+        (Phase::Ended { .. }, _) => {
+            (AgentStatus::Verifying, "journal", 1.0, "its run has ended and is being collected")
+        }
     };
     let since = match run.phase {
         Phase::Started { at, .. } | Phase::Ended { at, .. } => at,
@@ -157,5 +167,12 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
     }
     reasons.extend(run.claim.as_ref().map(|c| format!("it claimed {} at {}", c.status.heading_word(), c.at)));
     reasons.extend(run.stop.map(|reason| format!("it is being stopped: {reason:?}").to_lowercase()));
-    AgentView { status, source, confidence, since, reasons, would_change: "the end of its process, or its claim".to_owned() }
+    AgentView {
+        status,
+        source,
+        confidence,
+        since,
+        reasons,
+        would_change: "the end of its process, or its claim".to_owned(),
+    }
 }

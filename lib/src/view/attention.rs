@@ -141,7 +141,12 @@ fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
             task: Some(task.id.clone()),
             agent: None,
             since: task.state_since,
-            summary: format!("{} is {}, and {} wait for it", task.id, task.state.word(), counted(unblocks.len(), "task")),
+            summary: format!(
+                "{} is {}, and {} wait for it",
+                task.id,
+                task.state.word(),
+                counted(unblocks.len(), "task")
+            ),
             command: match task.state {
                 // What was rolled back is not done again by itself: a person decides about those behind it.
                 TaskState::RolledBack => format!("pipeline task show {}", unblocks[0]),
@@ -155,7 +160,8 @@ fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
 
 /// Roles that nobody has: what waits for them would wait forever.
 fn without_agents(pipeline: &Pipeline) -> Vec<Attention> {
-    let nobody = pipeline.queue.wanted_roles().filter(|(role, _)| !pipeline.core.agents.values().any(|a| a.role == **role));
+    let nobody =
+        pipeline.queue.wanted_roles().filter(|(role, _)| !pipeline.core.agents.values().any(|a| a.role == **role));
     let mut list: Vec<Attention> = nobody
         .filter_map(|(role, slot)| {
             let task = pipeline.tasks.at(slot)?;

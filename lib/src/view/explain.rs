@@ -69,7 +69,9 @@ pub fn explain_task(pipeline: &Pipeline, task: &Task) -> Explanation {
     }
     for run in task.runs.iter().rev().take(3) {
         let text = format!("run {} ({} by {}): {}, {:?}", run.id, run.work, run.agent, run.how.describe(), run.verdict);
-        explanation.observations.push(text.replace("Passed", "passed").replace("Failed", "failed").replace("Void", "not counted"));
+        explanation
+            .observations
+            .push(text.replace("Passed", "passed").replace("Failed", "failed").replace("Void", "not counted"));
     }
     explanation
 }
@@ -93,7 +95,8 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
                 Ask::Decision => format!("nothing unclear counts as a decision: {reason}"),
             };
             out.would_change.push("a person's word".to_owned());
-            out.commands.extend([format!("pipeline task approve {id}"), format!("pipeline task reject {id} --message TEXT")]);
+            out.commands
+                .extend([format!("pipeline task approve {id}"), format!("pipeline task reject {id} --message TEXT")]);
         }
         TaskState::Blocked { .. } => {
             out.rule = reason;
@@ -106,8 +109,14 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         }
         TaskState::Completed => {
             out.rule = match task.merged.as_ref().map(|m| &m.commit) {
-                Some(Some(commit)) => format!("its workflow ended, and {} contains its merge {}", pipeline.core.settings.base, commit.short()),
-                Some(None) => format!("its workflow ended, and {} contained everything already", pipeline.core.settings.base),
+                Some(Some(commit)) => format!(
+                    "its workflow ended, and {} contains its merge {}",
+                    pipeline.core.settings.base,
+                    commit.short()
+                ),
+                Some(None) => {
+                    format!("its workflow ended, and {} contained everything already", pipeline.core.settings.base)
+                }
                 None => "its workflow ended".to_owned(),
             };
             out.commands.push(format!("pipeline task rollback {id}"));
@@ -133,7 +142,11 @@ fn verifying_rule(pipeline: &Pipeline, step: &Step, agent: &AgentName, out: &mut
             } else {
                 format!("the gate on {} is about to run", commit.short())
             };
-            out.would_change.push(if stopped { format!("`pipeline agent start {agent}`") } else { "the next tick".to_owned() });
+            out.would_change.push(if stopped {
+                format!("`pipeline agent start {agent}`")
+            } else {
+                "the next tick".to_owned()
+            });
         }
         Step::Advance { dirty: Some(dirty), .. } => {
             let base = &pipeline.core.settings.base;
@@ -161,7 +174,8 @@ fn waiting_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         return;
     }
     if let Some(at) = task.not_before {
-        out.rule = format!("it waits until {at} before the next attempt: {}", task.reason.as_deref().unwrap_or_default());
+        out.rule =
+            format!("it waits until {at} before the next attempt: {}", task.reason.as_deref().unwrap_or_default());
         out.would_change.push(format!("the time {at}"));
         out.commands.push(format!("pipeline task retry {}", task.id));
         return;

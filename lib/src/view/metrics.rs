@@ -131,7 +131,11 @@ pub fn metrics(pipeline: &Pipeline, now: Timestamp) -> MetricsDoc {
         throughput_per_hour: counted.throughput_per_hour(now),
         cycle_time_seconds: percentiles(&counted.cycle_seconds),
         attention_wait_seconds: percentiles(&counted.attention_seconds),
-        agent_utilization: if agent_seconds > 0.0 { ((counted.busy_seconds + running) / agent_seconds).min(1.0) } else { 0.0 },
+        agent_utilization: if agent_seconds > 0.0 {
+            ((counted.busy_seconds + running) / agent_seconds).min(1.0)
+        } else {
+            0.0
+        },
         state_disagreements_total: counted.disagreements,
         tokens_total: counted.usage.tokens,
         cost_usd_total: counted.usage.cost_usd,

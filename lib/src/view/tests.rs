@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{AgentStatus, ProcessSeen, RunSeen, Seen, agent_view, attention, explain_agent, explain_task, queues, state_doc, status_doc};
+use super::{
+    AgentStatus, ProcessSeen, RunSeen, Seen, agent_view, attention, explain_agent, explain_task, queues, state_doc,
+    status_doc,
+};
 use crate::decide::tests::world::*;
 use crate::event::{NewTask, Request};
 use crate::mode::{Orchestration, Rollout};
@@ -26,9 +29,21 @@ fn status_has_everything_the_interface_names_even_when_nothing_is_there() {
         assert_eq!(doc["queues"][queue], Value::Array(vec![]), "{queue}");
     }
     for count in [
-        "tasks_total", "tasks_completed", "tasks_in_progress", "tasks_blocked", "tasks_failed", "completion_rate", "runs_total",
-        "runs_failed", "retries_total", "gate_failures_total", "throughput_per_hour", "agent_utilization",
-        "state_disagreements_total", "tokens_total", "cost_usd_total",
+        "tasks_total",
+        "tasks_completed",
+        "tasks_in_progress",
+        "tasks_blocked",
+        "tasks_failed",
+        "completion_rate",
+        "runs_total",
+        "runs_failed",
+        "retries_total",
+        "gate_failures_total",
+        "throughput_per_hour",
+        "agent_utilization",
+        "state_disagreements_total",
+        "tokens_total",
+        "cost_usd_total",
     ] {
         assert_eq!(doc["metrics"][count].as_f64(), Some(0.0), "{count}");
     }
@@ -95,7 +110,8 @@ fn an_agents_status_follows_what_was_seen_of_its_process() {
         let name = agent("w1");
         let mut seen = Seen::new();
         if let (Some(process), Some(run)) = (process, &w.p.core.agents[&name].run) {
-            let of_run = RunSeen { process, last_output_at: None, last_line: String::new(), activity: None, marker: None };
+            let of_run =
+                RunSeen { process, last_output_at: None, last_line: String::new(), activity: None, marker: None };
             seen.insert(run.clone(), of_run);
         }
         let view = agent_view(&w.p, &name, &w.p.core.agents[&name], &seen);

@@ -47,7 +47,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn error(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<String>) {
-        self.problems.push(Problem { pointer: pointer.to_owned(), message: message.into(), suggestion, warning: false });
+        self.problems.push(Problem {
+            pointer: pointer.to_owned(),
+            message: message.into(),
+            suggestion,
+            warning: false,
+        });
     }
 
     fn warn(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<String>) {
@@ -76,7 +81,9 @@ impl Reader<'_> {
             start,
             extra: object
                 .iter()
-                .filter(|(key, _)| !["id", "name", "version", "category", "description", "stages"].contains(&key.as_str()))
+                .filter(|(key, _)| {
+                    !["id", "name", "version", "category", "description", "stages"].contains(&key.as_str())
+                })
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         };
@@ -246,7 +253,10 @@ impl Reader<'_> {
             // Without connections the stages run in order.
             let pairs = stages.windows(2).map(|pair| (&pair[0].id, Some(pair[1].id.clone())));
             let last = stages.last().filter(|_| stages.len() > 1).map(|last| (&last.id, None));
-            return pairs.chain(last).map(|(from, to)| Connection { from: from.clone(), to, condition: None }).collect();
+            return pairs
+                .chain(last)
+                .map(|(from, to)| Connection { from: from.clone(), to, condition: None })
+                .collect();
         };
         let known: HashSet<&str> = stages.iter().map(|s| s.id.as_str()).collect();
         let mut connections = Vec::with_capacity(list.len());

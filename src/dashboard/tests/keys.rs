@@ -160,6 +160,17 @@ fn what_is_selected_stays_selected_wherever_it_moves() {
 }
 
 #[test]
+fn what_is_first_without_having_been_chosen_is_not_followed() {
+    let mut model = model(attention());
+    let mut screen = (*attention()).clone();
+    let moved = screen.columns[0].cards.remove(0);
+    screen.columns[5].cards.insert(0, moved);
+    update(&mut model, Message::Screen(Arc::new(screen)));
+    assert_eq!(selected(&model), "TASK-016");
+    assert_eq!(press(&mut model, "R"), [], "the card changed under the key");
+}
+
+#[test]
 fn the_neighbour_of_what_left_is_selected_but_not_simply_obeyed() {
     let mut model = model(attention());
     press(&mut model, "LL");

@@ -11,8 +11,8 @@ use crate::dashboard::theme::status_tone;
 
 /// Below this an observation is a guess, and shown as one.
 const CONFIDENCE_SURE: f64 = 0.8;
-/// The longest word for a status, `rate_limited`.
-const STATUS_COLUMNS: u16 = 12;
+/// The longest usual word for a status, `verifying`. A longer one makes room for itself.
+const STATUS_COLUMNS_MIN: u16 = 9;
 /// The longest word for a source, and its mark.
 const SOURCE_COLUMNS: u16 = 8;
 /// An age.
@@ -21,6 +21,7 @@ const AGE_COLUMNS: u16 = 4;
 /// How wide the columns are that depend on what is in them.
 struct Widths {
     name: u16,
+    status: u16,
     task: u16,
     source: u16,
 }
@@ -41,7 +42,8 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     }
     let most = |text: &dyn Fn(&AgentRow) -> u16, limit: u16| agents.iter().map(text).max().unwrap_or(0).min(limit);
     let widths = Widths {
-        name: most(&|row| columns(row.name.as_str()), if wide { 20 } else { 12 }),
+        name: most(&|row| columns(row.name.as_str()), if wide { 24 } else { 16 }),
+        status: most(&|row| columns(row.status.word()), u16::MAX).max(STATUS_COLUMNS_MIN),
         task: most(&|row| columns(&task(row)), if wide { 26 } else { 20 }).max(4),
         source: if layout.room == Room::Compact { 0 } else { SOURCE_COLUMNS },
     };
@@ -86,7 +88,7 @@ fn task(row: &AgentRow) -> String {
 fn heading(painter: &mut Painter<'_>, area: Rect, y: u16, widths: &Widths) {
     let dim = painter.theme.dim();
     let mut x = area.x + 6;
-    for (title, width) in [("agent", widths.name), ("status", STATUS_COLUMNS), ("seen by", widths.source)] {
+    for (title, width) in [("agent", widths.name), ("status", widths.status), ("seen by", widths.source)] {
         painter.text(x, y, width, title, dim);
         x += width + 1;
     }
@@ -112,8 +114,8 @@ fn draw_row(painter: &mut Painter<'_>, line: Rect, (at, row): (usize, &AgentRow)
     x += 2;
     painter.text(x, line.y, widths.name, row.name.as_str(), if quiet { theme.text() } else { theme.strong() });
     x += widths.name + 1;
-    painter.text(x, line.y, STATUS_COLUMNS, row.status.word(), style);
-    x += STATUS_COLUMNS + 1;
+    painter.text(x, line.y, widths.status, row.status.word(), style);
+    x += widths.status + 1;
     if widths.source > 0 {
         let guess = if row.confidence < CONFIDENCE_SURE { "?" } else { "" };
         painter.text(x, line.y, widths.source, &format!("{}{guess}", row.source), theme.dim());

@@ -9,7 +9,7 @@ use super::paint::{Painter, columns};
 use crate::dashboard::model::{Focus, Model};
 
 /// The columns of a card that shows a sign, a number and how a title begins.
-const CARD_COLUMNS_MIN: u16 = 12;
+const CARD_COLUMNS_MIN: u16 = 11;
 /// From here on a card of one row has room for its whole name.
 const NAME_COLUMNS_MIN: u16 = 24;
 /// From here on a card of one row has room for an age.

@@ -18,7 +18,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     let compact = layout.room == Room::Compact;
     let right = [attention(painter, model), monitor(painter, model, compact)];
     let left = [
-        project(painter, model, compact),
+        project(painter, model, area.width),
         mode(painter, model),
         busy(painter, model, compact),
         progress(painter, model, compact),
@@ -54,13 +54,13 @@ fn write(painter: &mut Painter<'_>, x: u16, y: u16, width: u16, segment: &Segmen
     painter.parts(x, y, width, &parts);
 }
 
-fn project(painter: &Painter<'_>, model: &Model, compact: bool) -> Segment {
+fn project(painter: &Painter<'_>, model: &Model, columns: u16) -> Segment {
     let theme = painter.theme;
-    let name = super::paint::fit(&model.screen.project, if compact { 10 } else { 24 }, theme.ellipsis());
-    let base = super::paint::fit(&model.screen.base, 16, theme.ellipsis());
+    let name = super::paint::fit(&model.screen.project, (columns / 6).clamp(8, 28), theme.ellipsis());
     let mut segment = vec![(name, theme.strong())];
-    if !compact {
-        segment.push((format!(" {base}"), theme.dim()));
+    // The branch never changes while one looks, so it is the first to go.
+    if columns >= 100 {
+        segment.push((format!(" {}", super::paint::fit(&model.screen.base, 16, theme.ellipsis())), theme.dim()));
     }
     segment
 }

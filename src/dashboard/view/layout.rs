@@ -94,9 +94,9 @@ impl Layout {
     }
 
     fn stacked(&mut self, model: &Model, body: Rect) {
-        let agents = count(model.screen.agents.len()).clamp(1, if body.height > 30 { 9 } else { 4 }) + 1;
+        let agents = count(model.screen.agents.len()).clamp(1, if body.height > 30 { 9 } else { 5 }) + 1;
         let attention = count(model.screen.attention.len()).min(if body.height > 30 { 5 } else { 2 }) + 1;
-        let events = if body.height > 30 { 5 } else { 3 };
+        let events = if body.height > 30 { 5 } else { 2 };
         let rest = body.height - agents - attention - events;
         let output = (rest * 2 / 5).max(3);
         let heights = [rest - output, agents, attention, output, events];

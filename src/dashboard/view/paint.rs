@@ -195,27 +195,22 @@ pub(super) fn fit(text: &str, width: u16, ellipsis: &str) -> String {
     out
 }
 
-/// A paragraph in lines of at most `width` columns, broken between words where there are any.
+/// A paragraph in lines of at most `width` columns, broken between words where there are any. What the first line is
+/// indented by, all are; spaces inside a line stay, such as those of a table.
 pub(super) fn wrap(text: &str, width: u16) -> Vec<String> {
-    let width = width.max(1);
-    // Lines that fit keep their own spacing, such as that of a table.
-    if columns(text) <= width {
-        return vec![text.to_owned()];
-    }
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.last().map_or(0, |line| columns(line));
-        let gap = u16::from(last > 0);
-        if last + gap + columns(word) > width && last > 0 {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
+    let body = text.trim_start();
+    let indent = &text[..text.len() - body.len()];
+    let indent = if columns(indent) * 2 < width { indent } else { "" };
+    let mut lines = vec![indent.to_owned()];
+    for word in body.split_inclusive(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.len() > indent.len() && columns(line) + columns(word.trim_end()) > width {
+            lines.push(format!("{indent}{word}"));
+        } else {
             line.push_str(word);
         }
     }
+    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
     lines
 }
 
@@ -254,6 +249,19 @@ mod tests {
             assert_eq!(fit(text, width, "…"), expected, "{text:?} in {width}");
         }
         assert!(fit(&"\u{301}".repeat(10_000), 10, "…").len() < 200);
+    }
+
+    #[test]
+    fn paragraphs_break_between_words() {
+        for (text, width, expected) in [
+            ("", 5, vec![""]),
+            ("one two", 7, vec!["one two"]),
+            ("one two", 6, vec!["one", "two"]),
+            ("  key   some words", 12, vec!["  key   some", "  words"]),
+            ("abcdefgh ij", 4, vec!["abcdefgh", "ij"]),
+        ] {
+            assert_eq!(wrap(text, width), expected, "{text:?} in {width}");
+        }
     }
 
     #[test]

@@ -6,8 +6,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use fs2::FileExt as _;
-
 use super::backend::{path, text};
 use super::process::Git;
 use super::{GitError, Repo, layout};
@@ -55,7 +53,7 @@ impl Repo {
         let lock = self.common.join("pipeline-exclude.lock");
         let open = fs::File::options().create(true).truncate(false).write(true).open(&lock);
         let open = open.map_err(GitError::io("open", &lock))?;
-        open.lock_exclusive().map_err(GitError::io("lock", &lock))?;
+        fs2::FileExt::lock_exclusive(&open).map_err(GitError::io("lock", &lock))?;
         let file = folder.join("exclude");
         let content = match fs::read(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -74,7 +74,15 @@ impl Repo {
     }
 
     /// Whether a path already is what the change makes of it, and the index holds no third version.
+    ///
+    /// So is a new file that is there and empty: it holds nothing that could be lost, and it is what an update leaves
+    /// that was killed between creating the file and filling it.
     fn is_settled(&self, checkout: &Checkout, change: &TreeChange) -> Result<bool, GitError> {
+        let full = checkout.path.join(&change.path);
+        let is_empty = || full.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == 0);
+        if change.old.is_none() && change.new.is_some() && is_empty() {
+            return Ok(self.backend.indexed(checkout, &change.path)?.is_none());
+        }
         if self.backend.on_disk(checkout, &change.path)? != change.new {
             return Ok(false);
         }

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use fs2::FileExt as _;
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, text};
@@ -62,7 +61,7 @@ struct SetupLock(#[expect(dead_code, reason = "the lock lives as long as the ope
 impl SetupLock {
     fn take(file: &Path, options: &fs::OpenOptions) -> Result<Self, GitError> {
         let open = options.open(file).map_err(GitError::io("open", file))?;
-        open.lock_exclusive().map_err(GitError::io("lock", file))?;
+        fs2::FileExt::lock_exclusive(&open).map_err(GitError::io("lock", file))?;
         Ok(Self(open))
     }
 }
@@ -149,9 +148,9 @@ impl Repo {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 own => own.map_err(GitError::io("open", &marker))?,
             };
-            if own.try_lock_exclusive().is_err() {
+            if fs2::FileExt::try_lock_exclusive(&own).is_err() {
                 drop(lock);
-                own.lock_exclusive().map_err(GitError::io("lock", &marker))?;
+                fs2::FileExt::lock_exclusive(&own).map_err(GitError::io("lock", &marker))?;
                 continue;
             }
             drop(lock);

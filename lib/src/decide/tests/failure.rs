@@ -97,7 +97,11 @@ fn a_clock_that_went_back_does_not_make_a_retry_wait_for_a_day() {
 fn after_the_retries_a_connection_for_failed_is_followed() {
     let stages = || vec![plain_stage("a", "worker"), plain_stage("mend", "worker")];
     for (to, status) in [(Some("mend"), "mend_wip"), (None, "failed")] {
-        let flow = workflow("flow", stages(), &[("a", None, Some("success")), ("a", to, Some("failed")), ("mend", None, None)]);
+        let flow = workflow(
+            "flow",
+            stages(),
+            &[("a", None, Some("success")), ("a", to, Some("failed")), ("mend", None, None)],
+        );
         let mut w = World::workers(1, |s| s.scheduler.retries = 1);
         let settings = (*w.p.core.settings).clone();
         w.configure(settings, vec![solo(), flow]);
@@ -271,7 +275,10 @@ fn a_task_taken_back_is_not_started_again_while_its_old_run_lives() {
     w.tick();
     let old = w.run_of("A");
     w.start(&old);
-    for back in [Request::Block { task: task("A"), reason: "wait".to_owned() }, Request::Cancel { task: task("A"), reason: None }] {
+    for back in [
+        Request::Block { task: task("A"), reason: "wait".to_owned() },
+        Request::Cancel { task: task("A"), reason: None },
+    ] {
         w.asked(back);
         w.asked(Request::Retry { task: task("A"), message: None });
         w.tick();

@@ -39,9 +39,21 @@ fn tasks(p: &Pipeline) {
             assert_eq!(run.task.as_ref(), Some(id), "{id} names the run of another task");
             assert_eq!(run.stage.as_ref(), task.state.stage(), "{id} and its run are at different stages");
             let agent = matches!(task.state, TaskState::Working { .. });
-            assert_eq!(agent, run.work == Work::Agent, "{id} is {} and its run a {}", task.state.word(), run.work.word());
+            assert_eq!(
+                agent,
+                run.work == Work::Agent,
+                "{id} is {} and its run a {}",
+                task.state.word(),
+                run.work.word()
+            );
         }
-        assert_eq!(task.state.is_final(), task.finished_at.is_some(), "{id} is {} and finished at {:?}", task.state.word(), task.finished_at);
+        assert_eq!(
+            task.state.is_final(),
+            task.finished_at.is_some(),
+            "{id} is {} and finished at {:?}",
+            task.state.word(),
+            task.finished_at
+        );
         if task.state == TaskState::Unassigned {
             assert!(task.started_at.is_none(), "{id} was started and is unassigned");
         }

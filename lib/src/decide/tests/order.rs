@@ -83,7 +83,11 @@ fn an_edited_priority_counts_at_once() {
 
 #[test]
 fn what_has_come_further_goes_first_among_equals() {
-    let two = workflow("two", vec![plain_stage("a", "worker"), plain_stage("b", "worker")], &[("a", Some("b"), None), ("b", None, None)]);
+    let two = workflow(
+        "two",
+        vec![plain_stage("a", "worker"), plain_stage("b", "worker")],
+        &[("a", Some("b"), None), ("b", None, None)],
+    );
     let mut w = one();
     let settings = (*w.p.core.settings).clone();
     w.configure(settings, vec![solo(), two]);

@@ -28,7 +28,8 @@ fn pick<T: Clone>(list: &[T], dice: u16) -> Option<T> {
 
 fn base_settings() -> Settings {
     let mut settings = Settings { verify: Some("true".to_owned()), ..Settings::default() };
-    settings.agents = vec![worker("w1", "worker"), worker("w2", "worker"), worker("r1", "reviewer"), worker("w3", "worker")];
+    settings.agents =
+        vec![worker("w1", "worker"), worker("w2", "worker"), worker("r1", "reviewer"), worker("w3", "worker")];
     settings.agents[3].preset = crate::agents::preset::Preset::Claude;
     settings.scheduler.max_parallel = 3;
     settings.scheduler.keep_finished = 6;
@@ -131,7 +132,8 @@ impl Game {
                     let (agent, task) = expected.expect("the model would start nothing");
                     assert_eq!((Some(&task), &agent), (run.task.as_ref(), &run.agent));
                 }
-                Some(Fact::RunClaimed { run }) if matches!(&run.work, Work::Setup { worktree, .. } if *worktree == run.agent.as_str()) => {
+                Some(Fact::RunClaimed { run }) if matches!(&run.work, Work::Setup { worktree, .. } if *worktree == run.agent.as_str()) =>
+                {
                     assert_eq!(expected.map(|(agent, _)| agent), Some(run.agent.clone()));
                 }
                 Some(Fact::TaskHeld { task, hold }) => {
@@ -179,11 +181,14 @@ impl Game {
         self.added += 1;
         let mut new = NewTask::named(&format!("T{}", self.added)).on(["solo", "full", "merge"][usize::from(a % 3)]);
         new.priority = 1 + (a / 3 % 4) as u8;
-        if a % 2 == 0 {
-            new.depends_on = [self.some_task(b), self.some_task(b / 7)].into_iter().filter(|t| t.as_str() != "NOPE").collect();
+        if a.is_multiple_of(2) {
+            new.depends_on =
+                [self.some_task(b), self.some_task(b / 7)].into_iter().filter(|t| t.as_str() != "NOPE").collect();
         }
-        new.paths = pick(&[vec![], vec!["src/**".to_owned()], vec!["src/a.rs".to_owned()], vec!["docs".to_owned()]], b / 3).unwrap();
-        if b % 3 == 0 {
+        new.paths =
+            pick(&[vec![], vec!["src/**".to_owned()], vec!["src/a.rs".to_owned()], vec!["docs".to_owned()]], b / 3)
+                .unwrap();
+        if b.is_multiple_of(3) {
             new = new.group(["g1", "g2"][usize::from(b / 3 % 2)]);
         }
         self.feed(&Event::Ask(Request::AddTasks(vec![new])));
@@ -213,7 +218,11 @@ impl Game {
             3 => Request::Unblock { task },
             4 => Request::Cancel { task, reason: None },
             5 | 6 => {
-                let decision = pick(&[None, Some("success".to_owned()), Some("rework".to_owned()), Some("odd".to_owned())], b / 14).unwrap();
+                let decision = pick(
+                    &[None, Some("success".to_owned()), Some("rework".to_owned()), Some("odd".to_owned())],
+                    b / 14,
+                )
+                .unwrap();
                 Request::Approve { task, decision }
             }
             7 => {
@@ -225,7 +234,7 @@ impl Game {
             8 => Request::RolledBack { task, commit: None },
             9 => Request::StopAgent { agent: name },
             10 | 11 => Request::StartAgent { agent: name },
-            12 => Request::Assign { task, agent: Some(name), interrupt: b / 14 % 2 == 0 },
+            12 => Request::Assign { task, agent: Some(name), interrupt: (b / 14).is_multiple_of(2) },
             _ => Request::Done { task: Some(task), run: live, claim: claim(ClaimStatus::Completed) },
         };
         self.feed(&Event::Ask(request));
@@ -235,14 +244,29 @@ impl Game {
         let Some(run) = self.some_run(a) else { return };
         let stop = self.w.p.core.runs.get(&run).and_then(|r| r.stop).unwrap_or(StopReason::Person);
         let at = self.w.at;
-        let how = pick(&[OK, OK, OK, BAD, interrupted(), Ended::TimedOut, stopped(stop), Ended::NotStarted { message: "m".to_owned(), permanent: b % 5 == 0 }], b / 8).unwrap();
+        let how = pick(
+            &[
+                OK,
+                OK,
+                OK,
+                BAD,
+                interrupted(),
+                Ended::TimedOut,
+                stopped(stop),
+                Ended::NotStarted { message: "m".to_owned(), permanent: b.is_multiple_of(5) },
+            ],
+            b / 8,
+        )
+        .unwrap();
         let ended = self.w.p.core.runs.get(&run).is_some_and(|r| matches!(r.phase, Phase::Ended { .. }));
         let seen = match b % 8 {
             _ if ended && b % 8 > 1 => Seen::Collected(self.left(b / 8)),
             0 => Seen::Collected(self.left(b / 8)),
             1 => Seen::Claimed(claim(pick(&[ClaimStatus::Completed, ClaimStatus::Failed], b / 8).unwrap())),
             2 => Seen::ForeignClaim { why: "not its own".to_owned() },
-            3 => Seen::WorktreeFresh { worktree: self.w.p.core.runs.get(&run).map_or_else(String::new, |r| r.agent.to_string()) },
+            3 => Seen::WorktreeFresh {
+                worktree: self.w.p.core.runs.get(&run).map_or_else(String::new, |r| r.agent.to_string()),
+            },
             4 | 5 => Seen::Started { pid: 1, at },
             _ => Seen::Ended { how, at, evidence: None, output: None },
         };
@@ -264,7 +288,13 @@ impl Game {
     }
 
     fn merge_seen(&mut self, a: u16, b: u16) {
-        let open: Vec<TaskId> = self.w.p.in_flight().filter(|t| matches!(t.state, TaskState::Verifying { .. })).map(|t| t.id.clone()).collect();
+        let open: Vec<TaskId> = self
+            .w
+            .p
+            .in_flight()
+            .filter(|t| matches!(t.state, TaskState::Verifying { .. }))
+            .map(|t| t.id.clone())
+            .collect();
         let Some(id) = pick(&open, a) else { return };
         let TaskState::Verifying { claim, step, .. } = self.w.task_state(&id).unwrap() else { return };
         let onto = CommitId("base".to_owned());
@@ -282,7 +312,16 @@ impl Game {
             Step::Gate { .. } => return,
             Step::Advance { commit, .. } => {
                 let dirty = Dirty { files: vec!["f".to_owned()], command: "git stash".to_owned() };
-                let outcome = pick(&[AdvanceOutcome::Moved, AdvanceOutcome::Moved, AdvanceOutcome::Stale, AdvanceOutcome::Dirty(dirty)], b).unwrap();
+                let outcome = pick(
+                    &[
+                        AdvanceOutcome::Moved,
+                        AdvanceOutcome::Moved,
+                        AdvanceOutcome::Stale,
+                        AdvanceOutcome::Dirty(dirty),
+                    ],
+                    b,
+                )
+                .unwrap();
                 Event::BaseAdvanced { task: id, commit, outcome }
             }
         };
@@ -293,17 +332,18 @@ impl Game {
         let run = self.some_run(a).map(EffectKey::Run);
         let key = pick(&[run, Some(EffectKey::Task(self.some_task(a))), Some(EffectKey::CurrentTask)], b).flatten();
         let Some(key) = key else { return };
-        self.feed(&Event::EffectFailed { key, message: "m".to_owned(), permanent: b % 5 == 0 });
+        self.feed(&Event::EffectFailed { key, message: "m".to_owned(), permanent: b.is_multiple_of(5) });
     }
 
     fn switch(&mut self, a: u16, b: u16) {
-        if a % 3 == 0 {
+        if a.is_multiple_of(3) {
             let patterns = pick(&[vec![], vec!["*".to_owned()], vec!["T1*".to_owned()]], b).unwrap();
             let scope = PilotScope { tasks: [self.some_task(b)].into(), patterns: patterns.into_iter().collect() };
             self.feed(&Event::Ask(Request::SetPilot { scope }));
             return;
         }
-        let orchestration = pick(&[Orchestration::Parallel, Orchestration::Hybrid, Orchestration::Sequential], a / 3).unwrap();
+        let orchestration =
+            pick(&[Orchestration::Parallel, Orchestration::Hybrid, Orchestration::Sequential], a / 3).unwrap();
         let rollout = pick(&[Rollout::Production, Rollout::Production, Rollout::Pilot, Rollout::Shadow], b).unwrap();
         let busy = pick(&[Busy::Refuse, Busy::Drain, Busy::Stop], b / 4).unwrap();
         self.feed(&Event::Ask(Request::SetMode { mode: Mode { orchestration, rollout }, busy, unready: false }));
@@ -338,6 +378,9 @@ fn satisfied(p: &Pipeline, id: &TaskId) -> bool {
     }
 }
 
+/// Priority less age, how far it has come, the chain behind it, the order of creation.
+type Urgency = (i64, std::cmp::Reverse<usize>, std::cmp::Reverse<u32>, u64);
+
 /// The scheduler as one would write it without an index: everything that may start, sorted.
 fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
     let core = &p.core;
@@ -358,11 +401,12 @@ fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
         open && free && current && !core.runs.values().any(|r| r.task.as_ref() == Some(&task.id))
     };
     let mut heights = BTreeMap::new();
-    let mut best: Option<((i64, std::cmp::Reverse<usize>, std::cmp::Reverse<u32>, u64), AgentName, TaskId)> = None;
+    let mut best: Option<(Urgency, AgentName, TaskId)> = None;
     for wanted in &core.settings.agents {
         let Some(a) = core.agents.get(&wanted.name) else { continue };
         let worktree = core.worktrees.get(wanted.name.as_str());
-        let sound = worktree.is_none_or(|w| w.broken.is_none() && w.retry_at.is_none_or(|at| at <= now || at > limit_of_waits(p, now)));
+        let sound = worktree
+            .is_none_or(|w| w.broken.is_none() && w.retry_at.is_none_or(|at| at <= now || at > limit_of_waits(p, now)));
         let resting = core.paused.contains_key(&a.preset) || a.stopped || a.broken.is_some() || a.removed;
         if a.run.is_some() || a.verifying.is_some() || resting || !sound {
             continue;
@@ -376,7 +420,12 @@ fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
             let steps = age.as_millis() / core.settings.scheduler.ageing.as_millis();
             let depth = task.state.stage().map_or(0, |s| p.workflow_of(task).unwrap().depth(s) + 1);
             let height = height(p, &task.id, &mut heights);
-            let key = (i64::from(task.priority) - steps as i64, std::cmp::Reverse(depth), std::cmp::Reverse(height), task.order);
+            let key = (
+                i64::from(task.priority) - steps as i64,
+                std::cmp::Reverse(depth),
+                std::cmp::Reverse(height),
+                task.order,
+            );
             if best.as_ref().is_none_or(|(other, _, _)| key < *other) {
                 best = Some((key, wanted.name.clone(), task.id.clone()));
             }
@@ -439,7 +488,8 @@ proptest! {
             game.add(a, b);
         }
         let ids: Vec<TaskId> = game.w.p.tasks.in_order().iter().map(|t| t.id.clone()).collect();
-        for _ in 0..ids.len() {
+        // Two stages each, one after the other at worst.
+        for _ in 0..ids.len() * 3 {
             game.settle();
             for id in &ids {
                 game.w.finish(id.as_str());

@@ -82,7 +82,13 @@ fn no_gate_starts_in_shadow_and_base_does_not_move() {
     w.reach("A", "super");
     w.do_stage("A");
     w.mode(Orchestration::Parallel, Rollout::Shadow);
-    w.prepared("A", MergeOutcome::Commit { commit: crate::ids::CommitId("m".to_owned()), onto: crate::ids::CommitId("b".to_owned()) });
+    w.prepared(
+        "A",
+        MergeOutcome::Commit {
+            commit: crate::ids::CommitId("m".to_owned()),
+            onto: crate::ids::CommitId("b".to_owned()),
+        },
+    );
     assert_eq!(w.status("A"), "super_verifying");
     assert!(w.p.core.runs.is_empty());
     assert_eq!(w.effects(), []);
@@ -133,7 +139,9 @@ fn readiness_for_the_pilot_needs_clean_ground() {
 fn readiness_for_production_comes_from_recorded_runs() {
     let mut w = World::new();
     w.mode(Orchestration::Parallel, Rollout::Pilot);
-    w.asked(crate::event::Request::SetPilot { scope: PilotScope { tasks: [].into(), patterns: ["*".to_owned()].into() } });
+    w.asked(crate::event::Request::SetPilot {
+        scope: PilotScope { tasks: [].into(), patterns: ["*".to_owned()].into() },
+    });
     let checks = |w: &World| {
         let readiness = readiness(&w.p, Rollout::Pilot, None);
         let ok: Vec<&str> = readiness.checks.iter().filter(|c| !c.ok).map(|c| c.name).collect();

@@ -114,7 +114,8 @@ fn every_agents_current_task_is_the_task_and_only_live_runs_count_as_busy() {
     let mut w = world();
     w.add_all(&["A", "B"]);
     w.read_current(Some("A"));
-    for (stage, role) in [("arch", "architect"), ("test", "test"), ("impl", "implementation"), ("super", "supervisor")] {
+    for (stage, role) in [("arch", "architect"), ("test", "test"), ("impl", "implementation"), ("super", "supervisor")]
+    {
         w.reach("A", stage);
         let doc = state_doc(&w.p, &Seen::new());
         assert!(doc.agents.values().all(|a| a.current_task == Some(&task("A"))));

@@ -30,7 +30,8 @@ fn on_with(flow: Workflow, change: impl FnOnce(&mut Settings)) -> World {
 fn deciding(words: &[&str]) -> Workflow {
     let mut a = plain_stage("a", "worker");
     a.decisions = choices(words);
-    let connections: Vec<(&str, Option<&str>, Option<&str>)> = words.iter().map(|w| ("a", Some("b"), Some(*w))).collect();
+    let connections: Vec<(&str, Option<&str>, Option<&str>)> =
+        words.iter().map(|w| ("a", Some("b"), Some(*w))).collect();
     workflow("flow", vec![a, plain_stage("b", "worker")], &connections)
 }
 
@@ -105,7 +106,11 @@ fn a_merging_stage_without_success_merges_only_what_leads_on() {
         let mut review = plain_stage("review", "worker");
         review.decisions = choices(&["approve", "reject"]);
         review.merge = true;
-        let ways = [("work", Some("review"), None), ("review", None, Some("approve")), ("review", Some("work"), Some("reject"))];
+        let ways = [
+            ("work", Some("review"), None),
+            ("review", None, Some("approve")),
+            ("review", Some("work"), Some("reject")),
+        ];
         workflow("flow", vec![plain_stage("work", "worker"), review], &ways)
     };
     for (word, status) in [("approve", "review_verifying"), ("reject", "work_wip")] {
@@ -269,7 +274,10 @@ fn a_task_travels_to_its_merge() {
     assert_eq!(w.effects(), [Effect::PrepareMerge { task: task("A"), head: CommitId("c4".to_owned()) }]);
     w.merged("A");
     let gate = w.run(&w.run_of("A")).work.clone();
-    assert!(matches!(&gate, crate::run::Work::Gate { commit, .. } if commit.as_str().starts_with('m')), "the merge is verified: {gate:?}");
+    assert!(
+        matches!(&gate, crate::run::Work::Gate { commit, .. } if commit.as_str().starts_with('m')),
+        "the merge is verified: {gate:?}"
+    );
     w.gate("A", OK);
     let effects = w.effects();
     assert!(matches!(effects[..], [Effect::AdvanceBase { .. }]), "{effects:?}");
@@ -403,7 +411,10 @@ fn approval_comes_after_the_gate_and_before_base_moves() {
     assert_eq!(w.effects(), [], "base does not move");
     w.asked(Request::Approve { task: task("A"), decision: None });
     assert!(matches!(w.effects()[..], [Effect::AdvanceBase { .. }]));
-    assert!(matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })), "twice");
+    assert!(
+        matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
+        "twice"
+    );
     w.advanced("A", AdvanceOutcome::Moved);
     assert_eq!(w.status("A"), "completed");
 }
@@ -445,7 +456,10 @@ fn a_rejection_reruns_the_stage_with_the_message_and_counts() {
     assert_eq!(w.p.core.metrics.retries, 5);
     w.do_stage("A");
     w.asked(Request::Cancel { task: task("A"), reason: None });
-    assert!(matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })), "approve after cancel");
+    assert!(
+        matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
+        "approve after cancel"
+    );
 }
 
 #[test]

@@ -263,7 +263,7 @@ impl World {
     fn check(&mut self) {
         super::invariants::check(&self.p);
         self.steps += 1;
-        if self.steps % self.checkpoint_every != 0 {
+        if !self.steps.is_multiple_of(self.checkpoint_every) {
             return;
         }
         same(&self.p, &self.mirror, "replay");
@@ -327,7 +327,12 @@ impl World {
         self.switch(orchestration, rollout, Busy::Refuse).unwrap()
     }
 
-    pub(crate) fn switch(&mut self, orchestration: Orchestration, rollout: Rollout, busy: Busy) -> Result<Vec<Fact>, Refusal> {
+    pub(crate) fn switch(
+        &mut self,
+        orchestration: Orchestration,
+        rollout: Rollout,
+        busy: Busy,
+    ) -> Result<Vec<Fact>, Refusal> {
         self.ask(Request::SetMode { mode: Mode { orchestration, rollout }, busy, unready: true })
     }
 

@@ -1,0 +1,237 @@
+//! What is wrong outside: each has its exit code and a message that says what to type, and nothing is changed.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::Sandbox;
+
+/// Verbs that read and verbs that write; none may get past what is wrong.
+const VERBS: [&[&str]; 5] =
+    [&["status"], &["task", "add", "x"], &["monitor", "--once"], &["mode", "pipeline", "--yes"], &["agent", "list"]];
+
+/// Every verb answers with this code and these words, and with `--json` with an error document.
+#[track_caller]
+fn all_fail(s: &Sandbox, verbs: &[&[&str]], code: i32, words: &[&str], before: &[&str]) {
+    for verb in verbs {
+        s.run(before.iter().chain(*verb)).code(code).says(words);
+        let output = s.run(before.iter().chain(*verb).chain(&["--json"])).code(code);
+        let (kind, message, _) = output.error();
+        assert!(!kind.is_empty() && !message.is_empty(), "{output:?}");
+    }
+}
+
+/// The files of the state, to see that nothing has changed.
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let list = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    // A lock file says who held it last.
+    let list = list.filter(|path| path.extension().is_none_or(|ending| ending != "lock"));
+    let mut list: Vec<_> = list.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect();
+    list.sort();
+    list
+}
+
+fn journal(s: &Sandbox) -> PathBuf {
+    let dir = s.repo().join(".pipeline/state");
+    let names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut journals: Vec<_> = names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("journal")).collect();
+    journals.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
+    journals.pop().expect("a journal")
+}
+
+#[test]
+fn no_repository_to_work_in() {
+    let s = Sandbox::new();
+    let outside = s.path("tmp").to_string_lossy().into_owned();
+    let at = ["-C", outside.as_str()];
+    all_fail(&s, &VERBS, 1, &["git init", "-C DIR"], &at);
+    all_fail(&s, &[&["init"]], 1, &["git init"], &at);
+    s.git(&["init", "-q", "--bare", "../bare.git"]);
+    let at = ["-C", "../bare.git"];
+    all_fail(&s, &VERBS, 1, &["Clone it"], &at);
+    all_fail(&s, &[&["init"]], 1, &["Clone it"], &at);
+    s.git(&["init", "-q", "../unborn"]);
+    all_fail(&s, &[&["init"]], 1, &["git commit --allow-empty"], &["-C", "../unborn"]);
+    assert!(!s.path("unborn/.pipeline").exists() && !s.path("bare.git/.pipeline").exists());
+    all_fail(&s, &VERBS, 1, &["pipeline init"], &[]);
+    all_fail(&s, &[&["status"]], 1, &[], &["-C", "/nowhere/at/all"]);
+    assert!(!s.repo().join(".pipeline").exists());
+}
+
+#[test]
+fn a_corrupt_configuration() {
+    let s = Sandbox::ready();
+    s.add("T-1", &[]);
+    let good = s.read(".pipeline/config.toml");
+    let state = files(&s.repo().join(".pipeline/state"));
+    for (wrong, words) in [
+        ("[scheduler]\nretrys = 3\n", &["config.toml:2:1", "^", "retries"][..]),
+        ("[project]\nbase = \"main\"\n\n[[agents]]\nname = \"a\"\nrole = \"r\"\npreset = \"claud\"\n", &["config.toml:7:", "^", "claude"]),
+        ("[scheduler]\nbackoff = \"soon\"\n", &["config.toml:2:", "^", "5s"]),
+        ("[project\n", &["config.toml:1:", "^"]),
+        ("[scheduler]\nretries = \"two\"\n", &["config.toml:2:", "^"]),
+        ("[shedulr]\nretries = 1\n", &["config.toml:1:", "scheduler"]),
+    ] {
+        s.write(".pipeline/config.toml", wrong);
+        all_fail(&s, &VERBS, 78, &[], &[]);
+        s.run(["config", "validate"]).code(78).says(words);
+        s.run(["task", "add", "x"]).code(78).says(words);
+        let (kind, message, hint) = s.run(["monitor", "--once", "--json"]).code(78).error();
+        assert_eq!(kind, "config_invalid");
+        assert!(format!("{message}{hint}").contains(words[0]), "{message} {hint}");
+        assert!(files(&s.repo().join(".pipeline/state")) == state, "nothing has changed");
+    }
+    s.write(".pipeline/config.toml", &good);
+    s.tick_to("T-1", "completed");
+    s.run(["--config", "nothing.toml", "status"]).code(78).says(&["nothing.toml"]);
+}
+
+/// A monitor that is running keeps the last valid configuration and says so.
+#[test]
+fn a_corrupt_workflow() {
+    let s = Sandbox::ready();
+    s.write(".pipeline/workflows/odd.json", "{\n  \"id\": \"odd\",\n  \"stages\": [ { \"id\": \"a\", \"agent\": \"architekt\" } ]\n}\n");
+    s.run(["workflow", "validate"]).code(78).says(&["odd.json:3:", "architect"]);
+    s.run(["task", "add", "x", "--workflow", "odd"]).code(5).says(&["tdd"]);
+    s.write(".pipeline/workflows/odd.json", "{ nonsense");
+    s.run(["workflow", "validate"]).code(78).says(&["odd.json:1:"]);
+    s.add("T-1", &[]);
+    s.tick_to("T-1", "test_wip");
+}
+
+/// A bad record in the middle stops writers until the repair, which keeps a copy; a torn end is mended and said.
+#[test]
+fn a_corrupt_state() {
+    let s = Sandbox::ready();
+    (1..=9).for_each(|i| s.add(&format!("T-{i}"), &[]));
+    let path = journal(&s);
+    let good = std::fs::read(&path).unwrap();
+    let mut torn = good.clone();
+    torn.extend_from_slice(b"half a rec");
+    std::fs::write(&path, &torn).unwrap();
+    s.run(["task", "add", "ten", "--id", "T-10"]).ok();
+    let status = s.status();
+    assert_eq!(status["tasks"].as_object().unwrap().len(), 10, "nothing that was acknowledged is gone");
+    let mut bad = std::fs::read(&path).unwrap();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 0x20;
+    std::fs::write(&path, &bad).unwrap();
+    let before = files(&s.repo().join(".pipeline/state"));
+    let writers: [&[&str]; 3] = [&["task", "add", "x"], &["monitor", "--once"], &["mode", "shadow"]];
+    all_fail(&s, &writers, 65, &["doctor --repair"], &[]);
+    assert!(files(&s.repo().join(".pipeline/state")) == before, "nothing has changed");
+    let found = s.run(["doctor"]);
+    assert_ne!(found.code, 0, "{found:?}");
+    s.run(["doctor", "--repair"]);
+    s.run(["task", "add", "x", "--id", "AFTER"]).ok();
+    let kept = s.shell("grep -rl . .pipeline/state* | xargs cksum").ok().stdout;
+    std::fs::write(s.path("bad"), &bad).unwrap();
+    let sum = s.shell("cksum < ../bad").ok().stdout;
+    assert!(kept.lines().any(|line| line.starts_with(sum.trim())), "a copy of the damaged journal is kept: {kept}");
+}
+
+/// The lock is held: try again. The message names the holder.
+#[test]
+fn a_held_lock() {
+    let s = Sandbox::new();
+    let config = s.config("", "") + "\n[state]\nlock_timeout = \"100ms\"\n";
+    s.init("production", &config);
+    s.add("T-1", &[]);
+    let before = s.state();
+    let lock = std::fs::File::open(s.repo().join(".pipeline/state/state.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let writers: [&[&str]; 3] = [&["task", "add", "x"], &["monitor", "--once"], &["mode", "shadow"]];
+    all_fail(&s, &writers, 75, &["Repeat the command"], &[]);
+    assert_eq!(s.status()["tasks"].as_object().unwrap().len(), 1, "readers need no lock");
+    assert_eq!(s.state(), before);
+    drop(lock);
+    s.add("T-2", &[]);
+    s.tick_to("T-2", "test_wip");
+}
+
+/// A folder that cannot be written, and a disk that is full. Needs mount namespaces where the tests run as root.
+#[test]
+fn a_state_that_cannot_be_written() {
+    let s = Sandbox::ready();
+    s.add("T-1", &[]);
+    let before = s.state();
+    let root = rustix::process::geteuid().is_root();
+    let read_only = if root {
+        "unshare -m sh -c 'mount --bind .pipeline .pipeline && mount -o remount,ro,bind .pipeline && \"$@\"' sh"
+    } else {
+        "read_only() { chmod -R a-w .pipeline/state; \"$@\"; code=$?; chmod -R u+w .pipeline/state; return $code; }; read_only"
+    };
+    for verb in ["task add x", "mode shadow", "task cancel T-1"] {
+        s.shell(&format!("{read_only} \"$P\" {verb}")).code(73).says(&["permissions"]);
+        s.shell(&format!("{read_only} \"$P\" status --json")).ok();
+        // No file may grow: what a full disk looks like to a writer.
+        s.shell(&format!("(trap '' XFSZ; ulimit -f 0; exec \"$P\" {verb} 2>&1) | cat")).says(&["Free some space"]);
+        assert_eq!(s.state(), before, "{verb}");
+    }
+    let tick = s.shell(&format!("{read_only} \"$P\" monitor --once"));
+    assert!(tick.code == 73 && tick.stderr.contains("permissions"), "{tick:?}");
+    if root {
+        full_disk(&s);
+    }
+    s.tick_to("T-1", "completed");
+}
+
+/// A file system without room: the answer is 73, what was acknowledged before is there, and with room it goes on.
+fn full_disk(s: &Sandbox) {
+    let script = "unshare -m sh -c '
+        mount -t tmpfs -o size=512k none .pipeline/state.full && cp -a .pipeline/state/. .pipeline/state.full/ || exit 90
+        mount --bind .pipeline/state.full .pipeline/state || exit 91
+        cat /dev/zero > .pipeline/state/filler 2> /dev/null
+        \"$P\" task add \"$(head -c 200 /dev/zero | tr \"\\0\" x)\" --body \"$(head -c 20000 /dev/zero | tr \"\\0\" y)\" --json; code=$?
+        [ $code = 73 ] || exit 92
+        \"$P\" status --json > /dev/null || exit 93
+        rm .pipeline/state/filler
+        \"$P\" task add ok --id ROOM > /dev/null || exit 94
+        \"$P\" task list --json > ../tmp/list || exit 95'";
+    std::fs::create_dir_all(s.repo().join(".pipeline/state.full")).unwrap();
+    let output = s.shell(script).ok();
+    assert_eq!(output.error().0, "cannot_write", "{output:?}");
+    let list: Value = serde_json::from_str(&std::fs::read_to_string(s.path("tmp/list")).unwrap()).unwrap();
+    let ids: Vec<&str> = list["tasks"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["T-1", "ROOM"]);
+}
+
+/// `init` on odd ground.
+#[test]
+fn init_says_what_it_does() {
+    let mut s = Sandbox::new();
+    s.set_env("PATH", &s.path("bin").to_string_lossy().into_owned());
+    std::fs::create_dir_all(s.path("bin")).unwrap();
+    std::os::unix::fs::symlink("/usr/bin/git", s.path("bin/git")).unwrap();
+    s.write("Makefile", "test:\n\ttrue\n");
+    let head = s.shell("/usr/bin/git rev-parse HEAD").ok().stdout;
+    s.run(["init", "--rollout", "bold"]).code(2).says(&["shadow, pilot and production"]);
+    s.run(["init", "--agent", "clod"]).code(2).says(&["claude"]);
+    assert!(!s.repo().join(".pipeline").exists());
+    s.run(["init"]).ok().says(&["demo", "no agent program was found", "make test", "shadow", "Next: pipeline task add"]);
+    assert!(s.read(".pipeline/config.toml").contains("preset = \"demo\""));
+    assert_eq!(s.shell("/usr/bin/git rev-parse HEAD").ok().stdout, head, "it never commits");
+    let status = s.shell("/usr/bin/git status --porcelain").ok().stdout;
+    assert!(!status.contains("state") && status.contains(".pipeline/"), "{status}");
+    assert_eq!(s.state()["mode"], "shadow");
+    s.run(["init"]).code(1).says(&["init --reset"]);
+    s.run(["task", "add", "x", "--id", "OLD"]).ok();
+    let document = s.run(["init", "--reset", "--json"]).ok().json();
+    let backup = document["backup"].as_str().unwrap();
+    assert!(s.repo().join(backup).is_dir(), "{document}");
+    assert_eq!(s.state()["tasks"], serde_json::json!({}));
+    let kept = s.shell(&format!("/usr/bin/grep -rl OLD '{backup}'")).ok().stdout;
+    assert!(!kept.is_empty());
+    std::fs::write(s.path("bin/claude"), "#!/bin/sh\n").unwrap();
+    s.shell("/bin/chmod +x ../bin/claude; /bin/rm -r .pipeline").ok();
+    s.run(["init", "--verify", "true"]).ok().says(&["claude"]);
+}
+
+/// A reader that has seen enough is no failure.
+#[test]
+fn a_reader_that_goes_away() {
+    let s = Sandbox::ready();
+    s.shell("\"$P\" schema status | head -c 1 > /dev/null; \"$P\" status --json | true").ok();
+    let output = s.shell("(\"$P\" status --json; echo $? >&2) | true");
+    assert_eq!(output.stderr.trim(), "0", "{output:?}");
+}
