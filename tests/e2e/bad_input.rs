@@ -67,7 +67,7 @@ fn a_corrupt_configuration() {
     for (wrong, words) in [
         ("[scheduler]\nretrys = 3\n", &["config.toml:2:1", "^", "retries"][..]),
         ("[project]\nbase = \"main\"\n\n[[agents]]\nname = \"a\"\nrole = \"r\"\npreset = \"claud\"\n", &["config.toml:7:", "^", "claude"]),
-        ("[scheduler]\nbackoff = \"soon\"\n", &["config.toml:2:", "^", "5s"]),
+        ("[scheduler]\nbackoff = \"soon\"\n", &["config.toml:2:", "^", "5m"]),
         ("[project\n", &["config.toml:1:", "^"]),
         ("[scheduler]\nretries = \"two\"\n", &["config.toml:2:", "^"]),
         ("[shedulr]\nretries = 1\n", &["config.toml:1:", "scheduler"]),

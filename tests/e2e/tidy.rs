@@ -113,7 +113,11 @@ fn production(name: &str, text: &str) -> Option<Vec<String>> {
 
 /// The room a file belongs to.
 fn room(name: &str) -> &str {
-    MAY_USE.iter().map(|(room, _)| *room).find(|room| !room.is_empty() && name.starts_with(&format!("{room}/"))).unwrap_or("")
+    MAY_USE
+        .iter()
+        .map(|(room, _)| *room)
+        .find(|room| !room.is_empty() && name.starts_with(&format!("{room}/")))
+        .unwrap_or("")
 }
 
 fn manifest(room: &str) -> toml::Table {
@@ -205,7 +209,10 @@ fn locks_are_taken_in_the_listed_files_by_their_full_name() {
         let naming: Vec<&String> = lines.iter().filter(|line| mentions(line, "fs2::")).collect();
         let listed = LOCKING.iter().any(|(file, _)| *file == name);
         if listed == naming.is_empty() {
-            wrong.push(format!("{name}: {}", if listed { "listed, and locks nothing" } else { "locks, and is not listed" }));
+            wrong.push(format!(
+                "{name}: {}",
+                if listed { "listed, and locks nothing" } else { "locks, and is not listed" }
+            ));
         }
         // The trait's methods would be shadowed by those of the standard library, which are other locks.
         if naming.iter().any(|line| line.trim_start().starts_with("use ")) {
@@ -217,10 +224,21 @@ fn locks_are_taken_in_the_listed_files_by_their_full_name() {
 
 #[test]
 fn nothing_unsafe_unfinished_or_sleeping_is_written() {
-    let never = ["unsafe {", "unsafe fn", "unsafe impl", "#[allow(", "#![allow(", "todo!(", "unimplemented!(", "thread::sleep", "#[ignore"];
+    let never = [
+        "unsafe {",
+        "unsafe fn",
+        "unsafe impl",
+        "#[allow(",
+        "#![allow(",
+        "todo!(",
+        "unimplemented!(",
+        "thread::sleep",
+        "#[ignore",
+    ];
     assert_none("not written here", &lines_with(&never));
     for (room, _) in MAY_USE {
-        let inherits = manifest(room).get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        let inherits =
+            manifest(room).get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
         assert_eq!(inherits, Some(true), "`{room}` takes the lints of the workspace");
     }
 }
@@ -255,7 +273,8 @@ fn no_file_knows_the_machine_it_was_written_on() {
                 !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '.' || c == '}')
             });
             let there = |place: &String| {
-                line.match_indices(place.as_str()).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '.' || c == '}'))
+                line.match_indices(place.as_str())
+                    .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '.' || c == '}'))
             };
             if at_home && name != "tests/e2e/tidy.rs" || places.iter().any(there) {
                 wrong.push(format!("{name}:{}: {}", number + 1, line.trim()));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::rig::{Rig, long};
+use super::rig::{Rig, long, say};
 
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("the process is there");
@@ -84,8 +84,10 @@ fn a_host_killed_at_work_is_interrupted_and_takes_its_agent_along() {
     assert!(is_gone(agent), "the agent of a dead host goes on");
     assert!(rig.has_event("run_ended", "its host process died"));
     let shown = rig.json(&["task", "show", &tasks[0], "--json"]);
-    let made: Vec<&Value> = shown["runs"].as_array().expect("runs").iter().filter(|run| run["stage"] == "make").collect();
-    let tried: Vec<u64> = made.iter().filter(|run| run["work"] == "agent").filter_map(|run| run["attempt"].as_u64()).collect();
+    let made: Vec<&Value> =
+        shown["runs"].as_array().expect("runs").iter().filter(|run| run["stage"] == "make").collect();
+    let tried: Vec<u64> =
+        made.iter().filter(|run| run["work"] == "agent").filter_map(|run| run["attempt"].as_u64()).collect();
     assert_eq!(tried, [1, 2], "the interrupted run counts as an attempt");
     let kept = rig.shell(&format!("cd r && git show main:{}.txt", tasks[0]));
     assert_eq!(kept.lines().count(), 4, "the uncommitted work of the interrupted run is kept: {kept}");
@@ -125,7 +127,7 @@ fn hosts_and_agents_killed_at_random_lose_nothing_and_run_nothing_twice() {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let tasks = [rig.add(&format!("round {round}"))];
         let before = rig.starts().len();
-        let kill_agent = (random >> 16) % 2 == 0;
+        let kill_agent = (random >> 16).is_multiple_of(2);
         let wanted = before + 1 + ((random >> 20) as usize % 2);
         rig.tick_until("an agent at work", |rig| rig.starts().len() >= wanted);
         let start = rig.starts().pop().expect("an agent");
@@ -145,5 +147,5 @@ fn hosts_and_agents_killed_at_random_lose_nothing_and_run_nothing_twice() {
     runs.sort_unstable();
     runs.dedup();
     assert_eq!(runs.len(), starts.len(), "a run ran twice");
-    eprintln!("random: {rounds} kills");
+    say(&format!("random: {rounds} kills"));
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::rig::{Rig, long};
+use super::rig::{Rig, long, say};
 
 fn headless(rig: &Rig) -> Child {
     let mut command = rig.pipeline(&[], &["monitor", "--headless", "--interval", "1"]);
@@ -69,7 +69,7 @@ fn monitors_ticks_and_commands_together_run_nothing_twice_whoever_dies() {
         tick.wait().expect("a tick");
     }
     rig.check(&tasks, &BTreeMap::new());
-    eprintln!("monitors: {kills} kills, {} tasks", tasks.len());
+    say(&format!("monitors: {kills} kills, {} tasks", tasks.len()));
 }
 
 #[test]

@@ -70,6 +70,12 @@ pub(super) fn long() -> bool {
     std::env::var_os("PIPELINE_LONG").is_some_and(|value| value != "0")
 }
 
+/// Tells how a test is going, which is shown if it fails.
+#[expect(clippy::print_stderr, reason = "the harness keeps it and shows it beside the failure")]
+pub(super) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
 /// What became of a command.
 #[derive(Debug)]
 pub(super) struct Done {
@@ -183,7 +189,12 @@ impl Rig {
         words.extend(arguments.iter().map(Into::into));
         let mut command = Command::new(&words[0]);
         let path = std::env::var_os("PATH").unwrap_or_default();
-        command.args(&words[1..]).env_clear().env("PATH", path).env("HOME", self.dir.path()).env("RIG", self.dir.path());
+        command
+            .args(&words[1..])
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.dir.path())
+            .env("RIG", self.dir.path());
         command.env("GIT_CONFIG_NOSYSTEM", "1").stdin(Stdio::null());
         command
     }
@@ -391,7 +402,9 @@ impl Rig {
             }
         }
         for (run, phases) in &phases {
-            let order = |kind: &String| ["run_claimed", "run_started", "run_ended", "run_closed"].iter().position(|k| k == kind);
+            let order = |kind: &String| {
+                ["run_claimed", "run_started", "run_ended", "run_closed"].iter().position(|k| k == kind)
+            };
             let known: Vec<usize> = phases.iter().filter_map(order).collect();
             assert!(known.is_sorted_by(|a, b| a < b) && known[0] == 0, "run {run}: {phases:?}");
         }
@@ -407,7 +420,12 @@ impl Rig {
         for task in tasks {
             files.extend([format!("{task}.plan"), format!("{task}.txt")]);
             let merge = format!("Merge {task}:");
-            assert_eq!(merges.lines().filter(|line| line.starts_with(&merge)).count(), 1, "{merges}\n{}", self.report());
+            assert_eq!(
+                merges.lines().filter(|line| line.starts_with(&merge)).count(),
+                1,
+                "{merges}\n{}",
+                self.report()
+            );
         }
         let listed = self.shell("cd r && git ls-tree -r --name-only main");
         let listed: BTreeSet<String> = listed.lines().map(str::to_owned).filter(|name| name != "user.txt").collect();

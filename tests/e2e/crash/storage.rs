@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::rig::{Rig, long};
+use super::rig::{Rig, long, say};
 
 fn finished() -> (Rig, [String; 1], Vec<u8>) {
     let rig = Rig::new();
@@ -58,12 +58,13 @@ fn a_flipped_byte_in_the_middle_stops_writers_until_a_repair() {
     assert_eq!(fs::read(rig.state("journal.000001")).expect("the journal"), journal, "nothing was changed");
     assert_eq!(rig.run(&["monitor", "--headless"]).code, Some(65), "a loop does not go on over it");
     if !rig.run(&["doctor", "--help"]).out.contains("--repair") {
-        eprintln!("doctor --repair is not there yet");
+        say("doctor --repair is not there yet");
         return;
     }
     let mended = rig.run(&["doctor", "--repair"]);
     let copies = fs::read_dir(rig.state("")).expect("the state").flatten();
-    let copies: Vec<PathBuf> = copies.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("corrupt")).collect();
+    let copies: Vec<PathBuf> =
+        copies.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("corrupt")).collect();
     let [copy] = &copies[..] else { panic!("{copies:?}\n{}{}", mended.out, mended.err) };
     assert_eq!(fs::read(copy).expect("the copy"), journal, "the copy is what was there");
     assert!(rig.json(&["status", "--json"])["tasks"].as_object().expect("tasks").contains_key(&tasks[0]));
@@ -78,12 +79,14 @@ struct SmallDisk {
 
 impl SmallDisk {
     fn at(dir: &std::path::Path, megabytes: u32) -> Option<Self> {
-        let script = format!(
-            "mount -t tmpfs -o size={megabytes}m,mode=755 small '{}' && echo ready && exec cat",
-            dir.display()
-        );
+        let script =
+            format!("mount -t tmpfs -o size={megabytes}m,mode=755 small '{}' && echo ready && exec cat", dir.display());
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["--mount", "sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut keeper = command.spawn().ok()?;
         let mut line = String::new();
         BufReader::new(keeper.stdout.take()?).read_line(&mut line).ok()?;
@@ -109,7 +112,7 @@ fn a_full_disk_loses_nothing_and_work_goes_on_when_there_is_space() {
     let dir = tempfile::Builder::new().prefix("crash-").tempdir().expect("a scratch directory");
     let Some(disk) = SmallDisk::at(dir.path(), 24) else {
         assert!(!long(), "the long form needs a mount namespace");
-        eprintln!("no mount namespace here: no disk is filled");
+        say("no mount namespace here: no disk is filled");
         return;
     };
     let pid = disk.keeper.id().to_string();

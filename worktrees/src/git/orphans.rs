@@ -100,9 +100,8 @@ impl Repo {
         for info in self.worktrees()?.into_iter().filter(|info| !info.prunable) {
             checkouts.extend(self.checkout(&info.path).ok());
         }
-        let counts_in = lock.parent().filter(|_| {
-            lock.file_name().is_some_and(|name| name == "index.lock" || name == "HEAD.lock")
-        });
+        let counts_in =
+            lock.parent().filter(|_| lock.file_name().is_some_and(|name| name == "index.lock" || name == "HEAD.lock"));
         for entry in fs::read_dir("/proc").map_err(GitError::io("list", Path::new("/proc")))?.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
             let dir = entry.path();
