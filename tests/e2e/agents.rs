@@ -92,7 +92,9 @@ fn work_beside_the_branch_is_not_lost() {
     s.plan("test", "hang");
     ["A", "B", "C"].iter().for_each(|id| s.add(id, &[]));
     let base = s.git(&["rev-parse", "main"]);
-    s.tick_until("all have been at arch", |status| ["A", "B", "C"].iter().all(|id| word(status, id).starts_with("test_")));
+    s.tick_until("all have been at arch", |status| {
+        ["A", "B", "C"].iter().all(|id| word(status, id).starts_with("test_"))
+    });
     assert_eq!(s.git(&["show", "own-idea:own.txt"]), "a");
     assert_eq!(s.git(&["rev-parse", "main"]), base);
     let kept = s.git(&["log", "--all", "--format=%H", "--", "nowhere.txt"]);
@@ -105,11 +107,14 @@ fn work_beside_the_branch_is_not_lost() {
 fn the_list_of_agents() {
     let s = Sandbox::ready();
     let list = s.run(["agent", "list", "--json"]).ok().json();
-    let names: Vec<&str> = list["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        list["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["architect", "implementation", "supervisor", "test"]);
     for agent in list["agents"].as_array().unwrap() {
         assert_eq!(agent["status"], "idle");
-        assert!(agent["confidence"].is_number() && agent["status_source"].is_string() && agent["status_since"].is_string());
+        assert!(
+            agent["confidence"].is_number() && agent["status_source"].is_string() && agent["status_since"].is_string()
+        );
     }
     let before = s.read(".pipeline/config.toml");
     s.run(["agent", "add", "second", "--role", "architect"]).code(2).says(&["--"]);

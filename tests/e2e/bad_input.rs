@@ -34,7 +34,8 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn journal(s: &Sandbox) -> PathBuf {
     let dir = s.repo().join(".pipeline/state");
     let names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
-    let mut journals: Vec<_> = names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("journal")).collect();
+    let mut journals: Vec<_> =
+        names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("journal")).collect();
     journals.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
     journals.pop().expect("a journal")
 }
@@ -66,7 +67,10 @@ fn a_corrupt_configuration() {
     let state = files(&s.repo().join(".pipeline/state"));
     for (wrong, words) in [
         ("[scheduler]\nretrys = 3\n", &["config.toml:2:1", "^", "retries"][..]),
-        ("[project]\nbase = \"main\"\n\n[[agents]]\nname = \"a\"\nrole = \"r\"\npreset = \"claud\"\n", &["config.toml:7:", "^", "claude"]),
+        (
+            "[project]\nbase = \"main\"\n\n[[agents]]\nname = \"a\"\nrole = \"r\"\npreset = \"claud\"\n",
+            &["config.toml:7:", "^", "claude"],
+        ),
         ("[scheduler]\nbackoff = \"soon\"\n", &["config.toml:2:", "^", "5m"]),
         ("[project\n", &["config.toml:1:", "^"]),
         ("[scheduler]\nretries = \"two\"\n", &["config.toml:2:", "^"]),
@@ -90,7 +94,10 @@ fn a_corrupt_configuration() {
 #[test]
 fn a_corrupt_workflow() {
     let s = Sandbox::ready();
-    s.write(".pipeline/workflows/odd.json", "{\n  \"id\": \"odd\",\n  \"stages\": [ { \"id\": \"a\", \"agent\": \"architekt\" } ]\n}\n");
+    s.write(
+        ".pipeline/workflows/odd.json",
+        "{\n  \"id\": \"odd\",\n  \"stages\": [ { \"id\": \"a\", \"agent\": \"architekt\" } ]\n}\n",
+    );
     s.run(["workflow", "validate"]).code(78).says(&["odd.json:3:", "architect"]);
     s.run(["task", "add", "x", "--workflow", "odd"]).code(5).says(&["tdd"]);
     s.write(".pipeline/workflows/odd.json", "{ nonsense");
@@ -208,7 +215,13 @@ fn init_says_what_it_does() {
     s.run(["init", "--rollout", "bold"]).code(2).says(&["shadow, pilot and production"]);
     s.run(["init", "--agent", "clod"]).code(2).says(&["claude"]);
     assert!(!s.repo().join(".pipeline").exists());
-    s.run(["init"]).ok().says(&["demo", "no agent program was found", "make test", "shadow", "Next: pipeline task add"]);
+    s.run(["init"]).ok().says(&[
+        "demo",
+        "no agent program was found",
+        "make test",
+        "shadow",
+        "Next: pipeline task add",
+    ]);
     assert!(s.read(".pipeline/config.toml").contains("preset = \"demo\""));
     assert_eq!(s.shell("/usr/bin/git rev-parse HEAD").ok().stdout, head, "it never commits");
     let status = s.shell("/usr/bin/git status --porcelain").ok().stdout;

@@ -6,7 +6,10 @@ use crate::support::{Sandbox, attention, word};
 #[test]
 fn an_agent_reports_with_done() {
     let s = Sandbox::ready_with("", "retries = 0");
-    s.plan("A.arch", "work; \"$pipeline\" done --status ok --summary 'the design is in DESIGN.md' --decision success; exit 9");
+    s.plan(
+        "A.arch",
+        "work; \"$pipeline\" done --status ok --summary 'the design is in DESIGN.md' --decision success; exit 9",
+    );
     s.plan("B.arch", "work; \"$pipeline\" done --status blocked --summary 'no key' 2>/dev/null");
     s.plan("C.arch", "\"$pipeline\" done --status ok --decision maybe 2> \"$box/wrong\"; echo $? > \"$box/code\"; \"$pipeline\" done --status failed");
     s.plan("D.arch", "cd /; \"$pipeline\" -C \"$PIPELINE_WORKTREE\" done --status needs-review --summary 'look at it'");

@@ -34,7 +34,13 @@ fn a_crash_is_retried_and_then_blocks() {
     let show = s.show("T-1");
     let attempts: Vec<&Value> = show["runs"].as_array().unwrap().iter().map(|run| &run["attempt"]).collect();
     assert_eq!(attempts, [1, 2, 3]);
-    assert!(show["runs"].as_array().unwrap().iter().all(|run| run["verdict"] == "failed" && run["how"]["exited"]["code"] == 7));
+    assert!(
+        show["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|run| run["verdict"] == "failed" && run["how"]["exited"]["code"] == 7)
+    );
     // A person is told, and what it would unblock; dependents wait.
     let item = &status["attention"][0];
     assert_eq!((&item["kind"], &item["task"]), (&"blocked".into(), &"T-1".into()));
@@ -100,14 +106,20 @@ fn a_timeout_is_a_failure() {
 /// A claim that does not hold goes back to the agent with the gate's output, and counts.
 #[test]
 fn a_lie_is_found_by_the_gate() {
-    let s = Sandbox::ready_with("verify = \"echo checking $PIPELINE_TASK_ID; if [ -e broken.txt ]; then echo it is broken; exit 9; fi\"", "");
+    let s = Sandbox::ready_with(
+        "verify = \"echo checking $PIPELINE_TASK_ID; if [ -e broken.txt ]; then echo it is broken; exit 9; fi\"",
+        "",
+    );
     s.plan("impl", "work; work broken.txt; marker COMPLETED");
     s.plan("impl.2", "git rm -qf broken.txt; commit mended; marker COMPLETED");
     s.add("T-1", &[]);
     s.tick_to("T-1", "completed");
     assert_eq!(s.calls("T-1.impl"), 2);
     let file = s.seen("T-1.impl.2", "md");
-    assert!(file.contains("it is broken") && file.contains("checking T-1") && file.contains("exited with code 9"), "{file}");
+    assert!(
+        file.contains("it is broken") && file.contains("checking T-1") && file.contains("exited with code 9"),
+        "{file}"
+    );
     let show = s.show("T-1");
     let gates: Vec<&Value> = show["runs"].as_array().unwrap().iter().filter(|run| run["work"] == "gate").collect();
     let verdicts: Vec<&Value> = gates.iter().map(|run| &run["verdict"]).collect();
@@ -183,9 +195,8 @@ fn a_missing_agent_program_asks_a_person() {
     let away = s.path("agent.away");
     std::fs::rename(&agent, &away).unwrap();
     s.add("T-1", &[]);
-    let status = s.tick_until("the agent is broken", |status| {
-        attention(status).iter().any(|(kind, _)| kind == "agent_broken")
-    });
+    let status =
+        s.tick_until("the agent is broken", |status| attention(status).iter().any(|(kind, _)| kind == "agent_broken"));
     let item = &status["attention"][0];
     assert_eq!((&item["agent"], &item["command"]), (&"architect".into(), &"pipeline agent start architect".into()));
     assert!(item["summary"].as_str().unwrap().contains("agent.sh"), "{item}");

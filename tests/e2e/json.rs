@@ -6,8 +6,19 @@ use crate::support::Sandbox;
 
 /// Fields that the interface shows as null where there is nothing to say.
 const NULLABLE: [&str; 13] = [
-    "assigned_to", "stage", "group", "reason", "current_task", "run", "pending_mode", "started_at", "finished_at",
-    "merge_commit", "task", "agent", "feedback",
+    "assigned_to",
+    "stage",
+    "group",
+    "reason",
+    "current_task",
+    "run",
+    "pending_mode",
+    "started_at",
+    "finished_at",
+    "merge_commit",
+    "task",
+    "agent",
+    "feedback",
 ];
 
 /// Snake case, no null where the interface does not show one, times in UTC.
@@ -21,7 +32,10 @@ fn check(value: &Value, path: &str) {
                 assert!(named || snake, "{path}.{key}");
                 assert!(!value.is_null() || NULLABLE.contains(&key.as_str()), "{path}.{key} is null");
                 if let Some(time) = value.as_str().filter(|_| key.ends_with("_at") || key == "since") {
-                    assert!(time.len() >= 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{path}.{key} {time}");
+                    assert!(
+                        time.len() >= 20 && time.ends_with('Z') && time.as_bytes()[10] == b'T',
+                        "{path}.{key} {time}"
+                    );
                 }
                 check(value, &format!("{path}.{key}"));
             }
@@ -46,9 +60,21 @@ fn one_document_with_everything_in_it() {
         }
         let metrics = &status["metrics"];
         for key in [
-            "tasks_total", "tasks_completed", "tasks_in_progress", "tasks_blocked", "tasks_failed", "completion_rate",
-            "runs_total", "runs_failed", "retries_total", "gate_failures_total", "throughput_per_hour",
-            "agent_utilization", "state_disagreements_total", "tokens_total", "cost_usd_total",
+            "tasks_total",
+            "tasks_completed",
+            "tasks_in_progress",
+            "tasks_blocked",
+            "tasks_failed",
+            "completion_rate",
+            "runs_total",
+            "runs_failed",
+            "retries_total",
+            "gate_failures_total",
+            "throughput_per_hour",
+            "agent_utilization",
+            "state_disagreements_total",
+            "tokens_total",
+            "cost_usd_total",
         ] {
             assert!(metrics[key].is_number(), "{key}: {metrics}");
         }
@@ -59,7 +85,11 @@ fn one_document_with_everything_in_it() {
             assert!(metrics[key].is_object(), "{key}");
         }
         for agent in status["agents"].as_object().unwrap().values() {
-            assert!(agent["status_source"].is_string() && agent["status_since"].is_string() && agent["confidence"].is_number());
+            assert!(
+                agent["status_source"].is_string()
+                    && agent["status_since"].is_string()
+                    && agent["confidence"].is_number()
+            );
         }
         check(&status, "status");
         check(&s.state(), "state");
@@ -86,11 +116,28 @@ fn every_answer_is_one_document() {
     let s = Sandbox::ready();
     s.add("T-1", &[]);
     for args in [
-        &["status"][..], &["task", "list"], &["task", "show", "T-1"], &["task", "graph"], &["agent", "list"], &["mode"],
-        &["explain", "T-1"], &["pilot", "list"], &["rollout", "history"], &["workflow", "list"],
-        &["workflow", "show", "tdd"], &["workflow", "validate"], &["trash", "list"], &["config", "show"],
-        &["config", "show", "--origin"], &["config", "validate"], &["wait", "--timeout", "0"], &["agent", "sync", "--all"],
-        &["task", "edit", "T-1", "--priority", "2"], &["task", "block", "T-1"], &["task", "cancel", "T-1"], &["doctor"],
+        &["status"][..],
+        &["task", "list"],
+        &["task", "show", "T-1"],
+        &["task", "graph"],
+        &["agent", "list"],
+        &["mode"],
+        &["explain", "T-1"],
+        &["pilot", "list"],
+        &["rollout", "history"],
+        &["workflow", "list"],
+        &["workflow", "show", "tdd"],
+        &["workflow", "validate"],
+        &["trash", "list"],
+        &["config", "show"],
+        &["config", "show", "--origin"],
+        &["config", "validate"],
+        &["wait", "--timeout", "0"],
+        &["agent", "sync", "--all"],
+        &["task", "edit", "T-1", "--priority", "2"],
+        &["task", "block", "T-1"],
+        &["task", "cancel", "T-1"],
+        &["doctor"],
     ] {
         let output = s.run(args.iter().chain(&["--json"]));
         let document = output.json();
@@ -131,17 +178,52 @@ fn every_verb_explains_itself() {
     let s = Sandbox::new();
     // However wide the terminal is taken to be.
     let help = s.run(["--help"]).ok().stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    for code in ["0 ok", "1 failed", "2 usage", "3 attention", "4 refused", "5 not found", "65 ", "73 ", "75 ", "78 ", "124 ", "130 "] {
+    for code in [
+        "0 ok",
+        "1 failed",
+        "2 usage",
+        "3 attention",
+        "4 refused",
+        "5 not found",
+        "65 ",
+        "73 ",
+        "75 ",
+        "78 ",
+        "124 ",
+        "130 ",
+    ] {
         assert!(help.contains(code), "{code} in {help}");
     }
     for verb in [
-        "init", "demo", "monitor", "status", "explain", "mode", "pilot", "rollout", "task", "agent", "done", "logs", "events",
-        "wait", "workflow", "trash", "doctor", "config", "schema", "completions", "man",
+        "init",
+        "demo",
+        "monitor",
+        "status",
+        "explain",
+        "mode",
+        "pilot",
+        "rollout",
+        "task",
+        "agent",
+        "done",
+        "logs",
+        "events",
+        "wait",
+        "workflow",
+        "trash",
+        "doctor",
+        "config",
+        "schema",
+        "completions",
+        "man",
     ] {
         s.run([verb, "--help"]).ok().says(&["Example: "]);
         assert!(help.contains(&format!(" {verb} ")), "{verb}");
     }
-    for verb in ["add", "list", "show", "edit", "assign", "unassign", "reassign", "retry", "block", "unblock", "cancel", "approve", "reject", "rollback", "import", "graph"] {
+    for verb in [
+        "add", "list", "show", "edit", "assign", "unassign", "reassign", "retry", "block", "unblock", "cancel",
+        "approve", "reject", "rollback", "import", "graph",
+    ] {
         s.run(["task", verb, "--help"]).ok().says(&["Example: "]);
     }
     for shell in ["bash", "zsh", "fish"] {
@@ -154,7 +236,6 @@ fn every_verb_explains_itself() {
         let output = s.run(wrong.iter().chain(&["--json"])).code(2);
         assert_eq!(output.error().0, "usage", "{output:?}");
     }
-
 }
 
 /// Without a verb and without a terminal it is `status`; data is on stdout, notes on stderr; no escape sequences.

@@ -7,6 +7,7 @@ mod done;
 mod failure;
 mod hybrid;
 mod json;
+mod lab;
 mod merge;
 mod modes;
 mod sequential;

@@ -85,7 +85,8 @@ fn a_conflict_goes_back_to_the_implementation() {
     assert_eq!(s.git(&["rev-parse", "main^1"]), theirs);
     let show = s.show("T-1");
     assert_eq!((&show["visits"]["impl"], &show["visits"]["super"]), (&2.into(), &2.into()));
-    let impls: Vec<_> = show["runs"].as_array().unwrap().iter().filter(|r| r["stage"] == "impl" && r["work"] == "agent").collect();
+    let impls: Vec<_> =
+        show["runs"].as_array().unwrap().iter().filter(|r| r["stage"] == "impl" && r["work"] == "agent").collect();
     assert_eq!(impls[1]["attempt"], 1, "entering a stage again counts from 1");
 }
 
@@ -94,7 +95,10 @@ fn a_conflict_goes_back_to_the_implementation() {
 fn an_unconnected_conflict_blocks() {
     let s = Sandbox::new();
     s.commit("shared.txt", "one\n");
-    s.write(".pipeline/workflows/short.json", r#"{"id":"short","name":"s","stages":[{"id":"only","name":"o","agent":"supervisor","description":"d"}]}"#);
+    s.write(
+        ".pipeline/workflows/short.json",
+        r#"{"id":"short","name":"s","stages":[{"id":"only","name":"o","agent":"supervisor","description":"d"}]}"#,
+    );
     s.init("production", &s.config("", ""));
     s.plan("only", "put shared.txt mine; commit only; hang; marker COMPLETED");
     s.add("T-1", &["--workflow", "short"]);

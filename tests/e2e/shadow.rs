@@ -25,7 +25,10 @@ fn shadow_plans_and_touches_nothing() {
     let seq = s.state()["journal_seq"].clone();
     let first = events(&s, "effect_withheld");
     assert_eq!(first.len(), 1, "{first:?}");
-    assert_eq!((&first[0]["task"], &first[0]["agent"], &first[0]["stage"]), (&"T-1".into(), &"architect".into(), &"arch".into()));
+    assert_eq!(
+        (&first[0]["task"], &first[0]["agent"], &first[0]["stage"]),
+        (&"T-1".into(), &"architect".into(), &"arch".into())
+    );
     s.tick();
     s.tick();
     assert_eq!(s.state()["journal_seq"], seq, "the same plan is said once");
@@ -61,7 +64,9 @@ fn shadow_brakes_what_is_live() {
     assert_eq!((s.status_of("T-1").as_str(), s.status_of("T-2").as_str()), ("super_wip", "arch_wip"));
     s.release("T-1.super.1");
     s.release("T-2.arch.1");
-    s.tick_until("both have ended", |status| word(status, "T-1") == "super_verifying" && word(status, "T-2") == "test_ready");
+    s.tick_until("both have ended", |status| {
+        word(status, "T-1") == "super_verifying" && word(status, "T-2") == "test_ready"
+    });
     s.tick();
     s.tick();
     assert_eq!(s.git(&["rev-parse", "main"]), base);

@@ -125,7 +125,10 @@ impl Sandbox {
         for folder in ["home/config", "tmp", "repo", "plan", "calls", "seen", "fifo", "at"] {
             fs::create_dir_all(sandbox.path(folder)).expect("a folder of the sandbox");
         }
-        sandbox.write("../home/gitconfig", "[user]\n\tname = Tester\n\temail = tester@example.org\n[init]\n\tdefaultBranch = main\n");
+        sandbox.write(
+            "../home/gitconfig",
+            "[user]\n\tname = Tester\n\temail = tester@example.org\n[init]\n\tdefaultBranch = main\n",
+        );
         sandbox.install_agent();
         sandbox.plan("default", "work; marker COMPLETED");
         sandbox.git(&["init", "-q"]);
@@ -166,7 +169,10 @@ impl Sandbox {
     /// One scripted agent in a configuration.
     pub(crate) fn agent_block(&self, name: &str, role: &str) -> String {
         let agent = self.path("agent.sh");
-        format!("[[agents]]\nname = \"{name}\"\nrole = \"{role}\"\npreset = \"custom\"\ncommand = [\"{}\"]\n", agent.display())
+        format!(
+            "[[agents]]\nname = \"{name}\"\nrole = \"{role}\"\npreset = \"custom\"\ncommand = [\"{}\"]\n",
+            agent.display()
+        )
     }
 
     fn install_agent(&self) {
@@ -244,7 +250,8 @@ impl Sandbox {
     /// Lets a hanging agent go on.
     pub(crate) fn release(&self, key: &str) {
         // Opened for both, so that opening does not wait for the reader, and kept, so that the line is not lost.
-        let mut pipe = File::options().read(true).write(true).open(self.path("fifo").join(key)).expect("the agent's pipe");
+        let mut pipe =
+            File::options().read(true).write(true).open(self.path("fifo").join(key)).expect("the agent's pipe");
         pipe.write_all(b"go\n").expect("a line for the agent");
         self.pipes.lock().expect("not poisoned").push(pipe);
     }

@@ -98,15 +98,22 @@ fn the_order_of_tasks() {
     let order = std::fs::read_to_string(s.path("order")).unwrap();
     let order: Vec<&str> = order.lines().collect();
     let at = |key: &str| order.iter().position(|line| *line == key).unwrap();
-    assert!(at("URGENT.arch") < at("BASE.arch") && at("BASE.arch") < at("OLD.arch") && at("OLD.arch") < at("LATER.arch"));
-    assert!(at("BASE.super") < at("TOP.arch") && at("TOP.super") < at("LAST.arch") && at("LATER.super") < at("LAST.arch"));
+    assert!(
+        at("URGENT.arch") < at("BASE.arch") && at("BASE.arch") < at("OLD.arch") && at("OLD.arch") < at("LATER.arch")
+    );
+    assert!(
+        at("BASE.super") < at("TOP.arch") && at("TOP.super") < at("LAST.arch") && at("LATER.super") < at("LAST.arch")
+    );
 }
 
 /// Tasks whose paths overlap do not run at the same time.
 #[test]
 fn overlapping_paths_hold_a_task_back() {
     let s = Sandbox::new();
-    s.init("production", &(s.config("", "") + &s.agent_block("second", "architect") + &s.agent_block("third", "architect")));
+    s.init(
+        "production",
+        &(s.config("", "") + &s.agent_block("second", "architect") + &s.agent_block("third", "architect")),
+    );
     s.plan("arch", "hang; work; marker COMPLETED");
     s.add("A", &["--paths", "src/**"]);
     s.add("B", &["--paths", "docs/*.md", "src/lib.rs"]);
@@ -182,7 +189,11 @@ fn approval_and_rejection() {
     s.run(["task", "reject", "T-1", "--message", "name it better"]).ok().says(&["make_ready"]);
     s.tick_to("T-1", "awaiting_approval");
     assert!(s.seen("T-1.make.3", "md").contains("name it better"));
-    assert_eq!(s.show("T-1")["runs"].as_array().unwrap().iter().filter(|r| r["work"] == "agent").last().unwrap()["attempt"], 3, "counted");
+    assert_eq!(
+        s.show("T-1")["runs"].as_array().unwrap().iter().filter(|r| r["work"] == "agent").last().unwrap()["attempt"],
+        3,
+        "counted"
+    );
     s.run(["task", "approve", "T-1"]).ok().says(&["land_ready"]);
     s.tick_until("the merge waits for a person", |status| {
         word(status, "T-1") == "awaiting_approval" && s.calls("T-1.land") == 1
@@ -197,7 +208,10 @@ fn approval_and_rejection() {
 #[test]
 fn interfering_with_live_work() {
     let s = Sandbox::new();
-    s.init("production", &(s.config("", "") + &s.agent_block("second", "architect") + &s.agent_block("third", "architect")));
+    s.init(
+        "production",
+        &(s.config("", "") + &s.agent_block("second", "architect") + &s.agent_block("third", "architect")),
+    );
     s.plan("arch.1", "echo half > half.txt; hang");
     s.plan("arch", "work; marker COMPLETED");
     s.plan("test", "hang");

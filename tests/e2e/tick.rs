@@ -58,7 +58,11 @@ fn four_tasks_stand_at_four_stages() {
     let status = s.status();
     for (role, task) in ROLES.iter().zip(["D", "C", "B", "A"]) {
         let agent = &status["agents"][role];
-        assert_eq!((agent["current_task"].as_str(), agent["status"].as_str()), (Some(task), Some("working")), "{agent}");
+        assert_eq!(
+            (agent["current_task"].as_str(), agent["status"].as_str()),
+            (Some(task), Some("working")),
+            "{agent}"
+        );
         assert_eq!(status["tasks"][task]["assigned_to"], *role);
         assert_eq!(s.git_in(role, &["symbolic-ref", "HEAD"]), format!("refs/heads/pipeline/{task}"));
     }
@@ -172,7 +176,10 @@ fn an_agent_is_given_what_it_needs() {
     for part in ["# T-1: the task T-1", "> the long text", "Write the tests", "Stage arch (success)", "as planned"] {
         assert!(file.contains(part), "no `{part}` in\n{file}");
     }
-    assert_eq!(file.lines().filter(|line| line.starts_with("## Status:")).collect::<Vec<_>>(), ["## Status: IN PROGRESS"]);
+    assert_eq!(
+        file.lines().filter(|line| line.starts_with("## Status:")).collect::<Vec<_>>(),
+        ["## Status: IN PROGRESS"]
+    );
 }
 
 /// From any linked worktree the state is that of the main checkout; a `.pipeline` folder inside a worktree is never used.
@@ -241,7 +248,9 @@ fn whose_claim_it_is() {
     let before = |ids: &[&str]| ids.iter().for_each(|id| s.add(id, &[]));
     before(&["A", "B", "C", "D", "E", "F"]);
     let status = s.tick_until("all have been at arch", |status| {
-        ["A", "B", "C", "D", "E", "F"].iter().all(|id| !matches!(word(status, id), "unassigned" | "arch_ready" | "arch_wip"))
+        ["A", "B", "C", "D", "E", "F"]
+            .iter()
+            .all(|id| !matches!(word(status, id), "unassigned" | "arch_ready" | "arch_wip"))
     });
     for (id, expected) in [("A", "blocked"), ("B", "blocked"), ("E", "blocked"), ("F", "blocked")] {
         assert_eq!(word(&status, id), expected, "{id}");

@@ -48,7 +48,9 @@ fn a_headless_monitor_works_by_itself() {
     s.run(["wait", "T-2", "--timeout", "80"]).ok();
     let lines = std::fs::read_to_string(s.path("first.out")).unwrap();
     let facts: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(facts.iter().any(|fact| fact["type"] == "task_merged") && facts.iter().all(|fact| fact["schema_version"] == 1));
+    assert!(
+        facts.iter().any(|fact| fact["type"] == "task_merged") && facts.iter().all(|fact| fact["schema_version"] == 1)
+    );
     s.signal(first, Signal::INT);
     assert_eq!(s.exit_of(first), 130);
     // The other takes over.
@@ -74,12 +76,18 @@ fn events_have_one_shape() {
         assert!(event.as_object().unwrap().values().all(|value| !value.is_null()), "{event}");
         assert_eq!(event["schema_version"], 1);
         assert_eq!(event["seq"], index + 1);
-        assert!(event["at"].as_str().unwrap().ends_with('Z') && event["actor"].is_string() && event["data"].is_object(), "{event}");
+        assert!(
+            event["at"].as_str().unwrap().ends_with('Z') && event["actor"].is_string() && event["data"].is_object(),
+            "{event}"
+        );
     }
     let kind = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
     let started = kind("run_claimed");
     assert_eq!((started.len(), kind("run_closed").len()), (6, 6), "four stages and two gates");
-    assert_eq!((&started[0]["task"], &started[0]["agent"], &started[0]["stage"]), (&"T-1".into(), &"architect".into(), &"arch".into()));
+    assert_eq!(
+        (&started[0]["task"], &started[0]["agent"], &started[0]["stage"]),
+        (&"T-1".into(), &"architect".into(), &"arch".into())
+    );
     assert_eq!(kind("task_merged").len(), 1);
     let last = events.last().unwrap()["seq"].as_u64().unwrap();
     let since = s.run(["events", "--since", &(last - 2).to_string()]).ok().json_lines();
@@ -100,5 +108,8 @@ fn explain_says_why() {
     assert!(text.stderr.is_empty());
     s.run(["explain", "T-2"]).ok().says(&["T-1"]);
     let agent = s.run(["explain", "architect", "--json"]).ok().json();
-    assert_eq!((&agent["schema_version"], &agent["subject"], &agent["status"]), (&1.into(), &"architect".into(), &"idle".into()));
+    assert_eq!(
+        (&agent["schema_version"], &agent["subject"], &agent["status"]),
+        (&1.into(), &"architect".into(), &"idle".into())
+    );
 }

@@ -287,6 +287,11 @@ impl Rig {
         }
     }
 
+    /// Waits for anything to happen, but not long.
+    pub(super) fn pause(&self) {
+        self.watch().wait(Duration::from_millis(40));
+    }
+
     /// Everything that a person would look at when a test fails.
     pub(super) fn report(&self) -> String {
         let status = self.run(&["status"]);
