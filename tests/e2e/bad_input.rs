@@ -23,20 +23,27 @@ fn all_fail(s: &Sandbox, verbs: &[&[&str]], code: i32, words: &[&str], before: &
 
 /// The files of the state, to see that nothing has changed.
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let list = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let list = std::fs::read_dir(dir)
+        .expect("as the test set it up")
+        .map(|entry| entry.expect("as the test set it up").path())
+        .filter(|path| path.is_file());
     // A lock file says who held it last.
     let list = list.filter(|path| path.extension().is_none_or(|ending| ending != "lock"));
-    let mut list: Vec<_> = list.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect();
+    let mut list: Vec<_> =
+        list.map(|path| (path.clone(), std::fs::read(&path).expect("as the test set it up"))).collect();
     list.sort();
     list
 }
 
 fn journal(s: &Sandbox) -> PathBuf {
     let dir = s.repo().join(".pipeline/state");
-    let names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
-    let mut journals: Vec<_> =
-        names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("journal")).collect();
-    journals.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
+    let names = std::fs::read_dir(&dir)
+        .expect("as the test set it up")
+        .map(|entry| entry.expect("as the test set it up").path());
+    let mut journals: Vec<_> = names
+        .filter(|path| path.file_name().expect("as the test set it up").to_string_lossy().starts_with("journal"))
+        .collect();
+    journals.sort_by_key(|path| std::fs::metadata(path).expect("as the test set it up").len());
     journals.pop().expect("a journal")
 }
 
@@ -195,11 +202,18 @@ fn full_disk(s: &Sandbox) {
         rm .pipeline/state/filler
         \"$P\" task add ok --id ROOM > /dev/null || exit 94
         \"$P\" task list --json > ../tmp/list || exit 95'";
-    std::fs::create_dir_all(s.repo().join(".pipeline/state.full")).unwrap();
+    std::fs::create_dir_all(s.repo().join(".pipeline/state.full")).expect("as the test set it up");
     let output = s.shell(script).ok();
     assert_eq!(output.error().0, "cannot_write", "{output:?}");
-    let list: Value = serde_json::from_str(&std::fs::read_to_string(s.path("tmp/list")).unwrap()).unwrap();
-    let ids: Vec<&str> = list["tasks"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap()).collect();
+    let list: Value =
+        serde_json::from_str(&std::fs::read_to_string(s.path("tmp/list")).expect("as the test set it up"))
+            .expect("as the test set it up");
+    let ids: Vec<&str> = list["tasks"]
+        .as_array()
+        .expect("as the test set it up")
+        .iter()
+        .map(|task| task["id"].as_str().expect("as the test set it up"))
+        .collect();
     assert_eq!(ids, ["T-1", "ROOM"]);
 }
 
@@ -207,7 +221,7 @@ fn full_disk(s: &Sandbox) {
 #[test]
 fn init_says_what_it_does() {
     let mut s = Sandbox::new();
-    s.set_env("PATH", &s.path("bin").to_string_lossy().into_owned());
+    s.set_env("PATH", &s.path("bin").to_string_lossy());
     std::fs::create_dir_all(s.path("bin")).unwrap();
     std::os::unix::fs::symlink("/usr/bin/git", s.path("bin/git")).unwrap();
     s.write("Makefile", "test:\n\ttrue\n");

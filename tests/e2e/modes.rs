@@ -4,7 +4,7 @@ use crate::support::{Sandbox, word};
 
 fn modes(s: &Sandbox) -> (String, String) {
     let document = s.run(["mode", "--json"]).ok().json();
-    let text = |key: &str| document[key].as_str().unwrap().to_owned();
+    let text = |key: &str| document[key].as_str().expect("a word").to_owned();
     (text("orchestration_mode"), text("mode"))
 }
 

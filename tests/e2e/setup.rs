@@ -11,7 +11,7 @@ fn a_worktree_is_set_up_once_and_keeps_its_build_files() {
     s.write("local/deep/settings", "on\n");
     s.write("other.o", "not wanted\n");
     let text =
-        |script: &str| format!("{:?}", script.replace("BOX", &s.path("").to_string_lossy().trim_end_matches('/')));
+        |script: &str| format!("{:?}", script.replace("BOX", s.path("").to_string_lossy().trim_end_matches('/')));
     let setup = text("echo \"$PIPELINE_WORKTREE\" >> BOX/setups; touch prepared.o");
     let verify = text("ls prepared.o cache.o >> BOX/gates 2>&1; touch cache.o");
     s.init("production", &s.config(&format!("setup = {setup}\nverify = {verify}"), ""));

@@ -190,7 +190,7 @@ fn approval_and_rejection() {
     s.tick_to("T-1", "awaiting_approval");
     assert!(s.seen("T-1.make.3", "md").contains("name it better"));
     assert_eq!(
-        s.show("T-1")["runs"].as_array().unwrap().iter().filter(|r| r["work"] == "agent").last().unwrap()["attempt"],
+        s.show("T-1")["runs"].as_array().unwrap().iter().rfind(|r| r["work"] == "agent").unwrap()["attempt"],
         3,
         "counted"
     );

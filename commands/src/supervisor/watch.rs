@@ -83,6 +83,7 @@ pub async fn run_loop(
     let mut watched = BTreeSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
+        let ticked_at = Timestamp::now();
         let (pause, notice, mut again) = match supervisor.tick(context) {
             Ok(report) => {
                 let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
@@ -104,7 +105,7 @@ pub async fn run_loop(
             }
             Err(error) => return Err(error),
         };
-        let deadline = next_wake(supervisor, pause);
+        let deadline = next_wake(supervisor, pause, ticked_at);
         loop {
             let look = again.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
@@ -142,9 +143,9 @@ fn passes(error: &CommandError) -> bool {
     !matches!(error.code, exit::CORRUPT | exit::CONFIG)
 }
 
-fn next_wake(supervisor: &Supervisor, pause: Duration) -> Instant {
+fn next_wake(supervisor: &Supervisor, pause: Duration, ticked_at: Timestamp) -> Instant {
     let now = Instant::now();
-    let deadline = supervisor.engine().pipeline().next_deadline().map(|at| {
+    let deadline = supervisor.engine().pipeline().next_deadline_after(ticked_at).map(|at| {
         let wait = at.duration_since(Timestamp::now());
         now + Duration::try_from(wait).unwrap_or(Duration::ZERO)
     });

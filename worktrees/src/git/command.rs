@@ -3,6 +3,7 @@
 //! Every command on a checkout is told its three directories explicitly, so that a `.git` file rewritten by an agent
 //! leads nowhere. No policy is decided here.
 
+use std::fs::File;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
@@ -402,6 +403,11 @@ impl Backend for Command {
         let draft = folder.path().join("index");
         if !keep && index.exists() {
             std::fs::copy(&index, &draft).map_err(GitError::io("copy", &index))?;
+            // Git takes a file of the same size for unchanged if it is older than the index. A copy that looked younger
+            // than the original would hide what was written in the second of the checkout.
+            let written = index.metadata().and_then(|index| index.modified());
+            let aged = written.and_then(|at| File::options().write(true).open(&draft)?.set_modified(at));
+            aged.map_err(GitError::io("copy the age of", &index))?;
         }
         let file = if keep { &index } else { &draft };
         let git = || self.on(checkout).env("GIT_INDEX_FILE", file);

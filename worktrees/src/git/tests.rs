@@ -691,7 +691,7 @@ fn a_lock_of_git_is_named_and_left() {
         assert!(matches!(&error, GitError::Locked { file } if *file == lock), "{:?} {error}", lab.kind);
         assert!(lock.exists());
         // Keeping the work does not need the index.
-        assert!(lab.repo.rescue(&path, "locked", "kept").unwrap().is_some());
+        assert!(lab.repo.rescue(&path, "locked", "kept").unwrap().is_some(), "{:?}", lab.kind);
     });
 }
 
