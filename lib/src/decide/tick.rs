@@ -4,7 +4,7 @@ use super::{Rules, after, claim_deadline, is_over};
 use crate::fact::{Effect, Fact};
 use crate::globs;
 use crate::ids::{AgentName, TaskId};
-use crate::mode::Orchestration;
+use crate::mode::{Orchestration, Rollout};
 use crate::pipeline::{Agent, QueueId, ReadyKey, Slot, Worktree};
 use crate::run::{Phase, Run, StopReason, Work};
 use crate::task::{Hold, HoldReason, Step, Task, TaskState};
@@ -18,7 +18,8 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 8] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 9] = [
+            Self::withdraw_claims,
             Self::switch_pending_mode,
             Self::end_waits,
             Self::end_pauses,
@@ -29,6 +30,17 @@ impl Rules<'_> {
             Self::archive,
         ];
         steps.iter().map(|step| step(self)).find(|facts| !facts.is_empty()).unwrap_or_default()
+    }
+
+    /// A run that was claimed and not started when the rollout changed will not be: it is taken back, or its agent would
+    /// be kept busy by nothing.
+    fn withdraw_claims(&self) -> Vec<Fact> {
+        let unstarted = self.p.core.runs.values().filter(|run| run.phase == Phase::Claimed && run.stop.is_none());
+        let walled = unstarted.filter(|run| match &run.task {
+            Some(task) => !self.p.may_touch(task),
+            None => self.p.core.mode.rollout == Rollout::Shadow,
+        });
+        walled.map(|run| Fact::RunStopping { run: run.id.clone(), reason: StopReason::ModeSwitch }).collect()
     }
 
     fn switch_pending_mode(&self) -> Vec<Fact> {

@@ -29,13 +29,13 @@ pub(crate) enum QueueId {
     Agent(AgentName),
 }
 
-/// The order in which ready tasks are taken: urgency (priority, raised by waiting), then how far the task has come, then
-/// how long the chain behind it is, then age.
+/// The order in which ready tasks are taken: urgency (priority, raised by waiting), then how long the chain behind the task
+/// is, then how far it has come, then age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReadyKey {
     urgency: i64,
-    depth: Reverse<u16>,
     height: Reverse<u8>,
+    depth: Reverse<u16>,
     order: u64,
     pub(crate) slot: Slot,
 }

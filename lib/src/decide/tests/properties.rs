@@ -378,8 +378,8 @@ fn satisfied(p: &Pipeline, id: &TaskId) -> bool {
     }
 }
 
-/// Priority less age, how far it has come, the chain behind it, the order of creation.
-type Urgency = (i64, std::cmp::Reverse<usize>, std::cmp::Reverse<u32>, u64);
+/// Priority less age, the chain behind it, how far it has come, the order of creation.
+type Urgency = (i64, std::cmp::Reverse<u32>, std::cmp::Reverse<usize>, u64);
 
 /// The scheduler as one would write it without an index: everything that may start, sorted.
 fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
@@ -422,8 +422,8 @@ fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
             let height = height(p, &task.id, &mut heights);
             let key = (
                 i64::from(task.priority) - steps as i64,
-                std::cmp::Reverse(depth),
                 std::cmp::Reverse(height),
+                std::cmp::Reverse(depth),
                 task.order,
             );
             if best.as_ref().is_none_or(|(other, _, _)| key < *other) {
