@@ -54,7 +54,7 @@ fn a_crash_is_retried_and_then_blocks() {
     s.plan("arch", "work; marker COMPLETED");
     s.run(["task", "retry", "T-1", "-m", "the disk is new"]).ok().says(&["T-1 arch_ready"]);
     assert_eq!(s.task("T-1")["attempt"], 0);
-    s.tick_to("T-1", "test_wip");
+    s.tick_past("T-1", "arch");
     assert_eq!(s.show("T-1")["runs"][3]["attempt"], 1);
     assert!(s.seen("T-1.arch.4", "md").contains("the disk is new"));
     s.tick_to("T-1", "completed");
@@ -183,7 +183,7 @@ fn attempts_wait_for_their_time() {
     s.tick();
     assert_eq!((s.status_of("T-1").as_str(), s.calls("T-1.arch")), ("arch_ready", 1));
     s.run(["task", "retry", "T-1"]).ok();
-    s.tick_to("T-1", "test_wip");
+    s.tick_past("T-1", "arch");
     assert_eq!(s.calls("T-1.arch"), 2);
 }
 
@@ -216,7 +216,7 @@ fn a_flood_of_output_does_no_harm() {
     let s = Sandbox::ready();
     s.plan("arch", "yes 'a line of noise' | head -c 40000000; work; echo 'the last words'; marker COMPLETED");
     s.add("T-1", &[]);
-    s.tick_to("T-1", "test_wip");
+    s.tick_past("T-1", "arch");
     let run = s.show("T-1")["runs"][0]["id"].as_str().unwrap().to_owned();
     let dir = s.repo().join(".pipeline/runs").join(run);
     let bytes: u64 = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();

@@ -448,6 +448,16 @@ impl Sandbox {
         })
     }
 
+    /// Ticks until a task has left a stage behind; how far it is by then depends on how fast its agents are.
+    #[track_caller]
+    pub(crate) fn tick_past(&self, id: &str, stage: &str) -> Value {
+        self.tick_until(&format!("{id} is past {stage}"), |status| {
+            let found = word(status, id);
+            assert!(!matches!(found, "blocked" | "failed" | "cancelled"), "{id} is {found}\n{}", self.tell());
+            found != "unassigned" && !found.starts_with(&format!("{stage}_"))
+        })
+    }
+
     /// Folders in which something happens while agents and gates work.
     fn places(&self) -> Vec<PathBuf> {
         let folder = self.repo().join(".pipeline");

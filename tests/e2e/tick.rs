@@ -194,7 +194,7 @@ fn the_state_is_found_from_any_worktree() {
          rm -rf .pipeline sub; work; marker COMPLETED",
     );
     s.add("T-1", &[]);
-    s.tick_to("T-1", "test_wip");
+    s.tick_past("T-1", "arch");
     let inside = std::fs::read_to_string(s.path("inside.json")).unwrap();
     let inside: Value = serde_json::from_str(&inside).unwrap();
     assert_eq!(word(&inside, "T-1"), "arch_wip");
@@ -209,12 +209,14 @@ fn the_state_is_found_from_any_worktree() {
 fn uncommitted_work_is_committed_at_a_stages_end() {
     let s = Sandbox::ready();
     s.plan("arch", "echo x > left.txt; mkdir d; echo y > 'd/odd name.txt'; echo two > README.md; marker COMPLETED");
-    s.plan("test", "git rm -q README.md; marker COMPLETED");
+    s.plan("test", "hang; git rm -q README.md; marker COMPLETED");
     s.add("T-1", &[]);
-    s.tick_to("T-1", "test_wip");
+    s.tick_past("T-1", "arch");
     assert_eq!(s.git(&["show", "pipeline/T-1:left.txt"]), "x");
     assert_eq!(s.git(&["show", "pipeline/T-1:d/odd name.txt"]), "y");
     assert_eq!(s.git(&["show", "pipeline/T-1:README.md"]), "two");
+    s.wait_at("T-1.test.1");
+    s.release("T-1.test.1");
     s.tick_to("T-1", "completed");
     let files = s.git(&["ls-tree", "-r", "--name-only", "main"]);
     assert!(!files.contains("README.md") && !files.contains("T-1.md"), "{files}");
@@ -227,7 +229,7 @@ fn an_agent_that_stays_after_its_claim_is_stopped() {
     let s = Sandbox::ready();
     s.plan("arch", "work; marker COMPLETED; hang");
     s.add("T-1", &[]);
-    s.tick_to("T-1", "test_wip");
+    s.tick_past("T-1", "arch");
     let run = &s.show("T-1")["runs"][0];
     assert_eq!(run["how"]["stopped"]["reason"], "claimed", "{run}");
     assert_eq!((&run["verdict"], &run["attempt"]), (&"passed".into(), &1.into()));

@@ -76,6 +76,22 @@ fn what_was_live_when_shadow_began_is_observed_and_not_merged() {
 }
 
 #[test]
+fn a_claim_that_nothing_had_started_is_taken_back_when_shadow_begins() {
+    let mut w = World::new();
+    w.add_all(&["A"]);
+    w.tick();
+    let run = w.run_of("A");
+    w.mode(Orchestration::Parallel, Rollout::Shadow);
+    w.tick();
+    let reason = crate::run::StopReason::ModeSwitch;
+    assert_eq!(w.effects(), [Effect::Stop { run: run.clone(), reason }]);
+    w.end(&run, crate::run::Ended::Stopped { reason });
+    w.collect(&run, left(crate::run::ClaimStatus::Completed));
+    assert_eq!((w.status("A").as_str(), w.task("A").attempt), ("arch_ready", 0), "the attempt does not count");
+    assert!(w.p.core.runs.is_empty());
+}
+
+#[test]
 fn no_gate_starts_in_shadow_and_base_does_not_move() {
     let mut w = World::new();
     w.add_all(&["A"]);
