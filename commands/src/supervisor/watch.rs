@@ -77,8 +77,8 @@ pub async fn run_loop(
 ) -> Result<Stop> {
     let (changed, mut changes) = mpsc::unbounded_channel();
     // The receiver is gone only when the loop has ended.
-    let mut watcher = Watcher::new(move |change: Change<()>| {
-        let _ = changed.send(matches!(change, Change::Rescan));
+    let mut watcher = Watcher::new(move |change: Change<Place>| {
+        let _ = changed.send(change);
     });
     let mut watched = BTreeSet::new();
     let mut stop = std::pin::pin!(stop);
@@ -110,16 +110,19 @@ pub async fn run_loop(
             let look = again.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
                 () = &mut stop => return Ok(Stop::Asked),
-                Some(rescan) = changes.recv() => {
-                    let mut rearm = rescan;
-                    while let Ok(rescan) = changes.try_recv() {
-                        rearm |= rescan;
+                Some(change) = changes.recv() => {
+                    let mut all = vec![change];
+                    while let Ok(change) = changes.try_recv() {
+                        all.push(change);
                     }
-                    if rearm {
+                    if all.iter().any(|change| matches!(change, Change::Rescan)) {
                         watched.clear();
                         drop(watcher.rearm());
+                        break;
                     }
-                    break;
+                    if all.iter().any(|change| concerns_us(change, supervisor)) {
+                        break;
+                    }
                 }
                 Some(()) = wake.recv() => {
                     while wake.try_recv().is_ok() {}
@@ -135,6 +138,23 @@ pub async fn run_loop(
             }
         }
         host::reap_hosts();
+    }
+}
+
+/// What a watched directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The state: our own locks and snapshots are written there too.
+    State,
+    /// Any other.
+    Elsewhere,
+}
+
+/// Whether a notice is about something that we did not do ourselves.
+fn concerns_us(change: &Change<Place>, supervisor: &Supervisor) -> bool {
+    match change {
+        Change::Touched { tag: Place::State, .. } => supervisor.engine().store().changed().unwrap_or(true),
+        Change::Touched { tag: Place::Elsewhere, .. } | Change::Rescan => true,
     }
 }
 
@@ -161,7 +181,7 @@ struct Watching {
 fn watch_what_matters(
     context: &Context,
     pipeline: &Pipeline,
-    watcher: &mut Watcher<()>,
+    watcher: &mut Watcher<Place>,
     watched: &mut BTreeSet<PathBuf>,
 ) -> Watching {
     let mut wanted: BTreeSet<PathBuf> = context.watched_dirs().into_iter().collect();
@@ -178,7 +198,8 @@ fn watch_what_matters(
     let mut newly_watched = false;
     for dir in wanted.difference(watched) {
         newly_watched = true;
-        if let Err(error) = watcher.watch(dir, ()) {
+        let place = if *dir == context.state_dir() { Place::State } else { Place::Elsewhere };
+        if let Err(error) = watcher.watch(dir, place) {
             tracing::warn!(error = %error, "polling instead of watching");
         }
     }
