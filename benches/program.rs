@@ -100,7 +100,8 @@ fn chain_latency(repo: &Path) {
         .collect();
     let tasks: Value = serde_json::from_slice(&pipeline(repo, &["status", "--json"])).expect("one document");
     for id in tasks["tasks"].as_object().expect("tasks").keys() {
-        let shown: Value = serde_json::from_slice(&pipeline(repo, &["task", "show", id, "--json"])).expect("a document");
+        let shown: Value =
+            serde_json::from_slice(&pipeline(repo, &["task", "show", id, "--json"])).expect("a document");
         let order: Vec<&str> =
             shown["runs"].as_array().expect("runs").iter().filter_map(|r| r["id"].as_str()).collect();
         for pair in order.windows(2) {
@@ -141,7 +142,8 @@ fn idle(repo: &Path) {
     let pid = monitor.id();
     let stat = || {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields: Vec<u64> = text.rsplit(')').next().unwrap_or_default().split(' ').filter_map(|f| f.parse().ok()).collect();
+        let fields: Vec<u64> =
+            text.rsplit(')').next().unwrap_or_default().split(' ').filter_map(|f| f.parse().ok()).collect();
         // Fields 14 and 15 of proc_pid_stat(5): user and system time, in ticks of 10 ms.
         fields.get(9..11).map_or(0, |times| times.iter().sum::<u64>())
     };
@@ -151,7 +153,9 @@ fn idle(repo: &Path) {
         line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
     };
     let (_sender, nothing) = std::sync::mpsc::channel::<()>();
-    let pause = |seconds| drop(nothing.recv_timeout(Duration::from_secs(seconds)));
+    let pause = |seconds| {
+        let _ = nothing.recv_timeout(Duration::from_secs(seconds));
+    };
     pause(2);
     let (before, switches) = (stat(), status("voluntary_ctxt_switches"));
     pause(10);

@@ -40,7 +40,14 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Work in the repository of this directory
-    #[arg(id = "repository", short = 'C', value_name = "DIR", global = true, default_value = ".", help_heading = "Global options")]
+    #[arg(
+        id = "repository",
+        short = 'C',
+        value_name = "DIR",
+        global = true,
+        default_value = ".",
+        help_heading = "Global options"
+    )]
     pub dir: PathBuf,
     /// Print data as one JSON document
     #[arg(long, global = true, help_heading = "Global options")]

@@ -337,7 +337,8 @@ impl Context {
     pub fn is_our_worktree(&self, path: &Path) -> bool {
         let agents = self.config().agents.iter().map(|agent| agent.name.to_string());
         let all = agents.flat_map(|name| [name.clone(), format!("gate-{name}")]);
-        path.starts_with(self.folder().join("worktrees")) || all.into_iter().any(|name| self.worktree(&name, None) == path)
+        path.starts_with(self.folder().join("worktrees"))
+            || all.into_iter().any(|name| self.worktree(&name, None) == path)
     }
 
     /// The file that names the task of sequential mode.

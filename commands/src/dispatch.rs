@@ -153,7 +153,8 @@ pub fn answer(globals: &Globals, argv: &[String]) -> Answer {
         return Answer { code: exit::USAGE, text: "no verb".to_owned(), hint: None };
     };
     let (output, text) = Output::captured();
-    let call = Call { globals: globals.clone(), output, interactive: false, no_mouse: true, log_level: None, verbose: 0 };
+    let call =
+        Call { globals: globals.clone(), output, interactive: false, no_mouse: true, log_level: None, verbose: 0 };
     match run(&call, verb) {
         Ok(code) => Answer { code, text: take(&text), hint: None },
         Err(error) => Answer { code: error.code, text: error.message, hint: error.hint },

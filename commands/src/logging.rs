@@ -41,7 +41,9 @@ pub fn start(settings: Settings<'_>) -> Result<Logging> {
                 .filename_prefix("pipeline.log")
                 .max_log_files(settings.keep.max(1) as usize)
                 .build(dir)
-                .map_err(|error| CommandError::cannot_write(format!("cannot write the log in {}: {error}", dir.display())))?;
+                .map_err(|error| {
+                    CommandError::cannot_write(format!("cannot write the log in {}: {error}", dir.display()))
+                })?;
             let (writer, guard) = tracing_appender::non_blocking(appender);
             (Some(BoxMakeWriter::new(writer)), Some(guard))
         }

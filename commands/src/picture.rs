@@ -21,8 +21,8 @@ use crate::context::Context;
 use crate::dispatch::{self, Call};
 use crate::error::Result;
 use crate::live::{Ask, Live};
-use crate::verbs::events::{Known, sentence};
 use crate::supervisor::{Pace, Supervisor, look, run_loop};
+use crate::verbs::events::{Known, sentence};
 
 /// Cards a column carries at most.
 const CARDS_MAX: usize = 60;
@@ -128,9 +128,7 @@ impl Keeper {
         let Self { context, supervisor, painter, screens, selected, pace } = self;
         let mut chosen = selected.clone();
         // A new choice of output, and every second while somebody prints, makes a new picture.
-        let nudge = tokio::spawn(async move {
-            while chosen.changed().await.is_ok() && wake_in.send(()).is_ok() {}
-        });
+        let nudge = tokio::spawn(async move { while chosen.changed().await.is_ok() && wake_in.send(()).is_ok() {} });
         let selected = selected.clone();
         let done = run_loop(context, supervisor, *pace, &mut wake, gone_away(gone), |context, ticked| {
             let monitor = painter.monitor(context, true);

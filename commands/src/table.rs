@@ -9,7 +9,9 @@ use pipeline_lib::metrics::seconds_between;
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| visible_width(cell)).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| visible_width(cell)).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..count).map(width).collect();
     rows.iter()
         .map(|row| {
@@ -78,12 +80,16 @@ mod tests {
 
     #[test]
     fn columns_align_by_what_is_seen() {
-        let rows = [vec!["\u{1b}[32mab\u{1b}[0m".to_owned(), "x".to_owned()], vec!["漢字漢".to_owned(), "y".to_owned()]];
+        let rows =
+            [vec!["\u{1b}[32mab\u{1b}[0m".to_owned(), "x".to_owned()], vec!["漢字漢".to_owned(), "y".to_owned()]];
         assert_eq!(columns(&rows), ["\u{1b}[32mab\u{1b}[0m      x", "漢字漢  y"]);
     }
 
     #[test]
     fn texts_are_cut_between_characters() {
-        assert_eq!((cut("abcdef", 4).as_str(), cut("abc", 3).as_str(), cut("漢字漢", 4).as_str()), ("abc…", "abc", "漢…"));
+        assert_eq!(
+            (cut("abcdef", 4).as_str(), cut("abc", 3).as_str(), cut("漢字漢", 4).as_str()),
+            ("abc…", "abc", "漢…")
+        );
     }
 }

@@ -28,6 +28,9 @@ pub struct Run {
     pub phase: Phase,
     /// When it was claimed.
     pub claimed_at: Timestamp,
+    /// When its process started, by its host's own record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
     /// Asked to stop, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopReason>,

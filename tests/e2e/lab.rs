@@ -60,7 +60,8 @@ fn real_codex_and_claude_take_a_task_to_its_merge() {
     }
     let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").expect("a path"));
     sandbox.set_env("PATH", &path);
-    let agent = |name: &str, preset: &str| format!("[[agents]]\nname = \"{name}\"\nrole = \"{name}\"\npreset = \"{preset}\"\n");
+    let agent =
+        |name: &str, preset: &str| format!("[[agents]]\nname = \"{name}\"\nrole = \"{name}\"\npreset = \"{preset}\"\n");
     let config = format!(
         "[project]\nbase = \"main\"\nverify = \"test -f README.md\"\n{}{}{}{}",
         agent("architect", "codex"),

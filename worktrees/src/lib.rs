@@ -1,6 +1,6 @@
 //! worktrees
 
+pub mod git;
 pub mod host;
 pub mod process;
 pub mod watch;
-pub mod git;

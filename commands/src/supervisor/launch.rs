@@ -25,6 +25,9 @@ const PROMPT: &str = "Your task is described in the file {task_file} in the curr
 stage {stage}, in the role {role}, on the branch {branch}. Do what the file asks, commit your work, and finish as the file \
 says at its end.";
 
+/// The longest notice in a task file, in characters.
+const NOTICE_CHARS_MAX: usize = 500;
+
 /// Starts a run. The answer is an event where the run has to wait for its worktree's set-up.
 pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
     match &run.work {
@@ -82,9 +85,10 @@ fn check_out(
             Ok(repo.checkout_branch(path, branch)?)
         }
         Err(GitError::BranchElsewhere { path: other, branch: name }) => {
-            let in_use = pipeline.core.runs.values().any(|live| {
-                live.id != run.id && context.worktree(live.agent.as_str(), live.task.as_ref()) == other
-            });
+            let in_use =
+                pipeline.core.runs.values().any(|live| {
+                    live.id != run.id && context.worktree(live.agent.as_str(), live.task.as_ref()) == other
+                });
             if in_use || !context.is_our_worktree(&other) {
                 return Err(GitError::BranchElsewhere { path: other, branch: name }.into());
             }
@@ -128,8 +132,12 @@ fn write_task_file(
         .notices
         .iter()
         .filter(|notice| notice.given.as_ref() == Some(&run.id))
-        .map(|notice| notice.text.clone())
+        .map(|notice| format!("- {}", pipeline_lib::text::one_line(&notice.text, NOTICE_CHARS_MAX)))
         .collect();
+    let instructions = match notices.is_empty() {
+        true => instructions,
+        false => format!("{instructions}\n\nWhat your role should know:\n{}", notices.join("\n")),
+    };
     let text = render_task_file(&TaskFile {
         run: &run.id,
         task: &task.id,
@@ -142,7 +150,7 @@ fn write_task_file(
         branch: &task.branch(),
         base: &pipeline.core.settings.base,
         earlier: &earlier,
-        message: &notices.join("\n"),
+        message: "",
         previous_failure: task.feedback.as_deref().unwrap_or_default(),
         decisions: &decisions,
     });

@@ -14,7 +14,7 @@ use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, StopReason, Work};
 use pipeline_lib::text;
 use pipeline_lib::view::{ProcessSeen, RunSeen, Seen};
-use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, Stream, Why};
+use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, StartRecord, Stream, Why};
 
 use crate::context::Context;
 
@@ -51,17 +51,12 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
         Activity::Message => "its stream says it is writing".to_owned(),
     });
     let marker = task_file_text(context, run).and_then(|text| marker::parse(&text));
-    RunSeen {
-        process,
-        last_output_at: last_output_at(&dir),
-        last_line,
-        activity,
-        marker: marker.map(|m| m.status),
-    }
+    RunSeen { process, last_output_at: last_output_at(&dir), last_line, activity, marker: marker.map(|m| m.status) }
 }
 
 fn last_output_at(dir: &Path) -> Option<Timestamp> {
-    let modified = |stream: Stream| std::fs::metadata(dir.join(stream.file_name())).ok().filter(|m| m.len() > 0)?.modified().ok();
+    let modified =
+        |stream: Stream| std::fs::metadata(dir.join(stream.file_name())).ok().filter(|m| m.len() > 0)?.modified().ok();
     let latest = [Stream::Stdout, Stream::Stderr].into_iter().filter_map(modified).max()?;
     Timestamp::try_from(latest).ok()
 }
@@ -95,6 +90,8 @@ pub fn observe(context: &Context, run: &Run) -> Result<Vec<Event>, host::HostErr
             events.extend(interrupted(&dir, &format!("its record {name} is damaged: {message}"))?.map(event));
         }
         Observation::Ended(record) => {
+            // A run that began and ended between two looks began all the same.
+            events.extend(start_of(run, &dir).map(event));
             let how = ended(run, record.how);
             events.push(event(RunEvent::Ended {
                 evidence: evidence(context, run, &how),
@@ -105,6 +102,15 @@ pub fn observe(context: &Context, run: &Run) -> Result<Vec<Event>, host::HostErr
         }
     }
     Ok(events)
+}
+
+fn start_of(run: &Run, dir: &Path) -> Option<RunEvent> {
+    if run.phase != Phase::Claimed {
+        return None;
+    }
+    let record = read_small(&dir.join("start.json"), GLANCE_BYTES)?;
+    let start: StartRecord = serde_json::from_slice(&record).ok()?;
+    Some(RunEvent::Started { pid: u32::try_from(start.host.pid).unwrap_or_default(), at: start.started_at })
 }
 
 /// A run whose host is gone is over once nothing of it is left.
@@ -195,13 +201,9 @@ pub(super) fn claim_in_files(
     let marker = marker::parse(&task_file()?)?;
     Some(match &marker.run {
         Some(named) if *named != run.id => foreign(named),
-        _ => Ok(Claim {
-            status: marker.status,
-            decision: None,
-            summary: marker.reason,
-            source: ClaimSource::Marker,
-            at,
-        }),
+        _ => {
+            Ok(Claim { status: marker.status, decision: None, summary: marker.reason, source: ClaimSource::Marker, at })
+        }
     })
 }
 

@@ -203,7 +203,11 @@ fn keep_work(context: &Context, run: &Run, task: &Task, worktree: &Path) -> Resu
         Committed::Nothing => {}
         Committed::Branch { branch, .. } if branch == task.branch() => {}
         Committed::Branch { branch, commit } => {
-            notes.push(format!("(its last work is on branch {branch} at {}, not on {})", commit.short(), task.branch()));
+            notes.push(format!(
+                "(its last work is on branch {branch} at {}, not on {})",
+                commit.short(),
+                task.branch()
+            ));
         }
         Committed::Rescued { reference, .. } => {
             notes.push(format!("(work that was on no branch is kept at {reference}; see `pipeline trash list`)"));

@@ -78,7 +78,7 @@ pub async fn run_loop(
     let (changed, mut changes) = mpsc::unbounded_channel();
     // The receiver is gone only when the loop has ended.
     let mut watcher = Watcher::new(move |change: Change<Place>| {
-        let _ = changed.send(change);
+        drop(changed.send(change));
     });
     let mut watched = BTreeSet::new();
     let mut stop = std::pin::pin!(stop);

@@ -61,8 +61,9 @@ pub fn run(call: &Call, args: Init) -> Result<u8> {
     let mut backup = None;
     if site.is_initialised() {
         if !args.reset {
-            return Err(CommandError::failed(format!("there is a pipeline in {} already", root.display()))
-                .hint("Run `pipeline` to see it, or `pipeline init --reset` to begin anew with a backup of its state."));
+            return Err(CommandError::failed(format!("there is a pipeline in {} already", root.display())).hint(
+                "Run `pipeline` to see it, or `pipeline init --reset` to begin anew with a backup of its state.",
+            ));
         }
         backup = Some(reset(call, site, &state_dir)?);
     }
@@ -129,7 +130,9 @@ fn write_files(folder: &Path, base: &str, verify: Option<&str>, preset: Preset) 
         CommandError::new(exit::CANNOT_WRITE, "cannot_write", format!("cannot write {}: {error}", path.display()))
             .hint("Mend the permissions or free some space, then repeat the command.")
     };
-    for dir in [folder.to_owned(), folder.join("workflows"), folder.join("agents"), folder.join("runs"), folder.join("logs")] {
+    for dir in
+        [folder.to_owned(), folder.join("workflows"), folder.join("agents"), folder.join("runs"), folder.join("logs")]
+    {
         fs::create_dir_all(&dir).map_err(|error| cannot(&dir, &error))?;
     }
     let agents: Vec<AgentConfig> = ROLES

@@ -47,7 +47,8 @@ impl Monitor {
         let seconds = text.parse::<u64>().ok().filter(|n| *n > 0).map(Duration::from_secs);
         let pause = seconds.or_else(|| duration::parse(text).ok().and_then(|d| Duration::try_from(d).ok()));
         pause.map(Pace::Every).ok_or_else(|| {
-            CommandError::usage(format!("`{text}` is not an interval")).hint("Write seconds, or a duration like 30s or 5m.")
+            CommandError::usage(format!("`{text}` is not an interval"))
+                .hint("Write seconds, or a duration like 30s or 5m.")
         })
     }
 }
@@ -92,8 +93,7 @@ fn once(context: &mut Context) -> Result<u8> {
     let facts = report.facts.len();
     if context.output().json {
         let seq = supervisor.engine().pipeline().core.seq;
-        let document =
-            serde_json::json!({ "schema_version": SCHEMA_VERSION, "facts": facts, "live_runs": live, "journal_seq": seq });
+        let document = serde_json::json!({ "schema_version": SCHEMA_VERSION, "facts": facts, "live_runs": live, "journal_seq": seq });
         context.output().json(&document)?;
     } else {
         context.output().line(&format!("tick: {facts} facts, {live} live runs"))?;

@@ -110,7 +110,11 @@ fn tables(context: &Context, document: &StatusDoc<'_>) -> Result<()> {
                 0 => String::new(),
                 n => format!(" (unblocks {n})"),
             };
-            rows.push(vec![format!("  {}", item.kind), age(item.since, now), format!("{}{unblocks}", cut(&item.summary, 70))]);
+            rows.push(vec![
+                format!("  {}", item.kind),
+                age(item.since, now),
+                format!("{}{unblocks}", cut(&item.summary, 70)),
+            ]);
             rows.push(vec![String::new(), String::new(), format!("→ {}", item.command)]);
         }
         print_rows(out, &rows)?;

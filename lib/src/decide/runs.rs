@@ -353,11 +353,7 @@ impl Rules<'_> {
     }
 
     fn summary(&self, run: &Run, how: &Ended, at: Timestamp, verdict: Verdict, usage: &Usage) -> RunSummary {
-        let started_at = match run.phase {
-            Phase::Started { at, .. } => at,
-            // The start record of an ended run is not kept apart; the claim is milliseconds older.
-            Phase::Claimed | Phase::Ended { .. } => run.claimed_at,
-        };
+        let started_at = run.started_at.unwrap_or(run.claimed_at);
         RunSummary {
             id: run.id.clone(),
             work: run.work.word().to_owned(),

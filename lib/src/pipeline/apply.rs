@@ -280,7 +280,10 @@ impl Pipeline {
         match fact {
             Fact::RunClaimed { run } => self.claim_run(at, run),
             Fact::RunStarted { run, pid, started_at } => {
-                self.change_run(run, |r| r.phase = Phase::Started { at: *started_at, pid: *pid });
+                self.change_run(run, |r| {
+                    r.phase = Phase::Started { at: *started_at, pid: *pid };
+                    r.started_at = Some(*started_at);
+                });
             }
             Fact::ClaimNoted { run, claim } => self.change_run(run, |r| r.claim = Some(claim.clone())),
             Fact::ClaimRefused { run, why } => {

@@ -53,7 +53,8 @@ fn branch(call: &Call, pipeline: &Pipeline, root: &Task, depth: usize, shown: &m
     while let Some((task, depth)) = todo.pop() {
         let first = shown.insert(task.id.clone());
         let also: Vec<&str> = task.depends_on.iter().skip(1).map(TaskId::as_str).collect();
-        let also = if also.is_empty() || depth == 0 { String::new() } else { format!(" (of {})", task.depends_on.len()) };
+        let also =
+            if also.is_empty() || depth == 0 { String::new() } else { format!(" (of {})", task.depends_on.len()) };
         let note = if first { "" } else { " ↑" };
         let indent = "  ".repeat(depth);
         let status = task_word(&call.output, &task.state.word());

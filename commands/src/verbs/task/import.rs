@@ -88,7 +88,9 @@ fn read(args: &Import) -> Result<Vec<u8>> {
         Box::new(std::io::stdin().lock())
     } else {
         let open = std::fs::File::open(&args.file);
-        Box::new(open.map_err(|error| CommandError::not_found(format!("cannot read {}: {error}", args.file.display())))?)
+        Box::new(
+            open.map_err(|error| CommandError::not_found(format!("cannot read {}: {error}", args.file.display())))?,
+        )
     };
     source.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -126,7 +128,10 @@ mod tests {
 
     #[test]
     fn both_shapes_are_read_and_errors_have_a_place() {
-        assert_eq!(parse(b"[{\"title\": \"a\"}, {\"title\": \"b\", \"depends_on\": [\"A\"], \"extra\": 1}]").unwrap().len(), 2);
+        assert_eq!(
+            parse(b"[{\"title\": \"a\"}, {\"title\": \"b\", \"depends_on\": [\"A\"], \"extra\": 1}]").unwrap().len(),
+            2
+        );
         assert_eq!(parse(b" {\"tasks\": [{\"title\": \"a\"}], \"meta\": {}}").unwrap().len(), 1);
         let error = parse(b"[{\"title\": \"a\"},\n {\"id\": \"x/y\", \"title\": \"b\"}]").unwrap_err();
         assert_eq!((error.path().to_string().as_str(), error.inner().line()), ("[1].id", 2));

@@ -48,9 +48,12 @@ pub(super) fn run(call: &Call, args: &One) -> Result<u8> {
     };
     engine.ask(&context, "task rollback", Request::RolledBack { task: wanted.clone(), commit: commit.clone() })?;
     if call.output.json {
-        call.output.json(&serde_json::json!({ "schema_version": 1, "id": wanted, "status": "rolled_back", "commit": commit }))?;
+        call.output.json(
+            &serde_json::json!({ "schema_version": 1, "id": wanted, "status": "rolled_back", "commit": commit }),
+        )?;
     } else {
-        let what = commit.map_or_else(|| "there was nothing to revert".to_owned(), |c| format!("reverted by {}", c.short()));
+        let what =
+            commit.map_or_else(|| "there was nothing to revert".to_owned(), |c| format!("reverted by {}", c.short()));
         call.output.line(&format!("{wanted} rolled_back: {what}"))?;
     }
     Ok(exit::OK)
@@ -80,5 +83,6 @@ fn revert(context: &Context, task: &Task, merge: &CommitId) -> Result<Option<Com
             }
         }
     }
-    Err(CommandError::failed(format!("{} kept moving; nothing was changed", context.base())).hint("Repeat the command."))
+    Err(CommandError::failed(format!("{} kept moving; nothing was changed", context.base()))
+        .hint("Repeat the command."))
 }

@@ -125,7 +125,12 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
     let now = Timestamp::now();
     let explanation = explain_task(pipeline, task);
     out.line(&format!("{}  {}", out.paint("1", task.id.as_str()), task.title))?;
-    out.line(&format!("  {}  for {}: {}", task_word(out, &task.state.word()), age(task.state_since, now), explanation.rule))?;
+    out.line(&format!(
+        "  {}  for {}: {}",
+        task_word(out, &task.state.word()),
+        age(task.state_since, now),
+        explanation.rule
+    ))?;
     for command in &explanation.commands {
         out.line(&format!("  → {command}"))?;
     }
@@ -147,7 +152,14 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
         out.line(&out.paint("2", "STAGES"))?;
         for output in &task.outputs {
             let first = output.summary.lines().next().unwrap_or_default();
-            let line = format!("  {} {} by {} at {}  {}", output.stage, output.decision, output.agent, output.commit.short(), cut(first, 60));
+            let line = format!(
+                "  {} {} by {} at {}  {}",
+                output.stage,
+                output.decision,
+                output.agent,
+                output.commit.short(),
+                cut(first, 60)
+            );
             out.line(line.trim_end())?;
         }
     }
@@ -181,7 +193,12 @@ fn runs(call: &Call, task: &Task) -> Result<()> {
             let short = |hex: &str| hex.get(..12).unwrap_or(hex).to_owned();
             rows.push(vec![
                 String::new(),
-                format!("`{}` on tree {}, output sha256 {}", cut(&evidence.command, 60), short(&evidence.tree), short(&evidence.log_sha256)),
+                format!(
+                    "`{}` on tree {}, output sha256 {}",
+                    cut(&evidence.command, 60),
+                    short(&evidence.tree),
+                    short(&evidence.log_sha256)
+                ),
             ]);
         }
     }
