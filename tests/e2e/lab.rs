@@ -49,9 +49,13 @@ fn real_codex_and_claude_take_a_task_to_its_merge() {
     let home = std::env::var("HOME").expect("a home with the lab's cache");
     fs::create_dir_all(sandbox.path("bin")).expect("a folder");
     for kind in ["codex", "claude"] {
+        // The lab gives its agents a home of their own, in which git knows nobody.
+        fs::create_dir_all(sandbox.path(kind)).expect("a folder");
+        fs::write(sandbox.path(kind).join(".gitconfig"), "[user]\n\tname = Agent\n\temail = agent@example.org\n")
+            .expect("a file");
         // The presets' own arguments end with the prompt, which is what the lab's wrapper takes.
         let script = format!(
-            "#!/bin/bash\nexport HOME='{home}'\nLAB_AGENT_HOME='{}' exec '{}' {kind} {port} \"${{@: -1}}\"\n",
+            "#!/bin/bash\nunset XDG_CACHE_HOME\nexport HOME='{home}'\nLAB_AGENT_HOME='{}' exec '{}' {kind} {port} \"${{@: -1}}\"\n",
             sandbox.path(kind).display(),
             lab.join("agent").display()
         );
