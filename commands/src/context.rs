@@ -96,7 +96,12 @@ pub struct Context {
     configures: bool,
     /// What was wrong with the configuration when it was last read again, so that it is said once.
     complaint: Option<String>,
+    /// What the configuration's files looked like before they were read.
+    stamp: Stamp,
 }
+
+/// Name, time of change, size and inode of each file that a configuration is read from.
+type Stamp = Vec<(PathBuf, Option<std::time::SystemTime>, u64, u64)>;
 
 impl Context {
     /// Finds the repository and reads its configuration.
@@ -117,6 +122,8 @@ impl Context {
     /// # Errors
     /// When the configuration is invalid.
     pub fn load(globals: &Globals, output: &Output, site: Site) -> Result<Self> {
+        // Before the files are read, so that a change meanwhile is seen the next time.
+        let stamp = stamp(globals, &site);
         let (loaded, definitions, workflows) = read_configuration(globals, &site)?;
         let base = match &loaded.config.project.base {
             Some(base) => base.clone(),
@@ -136,6 +143,7 @@ impl Context {
             host: HostProgram::this(),
             configures: true,
             complaint: None,
+            stamp,
         })
     }
 
@@ -152,6 +160,12 @@ impl Context {
     /// When the repository is gone. An invalid configuration is said, and the last good one stays in force.
     pub fn reload(&mut self) -> Result<()> {
         let site = Site { repo: Repo::discover(&self.site.root)?, root: self.site.root.clone() };
+        // A base that is not written down follows the checkout, which has no file among these.
+        let settled = self.complaint.is_none() && self.config().project.base.is_some();
+        if settled && stamp(&self.globals, &site) == self.stamp {
+            self.site = site;
+            return Ok(());
+        }
         match Self::load(&self.globals, &self.output, site) {
             Ok(fresh) => *self = Self { configures: self.configures, ..fresh },
             Err(error) if error.code == exit::CONFIG => {
@@ -384,6 +398,23 @@ impl Context {
     pub fn monitor_lock_file(&self) -> PathBuf {
         self.state_dir().join("monitor.lock")
     }
+}
+
+/// What the configuration's files look like now.
+fn stamp(globals: &Globals, site: &Site) -> Stamp {
+    use std::os::unix::fs::MetadataExt as _;
+    let sources = sources(globals, site);
+    let mut files: Vec<PathBuf> = sources.project_file.into_iter().chain(sources.user_file).collect();
+    for dir in ["workflows", "agents"] {
+        let entries = std::fs::read_dir(site.folder().join(dir)).into_iter().flatten().flatten();
+        files.extend(entries.map(|entry| entry.path()));
+    }
+    files.sort_unstable();
+    let look = |file: PathBuf| match std::fs::metadata(&file) {
+        Ok(found) => (file, found.modified().ok(), found.len(), found.ino()),
+        Err(_) => (file, None, 0, 0),
+    };
+    files.into_iter().map(look).collect()
 }
 
 /// Where the configuration of a repository is read from.
