@@ -3,6 +3,7 @@
 
 use clap::Parser as _;
 use pipeline_commands::cli::{Cli, Verb};
+use pipeline_commands::config::Theme;
 use pipeline_commands::context::Site;
 use pipeline_commands::dispatch::{self, Call};
 use pipeline_commands::error::{CommandError, Result, exit};
@@ -74,7 +75,9 @@ fn show(call: &Call, pace: Pace) -> Result<u8> {
     let ui = &context.config().ui;
     let mouse = ui.mouse && !call.no_mouse;
     let suspend = Some(pipeline_commands::suspend as fn() -> std::io::Result<()>);
-    let options = dashboard::Options { mouse, suspend, ..dashboard::Options::default() };
+    let seen = dashboard::Theme::from_env();
+    let theme = dashboard::Theme { colour: seen.colour && ui.theme != Theme::Mono, ..seen };
+    let options = dashboard::Options { mouse, theme, suspend };
     drop(context);
     let (live, ending) = picture::start(call, pace)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
