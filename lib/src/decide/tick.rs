@@ -94,19 +94,10 @@ impl Rules<'_> {
                 }
             }
             let run = Run {
-                id: self.new_run_id(),
-                work: Work::Gate { command, commit: commit.clone() },
-                agent: claim.agent.clone(),
                 task: Some(task.id.clone()),
                 stage: Some(stage.clone()),
                 attempt: task.attempt,
-                timeout: self.p.core.settings.scheduler.verify_timeout,
-                phase: Phase::Claimed,
-                claimed_at: self.now.at,
-                started_at: None,
-                stop: None,
-                claim: None,
-                foreign_claim: None,
+                ..self.new_run(Work::Gate { command, commit: commit.clone() }, &claim.agent)
             };
             return vec![Fact::RunClaimed { run: Box::new(run) }];
         }
@@ -137,12 +128,20 @@ impl Rules<'_> {
             }
         }
         SetUp::Start(Box::new(Run {
+            attempt: self.p.core.worktrees.get(worktree).map_or(0, |w| w.failures) + 1,
+            ..self.new_run(Work::Setup { command: command.clone(), worktree: worktree.to_owned() }, agent)
+        }))
+    }
+
+    /// A claim of an agent for something, which names neither task nor stage yet and may take as long as a gate.
+    fn new_run(&self, work: Work, agent: &AgentName) -> Run {
+        Run {
             id: self.new_run_id(),
-            work: Work::Setup { command: command.clone(), worktree: worktree.to_owned() },
+            work,
             agent: agent.clone(),
             task: None,
             stage: None,
-            attempt: self.p.core.worktrees.get(worktree).map_or(0, |w| w.failures) + 1,
+            attempt: 1,
             timeout: self.p.core.settings.scheduler.verify_timeout,
             phase: Phase::Claimed,
             claimed_at: self.now.at,
@@ -150,7 +149,7 @@ impl Rules<'_> {
             stop: None,
             claim: None,
             foreign_claim: None,
-        }))
+        }
     }
 
     fn start_agents(&self) -> Vec<Fact> {
@@ -165,19 +164,11 @@ impl Rules<'_> {
             return vec![Fact::RunClaimed { run }];
         }
         let run = Run {
-            id: self.new_run_id(),
-            work: Work::Agent,
-            agent: name.clone(),
             task: Some(task.id.clone()),
             stage: Some(stage.id.clone()),
             attempt: task.attempt + 1,
             timeout: stage.timeout.unwrap_or(self.p.core.settings.scheduler.stage_timeout),
-            phase: Phase::Claimed,
-            claimed_at: self.now.at,
-            started_at: None,
-            stop: None,
-            claim: None,
-            foreign_claim: None,
+            ..self.new_run(Work::Agent, name)
         };
         vec![Fact::RunClaimed { run: Box::new(run) }]
     }

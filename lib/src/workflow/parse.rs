@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{CONFLICT, Choice, Connection, FAILED, SUCCESS, Stage, Verify, Workflow, choose};
 use crate::ids::{Role, StageId, WorkflowId};
+use crate::text::distance;
 
 /// Something wrong with a workflow file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -398,22 +399,6 @@ fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String, Value>) {
     for stage in &mut workflow.stages {
         stage.merge = last.contains(&stage.id);
     }
-}
-
-/// The number of single-character edits between two short words (Levenshtein, 1966).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
