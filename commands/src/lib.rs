@@ -11,6 +11,7 @@ pub mod error;
 pub mod live;
 pub mod logging;
 pub mod output;
+mod panes;
 pub mod picture;
 pub mod supervisor;
 pub mod table;

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use pipeline_lib::ids::AgentName;
+use pipeline_lib::terminal::Input;
+use pipeline_lib::view::pane::{Panes, Wish};
 use pipeline_lib::view::screen::Screen;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -16,6 +18,12 @@ pub struct Live {
     pub selected: watch::Sender<Option<AgentName>>,
     /// Verbs to perform, as typed behind `pipeline` on the command line.
     pub verbs: mpsc::Sender<Ask>,
+    /// Whose terminals are to be seen. What is not wished for costs nothing.
+    pub wishes: watch::Sender<Vec<Wish>>,
+    /// What they show; changes whenever one of them does.
+    pub panes: watch::Receiver<Panes>,
+    /// What is done to them.
+    pub typed: mpsc::Sender<PaneAsk>,
 }
 
 /// A verb to perform.
@@ -36,4 +44,51 @@ pub struct Answer {
     pub text: String,
     /// What to do about an error.
     pub hint: Option<String>,
+}
+
+/// Something to do to an agent's terminal.
+#[derive(Debug)]
+pub struct PaneAsk {
+    /// The agent.
+    pub agent: AgentName,
+    /// What.
+    pub ask: PaneRequest,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<PaneAnswer>,
+}
+
+/// What can be done to an agent's terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaneRequest {
+    /// To type, paste or click.
+    Input(Input),
+    /// To look for a text from an offset on, see `pipeline_lib::terminal::wire::Request::Search`.
+    Search {
+        /// The text.
+        needle: String,
+        /// Where to begin.
+        offset: usize,
+        /// Towards the present.
+        forward: bool,
+    },
+    /// The text of lines, by how many lines they are above the last row of the present screen.
+    Text {
+        /// The oldest.
+        from: usize,
+        /// The newest.
+        to: usize,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaneAnswer {
+    /// It was handed to the program.
+    Taken,
+    /// It could not be done; why, for a person.
+    Refused(String),
+    /// Where the text is in sight, if it is anywhere.
+    Found(Option<usize>),
+    /// The lines.
+    Text(Vec<String>),
 }

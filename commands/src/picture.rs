@@ -64,7 +64,8 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
         // Nobody waits any more where the process is ending anyway.
         let _ = over.send(());
     })?;
-    Ok((Live { screens, selected, verbs }, Ending(ended)))
+    let crate::panes::Channels { wishes, panes, typed } = crate::panes::start();
+    Ok((Live { screens, selected, verbs, wishes, panes, typed }, Ending(ended)))
 }
 
 /// The end of the thread that keeps the picture.

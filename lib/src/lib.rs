@@ -18,6 +18,7 @@ pub mod rollout;
 pub mod run;
 pub mod settings;
 pub mod task;
+pub mod terminal;
 pub mod text;
 pub mod view;
 pub mod workflow;

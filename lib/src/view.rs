@@ -5,6 +5,7 @@ mod agent;
 mod attention;
 mod explain;
 mod metrics;
+pub mod pane;
 pub mod screen;
 mod state;
 #[cfg(test)]
