@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod config;
 pub mod context;
+mod details;
 pub mod dispatch;
 pub mod duration;
 pub mod engine;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::terminal::Input;
+use pipeline_lib::view::detail::Look;
 use pipeline_lib::view::pane::{Panes, Wish};
 use pipeline_lib::view::screen::Screen;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,8 +15,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub struct Live {
     /// The present picture; changes whenever something in it changed.
     pub screens: watch::Receiver<Arc<Screen>>,
-    /// Whose latest output the picture should carry.
-    pub selected: watch::Sender<Option<AgentName>>,
+    /// What the picture should show beyond what is always there.
+    pub looks: watch::Sender<Look>,
     /// Verbs to perform, as typed behind `pipeline` on the command line.
     pub verbs: mpsc::Sender<Ask>,
     /// Whose terminals are to be seen. What is not wished for costs nothing.

@@ -8,29 +8,28 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::task::{Step, Task, TaskState};
 use pipeline_lib::text;
-use pipeline_lib::view::screen::{AgentRow, Card, Column, EventLine, Figures, Monitor, Screen, Tone};
+use pipeline_lib::view::board::Board;
+use pipeline_lib::view::detail::Look;
+use pipeline_lib::view::screen::{AgentRow, EventLine, Figures, Monitor, Screen, Tone};
 use pipeline_lib::view::{self, Seen};
 use pipeline_state::{LockGuard, read_holder};
-use pipeline_worktrees::host::{self, Stream};
 use pipeline_worktrees::watch::Watcher;
 use tokio::sync::{mpsc, watch};
 
 use crate::context::Context;
+use crate::details::Details;
 use crate::dispatch::{self, Call};
 use crate::error::Result;
 use crate::live::{Ask, Live};
-use crate::supervisor::{Pace, Supervisor, look, run_loop};
+use crate::supervisor::{self, Pace, Supervisor, run_loop};
 use crate::verbs::events::{Known, sentence};
 
 /// Cards a column carries at most.
 const CARDS_MAX: usize = 60;
 /// Event lines the picture carries.
 const EVENTS_MAX: usize = 50;
-/// How much of the selected agent's output the picture carries.
-const OUTPUT_BYTES: usize = 32 * 1024;
-/// How often a picture is made anew while agents work: what they print wakes nobody.
+/// How often a picture is made anew while agents work: what they do wakes nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long leaving waits for the tick that is under way.
 const ENDING_WAIT: Duration = Duration::from_secs(3);
@@ -49,15 +48,15 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
     let guard = context.monitor_lock().acquire(Duration::ZERO).ok();
     let mut painter = Painter::new(&context, &supervisor)?;
     let monitor = painter.monitor(&context, guard.is_some());
-    let first = Arc::new(painter.paint(&context, &supervisor, None, monitor, None));
+    let first = Arc::new(painter.paint(&context, &supervisor, &Look::Picture, monitor, None));
     let (screens_in, screens) = watch::channel(first);
-    let (selected, selected_out) = watch::channel(None);
+    let (looks, looks_out) = watch::channel(Look::Picture);
     let (verbs, asks) = mpsc::channel(32);
     let globals = context.globals().clone();
     let (wake_in, wake) = mpsc::unbounded_channel();
     let verb_wake = wake_in.clone();
     std::thread::Builder::new().name("verbs".to_owned()).spawn(move || perform_verbs(&globals, asks, &verb_wake))?;
-    let keeper = Keeper { context, supervisor, painter, screens: screens_in, selected: selected_out, pace };
+    let keeper = Keeper { context, supervisor, painter, screens: screens_in, looks: looks_out, pace };
     let (over, ended) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
         keeper.run(guard, wake_in, wake);
@@ -65,7 +64,7 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
         let _ = over.send(());
     })?;
     let crate::panes::Channels { wishes, panes, typed } = crate::panes::start();
-    Ok((Live { screens, selected, verbs, wishes, panes, typed }, Ending(ended)))
+    Ok((Live { screens, looks, verbs, wishes, panes, typed }, Ending(ended)))
 }
 
 /// The end of the thread that keeps the picture.
@@ -95,7 +94,7 @@ struct Keeper {
     supervisor: Supervisor,
     painter: Painter,
     screens: watch::Sender<Arc<Screen>>,
-    selected: watch::Receiver<Option<AgentName>>,
+    looks: watch::Receiver<Look>,
     pace: Pace,
 }
 
@@ -126,15 +125,14 @@ impl Keeper {
             guard = Some(taken);
         }
         let gone = self.screens.clone();
-        let Self { context, supervisor, painter, screens, selected, pace } = self;
-        let mut chosen = selected.clone();
-        // A new choice of output, and every second while somebody prints, makes a new picture.
+        let Self { context, supervisor, painter, screens, looks, pace } = self;
+        let mut chosen = looks.clone();
+        // A new choice of what to look at makes a new picture.
         let nudge = tokio::spawn(async move { while chosen.changed().await.is_ok() && wake_in.send(()).is_ok() {} });
-        let selected = selected.clone();
         let done = run_loop(context, supervisor, *pace, &mut wake, gone_away(gone), |context, ticked| {
             let monitor = painter.monitor(context, true);
-            let chosen = selected.borrow().clone();
-            let screen = painter.paint(context, ticked.supervisor, chosen.as_ref(), monitor, ticked.notice);
+            let look = looks.borrow().clone();
+            let screen = painter.paint(context, ticked.supervisor, &look, monitor, ticked.notice);
             publish(screens, screen);
             let live = !ticked.supervisor.engine().pipeline().core.runs.is_empty();
             live.then_some(LOOK_AGAIN)
@@ -172,6 +170,7 @@ impl Keeper {
             tokio::select! {
                 Some(guard) = taken.recv() => return Ok(Some(guard?)),
                 () = self.screens.closed() => return Ok(None),
+                Ok(()) = self.looks.changed() => {}
                 Some(()) = changes.recv() => while changes.try_recv().is_ok() {},
                 Some(()) = wake.recv() => while wake.try_recv().is_ok() {},
                 () = tokio::time::sleep_until(deadline) => {}
@@ -181,8 +180,8 @@ impl Keeper {
 
     fn show(&mut self, notice: Option<&str>, here: bool) {
         let monitor = self.painter.monitor(&self.context, here);
-        let chosen = self.selected.borrow().clone();
-        let screen = self.painter.paint(&self.context, &self.supervisor, chosen.as_ref(), monitor, notice);
+        let look = self.looks.borrow().clone();
+        let screen = self.painter.paint(&self.context, &self.supervisor, &look, monitor, notice);
         publish(&self.screens, screen);
     }
 }
@@ -209,6 +208,8 @@ struct Painter {
     events: VecDeque<EventLine>,
     reader: pipeline_state::Events,
     known: Known,
+    details: Details,
+    board: Board,
 }
 
 impl Painter {
@@ -216,7 +217,14 @@ impl Painter {
         let seq = supervisor.engine().pipeline().core.seq;
         let reader = supervisor.engine().store().events(seq.saturating_sub(EVENTS_MAX as u64));
         let project = context.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { project, events: VecDeque::new(), reader, known: Known::default() })
+        Ok(Self {
+            project,
+            events: VecDeque::new(),
+            reader,
+            known: Known::default(),
+            details: Details::default(),
+            board: Board::default(),
+        })
     }
 
     fn monitor(&self, context: &Context, here: bool) -> Monitor {
@@ -233,25 +241,26 @@ impl Painter {
         &mut self,
         context: &Context,
         supervisor: &Supervisor,
-        selected: Option<&AgentName>,
+        look: &Look,
         monitor: Monitor,
         notice: Option<&str>,
     ) -> Screen {
         self.read_events();
         let pipeline = supervisor.engine().pipeline();
-        let seen = look(context, pipeline);
+        self.board.follow(pipeline);
+        let seen = supervisor::look(context, pipeline);
         Screen {
             project: self.project.clone(),
             base: pipeline.core.settings.base.clone(),
             mode: pipeline.core.mode,
             pending_mode: pipeline.core.pending_mode,
             monitor,
-            columns: columns(pipeline),
+            columns: self.board.columns(pipeline, CARDS_MAX),
             agents: agents(pipeline, &seen),
             attention: view::attention(pipeline),
             events: self.events.iter().cloned().collect(),
             figures: figures(pipeline),
-            output: selected.map(|agent| (agent.clone(), output(context, pipeline, agent))),
+            detail: self.details.gather(context, supervisor.engine(), look),
             notice: notice.map(str::to_owned),
             at: Timestamp::now(),
         }
@@ -284,72 +293,6 @@ fn event_tone(event: &serde_json::Map<String, serde_json::Value>) -> Tone {
     }
 }
 
-/// What kind of state a task is in.
-fn tone(pipeline: &Pipeline, task: &Task) -> Tone {
-    match &task.state {
-        TaskState::Unassigned | TaskState::Ready { .. } if pipeline.is_startable(task) => Tone::Ready,
-        TaskState::Unassigned | TaskState::Ready { .. } => Tone::Waiting,
-        TaskState::Working { .. } => Tone::Active,
-        TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. } => Tone::Attention,
-        TaskState::Verifying { .. } => Tone::Checking,
-        TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. } => Tone::Attention,
-        TaskState::Failed => Tone::Bad,
-        TaskState::Completed => Tone::Good,
-        TaskState::Cancelled | TaskState::RolledBack => Tone::Gone,
-    }
-}
-
-/// New tasks, one column for each stage of the workflows in use, and what is finished.
-fn columns(pipeline: &Pipeline) -> Vec<Column> {
-    let mut titles: Vec<String> = vec!["new".to_owned()];
-    let in_use: std::collections::BTreeSet<_> = pipeline.tasks.iter().map(|task| &task.workflow).collect();
-    let all = pipeline.core.workflows.values();
-    let default = |id: &str| id == "tdd";
-    for workflow in all.filter(|w| in_use.contains(&w.id) || (in_use.is_empty() && default(w.id.as_str()))) {
-        for stage in &workflow.stages {
-            if !titles.iter().any(|title| title == stage.id.as_str()) {
-                titles.push(stage.id.to_string());
-            }
-        }
-    }
-    titles.push("done".to_owned());
-    let last = titles.len() - 1;
-    let mut sorted: Vec<Vec<&Task>> = vec![Vec::new(); titles.len()];
-    for task in pipeline.tasks.iter() {
-        let at = match task.state.stage() {
-            _ if task.state.is_final() => last,
-            Some(stage) => titles.iter().position(|title| title == stage.as_str()).unwrap_or(0),
-            None => 0,
-        };
-        sorted[at].push(task);
-    }
-    let column = |(index, (title, mut tasks)): (usize, (String, Vec<&Task>))| {
-        if index == last {
-            tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.finished_at, task.order)));
-        } else {
-            tasks.sort_unstable_by_key(|task| (tone(pipeline, task) != Tone::Active, task.priority, task.order));
-        }
-        let cards = tasks.iter().take(CARDS_MAX).map(|task| card(pipeline, task)).collect();
-        Column { title, total: tasks.len(), cards }
-    };
-    titles.into_iter().zip(sorted).enumerate().map(column).collect()
-}
-
-fn card(pipeline: &Pipeline, task: &Task) -> Card {
-    let document = view::task_doc(pipeline, task);
-    Card {
-        id: task.id.clone(),
-        title: text::one_line(&task.title, 200),
-        status: document.status,
-        tone: tone(pipeline, task),
-        agent: document.assigned_to.cloned(),
-        attempt: task.attempt,
-        since: task.state_since,
-        priority: task.priority,
-        reason: document.reason.map(|reason| text::one_line(&reason, 200)),
-    }
-}
-
 fn agents(pipeline: &Pipeline, seen: &Seen) -> Vec<AgentRow> {
     let documents = view::agent_docs(pipeline, seen);
     let configured = pipeline.core.settings.agents.iter().map(|agent| &agent.name);
@@ -374,33 +317,17 @@ fn agents(pipeline: &Pipeline, seen: &Seen) -> Vec<AgentRow> {
 }
 
 fn figures(pipeline: &Pipeline) -> Figures {
-    let now = Timestamp::now();
-    let metrics = view::metrics(pipeline, now);
+    let tasks = pipeline.counts();
+    let counted = &pipeline.core.metrics;
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
     let busy = pipeline.core.agents.values().filter(|a| a.run.is_some() || a.verifying.is_some()).count();
     Figures {
-        tasks: usize::try_from(metrics.tasks_total).unwrap_or(usize::MAX),
-        completed: usize::try_from(metrics.tasks_completed).unwrap_or(usize::MAX),
-        in_progress: usize::try_from(metrics.tasks_in_progress).unwrap_or(usize::MAX),
+        tasks: count(pipeline.tasks_total()),
+        completed: count(tasks.completed),
+        in_progress: count(tasks.in_progress),
         agents_busy: busy,
         // A rate that changes with every second of waiting would make every picture new.
-        throughput_per_hour: metrics.throughput_per_hour.round(),
-        cost_usd: metrics.cost_usd_total,
+        throughput_per_hour: counted.throughput_per_hour(Timestamp::now()).round(),
+        cost_usd: counted.usage.cost_usd,
     }
-}
-
-/// The end of what an agent printed: its live run, or its last one.
-fn output(context: &Context, pipeline: &Pipeline, agent: &AgentName) -> Vec<String> {
-    let live = pipeline.core.agents.get(agent).and_then(|a| a.run.clone());
-    let last = || {
-        let runs = pipeline.tasks.iter().flat_map(|task| &task.runs).filter(|run| run.agent == *agent);
-        runs.max_by_key(|run| run.ended_at).map(|run| run.id.clone())
-    };
-    let Some(run) = live.or_else(last) else { return Vec::new() };
-    let dir = context.run_dir(&run);
-    let mut lines = Vec::new();
-    for stream in [Stream::Stdout, Stream::Stderr] {
-        let tail = host::tail(&dir, stream, OUTPUT_BYTES).unwrap_or_default();
-        lines.extend(tail.lines().map(|line| text::one_line(line, 400)));
-    }
-    lines
 }

@@ -3,6 +3,8 @@
 
 mod agent;
 mod attention;
+pub mod board;
+pub mod detail;
 mod explain;
 mod metrics;
 pub mod pane;

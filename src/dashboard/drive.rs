@@ -11,14 +11,16 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use pipeline_commands::live::{Answer, Ask, Live};
+use pipeline_commands::live::{Answer, Ask, Live, PaneAnswer, PaneAsk, PaneRequest};
+use pipeline_lib::ids::AgentName;
+use pipeline_lib::terminal::MouseAction;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::Options;
-use super::message::{Intent, Key, Message};
+use super::message::{Intent, Key, Message, Mouse};
 use super::model::Model;
 use super::terminal::Terminal;
 use super::update::update;
@@ -64,6 +66,8 @@ enum Woken {
     Terminal(Option<Message>),
     Picture,
     Answer(Vec<String>, Answer),
+    Panes,
+    PaneAnswer(AgentName, PaneRequest, PaneAnswer),
     Resumed,
     Timer,
     End,
@@ -77,6 +81,7 @@ struct Loop<'a> {
     signals: Signals,
     events: EventStream,
     answers: FuturesUnordered<BoxFuture<'static, (Vec<String>, Answer)>>,
+    pane_answers: FuturesUnordered<BoxFuture<'static, (AgentName, PaneRequest, PaneAnswer)>>,
     model: Model,
     /// The model changed since the last frame.
     dirty: bool,
@@ -95,7 +100,6 @@ pub(super) async fn drive(
 ) -> io::Result<()> {
     let first = live.screens.borrow_and_update().clone();
     let model = Model::new(first, options.theme, Terminal::size()?, Timestamp::now());
-    live.selected.send_replace(model.agent.clone());
     let mut this = Loop {
         terminal,
         live,
@@ -103,6 +107,7 @@ pub(super) async fn drive(
         signals,
         events: EventStream::new(),
         answers: FuturesUnordered::new(),
+        pane_answers: FuturesUnordered::new(),
         model,
         dirty: true,
         frame_at: Instant::now(),
@@ -142,6 +147,10 @@ impl Loop<'_> {
                 Ok(()) => Ok(Woken::Picture),
                 Err(_) => Err(io::Error::other("the supervisor behind the dashboard has ended")),
             },
+            Ok(()) = self.live.panes.changed() => Ok(Woken::Panes),
+            Some((agent, ask, answer)) = self.pane_answers.next(), if !self.pane_answers.is_empty() => {
+                Ok(Woken::PaneAnswer(agent, ask, answer))
+            }
             Some((argv, answer)) = self.answers.next(), if !self.answers.is_empty() => Ok(Woken::Answer(argv, answer)),
             _ = self.signals.terminate.recv() => Ok(Woken::End),
             _ = self.signals.hang_up.recv() => Ok(Woken::End),
@@ -159,6 +168,13 @@ impl Loop<'_> {
             Woken::Picture => {
                 let screen = self.live.screens.borrow_and_update().clone();
                 return self.tell(Message::Screen(screen)).await;
+            }
+            Woken::Panes => {
+                let panes = self.live.panes.borrow_and_update().clone();
+                return self.tell(Message::Panes(panes)).await;
+            }
+            Woken::PaneAnswer(agent, ask, answer) => {
+                return self.tell(Message::PaneAnswered { agent, ask, answer }).await;
             }
             Woken::Answer(argv, answer) => return self.tell(Message::Answered { argv, answer }).await,
             Woken::Resumed => {
@@ -211,13 +227,42 @@ impl Loop<'_> {
                     self.terminal.forget();
                     self.dirty = true;
                 }
-                Intent::SelectAgent(agent) => {
-                    self.live.selected.send_replace(agent);
-                }
+                Intent::Pane(agent, ask) => self.ask_pane(agent, ask),
+                Intent::Copy(text) => self.terminal.copy(&text)?,
                 Intent::Verb(argv) => self.ask(argv),
             }
         }
         Ok(true)
+    }
+
+    fn ask_pane(&mut self, agent: AgentName, ask: PaneRequest) {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.live.typed.try_send(PaneAsk { agent: agent.clone(), ask: ask.clone(), answer });
+        let refused = sent.err().map(|_| PaneAnswer::Refused("the terminal does not keep up; try again".to_owned()));
+        let reply = async move {
+            let gone = || PaneAnswer::Refused("the terminal has gone".to_owned());
+            let answer = match refused {
+                Some(refused) => refused,
+                None => answered.await.unwrap_or_else(|_| gone()),
+            };
+            (agent, ask, answer)
+        };
+        self.pane_answers.push(reply.boxed());
+    }
+
+    /// Tells the other side what is to be seen now. Cheap, since nothing is sent that was said before.
+    fn wish(&mut self) {
+        fn say<T: PartialEq>(sender: &tokio::sync::watch::Sender<T>, wish: T) {
+            sender.send_if_modified(|said| {
+                let new = *said != wish;
+                if new {
+                    *said = wish;
+                }
+                new
+            });
+        }
+        say(&self.live.looks, self.model.look());
+        say(&self.live.wishes, view::wishes(&self.model));
     }
 
     fn ask(&mut self, argv: Vec<String>) {
@@ -241,6 +286,7 @@ impl Loop<'_> {
     fn draw(&mut self) -> io::Result<()> {
         // Also brings the model's own deadlines up to date; it never asks for anything.
         drop(update(&mut self.model, Message::Tick(Timestamp::now())));
+        self.wish();
         let model = &self.model;
         let next = self.terminal.draw(model.size, |area, buffer| view::render(model, area, buffer))?;
         let drawn_at = Instant::now();
@@ -278,12 +324,17 @@ fn translate(event: Event) -> Option<Message> {
         Event::Key(key) => Key::from_event(key).map(Message::Key),
         Event::Paste(text) => Some(Message::Paste(text)),
         Event::Resize(columns, rows) => Some(Message::Resized(columns, rows)),
-        Event::Mouse(mouse) => match mouse.kind {
-            MouseEventKind::Down(MouseButton::Left) => Some(Message::Click(mouse.column, mouse.row)),
-            MouseEventKind::ScrollDown => Some(Message::Wheel { x: mouse.column, y: mouse.row, down: true }),
-            MouseEventKind::ScrollUp => Some(Message::Wheel { x: mouse.column, y: mouse.row, down: false }),
-            _ => None,
-        },
+        Event::Mouse(mouse) => {
+            let action = match mouse.kind {
+                MouseEventKind::Down(MouseButton::Left) => MouseAction::Press,
+                MouseEventKind::Drag(MouseButton::Left) => MouseAction::Drag,
+                MouseEventKind::Up(MouseButton::Left) => MouseAction::Release,
+                MouseEventKind::ScrollDown => MouseAction::WheelDown,
+                MouseEventKind::ScrollUp => MouseAction::WheelUp,
+                _ => return None,
+            };
+            Some(Message::Mouse(Mouse { action, x: mouse.column, y: mouse.row }))
+        }
         Event::FocusGained | Event::FocusLost => None,
     }
 }

@@ -2,7 +2,7 @@
 //! the keys of menus, questions and input lines do is beside them in `overlay.rs`.
 
 use super::message::Key;
-use super::model::Focus;
+use super::model::{Page, Place};
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +13,28 @@ pub(super) enum Action {
     Right,
     First,
     Last,
+    PageDown,
+    PageUp,
     NextPanel,
     PreviousPanel,
+    /// To a page.
+    Go(Page),
+    NextPage,
+    PreviousPage,
     Agent,
     Open,
+    /// One pane fills the page, or all share it again.
+    Zoom,
+    /// Keys go to the agent from here on.
+    Type,
+    /// The next key is one of those behind the prefix.
+    Prefix,
+    /// Another way to lay the panes out.
+    Layout,
+    /// A pane's history has the keys.
+    Scroll,
+    /// What a task changed.
+    Diff,
     Close,
     NextAttention,
     Filter,
@@ -26,6 +44,9 @@ pub(super) enum Action {
     Retry,
     Stop,
     Cancel,
+    Reassign,
+    Block,
+    Palette,
     ModeMenu,
     RolloutMenu,
     Help,
@@ -38,17 +59,21 @@ pub(super) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
     Move,
+    Pages,
+    Panes,
     Tasks,
     Modes,
     Program,
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 4] = [Self::Move, Self::Tasks, Self::Modes, Self::Program];
+    pub(super) const ALL: [Self; 6] = [Self::Move, Self::Pages, Self::Panes, Self::Tasks, Self::Modes, Self::Program];
 
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Move => "Look around",
+            Self::Pages => "Pages",
+            Self::Panes => "Panes",
             Self::Tasks => "Tasks and agents",
             Self::Modes => "Modes",
             Self::Program => "Program",
@@ -59,8 +84,8 @@ impl Group {
 /// A row of the key table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Binding {
-    /// The panels in which it holds.
-    pub(super) focus: &'static [Focus],
+    /// Where it holds.
+    pub(super) places: &'static [Place],
     /// The keys, the one to show first.
     pub(super) keys: &'static [&'static str],
     /// What they do.
@@ -75,20 +100,25 @@ pub(super) struct Binding {
     pub(super) footer: Option<&'static str>,
 }
 
-const ANY: &[Focus] = &Focus::ALL;
-const BOARD: &[Focus] = &[Focus::Board];
-const ALL_BUT_AGENTS: &[Focus] = &[Focus::Board, Focus::Attention];
-const AGENTS: &[Focus] = &[Focus::Agents];
+const ANY: &[Place] = &Place::ALL;
+const OVERVIEW: &[Place] = &[Place::Board, Place::Agents, Place::Attention];
+const AGENTS: &[Place] = &[Place::Agents];
+const PANES: &[Place] = &[Place::Panes];
+const ALL_BUT_AGENTS: &[Place] =
+    &[Place::Board, Place::Attention, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
+const PAGES: &[Place] = &[Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
+const SIDEWAYS: &[Place] = &[Place::Board, Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics];
+const LISTS: &[Place] = &[Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
 
 const fn row(
-    focus: &'static [Focus],
+    places: &'static [Place],
     keys: &'static [&'static str],
     (action, group): (Action, Group),
     label: &'static str,
     footer: Option<&'static str>,
     help: &'static str,
 ) -> Binding {
-    Binding { focus, keys, action, group, help, label, footer }
+    Binding { places, keys, action, group, help, label, footer }
 }
 
 use Action as A;
@@ -99,39 +129,71 @@ use Group as G;
 pub(super) const KEYS: &[Binding] = &[
     row(ANY, &["j", "<down>"], (A::Down, G::Move), "j ↓", None, "next row"),
     row(ANY, &["k", "<up>"], (A::Up, G::Move), "k ↑", None, "previous row"),
-    row(BOARD, &["h", "<left>"], (A::Left, G::Move), "h ←", None, "column to the left"),
-    row(BOARD, &["l", "<right>"], (A::Right, G::Move), "l →", None, "column to the right"),
+    row(SIDEWAYS, &["h", "<left>"], (A::Left, G::Move), "h ←", None, "to the left"),
+    row(SIDEWAYS, &["l", "<right>"], (A::Right, G::Move), "l →", None, "to the right"),
     row(ANY, &["g", "<home>"], (A::First, G::Move), "g", None, "first row"),
     row(ANY, &["G", "<end>"], (A::Last, G::Move), "G", None, "last row"),
-    row(ANY, &["<tab>"], (A::NextPanel, G::Move), "tab", Some("panel"), "next panel"),
-    row(ANY, &["<s-tab>"], (A::PreviousPanel, G::Move), "shift-tab", None, "previous panel"),
+    row(LISTS, &["<space>", "<pagedown>", "<c-d>"], (A::PageDown, G::Move), "space", None, "a page down"),
+    row(LISTS, &["<pageup>", "<c-u>"], (A::PageUp, G::Move), "ctrl-u", None, "a page up"),
+    row(ANY, &["<tab>"], (A::NextPanel, G::Move), "tab", Some("panel"), "next panel or part"),
+    row(ANY, &["<s-tab>"], (A::PreviousPanel, G::Move), "shift-tab", None, "previous panel or part"),
     row(ANY, &["1", "2", "3", "4", "5", "6", "7", "8", "9"], (A::Agent, G::Move), "1-9", None, "the agent of this number"),
-    row(&[Focus::Board, Focus::Agents], &["<enter>"], (A::Open, G::Move), "enter", Some("explain"), "why it is so, or go to it"),
-    row(&[Focus::Attention], &["<enter>"], (A::Open, G::Move), "enter", Some("go to"), "go to it, or what to type"),
+    row(&[Place::Board], &["<enter>"], (A::Open, G::Move), "enter", Some("open"), "open: task, pane, cause"),
+    row(AGENTS, &["<enter>"], (A::Open, G::Move), "enter", Some("pane"), "open its pane"),
+    row(&[Place::Attention], &["<enter>"], (A::Open, G::Move), "enter", Some("go to"), "go to it, or what to type"),
+    row(PAGES, &["<enter>"], (A::Open, G::Move), "enter", None, "open what is selected"),
     row(ANY, &["L"], (A::NextAttention, G::Move), "L", None, "next that needs me"),
-    row(ANY, &["/"], (A::Filter, G::Move), "/", None, "filter the board"),
-    row(ANY, &["<esc>"], (A::Close, G::Move), "esc", None, "close, clear the filter"),
+    row(ANY, &["/"], (A::Filter, G::Move), "/", None, "filter, or search a pane"),
+    row(OVERVIEW, &["<esc>"], (A::Close, G::Move), "esc", None, "back, clear the filter"),
+    row(PAGES, &["<esc>"], (A::Close, G::Move), "esc", Some("back"), "back to the overview"),
+    row(ANY, &["o"], (A::Go(Page::Overview), G::Pages), "o", None, "overview"),
+    row(ANY, &["p"], (A::Go(Page::Panes), G::Pages), "p", None, "panes: the terminals"),
+    row(ANY, &["v"], (A::Go(Page::Task), G::Pages), "v", None, "view the task in full"),
+    row(ANY, &["w"], (A::Go(Page::Graph), G::Pages), "w", None, "who waits for whom"),
+    row(ANY, &["t"], (A::Go(Page::Timeline), G::Pages), "t", None, "timeline"),
+    row(ANY, &["M"], (A::Go(Page::Metrics), G::Pages), "M", None, "metrics"),
+    row(ANY, &["e"], (A::Go(Page::Logs), G::Pages), "e", None, "the supervisor's log"),
+    row(ANY, &["]"], (A::NextPage, G::Pages), "]", None, "next page"),
+    row(ANY, &["["], (A::PreviousPage, G::Pages), "[", None, "previous page"),
+    row(ANY, &["D"], (A::Diff, G::Pages), "D", None, "what the task changed"),
+    row(AGENTS, &["z"], (A::Zoom, G::Panes), "z", None, "its pane alone, or all"),
+    row(PANES, &["z"], (A::Zoom, G::Panes), "z", Some("zoom"), "one pane alone, or all"),
+    row(AGENTS, &["i"], (A::Type, G::Panes), "i", None, "type into the agent"),
+    row(PANES, &["i"], (A::Type, G::Panes), "i", Some("type"), "type; ctrl-q ends it"),
+    row(PANES, &["<c-b>"], (A::Prefix, G::Panes), "ctrl-b", None, "prefix: d z [ arrows"),
+    row(PANES, &["<space>"], (A::Layout, G::Panes), "space", Some("layout"), "next layout of panes"),
+    row(PANES, &["<c-u>", "<pageup>"], (A::Scroll, G::Panes), "ctrl-u", None, "look back; / searches"),
     row(ALL_BUT_AGENTS, &["a"], (A::Approve, G::Tasks), "a", Some("approve"), "approve"),
-    row(AGENTS, &["a"], (A::Approve, G::Tasks), "a", None, "approve the agent's task"),
+    row(&[Place::Agents, Place::Panes], &["a"], (A::Approve, G::Tasks), "a", None, "approve the agent's task"),
     row(ANY, &["N"], (A::Reject, G::Tasks), "N", None, "no: reject with a word"),
-    row(ANY, &["R"], (A::Retry, G::Tasks), "R", Some("retry"), "retry"),
-    row(ANY, &["n"], (A::NewTask, G::Tasks), "n", Some("new"), "new task"),
-    row(AGENTS, &["x"], (A::Stop, G::Tasks), "x", Some("stop"), "stop agent, or start it"),
+    row(ALL_BUT_AGENTS, &["R"], (A::Retry, G::Tasks), "R", Some("retry"), "retry"),
+    row(&[Place::Agents, Place::Panes], &["R"], (A::Retry, G::Tasks), "R", None, "retry its task"),
+    row(OVERVIEW, &["n"], (A::NewTask, G::Tasks), "n", Some("new"), "new task"),
+    row(PAGES, &["n"], (A::NewTask, G::Tasks), "n", None, "new task"),
+    row(ANY, &["A"], (A::Reassign, G::Tasks), "A", None, "give it to another agent"),
+    row(ANY, &["B"], (A::Block, G::Tasks), "B", None, "block with a reason"),
+    row(&[Place::Agents, Place::Panes], &["x"], (A::Stop, G::Tasks), "x", Some("stop"), "stop agent, or start it"),
     row(ALL_BUT_AGENTS, &["x"], (A::Stop, G::Tasks), "x", None, "stop the agent at work"),
     row(ANY, &["X"], (A::Cancel, G::Tasks), "X", None, "cancel the task"),
     row(ANY, &["m"], (A::ModeMenu, G::Modes), "m", Some("mode"), "orchestration mode"),
     row(ANY, &["r"], (A::RolloutMenu, G::Modes), "r", Some("rollout"), "rollout mode"),
+    row(ANY, &[":", "<c-p>"], (A::Palette, G::Program), ":", None, "every command, by name"),
     row(ANY, &["?"], (A::Help, G::Program), "?", Some("help"), "this help"),
     row(ANY, &["<c-l>"], (A::Redraw, G::Program), "ctrl-l", None, "draw again"),
     row(ANY, &["<c-z>"], (A::Suspend, G::Program), "ctrl-z", None, "to the shell; fg returns"),
     row(ANY, &["q", "<c-c>"], (A::Quit, G::Program), "q", Some("quit"), "quit; agents keep running"),
 ];
 
-/// What a key does in a panel; nothing for one that is not in the table.
-pub(super) fn action(focus: Focus, key: Key) -> Option<Action> {
+/// What a key does in a place; nothing for one that is not in the table.
+pub(super) fn action(place: Place, key: Key) -> Option<Action> {
     let name = key.to_string();
-    let found = KEYS.iter().find(|binding| binding.focus.contains(&focus) && binding.keys.contains(&name.as_str()));
+    let found = KEYS.iter().find(|binding| binding.places.contains(&place) && binding.keys.contains(&name.as_str()));
     found.map(|binding| binding.action)
+}
+
+/// How the key that leads to a page is shown.
+pub(super) fn label_of_page(page: Page) -> &'static str {
+    KEYS.iter().find(|binding| binding.action == Action::Go(page)).map_or("", |binding| binding.label)
 }
 
 #[cfg(test)]
@@ -139,12 +201,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_has_two_meanings_in_a_panel() {
-        for focus in Focus::ALL {
+    fn no_key_has_two_meanings_in_a_place() {
+        for place in Place::ALL {
             let mut seen = std::collections::HashSet::new();
-            for binding in KEYS.iter().filter(|binding| binding.focus.contains(&focus)) {
+            for binding in KEYS.iter().filter(|binding| binding.places.contains(&place)) {
                 for key in binding.keys {
-                    assert!(seen.insert(key), "{key} stands twice for {focus:?}");
+                    assert!(seen.insert(key), "{key} stands twice for {place:?}");
                 }
             }
         }
@@ -158,15 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn every_action_but_the_columns_can_be_reached_from_every_panel() {
-        for binding in KEYS {
-            for focus in Focus::ALL {
-                let reached = KEYS.iter().any(|b| b.action == binding.action && b.focus.contains(&focus));
-                assert!(
-                    reached || matches!(binding.action, Action::Left | Action::Right),
-                    "{:?} {focus:?}",
-                    binding.action
-                );
+    fn verbs_and_pages_can_be_reached_from_everywhere() {
+        for binding in KEYS
+            .iter()
+            .filter(|binding| matches!(binding.group, Group::Tasks | Group::Modes | Group::Program | Group::Pages))
+        {
+            for place in Place::ALL {
+                let reached = KEYS.iter().any(|b| b.action == binding.action && b.places.contains(&place));
+                assert!(reached, "{:?} {place:?}", binding.action);
             }
         }
     }

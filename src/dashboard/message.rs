@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use jiff::Timestamp;
-use pipeline_commands::live::Answer;
+use pipeline_commands::live::{Answer, PaneAnswer, PaneRequest};
 use pipeline_lib::ids::AgentName;
+use pipeline_lib::terminal::MouseAction;
+use pipeline_lib::view::pane::Panes;
 use pipeline_lib::view::screen::Screen;
 
 /// Something happened.
@@ -17,21 +19,23 @@ pub(super) enum Message {
     Key(Key),
     /// Text was pasted.
     Paste(String),
-    /// The mouse was clicked, at a column and a row.
-    Click(u16, u16),
-    /// The wheel was turned by one step, at a column and a row.
-    Wheel {
-        /// The column.
-        x: u16,
-        /// The row.
-        y: u16,
-        /// Towards the user.
-        down: bool,
-    },
+    /// The mouse was used.
+    Mouse(Mouse),
     /// The terminal has this many columns and rows now.
     Resized(u16, u16),
     /// There is a new picture.
     Screen(Arc<Screen>),
+    /// There are new pictures of terminals.
+    Panes(Panes),
+    /// What was asked of a terminal was answered.
+    PaneAnswered {
+        /// Whose.
+        agent: AgentName,
+        /// What was asked.
+        ask: PaneRequest,
+        /// What came of it.
+        answer: PaneAnswer,
+    },
     /// A verb was answered.
     Answered {
         /// The verb.
@@ -48,14 +52,27 @@ pub(super) enum Message {
 pub(super) enum Intent {
     /// To perform a verb, as typed behind `pipeline`.
     Verb(Vec<String>),
-    /// That the picture carries this agent's output.
-    SelectAgent(Option<AgentName>),
+    /// To do something to an agent's terminal.
+    Pane(AgentName, PaneRequest),
+    /// To put a text into the clipboard of the person's terminal.
+    Copy(String),
     /// To end the dashboard. The agents go on.
     Quit,
     /// To stop the process until the shell continues it.
     Suspend,
     /// To draw every cell again.
     Redraw,
+}
+
+/// What was done with the mouse, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mouse {
+    /// What.
+    pub(super) action: MouseAction,
+    /// The column.
+    pub(super) x: u16,
+    /// The row.
+    pub(super) y: u16,
 }
 
 /// A key with what was held. Shift is part of the character.
@@ -67,6 +84,8 @@ pub(super) struct Key {
     pub(super) ctrl: bool,
     /// Alt was held.
     pub(super) alt: bool,
+    /// Shift was held, where the code does not say so already.
+    pub(super) shift: bool,
 }
 
 impl Key {
@@ -81,7 +100,8 @@ impl Key {
             other => other,
         };
         let held = |modifier| event.modifiers.contains(modifier);
-        Some(Self { code, ctrl: held(KeyModifiers::CONTROL), alt: held(KeyModifiers::ALT) })
+        let shift = held(KeyModifiers::SHIFT) && !matches!(code, KeyCode::Char(_) | KeyCode::BackTab);
+        Some(Self { code, ctrl: held(KeyModifiers::CONTROL), alt: held(KeyModifiers::ALT), shift })
     }
 
     /// The character it types, if it types one.

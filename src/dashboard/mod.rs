@@ -10,6 +10,7 @@ mod keys;
 mod message;
 mod model;
 mod overlay;
+mod pages;
 mod terminal;
 #[cfg(test)]
 mod tests;

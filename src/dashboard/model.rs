@@ -7,8 +7,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use pipeline_lib::ids::{AgentName, TaskId};
 use pipeline_lib::view::Attention;
+use pipeline_lib::view::detail::Look;
+use pipeline_lib::view::pane::Panes;
 use pipeline_lib::view::screen::{AgentRow, Card, Column, Screen, Tone};
 
+use super::pages;
 use super::theme::Theme;
 
 /// Everything a frame shows.
@@ -22,8 +25,24 @@ pub(super) struct Model {
     pub(super) size: (u16, u16),
     /// What the terminal can show.
     pub(super) theme: Theme,
-    /// The panel that has the keys.
+    /// What fills the screen.
+    pub(super) page: Page,
+    /// The panel of the overview that has the keys.
     pub(super) focus: Focus,
+    /// What agents' terminals show, as far as they are to be seen.
+    pub(super) shown: Panes,
+    /// How the person looks at the terminals.
+    pub(super) panes: pages::panes::Looking,
+    /// How the person looks at the chosen task.
+    pub(super) reading: pages::task::Looking,
+    /// How the person looks at the graph.
+    pub(super) graph: pages::graph::Looking,
+    /// How the person looks at the timeline.
+    pub(super) timeline: pages::timeline::Looking,
+    /// How the person looks at the figures.
+    pub(super) figures: pages::metrics::Looking,
+    /// How the person looks at the log.
+    pub(super) logs: pages::logs::Looking,
     /// The chosen task; see [`Model::card`] for the one that counts.
     pub(super) task: Option<TaskId>,
     /// The chosen agent; see [`Model::agent`].
@@ -57,6 +76,83 @@ impl Deref for Picture {
     fn deref(&self) -> &Screen {
         &self.0
     }
+}
+
+/// What can fill the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    /// The board, the agents, what waits, and the latest events.
+    Overview,
+    /// The agents' terminals.
+    Panes,
+    /// All about the chosen task.
+    Task,
+    /// Which task waits for which.
+    Graph,
+    /// Which agent did what when.
+    Timeline,
+    /// Figures over time.
+    Metrics,
+    /// What the supervisor wrote about itself.
+    Logs,
+}
+
+impl Page {
+    /// All of them, in the order of the tabs.
+    pub(super) const ALL: [Self; 7] =
+        [Self::Overview, Self::Panes, Self::Task, Self::Graph, Self::Timeline, Self::Metrics, Self::Logs];
+
+    /// Its name.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Panes => "panes",
+            Self::Task => "task",
+            Self::Graph => "graph",
+            Self::Timeline => "timeline",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    /// The one `steps` further, around the end.
+    pub(super) fn turned(self, steps: usize) -> Self {
+        let at = Self::ALL.iter().position(|page| *page == self).unwrap_or(0);
+        Self::ALL[(at + steps) % Self::ALL.len()]
+    }
+}
+
+/// Where the keys go: a panel of the overview, or another page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The tasks of the overview.
+    Board,
+    /// The workers of the overview.
+    Agents,
+    /// What waits for a person.
+    Attention,
+    /// A page, as all of the following.
+    Panes,
+    Task,
+    Graph,
+    Timeline,
+    Metrics,
+    Logs,
+}
+
+impl Place {
+    /// All of them.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Board,
+        Self::Agents,
+        Self::Attention,
+        Self::Panes,
+        Self::Task,
+        Self::Graph,
+        Self::Timeline,
+        Self::Metrics,
+        Self::Logs,
+    ];
 }
 
 /// A panel that can have the keys.
@@ -205,7 +301,15 @@ impl Model {
             now,
             size,
             theme,
+            page: Page::Overview,
             focus: Focus::Board,
+            shown: Panes::default(),
+            panes: pages::panes::Looking::default(),
+            reading: pages::task::Looking::default(),
+            graph: pages::graph::Looking::default(),
+            timeline: pages::timeline::Looking::default(),
+            figures: pages::metrics::Looking::default(),
+            logs: pages::logs::Looking::default(),
             task: None,
             agent,
             waiting: None,
@@ -214,6 +318,33 @@ impl Model {
             toast: None,
             asked: Vec::new(),
             shifted: false,
+        }
+    }
+
+    /// Where the keys go.
+    pub(super) fn place(&self) -> Place {
+        match (self.page, self.focus) {
+            (Page::Overview, Focus::Board) => Place::Board,
+            (Page::Overview, Focus::Agents) => Place::Agents,
+            (Page::Overview, Focus::Attention) => Place::Attention,
+            (Page::Panes, _) => Place::Panes,
+            (Page::Task, _) => Place::Task,
+            (Page::Graph, _) => Place::Graph,
+            (Page::Timeline, _) => Place::Timeline,
+            (Page::Metrics, _) => Place::Metrics,
+            (Page::Logs, _) => Place::Logs,
+        }
+    }
+
+    /// What the picture should show beyond what is always there.
+    pub(super) fn look(&self) -> Look {
+        match self.page {
+            Page::Overview | Page::Panes => Look::Picture,
+            Page::Task => self.target_task().map_or(Look::Picture, Look::Task),
+            Page::Graph => Look::Graph,
+            Page::Timeline => Look::Timeline,
+            Page::Metrics => Look::Metrics,
+            Page::Logs => Look::Logs,
         }
     }
 
@@ -316,19 +447,25 @@ impl Model {
 
     /// The task that a verb typed now would be about.
     pub(super) fn target_task(&self) -> Option<TaskId> {
-        match self.focus {
-            Focus::Board => self.card().map(|(_, _, card)| card.id.clone()),
-            Focus::Agents => self.agent().and_then(|(_, row)| row.task.clone()),
-            Focus::Attention => self.attention().and_then(|(_, item)| item.task.clone()),
+        let card = || self.card().map(|(_, _, card)| card.id.clone());
+        match self.place() {
+            Place::Agents | Place::Panes | Place::Timeline => self.agent().and_then(|(_, row)| row.task.clone()),
+            Place::Attention => self.attention().and_then(|(_, item)| item.task.clone()),
+            Place::Task => self.reading.task.clone().or_else(card),
+            Place::Graph => self.task.clone().or_else(card),
+            Place::Board | Place::Metrics | Place::Logs => card(),
         }
     }
 
     /// The agent that a verb typed now would be about.
     pub(super) fn target_agent(&self) -> Option<AgentName> {
-        match self.focus {
-            Focus::Board => self.card().and_then(|(_, _, card)| card.agent.clone()),
-            Focus::Agents => self.agent().map(|(_, row)| row.name.clone()),
-            Focus::Attention => self.attention().and_then(|(_, item)| item.agent.clone()),
+        match self.place() {
+            Place::Agents | Place::Panes | Place::Timeline => self.agent().map(|(_, row)| row.name.clone()),
+            Place::Attention => self.attention().and_then(|(_, item)| item.agent.clone()),
+            Place::Board | Place::Task | Place::Graph | Place::Metrics | Place::Logs => {
+                let task = self.target_task()?;
+                self.find_card(&task).and_then(|(_, _, card)| card.agent.clone())
+            }
         }
     }
 

@@ -84,6 +84,13 @@ impl Terminal {
         self.unknown = true;
     }
 
+    /// Puts a text into the clipboard of the person's terminal, where it allows that (OSC 52). Only on the person's own
+    /// request; what agents ask for in this way never comes this far.
+    pub(super) fn copy(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        execute!(out, crossterm::clipboard::CopyToClipboard::to_clipboard_from(text))
+    }
+
     /// Draws a frame: only the cells that differ from what is shown, in one write. A frame without a difference writes
     /// nothing.
     pub(super) fn draw<T>(&mut self, size: (u16, u16), render: impl FnOnce(Rect, &mut Buffer) -> T) -> io::Result<T> {

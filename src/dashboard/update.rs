@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use pipeline_lib::ids::TaskId;
+use pipeline_lib::terminal::MouseAction;
 use pipeline_lib::text;
 use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::screen::Tone;
 
 use super::answer;
 use super::keys::{self, Action};
-use super::message::{Intent, Key, Message};
-use super::model::{Confirm, Focus, Input, Menu, Model, Note, Overlay, Purpose, Toast};
+use super::message::{Intent, Key, Message, Mouse};
+use super::model::{Confirm, Focus, Input, Menu, Model, Note, Overlay, Page, Purpose, Toast};
 use super::overlay;
+use super::pages;
 use super::view;
 
 /// How long good news stays.
@@ -22,26 +24,32 @@ const WARNING_SECONDS: u64 = 8;
 
 /// Applies a message.
 pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
-    let agent_before = model.agent.clone();
-    let mut intents = match message {
+    let intents = match message {
         Message::Key(key) => on_key(model, key),
         Message::Paste(text) => {
+            if model.overlay.is_none()
+                && let Some(intents) = pages::panes::paste(model, &text)
+            {
+                return intents;
+            }
             overlay::paste(model, &text);
             Vec::new()
         }
-        Message::Click(x, y) => {
-            if model.overlay.is_none() {
-                focus_at(model, x, y);
-            }
-            Vec::new()
-        }
-        Message::Wheel { x, y, down } => on_wheel(model, (x, y), down),
+        Message::Mouse(mouse) => on_mouse(model, mouse),
         Message::Resized(columns, rows) => {
             model.size = (columns, rows);
             Vec::new()
         }
         Message::Screen(screen) => {
             model.adopt(screen);
+            Vec::new()
+        }
+        Message::Panes(panes) => {
+            model.shown = panes;
+            Vec::new()
+        }
+        Message::PaneAnswered { agent, ask, answer } => {
+            pages::panes::answered(model, &agent, &ask, answer);
             Vec::new()
         }
         Message::Answered { argv, answer } => {
@@ -59,13 +67,15 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
             model.asked.push(argv.join(" "));
         }
     }
-    if model.agent != agent_before {
-        intents.push(Intent::SelectAgent(model.agent.clone()));
-    }
     intents
 }
 
 fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
+    if model.overlay.is_none()
+        && let Some(intents) = pages::panes::capture(model, key)
+    {
+        return intents;
+    }
     // These three mean the same whatever lies over the panels.
     match key.to_string().as_str() {
         "<c-c>" => return vec![Intent::Quit],
@@ -76,13 +86,13 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
     if let Some(over) = model.overlay.take() {
         return overlay::on_key(model, over, key);
     }
-    let Some(action) = keys::action(model.focus, key) else { return Vec::new() };
+    let Some(action) = keys::action(model.place(), key) else { return Vec::new() };
     let shifted = std::mem::take(&mut model.shifted);
     match action {
         Action::Quit => vec![Intent::Quit],
         Action::Suspend => vec![Intent::Suspend],
         Action::Redraw => vec![Intent::Redraw],
-        Action::Open => open(model),
+        Action::Open if model.page == Page::Overview => open(model),
         Action::Approve => approve(model, shifted),
         Action::Retry => {
             let task = model.target_task();
@@ -104,10 +114,65 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
             }
             Vec::new()
         }
+        Action::Go(page) => go(model, page),
+        Action::NextPage => go(model, model.page.turned(1)),
+        Action::PreviousPage => go(model, model.page.turned(Page::ALL.len() - 1)),
+        other if on_page(model, other) => act_on_page(model, other),
         other => {
             look(model, other, key);
             Vec::new()
         }
+    }
+}
+
+/// Shows a page.
+pub(super) fn go(model: &mut Model, page: Page) -> Vec<Intent> {
+    if page == Page::Task && model.page != Page::Task {
+        model.reading = pages::task::Looking { task: model.target_task(), ..Default::default() };
+    }
+    model.page = page;
+    Vec::new()
+}
+
+/// Whether an action is the page's own business. What changes which task or agent is chosen, and what opens something
+/// over the page, is everybody's.
+fn on_page(model: &Model, action: Action) -> bool {
+    let panes = matches!(action, Action::Zoom | Action::Type | Action::Prefix | Action::Layout | Action::Scroll);
+    let task = matches!(action, Action::Diff);
+    let moves = matches!(
+        action,
+        Action::Down
+            | Action::Up
+            | Action::Left
+            | Action::Right
+            | Action::First
+            | Action::Last
+            | Action::PageDown
+            | Action::PageUp
+            | Action::NextPanel
+            | Action::PreviousPanel
+            | Action::Open
+            | Action::Filter
+            | Action::Agent
+    );
+    panes || task || (moves && model.page != Page::Overview)
+}
+
+fn act_on_page(model: &mut Model, action: Action) -> Vec<Intent> {
+    if matches!(action, Action::Zoom | Action::Type) && model.page != Page::Panes {
+        drop(go(model, Page::Panes));
+    }
+    if action == Action::Diff && model.page != Page::Task {
+        drop(go(model, Page::Task));
+    }
+    match model.page {
+        Page::Overview => Vec::new(),
+        Page::Panes => pages::panes::act(model, action),
+        Page::Task => pages::task::act(model, action),
+        Page::Graph => pages::graph::act(model, action),
+        Page::Timeline => pages::timeline::act(model, action),
+        Page::Metrics => pages::metrics::act(model, action),
+        Page::Logs => pages::logs::act(model, action),
     }
 }
 
@@ -132,6 +197,7 @@ fn look(model: &mut Model, action: Action, key: Key) {
         Action::Close => {
             model.filter.clear();
             model.toast = None;
+            model.page = Page::Overview;
         }
         Action::NextAttention => next_attention(model),
         Action::Filter => {
@@ -151,8 +217,22 @@ fn look(model: &mut Model, action: Action, key: Key) {
             model.overlay = Some(Overlay::RolloutMenu(Menu { row, force: false }));
         }
         Action::Help => model.overlay = Some(Overlay::Help(0)),
-        // Those that ask for something are handled before.
+        // Those that ask for something, and those of a page, are handled before.
         Action::Open
+        | Action::PageDown
+        | Action::PageUp
+        | Action::Go(_)
+        | Action::NextPage
+        | Action::PreviousPage
+        | Action::Zoom
+        | Action::Type
+        | Action::Prefix
+        | Action::Layout
+        | Action::Scroll
+        | Action::Diff
+        | Action::Reassign
+        | Action::Block
+        | Action::Palette
         | Action::Approve
         | Action::Reject
         | Action::Retry
@@ -203,19 +283,23 @@ fn next_attention(model: &mut Model) {
     let to = if model.focus == Focus::Attention { (at + 1) % count } else { at };
     model.waiting = model.attention_key(to);
     model.focus = Focus::Attention;
+    model.page = Page::Overview;
 }
 
-/// Enter: why something is as it is, or the way to it.
+/// Enter on the overview: what there is to see of something, or the way to it.
 fn open(model: &mut Model) -> Vec<Intent> {
-    let explained = match model.focus {
-        Focus::Board => model.target_task().map(|task| task.to_string()),
-        Focus::Agents => model.target_agent().map(|agent| agent.to_string()),
+    match model.focus {
+        Focus::Board if model.target_task().is_some() => go(model, Page::Task),
+        Focus::Agents if model.target_agent().is_some() => {
+            drop(go(model, Page::Panes));
+            pages::panes::act(model, Action::Zoom)
+        }
+        Focus::Board | Focus::Agents => Vec::new(),
         Focus::Attention => {
             go_to(model);
-            None
+            Vec::new()
         }
-    };
-    explained.map(|name| Intent::Verb(words(&["explain", &name]))).into_iter().collect()
+    }
 }
 
 fn go_to(model: &mut Model) {
@@ -340,13 +424,29 @@ fn focus_at(model: &mut Model, x: u16, y: u16) {
     }
 }
 
-fn on_wheel(model: &mut Model, (x, y): (u16, u16), down: bool) -> Vec<Intent> {
+fn on_mouse(model: &mut Model, mouse: Mouse) -> Vec<Intent> {
+    let by = match mouse.action {
+        MouseAction::WheelDown => 1,
+        MouseAction::WheelUp => -1,
+        MouseAction::Press | MouseAction::Drag | MouseAction::Release => 0,
+    };
     if let Some(over) = model.overlay.take() {
-        model.overlay = Some(overlay::scrolled(over, if down { 3 } else { -3 }));
+        model.overlay = Some(overlay::scrolled(over, by * 3));
         return Vec::new();
     }
-    focus_at(model, x, y);
-    step(model, if down { 1 } else { -1 });
+    if let Some(intents) = pages::panes::mouse(model, mouse) {
+        return intents;
+    }
+    if model.page != Page::Overview {
+        let action = if by > 0 { Action::Down } else { Action::Up };
+        return if by == 0 { Vec::new() } else { act_on_page(model, action) };
+    }
+    if by != 0 || mouse.action == MouseAction::Press {
+        focus_at(model, mouse.x, mouse.y);
+    }
+    if by != 0 {
+        step(model, by);
+    }
     Vec::new()
 }
 

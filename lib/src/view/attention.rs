@@ -124,17 +124,7 @@ fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
     if pipeline.core.settings.scheduler.failed_dependency == FailedDependency::Continue {
         return Vec::new();
     }
-    let given_up = |task: &&Task| match task.state {
-        TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack => true,
-        TaskState::Unassigned
-        | TaskState::Ready { .. }
-        | TaskState::Working { .. }
-        | TaskState::Verifying { .. }
-        | TaskState::AwaitingApproval { .. }
-        | TaskState::Blocked { .. }
-        | TaskState::Completed => false,
-    };
-    let waited_for = pipeline.tasks.iter().filter(given_up).filter_map(|task| {
+    let waited_for = pipeline.given_up().filter_map(|task| {
         let unblocks = behind(pipeline, &task.id);
         (!unblocks.is_empty()).then(|| Attention {
             kind: "dependency_failed",

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::metrics::{RunStats, Samples, ratio, seconds_between};
 use crate::pipeline::Pipeline;
-use crate::task::TaskState;
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -94,34 +93,17 @@ pub struct DurationDoc {
 pub fn metrics(pipeline: &Pipeline, now: Timestamp) -> MetricsDoc {
     let core = &pipeline.core;
     let counted = &core.metrics;
-    let mut blocked = 0;
-    let mut failed = core.archived.values().filter(|a| a.status == "failed").count() as u64;
-    let mut completed = core.archived.values().filter(|a| a.status == "completed").count() as u64;
-    let mut in_progress = 0;
-    for task in pipeline.tasks.iter() {
-        match &task.state {
-            TaskState::Blocked { .. } => blocked += 1,
-            TaskState::Failed => failed += 1,
-            TaskState::Completed => completed += 1,
-            TaskState::Unassigned
-            | TaskState::Ready { .. }
-            | TaskState::Working { .. }
-            | TaskState::Verifying { .. }
-            | TaskState::AwaitingApproval { .. }
-            | TaskState::Cancelled
-            | TaskState::RolledBack => in_progress += u64::from(task.in_flight()),
-        }
-    }
-    let total = (pipeline.tasks.len() + core.archived.len()) as u64;
+    let tasks = pipeline.counts();
+    let total = pipeline.tasks_total();
     let agent_seconds = counted.first_run_at.map_or(0.0, |at| seconds_between(at, now) * core.agents.len() as f64);
     let running: f64 = core.runs.values().map(|run| seconds_between(run.claimed_at, now).max(0.0)).sum();
     MetricsDoc {
         tasks_total: total,
-        tasks_completed: completed,
-        tasks_in_progress: in_progress,
-        tasks_blocked: blocked,
-        tasks_failed: failed,
-        completion_rate: ratio(completed, total),
+        tasks_completed: tasks.completed,
+        tasks_in_progress: tasks.in_progress,
+        tasks_blocked: tasks.blocked,
+        tasks_failed: tasks.failed,
+        completion_rate: ratio(tasks.completed, total),
         runs_total: counted.runs,
         runs_failed: counted.runs_failed,
         retries_total: counted.retries,

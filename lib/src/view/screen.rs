@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::detail::Detail;
 use super::{AgentStatus, Attention};
 use crate::ids::{AgentName, TaskId};
 use crate::mode::Mode;
@@ -30,8 +31,8 @@ pub struct Screen {
     pub events: Vec<EventLine>,
     /// The figures of the header.
     pub figures: Figures,
-    /// The end of the selected agent's output, made safe, oldest line first.
-    pub output: Option<(AgentName, Vec<String>)>,
+    /// What was looked at beyond all this.
+    pub detail: Detail,
     /// Something the person should know about the supervisor itself, such as a poll instead of a watch.
     pub notice: Option<String>,
     /// When the picture was made.

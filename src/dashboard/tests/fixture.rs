@@ -5,6 +5,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use pipeline_lib::ids::{AgentName, TaskId};
 use pipeline_lib::mode::{Mode, Orchestration, Rollout};
+use pipeline_lib::terminal::{Frame, Line, Size};
+use pipeline_lib::view::detail::Detail;
+use pipeline_lib::view::pane::{Pane, Panes, Source};
 use pipeline_lib::view::screen::{AgentRow, Card, Column, EventLine, Figures, Monitor, Screen, Tone};
 use pipeline_lib::view::{AgentStatus, Attention};
 
@@ -84,7 +87,7 @@ pub(super) fn empty() -> Arc<Screen> {
         attention: Vec::new(),
         events: Vec::new(),
         figures: Figures::default(),
-        output: Some((agent("architect"), Vec::new())),
+        detail: Detail::Nothing,
         notice: None,
         at: now(),
     })
@@ -152,7 +155,7 @@ pub(super) fn attention() -> Arc<Screen> {
         unblocks: unblocks.iter().map(|id| task(id)).collect(),
         command: format!("pipeline task {command} {id}"),
     };
-    let mut screen = Screen {
+    let screen = Screen {
         mode: Mode { orchestration: Orchestration::Parallel, rollout: Rollout::Pilot },
         columns: board(),
         agents: vec![
@@ -218,17 +221,39 @@ pub(super) fn attention() -> Arc<Screen> {
         },
         ..(*empty()).clone()
     };
-    let lines = [
-        "I will read the migration first.",
-        "● Read(migrations/0042_orders.sql)",
-        "  214 lines",
-        "● Bash(cargo test -p orders)",
-        "  running 18 tests",
-        "  test orders::totals ... ok",
-        "  test orders::history ... FAILED",
-    ];
-    screen.output = Some((agent("architect"), lines.map(str::to_owned).to_vec()));
     Arc::new(screen)
+}
+
+/// What the agents' terminals show.
+pub(super) fn shown(screen: &Screen) -> Panes {
+    let pane = |row: &AgentRow| {
+        let (source, lines): (Source, &[&str]) = match row.name.as_str() {
+            "architect" => (
+                Source::Terminal,
+                &[
+                    "I will read the migration first.",
+                    "● Read(migrations/0042_orders.sql)",
+                    "  214 lines",
+                    "● Bash(cargo test -p orders)",
+                    "  running 18 tests",
+                    "  test orders::totals ... ok",
+                    "  test orders::history ... FAILED",
+                ],
+            ),
+            _ => (Source::Log, &["compiling", "done"]),
+        };
+        pane_of(source, lines)
+    };
+    Arc::new(screen.agents.iter().map(|row| (row.name.clone(), pane(row))).collect())
+}
+
+/// A pane of these lines.
+pub(super) fn pane_of(source: Source, lines: &[&str]) -> Pane {
+    let mut frame = Frame::blank(Size { columns: 80, rows: 24 });
+    for (place, line) in frame.lines.iter_mut().zip(lines) {
+        *place = Arc::new(Line::plain(*line));
+    }
+    Pane { run: None, source, frame: Arc::new(frame), note: None }
 }
 
 /// The same without anything that waits.

@@ -37,9 +37,6 @@ fn hostile() -> Arc<Screen> {
     for event in &mut screen.events {
         event.text = evil();
     }
-    if let Some((_, lines)) = &mut screen.output {
-        lines.iter_mut().for_each(|line| *line = evil());
-    }
     Arc::new(screen)
 }
 

@@ -24,7 +24,10 @@ use super::view;
 
 /// A model of this picture at a size.
 fn model_at(screen: Arc<Screen>, size: (u16, u16)) -> Model {
-    Model::new(screen, Theme::default(), size, fixture::now())
+    let shown = fixture::shown(&screen);
+    let mut model = Model::new(screen, Theme::default(), size, fixture::now());
+    model.shown = shown;
+    model
 }
 
 /// A model at the size most terminals begin with.
@@ -48,7 +51,7 @@ fn press(model: &mut Model, script: &str) -> Vec<Intent> {
 }
 
 fn key(name: &str) -> Key {
-    let plain = |code| Key { code, ctrl: false, alt: false };
+    let plain = |code| Key { code, ctrl: false, alt: false, shift: false };
     match name {
         "<enter>" => plain(KeyCode::Enter),
         "<esc>" => plain(KeyCode::Esc),
@@ -67,7 +70,7 @@ fn key(name: &str) -> Key {
         "<space>" => plain(KeyCode::Char(' ')),
         "<lt>" => plain(KeyCode::Char('<')),
         control if control.starts_with("<c-") => {
-            Key { code: KeyCode::Char(control.chars().nth(3).unwrap()), ctrl: true, alt: false }
+            Key { code: KeyCode::Char(control.chars().nth(3).unwrap()), ctrl: true, alt: false, shift: false }
         }
         other if other.chars().count() == 1 => plain(KeyCode::Char(other.chars().next().unwrap())),
         other => panic!("no such key: {other}"),

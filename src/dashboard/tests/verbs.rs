@@ -5,9 +5,9 @@ use pipeline_commands::live::Answer;
 use pipeline_lib::mode::Rollout;
 use pipeline_lib::view::AgentStatus;
 
-use super::fixture::{attention, busy, empty, now};
+use super::fixture::{agent, attention, busy, empty, now, task};
 use super::*;
-use crate::dashboard::model::Overlay;
+use crate::dashboard::model::{Overlay, Page};
 
 /// The only verb that a script asks for, as typed.
 fn verb(model: &mut Model, script: &str) -> String {
@@ -56,11 +56,20 @@ fn tasks() {
         ("Xy", "task cancel TASK-015"),
         ("Xn", ""),
         ("Xj<esc>", ""),
-        ("<enter>", "explain TASK-015"),
-        ("2<enter>", "explain tester"),
     ] {
         assert_eq!(asked(attention(), script), expected, "{script}");
     }
+}
+
+#[test]
+fn enter_opens_what_is_selected() {
+    let mut model = model(attention());
+    press(&mut model, "<enter>");
+    assert_eq!((model.page, model.target_task()), (Page::Task, Some(task("TASK-015"))));
+    press(&mut model, "<esc>2<enter>");
+    assert_eq!((model.page, model.target_agent()), (Page::Panes, Some(agent("tester"))));
+    press(&mut model, "<esc>");
+    assert_eq!(model.page, Page::Overview);
 }
 
 #[test]
@@ -75,7 +84,7 @@ fn agents() {
     assert_eq!(asked(attention(), "3x"), "");
     assert_eq!(asked(attention(), "3x<enter>"), "agent stop impl-1");
     assert_eq!(asked(attention(), "lllxy"), "agent stop impl-1", "the agent at work on the selected card");
-    assert_eq!(asked(attention(), "x<enter>"), "task_without_agent".replace("task_without_agent", "explain TASK-015"));
+    assert_eq!(asked(attention(), "x"), "", "nobody works on it");
     let mut screen = (*attention()).clone();
     screen.agents[2].status = AgentStatus::Stopped;
     assert_eq!(asked(Arc::new(screen), "3x<enter>"), "agent start impl-1");

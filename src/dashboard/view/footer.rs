@@ -52,7 +52,7 @@ fn hints(painter: &mut Painter<'_>, (mut x, y, width): (u16, u16, u16), pairs: &
 }
 
 fn keys(painter: &mut Painter<'_>, model: &Model, (x, y, width): (u16, u16, u16)) {
-    let here = KEYS.iter().filter(|binding| binding.focus.contains(&model.focus));
+    let here = KEYS.iter().filter(|binding| binding.places.contains(&model.place()));
     let named = here.filter_map(|binding| Some((binding.action, (binding.label, binding.footer?))));
     // The way out and the way to all other keys keep their place at the right end.
     let (last, rest): (Vec<_>, Vec<_>) = named.partition(|(action, _)| matches!(action, Action::Help | Action::Quit));

@@ -3,7 +3,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::dashboard::model::{Focus, Model};
+use crate::dashboard::model::{Focus, Model, Page};
 
 /// The least columns at which there is something to see.
 pub(super) const COLUMNS_MIN: u16 = 40;
@@ -32,6 +32,10 @@ pub(super) enum Room {
 pub(super) struct Layout {
     pub(super) room: Room,
     pub(super) header: Rect,
+    /// The names of the pages.
+    pub(super) tabs: Rect,
+    /// A page that is not the overview.
+    pub(super) page: Rect,
     pub(super) board: Rect,
     pub(super) agents: Rect,
     pub(super) attention: Rect,
@@ -52,6 +56,8 @@ impl Layout {
         let mut layout = Self {
             room: Room::Compact,
             header: line(area.y),
+            tabs: Rect::ZERO,
+            page: Rect::ZERO,
             board: Rect::ZERO,
             agents: Rect::ZERO,
             attention: Rect::ZERO,
@@ -59,6 +65,16 @@ impl Layout {
             events: Rect::ZERO,
             footer: line(area.bottom() - 1),
         };
+        if fits(WIDE) {
+            layout.tabs = line(area.y + 1);
+        }
+        if model.page != Page::Overview {
+            let above = layout.tabs.height * 2;
+            layout.room = if fits(WIDE) { Room::Wide } else { Room::Stacked };
+            layout.room = if fits(STACKED) { layout.room } else { Room::Compact };
+            layout.page = Rect { y: body.y + above, height: body.height - above, ..body };
+            return Some(layout);
+        }
         if fits(WIDE) {
             layout.room = Room::Wide;
             layout.wide(model, body);
@@ -72,7 +88,8 @@ impl Layout {
     }
 
     fn wide(&mut self, model: &Model, body: Rect) {
-        let body = Rect { y: body.y + 1, height: body.height - 1, ..body };
+        // Below the tabs and an empty row.
+        let body = Rect { y: body.y + 2, height: body.height - 2, ..body };
         let agents = count(model.screen.agents.len()).max(2) + 2;
         let attention = count(model.screen.attention.len()) * 2 + 1;
         let middle = agents.max(attention).min(body.height / 3).max(5);

@@ -6,18 +6,27 @@ mod attention;
 mod board;
 mod events;
 mod footer;
+mod graph;
 mod header;
 mod help;
 mod layout;
+mod logs;
+mod metrics;
 mod output;
 mod overlay;
 mod paint;
+mod pane;
+mod panes;
+mod tabs;
+mod task;
+mod timeline;
 
 use jiff::Timestamp;
+use pipeline_lib::view::pane::Wish;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::model::{Focus, Model, Overlay};
+use super::model::{Focus, Model, Overlay, Page};
 use layout::{COLUMNS_MIN, Layout, ROWS_MIN};
 use paint::Painter;
 
@@ -31,11 +40,22 @@ pub(super) fn render(model: &Model, area: Rect, buffer: &mut Buffer) -> Option<T
         return None;
     };
     header::draw(&mut painter, model, layout.header, &layout);
-    board::draw(&mut painter, model, layout.board, &layout);
-    agents::draw(&mut painter, model, layout.agents, &layout);
-    attention::draw(&mut painter, model, layout.attention, &layout);
-    output::draw(&mut painter, model, layout.output);
-    events::draw(&mut painter, model, layout.events, &layout);
+    tabs::draw(&mut painter, model, layout.tabs);
+    match model.page {
+        Page::Overview => {
+            board::draw(&mut painter, model, layout.board, &layout);
+            agents::draw(&mut painter, model, layout.agents, &layout);
+            attention::draw(&mut painter, model, layout.attention, &layout);
+            output::draw(&mut painter, model, layout.output);
+            events::draw(&mut painter, model, layout.events, &layout);
+        }
+        Page::Panes => panes::draw(&mut painter, model, layout.page),
+        Page::Task => task::draw(&mut painter, model, layout.page),
+        Page::Graph => graph::draw(&mut painter, model, layout.page),
+        Page::Timeline => timeline::draw(&mut painter, model, layout.page),
+        Page::Metrics => metrics::draw(&mut painter, model, layout.page),
+        Page::Logs => logs::draw(&mut painter, model, layout.page),
+    }
     footer::draw(&mut painter, model, layout.footer);
     match &model.overlay {
         Some(Overlay::Help(scroll)) => help::draw(&mut painter, model, area, *scroll),
@@ -45,8 +65,21 @@ pub(super) fn render(model: &Model, area: Rect, buffer: &mut Buffer) -> Option<T
     painter.changes_at
 }
 
-/// The panel at a place of the screen.
+/// Whose terminals a frame of this model shows, and how large.
+pub(super) fn wishes(model: &Model) -> Vec<Wish> {
+    let Some(layout) = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1)) else { return Vec::new() };
+    match model.page {
+        Page::Overview => output::wish(model, layout.output).into_iter().collect(),
+        Page::Panes => panes::wishes(model, layout.page),
+        Page::Task | Page::Graph | Page::Timeline | Page::Metrics | Page::Logs => Vec::new(),
+    }
+}
+
+/// The panel of the overview at a place of the screen.
 pub(super) fn panel_at(model: &Model, x: u16, y: u16) -> Option<Focus> {
+    if model.page != Page::Overview {
+        return None;
+    }
     let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1))?;
     let at = ratatui::layout::Position::new(x, y);
     [(layout.board, Focus::Board), (layout.agents, Focus::Agents), (layout.attention, Focus::Attention)]

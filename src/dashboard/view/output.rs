@@ -1,8 +1,11 @@
-//! The end of what the selected agent printed, the newest line at the bottom.
+//! The end of what the selected agent printed, as its terminal shows it.
 
+use pipeline_lib::terminal::Size;
+use pipeline_lib::view::pane::Wish;
 use ratatui::layout::Rect;
 
 use super::paint::Painter;
+use super::pane;
 use crate::dashboard::model::Model;
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
@@ -15,20 +18,21 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
     };
     let program = format!("{}{}{}", row.name, theme.dot(), row.preset);
     painter.rule(area, "Output", &program, "", false);
-    let rows = usize::from(area.height - 1);
-    let carried = model.screen.output.as_ref().filter(|(name, _)| *name == row.name);
-    let lines = match carried {
-        Some((_, lines)) if !lines.is_empty() => lines,
-        Some(_) => {
-            let nothing = "It has printed nothing yet.";
-            painter.text(area.x + 2, area.y + 1, area.width - 2, nothing, theme.dim());
-            return;
-        }
-        // Asked for with the selection; it comes with the next picture.
-        None => return,
-    };
-    let first = lines.len().saturating_sub(rows);
-    for (y, line) in (area.y + 1..area.bottom()).zip(lines.iter().skip(first)) {
-        painter.text(area.x + 2, y, area.width - 2, line, theme.text());
+    // What was asked for with the selection comes a moment later.
+    if let Some(shown) = model.shown.get(&row.name) {
+        pane::draw(painter, inner(area), shown, false);
     }
+}
+
+/// What is to be seen here.
+pub(super) fn wish(model: &Model, area: Rect) -> Option<Wish> {
+    let inner = inner(area);
+    let (_, row) = model.agent()?;
+    let size = Size { columns: inner.width, rows: inner.height };
+    let seen = inner.width > 0 && inner.height > 0;
+    seen.then(|| Wish { agent: row.name.clone(), size, resize: false, offset: 0, focused: false })
+}
+
+fn inner(area: Rect) -> Rect {
+    Rect { x: area.x + 2, y: area.y + 1, width: area.width.saturating_sub(2), height: area.height.saturating_sub(1) }
 }

@@ -7,6 +7,7 @@ use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
+use unicode_width::UnicodeWidthChar as _;
 
 use crate::dashboard::theme::Theme;
 
@@ -52,6 +53,42 @@ impl<'a> Painter<'a> {
             if columns > 1 {
                 self.buffer.set_style(Rect::new(at, y, columns, 1), style);
             }
+            at += columns;
+        }
+        at - x
+    }
+
+    /// Writes characters of a terminal into cells of their own, each as wide as terminals make it, and says how many
+    /// columns that took. What does not fit is cut without a sign, and what must not reach a terminal shows as a sign.
+    pub(super) fn cells(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) -> u16 {
+        let right = self.buffer.area.right().min(x.saturating_add(width));
+        if y >= self.buffer.area.bottom() {
+            return 0;
+        }
+        let mut at = x;
+        let (mut symbol, mut base) = (String::new(), 0);
+        for c in text.chars() {
+            let c = if text::is_hidden(c) || c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            let columns = u16::try_from(c.width().unwrap_or(0)).unwrap_or(0);
+            if columns == 0 {
+                // It combines with the cell before, which a terminal that knows it shows as one.
+                if at > x && symbol.chars().count() < CELL_CHARS_MAX {
+                    symbol.push(c);
+                    self.buffer[(at - base, y)].set_symbol(&symbol);
+                }
+                continue;
+            }
+            if at + columns > right {
+                break;
+            }
+            for covered in at..at + columns {
+                self.buffer[(covered, y)].reset();
+                self.buffer[(covered, y)].set_style(style);
+            }
+            symbol.clear();
+            symbol.push(c);
+            base = columns;
+            self.buffer[(at, y)].set_symbol(&symbol);
             at += columns;
         }
         at - x

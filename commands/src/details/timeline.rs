@@ -1,0 +1,10 @@
+//! Gathers what the page `timeline` shows.
+
+use pipeline_lib::view::detail::Detail;
+
+use crate::engine::Engine;
+
+/// What there is to see.
+pub(super) fn gather(_engine: &Engine) -> Detail {
+    Detail::Timeline(std::sync::Arc::default())
+}

@@ -1,0 +1,49 @@
+//! What a page of the dashboard shows beyond the picture that is always there: made only while somebody looks at it.
+
+pub mod graph;
+pub mod logs;
+pub mod metrics;
+pub mod task;
+pub mod timeline;
+
+use std::sync::Arc;
+
+use crate::ids::TaskId;
+
+/// What somebody looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing beyond the picture.
+    #[default]
+    Picture,
+    /// All about one task.
+    Task(TaskId),
+    /// Which task waits for which.
+    Graph,
+    /// Which agent did what when.
+    Timeline,
+    /// Figures over time.
+    Metrics,
+    /// What the supervisor wrote about itself.
+    Logs,
+}
+
+/// What there is to see. Each carries enough to draw it and no more.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Detail {
+    /// Nothing was looked at, or it is still being gathered.
+    #[default]
+    Nothing,
+    /// All about one task.
+    Task(Arc<task::TaskDetail>),
+    /// There is no such task (any more).
+    NoTask(TaskId),
+    /// Which task waits for which.
+    Graph(Arc<graph::Graph>),
+    /// Which agent did what when.
+    Timeline(Arc<timeline::Timeline>),
+    /// Figures over time.
+    Metrics(Arc<metrics::Figures>),
+    /// What the supervisor wrote about itself.
+    Logs(Arc<logs::Logs>),
+}
