@@ -75,8 +75,13 @@ fn show(call: &Call, pace: Pace) -> Result<u8> {
     let ui = &context.config().ui;
     let mouse = ui.mouse && !call.no_mouse;
     let suspend = Some(pipeline_commands::suspend as fn() -> std::io::Result<()>);
-    let seen = dashboard::Theme::from_env();
-    let theme = dashboard::Theme { colour: seen.colour && ui.theme != Theme::Mono, ..seen };
+    let mut theme = dashboard::Theme::from_env();
+    match ui.theme {
+        Theme::Auto => {}
+        Theme::Dark => theme.ground = dashboard::Ground::Dark,
+        Theme::Light => theme.ground = dashboard::Ground::Light,
+        Theme::Mono => theme.depth = dashboard::Depth::Mono,
+    }
     let options = dashboard::Options { mouse, theme, suspend };
     drop(context);
     let (live, ending) = picture::start(call, pace)?;

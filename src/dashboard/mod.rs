@@ -22,7 +22,7 @@ use std::io;
 
 use pipeline_commands::live::Live;
 
-pub use theme::Theme;
+pub use theme::{Depth, Ground, Theme};
 
 use drive::Signals;
 use terminal::Terminal;

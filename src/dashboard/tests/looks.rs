@@ -65,7 +65,7 @@ fn a_title_is_typed() {
 #[test]
 fn without_colours_and_in_ascii() {
     let mut model = model(attention());
-    model.theme = Theme { colour: false, ascii: true };
+    model.theme = Theme { depth: Depth::Mono, ascii: true, ..Theme::default() };
     let text = dump(&model);
     let (buffer, _) = draw(&model);
     assert!(buffer.content().iter().all(|cell| cell.fg == ratatui::style::Color::Reset));

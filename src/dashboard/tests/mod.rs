@@ -18,7 +18,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::message::{Intent, Key, Message};
 use super::model::Model;
-use super::theme::Theme;
+use super::theme::{Depth, Theme};
 use super::update::update;
 use super::view;
 

@@ -1,9 +1,9 @@
 //! A terminal's picture, cell by cell. Where there is less room than it has rows, its end is shown.
 
-use pipeline_lib::terminal::{Attributes, Colour, Frame, Line, Style as CellStyle};
+use pipeline_lib::terminal::{Attributes, Frame, Line, Style as CellStyle};
 use pipeline_lib::view::pane::{Pane, Source};
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
 
 use super::paint::Painter;
 
@@ -45,10 +45,10 @@ fn draw_line(painter: &mut Painter<'_>, area: Rect, line: &Line) {
 fn style(painter: &Painter<'_>, cell: CellStyle) -> Style {
     let mut style = Style::new();
     let theme = painter.theme;
-    if let Some(colour) = colour(cell.foreground).filter(|_| theme.colour) {
+    if let Some(colour) = theme.colour(cell.foreground) {
         style = style.fg(colour);
     }
-    if let Some(colour) = colour(cell.background).filter(|_| theme.colour) {
+    if let Some(colour) = theme.colour(cell.background) {
         style = style.bg(colour);
     }
     for (attribute, modifier) in [
@@ -65,12 +65,4 @@ fn style(painter: &Painter<'_>, cell: CellStyle) -> Style {
         }
     }
     style
-}
-
-fn colour(colour: Colour) -> Option<Color> {
-    match colour {
-        Colour::Default => None,
-        Colour::Indexed(index) => Some(Color::Indexed(index)),
-        Colour::Rgb(r, g, b) => Some(Color::Rgb(r, g, b)),
-    }
 }
