@@ -3,7 +3,7 @@
 
 use clap::Parser as _;
 use pipeline_commands::cli::{Cli, Verb};
-use pipeline_commands::config::Theme;
+use pipeline_commands::config::{Notify, Theme, UiConfig};
 use pipeline_commands::context::Site;
 use pipeline_commands::dispatch::{self, Call};
 use pipeline_commands::error::{CommandError, Result, exit};
@@ -69,6 +69,16 @@ fn offer(call: &Call) -> Result<u8> {
     }
 }
 
+fn notify(call: &Call, ui: &UiConfig) -> dashboard::Notify {
+    let set = |name: &str| call.globals.environment.get(name).filter(|value| !value.is_empty()).cloned();
+    dashboard::Notify {
+        bell: ui.notify != Notify::Off,
+        desktop: (ui.notify == Notify::Desktop).then(|| dashboard::Notify::channel(set)),
+        tmux: set("TMUX").is_some(),
+        command: ui.notify_command.clone(),
+    }
+}
+
 fn show(call: &Call, pace: Pace) -> Result<u8> {
     let context = call.context()?;
     let _logging = monitor::start_logging(call, &context)?;
@@ -82,7 +92,9 @@ fn show(call: &Call, pace: Pace) -> Result<u8> {
         Theme::Light => theme.ground = dashboard::Ground::Light,
         Theme::Mono => theme.depth = dashboard::Depth::Mono,
     }
-    let options = dashboard::Options { mouse, theme, suspend };
+    let keys = dashboard::Keymap::with(&ui.keys)
+        .map_err(|bad| CommandError::new(exit::CONFIG, "config", bad.message).hint(bad.hint))?;
+    let options = dashboard::Options { mouse, theme, keys, notify: notify(call, ui), suspend };
     drop(context);
     let (live, ending) = picture::start(call, pace)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

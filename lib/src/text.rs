@@ -145,12 +145,7 @@ impl Iterator for Visible<'_> {
             let mut chars = self.rest.chars();
             let c = chars.next()?;
             let after = chars.as_str();
-            self.rest = match c {
-                '\u{1B}' => after_escape(after),
-                '\u{9B}' => after_control_sequence(after),
-                '\u{90}' | '\u{98}' | '\u{9D}' | '\u{9E}' | '\u{9F}' => after_control_string(after),
-                _ => after,
-            };
+            self.rest = after_character(c, after);
             match c {
                 // A carriage return alone repaints a line, as progress bars do; the line separators of Unicode are
                 // newlines for some readers and not for others. All of them end a line here.
@@ -160,6 +155,25 @@ impl Iterator for Visible<'_> {
                 other => return Some(other),
             }
         }
+    }
+}
+
+/// What follows the character or the sequence that this text begins with.
+pub(crate) fn skip_sequence(text: &str) -> &str {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => after_character(first, chars.as_str()),
+        None => "",
+    }
+}
+
+/// What follows a character, given what stands behind it: one that introduces a sequence takes the sequence with it.
+fn after_character(c: char, after: &str) -> &str {
+    match c {
+        '\u{1B}' => after_escape(after),
+        '\u{9B}' => after_control_sequence(after),
+        '\u{90}' | '\u{98}' | '\u{9D}' | '\u{9E}' | '\u{9F}' => after_control_string(after),
+        _ => after,
     }
 }
 
@@ -200,7 +214,7 @@ fn after_control_string(text: &str) -> &str {
 }
 
 /// The number of single-character edits between two short words (Levenshtein, 1966).
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.chars().enumerate() {

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::process::Stdio;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ enum Woken {
     Panes,
     PaneAnswer(AgentName, PaneRequest, PaneAnswer),
     Resumed,
+    Nothing,
     Timer,
     End,
 }
@@ -81,6 +83,8 @@ struct Loop<'a> {
     signals: Signals,
     events: EventStream,
     answers: FuturesUnordered<BoxFuture<'static, (Vec<String>, Answer)>>,
+    /// Commands that tell a person, until they have ended.
+    hooks: FuturesUnordered<BoxFuture<'static, ()>>,
     pane_answers: FuturesUnordered<BoxFuture<'static, (AgentName, PaneRequest, PaneAnswer)>>,
     model: Model,
     /// The model changed since the last frame.
@@ -99,7 +103,8 @@ pub(super) async fn drive(
     signals: Signals,
 ) -> io::Result<()> {
     let first = live.screens.borrow_and_update().clone();
-    let model = Model::new(first, options.theme, Terminal::size()?, Timestamp::now());
+    let mut model = Model::new(first, options.theme, Terminal::size()?, Timestamp::now());
+    model.keys = options.keys.clone();
     let mut this = Loop {
         terminal,
         live,
@@ -107,6 +112,7 @@ pub(super) async fn drive(
         signals,
         events: EventStream::new(),
         answers: FuturesUnordered::new(),
+        hooks: FuturesUnordered::new(),
         pane_answers: FuturesUnordered::new(),
         model,
         dirty: true,
@@ -148,6 +154,7 @@ impl Loop<'_> {
                 Err(_) => Err(io::Error::other("the supervisor behind the dashboard has ended")),
             },
             Ok(()) = self.live.panes.changed() => Ok(Woken::Panes),
+            Some(()) = self.hooks.next(), if !self.hooks.is_empty() => Ok(Woken::Nothing),
             Some((agent, ask, answer)) = self.pane_answers.next(), if !self.pane_answers.is_empty() => {
                 Ok(Woken::PaneAnswer(agent, ask, answer))
             }
@@ -164,6 +171,7 @@ impl Loop<'_> {
     async fn on_woken(&mut self, woken: Woken) -> io::Result<bool> {
         match woken {
             Woken::End => return Ok(false),
+            Woken::Nothing => {}
             Woken::Timer => self.dirty = true,
             Woken::Picture => {
                 let screen = self.live.screens.borrow_and_update().clone();
@@ -228,11 +236,28 @@ impl Loop<'_> {
                     self.dirty = true;
                 }
                 Intent::Pane(agent, ask) => self.ask_pane(agent, ask),
+                Intent::Notify(words) => self.notify(&words)?,
                 Intent::Copy(text) => self.terminal.copy(&text)?,
                 Intent::Verb(argv) => self.ask(argv),
             }
         }
         Ok(true)
+    }
+
+    /// Tells a person who looks elsewhere.
+    fn notify(&mut self, words: &str) -> io::Result<()> {
+        let notify = &self.options.notify;
+        self.terminal.write(&notify.bytes(&format!("pipeline {}", self.model.screen.project), words))?;
+        let Some(command) = &notify.command else { return Ok(()) };
+        let mut child = tokio::process::Command::new("/bin/sh");
+        child.args(["-c", command]).env("PIPELINE_NOTICE", words);
+        child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // A command that cannot be run is no reason to end the dashboard; the log and the footer say so.
+        match child.spawn() {
+            Ok(child) => self.hooks.push(async move { drop(child.wait_with_output().await) }.boxed()),
+            Err(error) => tracing::warn!(%error, command, "the notice command cannot be run"),
+        }
+        Ok(())
     }
 
     fn ask_pane(&mut self, agent: AgentName, ask: PaneRequest) {
@@ -288,6 +313,7 @@ impl Loop<'_> {
         drop(update(&mut self.model, Message::Tick(Timestamp::now())));
         self.wish();
         let model = &self.model;
+        self.terminal.title(&view::title(model))?;
         let next = self.terminal.draw(model.size, |area, buffer| view::render(model, area, buffer))?;
         let drawn_at = Instant::now();
         self.changes_at = next.map(|at| {

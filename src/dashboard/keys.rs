@@ -1,7 +1,7 @@
-//! The key table: the only place that says which key does what, and the source of the footer and the help screen. What
+//! The key table: the only place that says which key does what unless the settings say otherwise (`keymap.rs`), and the
+//! source of the footer and the help screen. What
 //! the keys of menus, questions and input lines do is beside them in `overlay.rs`.
 
-use super::message::Key;
 use super::model::{Page, Place};
 
 /// What a key does.
@@ -55,6 +55,53 @@ pub(super) enum Action {
     Quit,
 }
 
+impl Action {
+    /// Its name in the settings.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::PageDown => "page_down",
+            Self::PageUp => "page_up",
+            Self::NextPanel => "next_panel",
+            Self::PreviousPanel => "previous_panel",
+            Self::Go(page) => page.word(),
+            Self::NextPage => "next_page",
+            Self::PreviousPage => "previous_page",
+            Self::Agent => "agent",
+            Self::Open => "open",
+            Self::Zoom => "zoom",
+            Self::Type => "type",
+            Self::Prefix => "prefix",
+            Self::Layout => "layout",
+            Self::Scroll => "scroll",
+            Self::Diff => "diff",
+            Self::Close => "close",
+            Self::NextAttention => "next_attention",
+            Self::Filter => "filter",
+            Self::NewTask => "new_task",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Retry => "retry",
+            Self::Stop => "stop",
+            Self::Cancel => "cancel",
+            Self::Reassign => "reassign",
+            Self::Block => "block",
+            Self::Palette => "palette",
+            Self::ModeMenu => "mode",
+            Self::RolloutMenu => "rollout",
+            Self::Help => "help",
+            Self::Redraw => "redraw",
+            Self::Suspend => "suspend",
+            Self::Quit => "quit",
+        }
+    }
+}
+
 /// A heading of the help screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
@@ -82,7 +129,7 @@ impl Group {
 }
 
 /// A row of the key table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Binding {
     /// Where it holds.
     pub(super) places: &'static [Place],
@@ -183,18 +230,6 @@ pub(super) const KEYS: &[Binding] = &[
     row(ANY, &["<c-z>"], (A::Suspend, G::Program), "ctrl-z", None, "to the shell; fg returns"),
     row(ANY, &["q", "<c-c>"], (A::Quit, G::Program), "q", Some("quit"), "quit; agents keep running"),
 ];
-
-/// What a key does in a place; nothing for one that is not in the table.
-pub(super) fn action(place: Place, key: Key) -> Option<Action> {
-    let name = key.to_string();
-    let found = KEYS.iter().find(|binding| binding.places.contains(&place) && binding.keys.contains(&name.as_str()));
-    found.map(|binding| binding.action)
-}
-
-/// How the key that leads to a page is shown.
-pub(super) fn label_of_page(page: Page) -> &'static str {
-    KEYS.iter().find(|binding| binding.action == Action::Go(page)).map_or("", |binding| binding.label)
-}
 
 #[cfg(test)]
 mod tests {

@@ -54,6 +54,8 @@ pub(super) enum Intent {
     Verb(Vec<String>),
     /// To do something to an agent's terminal.
     Pane(AgentName, PaneRequest),
+    /// To tell a person who looks elsewhere, in these words.
+    Notify(String),
     /// To put a text into the clipboard of the person's terminal.
     Copy(String),
     /// To end the dashboard. The agents go on.

@@ -6,9 +6,11 @@
 
 mod answer;
 mod drive;
+mod keymap;
 mod keys;
 mod message;
 mod model;
+mod notify;
 mod overlay;
 mod pages;
 mod terminal;
@@ -22,18 +24,24 @@ use std::io;
 
 use pipeline_commands::live::Live;
 
+pub use keymap::{BadKeys, Keymap};
+pub use notify::{Channel, Notify};
 pub use theme::{Depth, Ground, Theme};
 
 use drive::Signals;
 use terminal::Terminal;
 
 /// How the dashboard behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Clicks and the wheel are used; the terminal's own selection of text then needs Shift.
     pub mouse: bool,
     /// What the terminal can show.
     pub theme: Theme,
+    /// Which key does what.
+    pub keys: Keymap,
+    /// How the person is told that something waits.
+    pub notify: Notify,
     /// Stops the whole process group as Ctrl-Z does at a shell (`SIGTSTP` to the group). The process that owns the
     /// signals gives it; without it Ctrl-Z does nothing.
     pub suspend: Option<fn() -> io::Result<()>>,
@@ -42,7 +50,13 @@ pub struct Options {
 impl Default for Options {
     /// With the mouse, and with what the environment says of the terminal.
     fn default() -> Self {
-        Self { mouse: true, theme: Theme::from_env(), suspend: None }
+        Self {
+            mouse: true,
+            theme: Theme::from_env(),
+            keys: Keymap::default(),
+            notify: Notify::default(),
+            suspend: None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use pipeline_lib::view::detail::Look;
 use pipeline_lib::view::pane::Panes;
 use pipeline_lib::view::screen::{AgentRow, Card, Column, Screen, Tone};
 
+use super::keymap::Keymap;
 use super::pages;
 use super::theme::Theme;
 
@@ -25,6 +26,8 @@ pub(super) struct Model {
     pub(super) size: (u16, u16),
     /// What the terminal can show.
     pub(super) theme: Theme,
+    /// Which key does what.
+    pub(super) keys: Keymap,
     /// What fills the screen.
     pub(super) page: Page,
     /// The panel of the overview that has the keys.
@@ -301,6 +304,7 @@ impl Model {
             now,
             size,
             theme,
+            keys: Keymap::default(),
             page: Page::Overview,
             focus: Focus::Board,
             shown: Panes::default(),

@@ -19,10 +19,16 @@ use ratatui::layout::Rect;
 static ENTERED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
+/// Puts the window's title aside (XTWINOPS 22, xterm); terminals without it do nothing.
+const SAVE_TITLE: &[u8] = b"\x1b[22;2t";
+/// Brings it back (XTWINOPS 23).
+const RESTORE_TITLE: &[u8] = b"\x1b[23;2t";
+
 /// The terminal while it is ours. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Terminal {
     mouse: bool,
+    title: String,
     shown: Buffer,
     next: Buffer,
     /// Every cell has to be written, because what the terminal shows is not known.
@@ -40,7 +46,13 @@ impl Terminal {
             }));
         });
         // Made first, so that whatever fails below is undone.
-        let this = Self { mouse, shown: Buffer::empty(Rect::ZERO), next: Buffer::empty(Rect::ZERO), unknown: true };
+        let this = Self {
+            mouse,
+            title: String::new(),
+            shown: Buffer::empty(Rect::ZERO),
+            next: Buffer::empty(Rect::ZERO),
+            unknown: true,
+        };
         this.take_over()?;
         Ok(this)
     }
@@ -49,6 +61,7 @@ impl Terminal {
         ENTERED.store(true, Ordering::SeqCst);
         terminal::enable_raw_mode()?;
         let mut out = io::stdout().lock();
+        out.write_all(SAVE_TITLE)?;
         queue!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
         if self.mouse {
             queue!(out, EnableMouseCapture)?;
@@ -61,6 +74,7 @@ impl Terminal {
         // The shell may have set the modes anew; only what is off can be switched on.
         restore();
         self.unknown = true;
+        self.title.clear();
         self.take_over()
     }
 
@@ -82,6 +96,22 @@ impl Terminal {
     /// Makes the next frame write every cell.
     pub(super) fn forget(&mut self) {
         self.unknown = true;
+    }
+
+    /// Writes what a notice is made of.
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// Names the terminal's window, if it has another name.
+    pub(super) fn title(&mut self, title: &str) -> io::Result<()> {
+        if self.title == title {
+            return Ok(());
+        }
+        title.clone_into(&mut self.title);
+        execute!(io::stdout().lock(), terminal::SetTitle(title))
     }
 
     /// Puts a text into the clipboard of the person's terminal, where it allows that (OSC 52). Only on the person's own
@@ -157,5 +187,6 @@ fn restore() {
         LeaveAlternateScreen,
         cursor::Show
     ));
+    drop(out.write_all(RESTORE_TITLE).and_then(|()| out.flush()));
     drop(terminal::disable_raw_mode());
 }

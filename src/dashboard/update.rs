@@ -10,9 +10,9 @@ use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::screen::Tone;
 
 use super::answer;
-use super::keys::{self, Action};
+use super::keys::Action;
 use super::message::{Intent, Key, Message, Mouse};
-use super::model::{Confirm, Focus, Input, Menu, Model, Note, Overlay, Page, Purpose, Toast};
+use super::model::{AttentionKey, Confirm, Focus, Input, Menu, Model, Note, Overlay, Page, Purpose, Toast};
 use super::overlay;
 use super::pages;
 use super::view;
@@ -41,8 +41,9 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
             Vec::new()
         }
         Message::Screen(screen) => {
+            let known: Vec<_> = (0..model.screen.attention.len()).filter_map(|at| model.attention_key(at)).collect();
             model.adopt(screen);
-            Vec::new()
+            news(model, &known).into_iter().collect()
         }
         Message::Panes(panes) => {
             model.shown = panes;
@@ -70,6 +71,20 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
     intents
 }
 
+/// What waits now and did not before.
+fn news(model: &Model, known: &[AttentionKey]) -> Option<Intent> {
+    let list = &model.screen.attention;
+    let is_new = |at: &usize| model.attention_key(*at).is_some_and(|key| !known.contains(&key));
+    let new: Vec<usize> = (0..list.len()).filter(is_new).collect();
+    let first = list.get(*new.first()?)?;
+    let summary = text::one_line(&first.summary, answer::LINE_CHARS_MAX);
+    let words = match new.len() {
+        1 => summary,
+        n => format!("{n} things wait for you; first: {summary}"),
+    };
+    Some(Intent::Notify(words))
+}
+
 fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
     if model.overlay.is_none()
         && let Some(intents) = pages::panes::capture(model, key)
@@ -86,7 +101,7 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
     if let Some(over) = model.overlay.take() {
         return overlay::on_key(model, over, key);
     }
-    let Some(action) = keys::action(model.place(), key) else { return Vec::new() };
+    let Some(action) = model.keys.action(model.place(), key) else { return Vec::new() };
     let shifted = std::mem::take(&mut model.shifted);
     match action {
         Action::Quit => vec![Intent::Quit],

@@ -71,7 +71,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("agents", "model", Kind::Text, "", "passed to the program where it can be"),
     key("agents", "args", Kind::Words, "[]", "further arguments"),
     key("agents", "env", Kind::Texts, "{}", "further environment variables"),
-    key("agents", "mode", Kind::OneOf(&["headless", "interactive"]), "\"headless\"", "one process for each run"),
+    key("agents", "mode", Kind::OneOf(&["headless", "interactive"]), "\"headless\"", "one process for each run, or a session in a terminal"),
     key("agents", "runtime", Kind::OneOf(&["host", "tmux", "agentapi"]), "\"host\"", "where the process runs"),
     key("agents", "sandbox", Kind::OneOf(&["off", "basic", "strict"]), "\"off\"", "how far the process is confined"),
 
@@ -94,6 +94,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("ui", "theme", Kind::OneOf(&["auto", "dark", "light", "mono"]), "\"auto\"", "auto, dark, light, mono"),
     key("ui", "mouse", Kind::Flag, "true", "click to focus, wheel to scroll"),
     key("ui", "notify", Kind::OneOf(&["off", "bell", "desktop"]), "\"bell\"", "when something waits for you: off, bell, desktop"),
+    key("ui", "notify_command", Kind::Text, "", "runs then too, with the words in PIPELINE_NOTICE"),
     key("ui", "keys", Kind::Keys, "{}", "keys by action, such as { stop = \"x\" }; `?` lists them"),
 
     key("logs", "keep", Kind::Whole { min: 1 }, "14", "log files kept, one a day"),

@@ -217,6 +217,7 @@ fn read_config(reader: &mut Reader, root: &Node) -> Config {
     ui.theme = reader.word(section, "theme").unwrap_or(ui.theme);
     ui.mouse = reader.flag(section, "mouse").unwrap_or(ui.mouse);
     ui.notify = reader.word(section, "notify").unwrap_or(ui.notify);
+    ui.notify_command = reader.text(section, "notify_command").filter(|command| !command.trim().is_empty());
     ui.keys = reader.keys(section, "keys");
     let section = reader.section(root, "logs");
     let mut logs = LogsConfig::default();

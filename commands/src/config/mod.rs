@@ -34,6 +34,7 @@ pub use definitions::{Definition, Definitions, load_definitions};
 pub use digest::digest;
 pub use edit::{EditError, add_agent, remove_agent};
 pub use guess::guess_verify;
+pub(crate) use json::position;
 pub use load::{Entry, Loaded, Sources, load};
 pub use problem::{ConfigError, LocatedProblem, Origin, render_all};
 pub use schema::{schema_agent, schema_config, schema_workflow};
@@ -160,11 +161,13 @@ pub struct UiConfig {
     pub mouse: bool,
     /// How a person is told that something waits.
     pub notify: Notify,
+    /// A command that is run then too.
+    pub notify_command: Option<String>,
 }
 
 impl Default for UiConfig {
     fn default() -> Self {
-        Self { theme: Theme::Auto, keys: BTreeMap::new(), mouse: true, notify: Notify::Bell }
+        Self { theme: Theme::Auto, keys: BTreeMap::new(), mouse: true, notify: Notify::Bell, notify_command: None }
     }
 }
 
@@ -204,6 +207,7 @@ impl Config {
             name: agent.name.clone(),
             role: agent.role.clone(),
             preset: agent.preset,
+            interactive: agent.mode == Mode::Interactive,
         };
         Settings {
             base: self.project.base.as_deref().unwrap_or(base).to_owned(),

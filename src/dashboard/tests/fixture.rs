@@ -64,6 +64,7 @@ fn row(
         since: ago(seconds),
         task: at.map(|(id, _)| task(id)),
         stage: at.map(|(_, stage)| stage.to_owned()),
+        run: None,
         line: line.to_owned(),
     }
 }

@@ -206,3 +206,25 @@ fn the_mouse_chooses_a_panel_and_moves_in_it() {
     assert_eq!(mouse(&mut model, MouseAction::Press, 23), []);
     assert_eq!(model.focus, Focus::Attention, "the footer is no panel");
 }
+
+#[test]
+fn what_waits_now_and_did_not_before_is_told_once() {
+    let told = |model: &mut Model, screen| {
+        let intents = update(model, Message::Screen(screen));
+        let words = intents.iter().map(|intent| match intent {
+            Intent::Notify(words) => words.clone(),
+            other => panic!("{other:?}"),
+        });
+        words.collect::<Vec<_>>()
+    };
+    let mut model = model(busy());
+    assert_eq!(view::title(&model), "pipeline shop");
+    let first = told(&mut model, attention());
+    assert!(first.len() == 1 && first[0].starts_with("2 things wait for you; first: "), "{first:?}");
+    assert_eq!(view::title(&model), "! 2 pipeline shop");
+    assert_eq!(told(&mut model, attention()), [""; 0], "it was told");
+    let mut one = (*attention()).clone();
+    one.attention.remove(0);
+    assert_eq!(told(&mut model, Arc::new(one)), [""; 0], "one less is no news");
+    assert_eq!(told(&mut model, attention()).len(), 1, "it waits again");
+}

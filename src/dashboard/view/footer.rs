@@ -4,7 +4,7 @@ use pipeline_lib::view::screen::Tone;
 use ratatui::layout::Rect;
 
 use super::paint::{Painter, columns};
-use crate::dashboard::keys::{Action, KEYS};
+use crate::dashboard::keys::Action;
 use crate::dashboard::model::{Model, Overlay};
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
@@ -52,8 +52,8 @@ fn hints(painter: &mut Painter<'_>, (mut x, y, width): (u16, u16, u16), pairs: &
 }
 
 fn keys(painter: &mut Painter<'_>, model: &Model, (x, y, width): (u16, u16, u16)) {
-    let here = KEYS.iter().filter(|binding| binding.places.contains(&model.place()));
-    let named = here.filter_map(|binding| Some((binding.action, (binding.label, binding.footer?))));
+    let here = model.keys.rows().filter(|row| row.binding.places.contains(&model.place()));
+    let named = here.filter_map(|row| Some((row.binding.action, (row.label.as_str(), row.binding.footer?))));
     // The way out and the way to all other keys keep their place at the right end.
     let (last, rest): (Vec<_>, Vec<_>) = named.partition(|(action, _)| matches!(action, Action::Help | Action::Quit));
     let last: Vec<_> = last.into_iter().map(|(_, pair)| pair).collect();

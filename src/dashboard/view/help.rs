@@ -4,7 +4,8 @@ use ratatui::layout::Rect;
 
 use super::overlay;
 use super::paint::Painter;
-use crate::dashboard::keys::{Binding, Group, KEYS};
+use crate::dashboard::keymap::{Keymap, Row};
+use crate::dashboard::keys::Group;
 use crate::dashboard::model::Model;
 
 /// The columns of the longest label.
@@ -13,20 +14,19 @@ const LABEL_COLUMNS: u16 = 10;
 const LIST_COLUMNS: u16 = 36;
 
 /// A line of the help.
-enum Line {
+enum Line<'a> {
     Title(&'static str),
-    Key(&'static Binding),
+    Key(&'a Row),
     Empty,
 }
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, scroll: usize) {
-    let groups: Vec<Vec<Line>> = Group::ALL.iter().map(|group| lines(*group)).collect();
+    let groups: Vec<Vec<Line<'_>>> = Group::ALL.iter().map(|group| lines(&model.keys, *group)).collect();
     let total: usize = groups.iter().map(Vec::len).sum();
     let two = area.width >= LIST_COLUMNS * 2 + 8;
-    // The first list is the longest by far; the others stand beside it where there is room.
-    let split = if two { groups[0].len() } else { total };
+    let split = if two { split_at(&groups, total) } else { total };
     let rows = split.max(total - split);
-    let all: Vec<Line> = groups.into_iter().flatten().collect();
+    let all: Vec<Line<'_>> = groups.into_iter().flatten().collect();
     let width = if two { LIST_COLUMNS * 2 + 8 } else { area.width.min(LIST_COLUMNS + 6) };
     let inner = overlay::open(painter, area, width, rows, "Keys");
     let visible = usize::from(inner.height);
@@ -46,29 +46,38 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, scroll:
     }
 }
 
-fn lines(group: Group) -> Vec<Line> {
+/// Where the second list begins: at the group that makes the two lists most alike.
+fn split_at(groups: &[Vec<Line<'_>>], total: usize) -> usize {
+    let ends = groups.iter().scan(0, |end, group| {
+        *end += group.len();
+        Some(*end)
+    });
+    ends.min_by_key(|end| (*end).max(total - end)).unwrap_or(total)
+}
+
+fn lines(keys: &Keymap, group: Group) -> Vec<Line<'_>> {
     let mut lines = vec![Line::Title(group.title())];
     let mut seen = Vec::new();
-    for binding in KEYS.iter().filter(|binding| binding.group == group) {
+    for row in keys.rows().filter(|row| row.binding.group == group) {
         // What a key does in one panel may have a row of its own for another; the first one speaks for both.
-        if !seen.contains(&binding.action) {
-            seen.push(binding.action);
-            lines.push(Line::Key(binding));
+        if !seen.contains(&row.binding.action) {
+            seen.push(row.binding.action);
+            lines.push(Line::Key(row));
         }
     }
     lines.push(Line::Empty);
     lines
 }
 
-fn draw_line(painter: &mut Painter<'_>, (x, y, width): (u16, u16, u16), line: &Line) {
+fn draw_line(painter: &mut Painter<'_>, (x, y, width): (u16, u16, u16), line: &Line<'_>) {
     let theme = painter.theme;
     match line {
         Line::Title(title) => {
             painter.text(x, y, width, title, theme.strong());
         }
-        Line::Key(binding) => {
-            painter.text(x, y, LABEL_COLUMNS, binding.label, theme.accent());
-            painter.text(x + LABEL_COLUMNS, y, width - LABEL_COLUMNS, binding.help, theme.text());
+        Line::Key(row) => {
+            painter.text(x, y, LABEL_COLUMNS - 1, &row.label, theme.accent());
+            painter.text(x + LABEL_COLUMNS, y, width - LABEL_COLUMNS, row.binding.help, theme.text());
         }
         Line::Empty => {}
     }

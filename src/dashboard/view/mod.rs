@@ -65,6 +65,15 @@ pub(super) fn render(model: &Model, area: Rect, buffer: &mut Buffer) -> Option<T
     painter.changes_at
 }
 
+/// The name of the terminal's window: it says from afar whether something waits.
+pub(super) fn title(model: &Model) -> String {
+    let project = pipeline_lib::text::one_line(&model.screen.project, 60);
+    match model.screen.attention.len() {
+        0 => format!("pipeline {project}"),
+        n => format!("! {n} pipeline {project}"),
+    }
+}
+
 /// Whose terminals a frame of this model shows, and how large.
 pub(super) fn wishes(model: &Model) -> Vec<Wish> {
     let Some(layout) = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1)) else { return Vec::new() };

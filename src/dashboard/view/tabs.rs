@@ -3,7 +3,6 @@
 use ratatui::layout::Rect;
 
 use super::paint::{Painter, columns};
-use crate::dashboard::keys;
 use crate::dashboard::model::{Model, Page};
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
@@ -13,7 +12,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
     let theme = painter.theme;
     let mut x = area.x + 1;
     for page in Page::ALL {
-        let key = keys::label_of_page(page);
+        let key = model.keys.label_of_page(page);
         let needed = columns(key) + 1 + columns(page.word());
         if x + needed > area.right() {
             break;
