@@ -2,7 +2,8 @@
 //! same run. `cargo bench --bench engine`; `-- --quick` leaves out the million.
 //!
 //! One assignment is everything the engine does for a task of one stage: the tick that claims a run, its start, its end,
-//! what it left, and the facts of all of these applied.
+//! what it left, and the facts of all of these applied. A picture is the board's columns with their first cards, what waits
+//! for a person, and the counts: the parts of a dashboard's picture that depend on how many tasks there are.
 
 use std::collections::{BinaryHeap, HashMap};
 use std::fmt::Write as _;
@@ -20,12 +21,18 @@ use pipeline_lib::mode::{Mode, Orchestration, Rollout};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Ended, Usage};
 use pipeline_lib::settings::{AgentSettings, Settings};
+use pipeline_lib::view::attention;
+use pipeline_lib::view::board::Board;
 use pipeline_lib::workflow::parse::parse;
 
 /// Agents that work at once.
 const AGENTS: usize = 4;
 /// How many assignments are measured: enough to be steady, few enough that the graph stays large.
 const MEASURED: usize = 20_000;
+/// Pictures that are made of each graph.
+const PICTURES: usize = 90;
+/// Cards a column of a picture has at most, as in the dashboard.
+const CARDS: usize = 60;
 /// Repetitions, of which the median counts.
 const ROUNDS: usize = 5;
 
@@ -55,6 +62,12 @@ fn main() {
         writeln!(out, "flatness from {} to {}: {:.2} (aim: at most 4)", sizes[0], sizes[sizes.len() - 1], last / first);
     let at = sizes.iter().position(|size| *size == 100_000).unwrap_or(0);
     let _ = writeln!(out, "at 100000: {:.3} µs per assignment (aim: 2)", engine[at]);
+    let (small, large) = (measure(|| picture(&graph(100))), measure(|| picture(&graph(100_000))));
+    let _ = writeln!(
+        out,
+        "a picture after one assignment: {large:.1} µs of 100000 tasks, {small:.1} µs of 100, ratio {:.2}",
+        large / small
+    );
     drop(std::io::stdout().write_all(out.as_bytes()));
 }
 
@@ -113,6 +126,7 @@ fn load(graph: &Graph, keep_finished: u32, now: Now) -> Pipeline {
             name,
             role: Role::new("worker").expect("well formed"),
             preset: Preset::Custom,
+            interactive: false,
         });
     }
     let mut pipeline = Pipeline::default();
@@ -139,43 +153,77 @@ fn load(graph: &Graph, keep_finished: u32, now: Now) -> Pipeline {
     pipeline
 }
 
-/// Microseconds per assignment.
-fn assign(graph: &Graph, keep_finished: u32) -> f64 {
-    let at = Timestamp::UNIX_EPOCH;
-    let mut now = Now { at, entropy: 1 };
-    let mut pipeline = load(graph, keep_finished, now);
-    let mut busy: Vec<RunId> = Vec::with_capacity(AGENTS);
-    let count = MEASURED.min(graph.0.len());
-    let began = cpu_seconds();
-    let mut done = 0;
-    while done < count {
+/// Some agents at work on a graph.
+struct Team {
+    pipeline: Pipeline,
+    now: Now,
+    busy: Vec<RunId>,
+}
+
+impl Team {
+    fn new(graph: &Graph, keep_finished: u32) -> Self {
+        let now = Now { at: Timestamp::UNIX_EPOCH, entropy: 1 };
+        Self { pipeline: load(graph, keep_finished, now), now, busy: Vec::with_capacity(AGENTS) }
+    }
+
+    /// Claims what can be claimed, then takes one run to its end; false if there was none.
+    fn assign(&mut self) -> bool {
+        let Self { pipeline, now, busy } = self;
         loop {
             now.entropy = now.entropy.wrapping_add(1);
-            let facts = decide(&pipeline, &Event::Tick, now).expect("a tick is never refused");
+            let facts = decide(pipeline, &Event::Tick, *now).expect("a tick is never refused");
             if facts.is_empty() {
                 break;
             }
             for fact in &facts {
-                pipeline.apply(at, fact);
+                pipeline.apply(now.at, fact);
                 if let Fact::RunClaimed { run } = fact {
                     busy.push(run.id.clone());
                 }
             }
         }
-        let Some(run) = busy.pop() else { break };
+        let Some(run) = busy.pop() else { return false };
         for seen in [
-            Seen::Started { pid: 1, at },
-            Seen::Ended { how: Ended::Exited { code: 0 }, at, evidence: None, output: None },
+            Seen::Started { pid: 1, at: now.at },
+            Seen::Ended { how: Ended::Exited { code: 0 }, at: now.at, evidence: None, output: None },
             left(),
         ] {
             let event = Event::Run { run: run.clone(), seen };
-            for fact in decide(&pipeline, &event, now).expect("an observation is never refused") {
-                pipeline.apply(at, &fact);
+            for fact in decide(pipeline, &event, *now).expect("an observation is never refused") {
+                pipeline.apply(now.at, &fact);
             }
         }
+        true
+    }
+}
+
+/// Microseconds per assignment.
+fn assign(graph: &Graph, keep_finished: u32) -> f64 {
+    let mut team = Team::new(graph, keep_finished);
+    let count = MEASURED.min(graph.0.len());
+    let began = cpu_seconds();
+    let mut done = 0;
+    while done < count && team.assign() {
         done += 1;
     }
     (cpu_seconds() - began) * 1e6 / done as f64
+}
+
+/// Microseconds for what a dashboard shows of the tasks, made anew after each assignment.
+fn picture(graph: &Graph) -> f64 {
+    let mut team = Team::new(graph, u32::MAX);
+    let mut board = Board::default();
+    board.follow(&team.pipeline);
+    let mut spent = 0.0;
+    for _ in 0..PICTURES {
+        assert!(team.assign(), "the graph has more tasks than pictures are made");
+        let began = cpu_seconds();
+        board.follow(&team.pipeline);
+        let shown = (board.columns(&team.pipeline, CARDS), attention(&team.pipeline), team.pipeline.counts());
+        std::hint::black_box(&shown);
+        spent += cpu_seconds() - began;
+    }
+    spent * 1e6 / PICTURES as f64
 }
 
 fn left() -> Seen {

@@ -8,24 +8,37 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pipeline");
 const TASKS: usize = 10_000;
+/// Tasks that are taken through all stages, one after the other.
+const CHAINS: usize = 8;
+/// Makes this program an agent that says what time it is.
+const STAMP: &str = "--stamp";
 
 fn main() {
+    if std::env::args().any(|argument| argument == STAMP) {
+        print!("{}", since_epoch().as_nanos());
+        return;
+    }
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let repo = dir.path().join("repo");
-    make_repository(&repo, "true");
+    let own = std::env::current_exe().expect("this program is a file");
+    make_repository(&repo, &[&own.to_string_lossy(), STAMP]);
     println!("{:<44} {:>10} {:>10} {:>7}  aim", "", "ours", "limit", "ratio");
     chain_latency(&repo);
     idle(&repo);
     large_queue(dir.path());
 }
 
-fn make_repository(repo: &Path, agent: &str) {
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set")
+}
+
+fn make_repository(repo: &Path, agent: &[&str]) {
     fs::create_dir_all(repo).expect("the directory can be made");
     for words in [
         &["init", "-q", "-b", "main"][..],
@@ -36,7 +49,7 @@ fn make_repository(repo: &Path, agent: &str) {
     pipeline(repo, &["init", "--yes", "--rollout", "production"]);
     let config = repo.join(".pipeline/config.toml");
     let text = fs::read_to_string(&config).expect("init wrote it");
-    let custom = format!("preset = \"custom\"\ncommand = [\"{agent}\"]");
+    let custom = format!("preset = \"custom\"\ncommand = {agent:?}");
     fs::write(&config, text.replace("preset = \"demo\"", &custom)).expect("it can be written");
 }
 
@@ -73,11 +86,10 @@ fn row(name: &str, ours: Duration, limit: Duration, aim: &str) {
     println!("{name:<44} {:>10} {:>10} {ratio:>6.2}x  {aim}", ms(ours), ms(limit));
 }
 
-/// From the end of one stage's process to the start of the next stage's, against the syncs and spawns that takes.
+/// From the last thing that one stage's agent does to the first that the next one's does, against the syncs and the starts
+/// of processes that this takes, and against these with the files that have to be made. Tasks come one after the other,
+/// so that no stage waits for another task's.
 fn chain_latency(repo: &Path) {
-    for n in 0..12 {
-        pipeline(repo, &["task", "add", &format!("Chain {n}")]);
-    }
     let mut monitor = Command::new(PROGRAM)
         .arg("-C")
         .arg(repo)
@@ -86,47 +98,71 @@ fn chain_latency(repo: &Path) {
         .stderr(Stdio::null())
         .spawn()
         .expect("the monitor starts");
-    pipeline(repo, &["wait", "--for", "completed", "--timeout", "120s"]);
+    let mut gaps = Vec::new();
+    let mut needs = Needs::new(repo);
+    for n in 0..CHAINS {
+        let added = pipeline(repo, &["task", "add", &format!("Chain {n}"), "--json"]);
+        let added: Value = serde_json::from_slice(&added).expect("a document");
+        let id = added["id"].as_str().expect("the task has a name").to_owned();
+        pipeline(repo, &["wait", &id, "--for", "completed", "--timeout", "120s"]);
+        let shown = pipeline(repo, &["task", "show", &id, "--json"]);
+        let shown: Value = serde_json::from_slice(&shown).expect("a document");
+        let runs = shown["runs"].as_array().expect("runs").iter().filter_map(|run| run["id"].as_str());
+        let said = |run: &str| {
+            let text = fs::read_to_string(repo.join(".pipeline/runs").join(run).join("stdout.log")).ok()?;
+            text.trim().parse::<u64>().ok().map(Duration::from_nanos)
+        };
+        let times: Vec<Duration> = runs.filter_map(said).collect();
+        gaps.extend(times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])));
+        needs.sample();
+    }
     monitor.kill().expect("the monitor can be ended");
     monitor.wait().expect("the monitor can be waited for");
-    let mut gaps = Vec::new();
-    let runs: Vec<(PathBuf, Value)> = fs::read_dir(repo.join(".pipeline/runs"))
-        .expect("there are runs")
-        .filter_map(|entry| {
-            let dir = entry.ok()?.path();
-            let exit = serde_json::from_slice(&fs::read(dir.join("exit.json")).ok()?).ok()?;
-            Some((dir, exit))
-        })
-        .collect();
-    let tasks: Value = serde_json::from_slice(&pipeline(repo, &["status", "--json"])).expect("one document");
-    for id in tasks["tasks"].as_object().expect("tasks").keys() {
-        let shown: Value =
-            serde_json::from_slice(&pipeline(repo, &["task", "show", id, "--json"])).expect("a document");
-        let order: Vec<&str> =
-            shown["runs"].as_array().expect("runs").iter().filter_map(|r| r["id"].as_str()).collect();
-        for pair in order.windows(2) {
-            let of = |id: &str, key: &str| {
-                let record = runs.iter().find(|(dir, _)| dir.ends_with(id))?;
-                record.1[key].as_str()?.parse::<jiff::Timestamp>().ok()
-            };
-            if let (Some(end), Some(start)) = (of(pair[0], "ended_at"), of(pair[1], "started_at")) {
-                gaps.push(Duration::try_from(start.duration_since(end)).unwrap_or_default());
-            }
-        }
+    let (ours, limit) = (median(gaps), needs.limit());
+    row("end of a stage to start of the next", ours, limit, "25 ms, 3x");
+    row("the same, next to the files it makes as well", ours, limit + needs.files(), "");
+}
+
+/// What a stage's end and the next one's start cannot do without, timed between the chains: disks have their moods.
+struct Needs {
+    log: File,
+    paths: [PathBuf; 2],
+    sync: Vec<Duration>,
+    spawn: Vec<Duration>,
+    make: Vec<Duration>,
+}
+
+impl Needs {
+    fn new(dir: &Path) -> Self {
+        let log = File::create(dir.join("probe")).expect("a file can be made");
+        let paths = [dir.join("draft"), dir.join("made")];
+        Self { log, paths, sync: Vec::new(), spawn: Vec::new(), make: Vec::new() }
     }
-    // With one agent a role, tasks queue for each other; the quickest tenth is where nothing was waited for.
-    gaps.sort();
-    let ours = gaps.get(gaps.len() / 10).copied().unwrap_or_default();
-    let probe = repo.join("probe");
-    let mut file = File::create(&probe).expect("a file can be made");
-    let sync = timed(50, || {
-        file.write_all(&[b'x'; 200]).expect("it can be written");
-        file.sync_data().expect("it can be synced");
-    });
-    let spawn = timed(50, || drop(run(&mut Command::new("true"))));
-    // Exit record: file and directory. Journal: end, collection and claim in two commits. Claim: parent, file, directory.
-    // Start record: file and directory. Processes: the host and the agent.
-    row("end of a stage to start of the next", ours, sync * 9 + spawn * 2, "25 ms, 3x");
+
+    fn sample(&mut self) {
+        let [draft, made] = &self.paths;
+        self.sync.push(timed(9, || {
+            self.log.write_all(&[b'x'; 200]).expect("it can be written");
+            self.log.sync_data().expect("it can be synced");
+        }));
+        self.spawn.push(timed(9, || drop(run(&mut Command::new("true")))));
+        self.make.push(timed(9, || {
+            fs::write(draft, [b'x'; 200]).expect("it can be written");
+            fs::rename(draft, made).expect("it can be renamed");
+        }));
+    }
+
+    /// Exit record: file and directory. Journal: end, collection and claim in two commits. Claim: parent, file, directory.
+    /// Start record: file and directory. Processes: the host and the agent.
+    fn limit(&self) -> Duration {
+        median(self.sync.clone()) * 9 + median(self.spawn.clone()) * 2
+    }
+
+    /// HEAD of two worktrees; the task file and its last resting place; claim, lock, start, process and exit of the run; its
+    /// two logs and its host's.
+    fn files(&self) -> Duration {
+        median(self.make.clone()) * 12
+    }
 }
 
 /// What a monitor costs that has nothing to do.
@@ -173,7 +209,7 @@ fn idle(repo: &Path) {
 /// Ten thousand tasks: reading them all, and adding one.
 fn large_queue(dir: &Path) {
     let repo = dir.join("large");
-    make_repository(&repo, "true");
+    make_repository(&repo, &["true"]);
     let tasks: Vec<Value> = (0..TASKS)
         .map(|n| serde_json::json!({ "id": format!("T-{n}"), "title": format!("Task number {n}"), "priority": n % 5 + 1 }))
         .collect();

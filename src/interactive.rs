@@ -9,9 +9,10 @@ use pipeline_commands::dispatch::{self, Call};
 use pipeline_commands::error::{CommandError, Result, exit};
 use pipeline_commands::picture;
 use pipeline_commands::supervisor::Pace;
+use pipeline_commands::verbs::agent::{AgentArgs, AgentVerb};
 use pipeline_commands::verbs::{demo, monitor, status};
 
-use crate::dashboard;
+use crate::{attach, dashboard};
 
 /// Whether this verb opens the dashboard here.
 #[must_use]
@@ -19,6 +20,7 @@ pub fn wants(call: &Call, verb: &Verb) -> bool {
     match verb {
         Verb::Monitor(args) => args.wants_dashboard(call),
         Verb::Demo(args) => call.interactive && !call.output.json && !args.headless,
+        Verb::Agent(args) => call.interactive && !call.output.json && matches!(args.verb, AgentVerb::Attach(_)),
         _ => false,
     }
 }
@@ -35,6 +37,7 @@ pub fn run(call: &Call, verb: Option<Verb>) -> Result<u8> {
             demo::finish(prepared)
         }
         Some(Verb::Monitor(args)) => show(call, args.pace()?),
+        Some(Verb::Agent(AgentArgs { verb: AgentVerb::Attach(args) })) => attach::run(call, &args),
         None if call.interactive && !call.output.json => {
             let there = Site::find(&call.globals).is_ok_and(|site| site.is_initialised());
             if there { show(call, Pace::Adaptive) } else { offer(call) }
@@ -44,27 +47,29 @@ pub fn run(call: &Call, verb: Option<Verb>) -> Result<u8> {
     }
 }
 
-/// Where there is nothing to show: a word about how to begin, and the two ways one key away.
+/// Where there is nothing to show: what was found, and the two ways to begin one key away.
 fn offer(call: &Call) -> Result<u8> {
-    let repository = Site::find(&call.globals);
-    call.output.note(&match &repository {
+    let site = Site::find(&call.globals);
+    let place = match &site {
         Ok(site) => format!("There is no pipeline in {} yet.", site.root.display()),
-        Err(error) => error.to_string(),
-    });
-    call.output.note("  i  init: create one here (it begins in shadow mode and touches nothing)");
-    call.output.note("  d  demo: watch one at work in a scratch repository");
-    call.output.note("  q  leave");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    let words: &[&str] = match line.trim() {
-        "i" | "init" => &["pipeline", "init"],
-        "d" | "demo" => &["pipeline", "demo"],
-        _ => return Ok(exit::FAILED),
+        Err(error) => error.message.clone(),
+    };
+    let doctor = dispatch::answer(&call.globals, &["doctor".to_owned()]).text;
+    let doctor = doctor.lines().map(str::to_owned).collect();
+    let found = dashboard::Found { place, repository: site.is_ok(), doctor };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let words: &[&str] = match runtime.block_on(dashboard::welcome(&found, dashboard::Theme::from_env()))? {
+        dashboard::Begin::Init => &["pipeline", "init"],
+        dashboard::Begin::Demo => &["pipeline", "demo"],
+        dashboard::Begin::Leave => return Ok(exit::FAILED),
     };
     let cli = Cli::try_parse_from(words).map_err(|error| CommandError::usage(error.to_string()))?;
     match cli.verb {
         Some(verb) if wants(call, &verb) => run(call, Some(verb)),
-        Some(verb) => dispatch::run(call, verb),
+        Some(verb) => match dispatch::run(call, verb)? {
+            exit::OK => show(call, Pace::Adaptive),
+            code => Ok(code),
+        },
         None => Ok(exit::OK),
     }
 }
@@ -79,12 +84,11 @@ fn notify(call: &Call, ui: &UiConfig) -> dashboard::Notify {
     }
 }
 
-fn show(call: &Call, pace: Pace) -> Result<u8> {
-    let context = call.context()?;
-    let _logging = monitor::start_logging(call, &context)?;
-    let ui = &context.config().ui;
-    let mouse = ui.mouse && !call.no_mouse;
-    let suspend = Some(pipeline_commands::suspend as fn() -> std::io::Result<()>);
+/// The looks and the keys that the settings ask for.
+///
+/// # Errors
+/// When the keys cannot hold.
+pub(crate) fn looks(ui: &UiConfig) -> Result<(dashboard::Theme, dashboard::Keymap)> {
     let mut theme = dashboard::Theme::from_env();
     match ui.theme {
         Theme::Auto => {}
@@ -94,6 +98,16 @@ fn show(call: &Call, pace: Pace) -> Result<u8> {
     }
     let keys = dashboard::Keymap::with(&ui.keys)
         .map_err(|bad| CommandError::new(exit::CONFIG, "config", bad.message).hint(bad.hint))?;
+    Ok((theme, keys))
+}
+
+fn show(call: &Call, pace: Pace) -> Result<u8> {
+    let context = call.context()?;
+    let _logging = monitor::start_logging(call, &context)?;
+    let ui = &context.config().ui;
+    let mouse = ui.mouse && !call.no_mouse;
+    let suspend = Some(pipeline_commands::suspend as fn() -> std::io::Result<()>);
+    let (theme, keys) = looks(ui)?;
     let options = dashboard::Options { mouse, theme, keys, notify: notify(call, ui), suspend };
     drop(context);
     let (live, ending) = picture::start(call, pace)?;

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipeline_lib::agents::preset::{Vars, expand};
+use pipeline_lib::decide::gate_worktree;
 use pipeline_lib::event::Event;
 use pipeline_lib::ids::{AgentName, CommitId, RunId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
@@ -23,6 +24,10 @@ use crate::output::Output;
 pub const FOLDER: &str = ".pipeline";
 /// How long a tick waits for another process's tick.
 const TICK_WAIT: Duration = Duration::from_secs(20);
+
+/// How long a long-lived process works with what it once learned of a repository, such as its filters. Opening it costs
+/// as much as many a tick.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// The right to tick, until dropped.
 #[derive(Debug)]
@@ -98,6 +103,8 @@ pub struct Context {
     complaint: Option<String>,
     /// What the configuration's files looked like before they were read.
     stamp: Stamp,
+    /// When the repository was opened.
+    opened: Instant,
 }
 
 /// Name, time of change, size and inode of each file that a configuration is read from.
@@ -144,6 +151,7 @@ impl Context {
             configures: true,
             complaint: None,
             stamp,
+            opened: Instant::now(),
         })
     }
 
@@ -159,13 +167,16 @@ impl Context {
     /// # Errors
     /// When the repository is gone. An invalid configuration is said, and the last good one stays in force.
     pub fn reload(&mut self) -> Result<()> {
-        let site = Site { repo: Repo::discover(&self.site.root)?, root: self.site.root.clone() };
+        if self.opened.elapsed() >= REOPEN_AFTER {
+            self.site.repo = Repo::discover(&self.site.root)?;
+            self.opened = Instant::now();
+        }
         // A base that is not written down follows the checkout, which has no file among these.
         let settled = self.complaint.is_none() && self.config().project.base.is_some();
-        if settled && stamp(&self.globals, &site) == self.stamp {
-            self.site = site;
+        if settled && stamp(&self.globals, &self.site) == self.stamp {
             return Ok(());
         }
+        let site = Site { repo: Repo::discover(&self.site.root)?, root: self.site.root.clone() };
         match Self::load(&self.globals, &self.output, site) {
             Ok(fresh) => *self = Self { configures: self.configures, ..fresh },
             Err(error) if error.code == exit::CONFIG => {
@@ -173,7 +184,6 @@ impl Context {
                     self.note(&format!("{}\nThe last valid configuration stays in force.", error.message));
                 }
                 self.complaint = Some(error.message);
-                self.site.repo = Repo::discover(&self.site.root)?;
             }
             Err(error) => return Err(error),
         }
@@ -266,10 +276,12 @@ impl Context {
         self.repo().branch_head(base)?.ok_or_else(|| GitError::NoSuchBranch { branch: base.to_owned() })
     }
 
-    /// The event that records the configuration, where it differs from what is recorded.
+    /// The event that records the configuration, where it differs from what is recorded. One whose files have changed
+    /// since is not recorded any more: somebody else may have recorded the newer one already.
     #[must_use]
     pub fn configure_event(&self, pipeline: &Pipeline) -> Option<Event> {
-        (self.configures && pipeline.core.config_digest != self.digest).then(|| Event::Configure {
+        let differs = self.configures && pipeline.core.config_digest != self.digest;
+        (differs && stamp(&self.globals, &self.site) == self.stamp).then(|| Event::Configure {
             settings: self.settings.clone(),
             workflows: self.workflows.workflows.clone(),
             digest: self.digest.clone(),
@@ -346,13 +358,28 @@ impl Context {
         self.config().worktree(self.root(), name, task.map_or("setup", TaskId::as_str))
     }
 
+    /// The worktrees of an agent that can be put on base: its own, made where it is missing, or those it has for tasks.
+    ///
+    /// # Errors
+    /// When a worktree can be neither made nor listed.
+    pub fn worktrees_of(&self, agent: &AgentName, base: &CommitId) -> Result<Vec<PathBuf>, GitError> {
+        if !self.config().has_worktree_per_task() {
+            let path = self.worktree(agent.as_str(), None);
+            self.repo().ensure_worktree(&path, base)?;
+            return Ok(vec![path]);
+        }
+        let mut paths: Vec<PathBuf> = self.repo().worktrees()?.into_iter().map(|info| info.path).collect();
+        paths.retain(|path| path.is_dir() && self.config().is_worktree(self.root(), agent.as_str(), path));
+        Ok(paths)
+    }
+
     /// Whether a worktree is one that we made.
     #[must_use]
     pub fn is_our_worktree(&self, path: &Path) -> bool {
-        let agents = self.config().agents.iter().map(|agent| agent.name.to_string());
-        let all = agents.flat_map(|name| [name.clone(), format!("gate-{name}")]);
+        let agents = self.config().agents.iter().map(|agent| &agent.name);
+        let mut all = agents.flat_map(|name| [name.to_string(), gate_worktree(name)]);
         path.starts_with(self.folder().join("worktrees"))
-            || all.into_iter().any(|name| self.worktree(&name, None) == path)
+            || all.any(|name| self.config().is_worktree(self.root(), &name, path))
     }
 
     /// The file that names the task of sequential mode.

@@ -141,6 +141,49 @@ pub fn report(output: &Output, error: &CommandError) -> u8 {
     error.code
 }
 
+/// A verb as a list of all of them shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerbLine {
+    /// What is typed behind `pipeline`: `task add`.
+    pub path: String,
+    /// What it does, in a sentence.
+    pub about: String,
+    /// What has to follow, such as `<TITLE>`; empty where nothing has to.
+    pub needs: String,
+    /// Whether it can be done for a screen. The others need a terminal of their own, or do not end by themselves.
+    pub answers: bool,
+}
+
+/// Every verb, in the order of the help.
+#[must_use]
+pub fn verbs() -> Vec<VerbLine> {
+    const ALONE: [&str; 7] = ["demo", "monitor", "wait", "done", "completions", "man", "agent attach"];
+    fn gather(command: &clap::Command, before: &str, list: &mut Vec<VerbLine>) {
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+            let path = format!("{before}{}", verb.get_name());
+            if verb.has_subcommands() {
+                gather(verb, &format!("{path} "), list);
+            }
+            // A verb that is only a group of others does nothing by itself.
+            if verb.is_subcommand_required_set() {
+                continue;
+            }
+            let needed = verb.get_positionals().filter(|argument| argument.is_required_set());
+            let needs = needed.map(|argument| format!("<{}>", name_of(argument))).collect::<Vec<_>>().join(" ");
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            let answers = !ALONE.contains(&path.as_str());
+            list.push(VerbLine { path, about, needs, answers });
+        }
+    }
+    fn name_of(argument: &clap::Arg) -> String {
+        let given = argument.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
+        given.unwrap_or_else(|| argument.get_id().to_string().to_uppercase())
+    }
+    let mut list = Vec::new();
+    gather(&<Cli as clap::CommandFactory>::command(), "", &mut list);
+    list
+}
+
 /// Performs a verb for a screen: nothing is printed, the answer is a text.
 #[must_use]
 pub fn answer(globals: &Globals, argv: &[String]) -> Answer {

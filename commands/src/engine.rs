@@ -111,13 +111,16 @@ impl Engine {
         tick: bool,
         seen: &Seen,
     ) -> Result<Vec<Fact>> {
-        let configured = context.configure_event(self.pipeline());
+        let configured = context.configure_event(self.pipeline()).is_some();
         // Where nothing follows nothing is locked or written: an idle tick leaves no trace. What another process has
         // written meanwhile is seen by the next tick.
-        if tick && configured.is_none() && self.store.refusal().is_none() && nothing_follows(self.pipeline(), events) {
+        if tick && !configured && self.store.refusal().is_none() && nothing_follows(self.pipeline(), events) {
             return Ok(Vec::new());
         }
         let mut locked = self.store.lock()?;
+        // Asked again under the lock: whoever changes the configuration writes its file first, so that an older one
+        // cannot be recorded over it.
+        let configured = context.configure_event(&locked.machine().0);
         let facts = locked.transact(actor, |transaction| {
             let mut facts = Vec::new();
             for event in configured.iter().chain(events) {
@@ -170,4 +173,48 @@ fn step(transaction: &mut Transaction<'_, Kept>, event: &Event) -> Result<Vec<Fa
         transaction.record(now.at, fact.clone());
     }
     Ok(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::context::{Globals, Site};
+    use crate::output::Output;
+
+    fn git(dir: &Path, args: &[&str]) {
+        let who = ["-c", "user.name=T", "-c", "user.email=t@example.org"];
+        assert!(Command::new("git").current_dir(dir).args(who).args(args).status().unwrap().success(), "{args:?}");
+    }
+
+    fn context(dir: &Path) -> Context {
+        let globals = Globals { dir: dir.to_owned(), ..Globals::default() };
+        let site = Site::find(&globals).unwrap();
+        Context::load(&globals, &Output::captured().0, site).unwrap()
+    }
+
+    /// A monitor in the middle of a tick still has the configuration that it began with.
+    #[test]
+    fn an_older_configuration_is_not_recorded_over_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        git(dir.path(), &["init", "-q", "-b", "main"]);
+        git(dir.path(), &["commit", "-q", "--allow-empty", "-m", "start"]);
+        std::fs::create_dir(dir.path().join(".pipeline")).unwrap();
+        let config = dir.path().join(".pipeline/config.toml");
+        std::fs::write(&config, "[scheduler]\nretries = 1\n").unwrap();
+        let older = context(dir.path());
+        let mut monitor = Engine::init(&older).unwrap();
+        let retries = |engine: &Engine| engine.pipeline().core.settings.scheduler.retries;
+        monitor.feed(&older, "monitor", &[], false, &Seen::new()).unwrap();
+        assert_eq!(retries(&monitor), 1);
+        std::fs::write(&config, "[scheduler]\nretries = 22\n").unwrap();
+        let newer = context(dir.path());
+        let mut other = Engine::open(&newer).unwrap();
+        other.feed(&newer, "other", &[], false, &Seen::new()).unwrap();
+        monitor.refresh().unwrap();
+        monitor.feed(&older, "monitor", &[], true, &Seen::new()).unwrap();
+        assert_eq!(retries(&monitor), 22);
+    }
 }

@@ -1,6 +1,7 @@
 //! What a person or a program can ask for. Verbs, the supervisor loop that joins the state with the worktrees, and how
 //! answers are printed. Draws no dashboard, decides no rule, and touches git and processes only through `worktrees`.
 
+pub mod attach;
 pub mod cli;
 pub mod config;
 pub mod context;
@@ -17,6 +18,7 @@ pub mod picture;
 pub mod supervisor;
 pub mod table;
 pub mod verbs;
+mod viewer;
 
 /// The main function of a run's host: executes the run of this directory.
 #[must_use]

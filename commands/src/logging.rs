@@ -10,6 +10,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::{CommandError, Result};
 
+/// The beginning of the names of the files; the day follows.
+const PREFIX: &str = "pipeline.log";
+/// The appender makes room for one more file before it opens its own, even where that is there already and would be the
+/// one to go.
+const KEEP_LEAST: u32 = 2;
+
 /// Keeps the log's writer alive; what is buffered is written when it is dropped.
 #[derive(Debug)]
 pub struct Logging(#[expect(dead_code, reason = "its drop writes what is buffered")] Option<WorkerGuard>);
@@ -38,12 +44,13 @@ pub fn start(settings: Settings<'_>) -> Result<Logging> {
         Some(dir) => {
             let appender = tracing_appender::rolling::Builder::new()
                 .rotation(tracing_appender::rolling::Rotation::DAILY)
-                .filename_prefix("pipeline.log")
-                .max_log_files(settings.keep.max(1) as usize)
+                .filename_prefix(PREFIX)
+                .max_log_files(settings.keep.max(KEEP_LEAST) as usize)
                 .build(dir)
                 .map_err(|error| {
                     CommandError::cannot_write(format!("cannot write the log in {}: {error}", dir.display()))
                 })?;
+            keep_newest(dir, settings.keep);
             let (writer, guard) = tracing_appender::non_blocking(appender);
             (Some(BoxMakeWriter::new(writer)), Some(guard))
         }
@@ -54,4 +61,21 @@ pub fn start(settings: Settings<'_>) -> Result<Logging> {
     // A second start in one process, as in tests, keeps the first.
     drop(tracing_subscriber::registry().with(filter).with(to_files).with(to_stderr).try_init());
     Ok(Logging(guard))
+}
+
+/// Removes all but the newest files; their names sort by day.
+fn keep_newest(dir: &Path, keep: u32) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let mut files: Vec<_> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort_unstable();
+    let old = files.len().saturating_sub(keep.max(1) as usize);
+    for file in &files[..old] {
+        if let Err(error) = std::fs::remove_file(file) {
+            tracing::warn!(file = %file.display(), %error, "an old log file stays");
+        }
+    }
 }

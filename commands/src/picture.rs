@@ -11,6 +11,7 @@ use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::text;
 use pipeline_lib::view::board::Board;
 use pipeline_lib::view::detail::Look;
+use pipeline_lib::view::latest::Latest;
 use pipeline_lib::view::screen::{AgentRow, EventLine, Figures, Monitor, Screen, Tone};
 use pipeline_lib::view::{self, Seen};
 use pipeline_state::{LockGuard, read_holder};
@@ -18,7 +19,7 @@ use pipeline_worktrees::watch::Watcher;
 use tokio::sync::{mpsc, watch};
 
 use crate::context::Context;
-use crate::details::Details;
+use crate::details::{Details, Wake};
 use crate::dispatch::{self, Call};
 use crate::error::Result;
 use crate::live::{Ask, Live};
@@ -46,14 +47,15 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
     context.silence();
     let supervisor = Supervisor::open(&context, "monitor")?;
     let guard = context.monitor_lock().acquire(Duration::ZERO).ok();
-    let mut painter = Painter::new(&context, &supervisor)?;
+    let (wake_in, wake) = mpsc::unbounded_channel();
+    let mut painter = Painter::new(&context, &supervisor, wake_in.clone())?;
     let monitor = painter.monitor(&context, guard.is_some());
     let first = Arc::new(painter.paint(&context, &supervisor, &Look::Picture, monitor, None));
     let (screens_in, screens) = watch::channel(first);
     let (looks, looks_out) = watch::channel(Look::Picture);
     let (verbs, asks) = mpsc::channel(32);
     let globals = context.globals().clone();
-    let (wake_in, wake) = mpsc::unbounded_channel();
+    let runs_dir = context.runs_dir();
     let verb_wake = wake_in.clone();
     std::thread::Builder::new().name("verbs".to_owned()).spawn(move || perform_verbs(&globals, asks, &verb_wake))?;
     let keeper = Keeper { context, supervisor, painter, screens: screens_in, looks: looks_out, pace };
@@ -63,7 +65,7 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
         // Nobody waits any more where the process is ending anyway.
         let _ = over.send(());
     })?;
-    let crate::panes::Channels { wishes, panes, typed } = crate::panes::start();
+    let crate::panes::Channels { wishes, panes, typed } = crate::panes::start(runs_dir, screens.clone())?;
     Ok((Live { screens, looks, verbs, wishes, panes, typed }, Ending(ended)))
 }
 
@@ -210,10 +212,11 @@ struct Painter {
     known: Known,
     details: Details,
     board: Board,
+    latest: Latest,
 }
 
 impl Painter {
-    fn new(context: &Context, supervisor: &Supervisor) -> Result<Self> {
+    fn new(context: &Context, supervisor: &Supervisor, wake: Wake) -> Result<Self> {
         let seq = supervisor.engine().pipeline().core.seq;
         let reader = supervisor.engine().store().events(seq.saturating_sub(EVENTS_MAX as u64));
         let project = context.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -222,8 +225,9 @@ impl Painter {
             events: VecDeque::new(),
             reader,
             known: Known::default(),
-            details: Details::default(),
+            details: Details::new(wake),
             board: Board::default(),
+            latest: Latest::default(),
         })
     }
 
@@ -248,6 +252,7 @@ impl Painter {
         self.read_events();
         let pipeline = supervisor.engine().pipeline();
         self.board.follow(pipeline);
+        self.latest.follow(pipeline);
         let seen = supervisor::look(context, pipeline);
         Screen {
             project: self.project.clone(),
@@ -256,7 +261,7 @@ impl Painter {
             pending_mode: pipeline.core.pending_mode,
             monitor,
             columns: self.board.columns(pipeline, CARDS_MAX),
-            agents: agents(pipeline, &seen),
+            agents: agents(pipeline, &seen, &self.latest),
             attention: view::attention(pipeline),
             events: self.events.iter().cloned().collect(),
             figures: figures(pipeline),
@@ -283,7 +288,8 @@ impl Painter {
     }
 }
 
-fn event_tone(event: &serde_json::Map<String, serde_json::Value>) -> Tone {
+/// What kind of event it is.
+pub(crate) fn event_tone(event: &serde_json::Map<String, serde_json::Value>) -> Tone {
     match event.get("type").and_then(|kind| kind.as_str()).unwrap_or_default() {
         "task_merged" => Tone::Good,
         "effect_failed" | "agent_broken" | "worktree_failed" => Tone::Bad,
@@ -293,7 +299,7 @@ fn event_tone(event: &serde_json::Map<String, serde_json::Value>) -> Tone {
     }
 }
 
-fn agents(pipeline: &Pipeline, seen: &Seen) -> Vec<AgentRow> {
+fn agents(pipeline: &Pipeline, seen: &Seen, latest: &Latest) -> Vec<AgentRow> {
     let documents = view::agent_docs(pipeline, seen);
     let configured = pipeline.core.settings.agents.iter().map(|agent| &agent.name);
     let left: Vec<_> = pipeline.core.agents.iter().filter(|(_, a)| a.removed).map(|(name, _)| name).collect();
@@ -310,6 +316,7 @@ fn agents(pipeline: &Pipeline, seen: &Seen) -> Vec<AgentRow> {
             since: agent.status_since,
             task: agent.current_task.cloned(),
             stage: agent.stage.map(ToString::to_string),
+            run: latest.run_of(pipeline, name),
             line: text::one_line(line, 300),
         })
     };

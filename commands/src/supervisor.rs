@@ -5,6 +5,8 @@
 //! and whoever ticks next after a crash continues. One process ticks at a time; the state's own lock is held only while
 //! facts are written, never across git, a spawn or a wait.
 
+mod assign;
+mod ignored;
 mod launch;
 mod look;
 mod perform;
@@ -14,5 +16,6 @@ mod watch;
 pub use launch::replace_file;
 pub(crate) use launch::{base_environment, detach_clean};
 pub use look::{look, observe};
+pub(crate) use tick::read_current_task;
 pub use tick::{Supervisor, TickReport};
 pub use watch::{Pace, Stop, Ticked, run_loop};

@@ -4,11 +4,13 @@
 //! A tick takes one step at a time: the caller applies its facts and ticks again until nothing follows.
 
 mod modes;
+mod plan;
 mod requests;
 mod runs;
 mod stages;
 mod tick;
 
+pub use plan::{Start, plan};
 pub(crate) use runs::EFFECT_RETRY_MAX;
 pub use tick::gate_worktree;
 

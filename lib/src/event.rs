@@ -8,7 +8,7 @@ use crate::agents::stream::Failure;
 use crate::claim::Decision;
 use crate::fact::{EffectKey, TaskEdit};
 use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
-use crate::mode::{Mode, PilotScope};
+use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::{Claim, Ended, Evidence, Usage};
 use crate::settings::Settings;
 use crate::task::Dirty;
@@ -244,6 +244,13 @@ pub enum Request {
         mode: Mode,
         /// How a busy agent is treated.
         busy: Busy,
+        /// Whether the switch is made without the evidence for it.
+        unready: bool,
+    },
+    /// Switch the rollout alone. A switch of the orchestration that is awaited stays awaited.
+    SetRollout {
+        /// To.
+        rollout: Rollout,
         /// Whether the switch is made without the evidence for it.
         unready: bool,
     },

@@ -40,6 +40,9 @@ pub enum Fact {
     ModePending {
         /// The mode to come.
         mode: Option<Mode>,
+        /// Whether it was asked for without the evidence that `rollout check` asks for.
+        #[serde(default)]
+        unready: bool,
     },
     /// Which tasks the pilot may touch.
     PilotChanged {

@@ -7,6 +7,7 @@
 pub mod agents;
 pub mod claim;
 pub mod decide;
+pub mod diff;
 pub mod event;
 pub mod fact;
 pub mod globs;

@@ -66,15 +66,22 @@ pub struct RunStats {
     pub runs: u64,
     /// How many of them passed.
     pub passed: u64,
-    /// How long they took, in seconds.
+    /// How long they took, in seconds: the latest.
     pub seconds: Samples,
+    /// How long all of them took, in seconds.
+    pub seconds_total: f64,
+    /// What agents reported about their use of models.
+    pub usage: Usage,
 }
 
 impl RunStats {
-    pub(crate) fn add(&mut self, passed: bool, seconds: f64) {
+    pub(crate) fn add(&mut self, passed: bool, seconds: f64, usage: Usage) {
         self.runs += 1;
         self.passed += u64::from(passed);
         self.seconds.add(seconds);
+        self.seconds_total += seconds;
+        self.usage.tokens += usage.tokens;
+        self.usage.cost_usd += usage.cost_usd;
     }
 
     /// The share that passed; 0 where there was none.

@@ -54,6 +54,12 @@ impl Rollout {
         }
     }
 
+    /// The rollout that a word of `pipeline mode WORD` means by itself; `None` for any other word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Shadow, Self::Pilot, Self::Production].into_iter().find(|rollout| rollout.word() == word)
+    }
+
     /// The next bolder mode.
     #[must_use]
     pub fn next(self) -> Option<Self> {

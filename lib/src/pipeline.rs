@@ -5,6 +5,7 @@
 //! kept incrementally so that picking the next of 100,000 tasks costs no scan. The index is rebuilt on loading.
 
 mod apply;
+mod assigned;
 mod index;
 mod tasks;
 #[cfg(test)]
@@ -27,7 +28,9 @@ use crate::settings::Settings;
 use crate::task::{Task, TaskState};
 use crate::workflow::{Stage, Workflow, tdd};
 
-pub(crate) use index::{Queue, QueueId, ReadyKey};
+pub use assigned::Assigned;
+pub use index::Counts;
+pub(crate) use index::{Mark, Queue, QueueId, ReadyKey};
 pub(crate) use tasks::Slot;
 pub use tasks::Tasks;
 
@@ -48,6 +51,9 @@ pub struct Core {
     pub mode: Mode,
     /// The mode to come, once no agent is busy.
     pub pending_mode: Option<Mode>,
+    /// Whether that was asked for without the evidence for its rollout; says nothing where none is pending.
+    #[serde(default)]
+    pub pending_unready: bool,
     /// Which tasks the pilot may touch.
     pub pilot: PilotScope,
     /// Runs that are not settled.
@@ -91,6 +97,7 @@ impl Default for Core {
             workflows: BTreeMap::from([(tdd.id.clone(), tdd)]),
             mode: Mode::default(),
             pending_mode: None,
+            pending_unready: false,
             pilot: PilotScope::default(),
             runs: BTreeMap::new(),
             agents: BTreeMap::new(),

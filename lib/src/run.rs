@@ -22,6 +22,9 @@ pub struct Run {
     pub stage: Option<StageId>,
     /// Which attempt at the stage, from 1.
     pub attempt: u32,
+    /// Whether it is a session in a terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interactive: bool,
     /// The longest it may take.
     pub timeout: SignedDuration,
     /// How far it has come.
@@ -211,6 +214,9 @@ pub struct RunSummary {
     pub stage: StageId,
     /// Which attempt, from 1.
     pub attempt: u32,
+    /// Whether it was a session in a terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interactive: bool,
     /// When its process started; when it was claimed if it never did.
     pub started_at: Timestamp,
     /// When it ended.

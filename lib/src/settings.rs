@@ -47,6 +47,9 @@ pub struct AgentSettings {
     pub role: Role,
     /// Which program it is: agents of one preset share a usage limit.
     pub preset: Preset,
+    /// Whether its runs are sessions in a terminal instead of one process that does one thing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interactive: bool,
 }
 
 /// How tasks are handed out and repeated.

@@ -66,6 +66,9 @@ pub struct Task {
     /// The stage it was at when it reached a final state, for those who want it to go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_at: Option<StageId>,
+    /// It was given up and is wanted again, and no agent has taken it since: others may have begun where it stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
     /// When `state` last changed.
     pub state_since: Timestamp,
     /// Runs of the present stage since it was entered, from 1; 0 before the first.
@@ -345,10 +348,11 @@ impl Task {
         branch_of(&self.id)
     }
 
-    /// Started and not finished: its branch may hold work that base does not have.
+    /// Started and not finished: its branch may hold work that base does not have. One that was given up meanwhile is so
+    /// again only when an agent takes it.
     #[must_use]
     pub fn in_flight(&self) -> bool {
-        self.started_at.is_some() && !self.state.is_final()
+        self.started_at.is_some() && !self.state.is_final() && !self.resumed
     }
 }
 

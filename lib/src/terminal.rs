@@ -4,6 +4,9 @@
 //!
 //! Knows no process and no socket, and interprets no escape sequence.
 
+pub mod document;
+pub mod keys;
+pub mod sgr;
 pub mod wire;
 
 use std::sync::Arc;
@@ -147,8 +150,15 @@ impl Line {
     /// How many columns it takes.
     #[must_use]
     pub fn columns(&self) -> usize {
-        self.spans.iter().flat_map(|span| span.text.chars()).map(|c| c.width().unwrap_or(0)).sum()
+        self.spans.iter().flat_map(|span| span.text.chars()).map(columns_of).sum()
     }
+}
+
+/// How many columns a character takes: two if it is wide, none if it combines with the one before. A control character
+/// takes none.
+#[must_use]
+pub fn columns_of(c: char) -> usize {
+    c.width().unwrap_or(0)
 }
 
 /// What the cursor looks like.

@@ -6,6 +6,7 @@ mod attention;
 pub mod board;
 pub mod detail;
 mod explain;
+pub mod latest;
 mod metrics;
 pub mod pane;
 pub mod screen;

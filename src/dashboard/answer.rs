@@ -5,6 +5,7 @@ use pipeline_lib::text;
 use pipeline_lib::view::screen::Tone;
 
 use super::model::{Confirm, Model, Note, Overlay};
+use super::pages::panes;
 use super::update;
 
 /// How many lines of an answer are kept.
@@ -33,7 +34,8 @@ pub(super) fn take(model: &mut Model, argv: Vec<String>, answer: Answer) {
         _ => Tone::Bad,
     };
     // Whoever is typing is not interrupted; the answer is then only announced.
-    let taken = matches!(model.overlay, Some(Overlay::Input(_) | Overlay::Confirm(_)));
+    let typing = matches!(panes::mode(model), panes::Mode::Typing | panes::Mode::Searching);
+    let taken = typing || matches!(model.overlay, Some(Overlay::Input(_) | Overlay::Confirm(_)));
     let short = lines.len() <= 1 && answer.hint.is_none();
     if taken || (answer.code == 0 && short) {
         let first = lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or(typed);

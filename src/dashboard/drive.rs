@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,20 +16,22 @@ use jiff::Timestamp;
 use pipeline_commands::live::{Answer, Ask, Live, PaneAnswer, PaneAsk, PaneRequest};
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::terminal::MouseAction;
+use pipeline_lib::view::pane::{Pane, Panes};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::Options;
+use super::highlight::{self, Lit};
 use super::message::{Intent, Key, Message, Mouse};
 use super::model::Model;
+use super::pace::Pace;
 use super::terminal::Terminal;
+use super::typed::Outbox;
 use super::update::update;
 use super::view;
 
-/// The shortest time between two frames: thirty in a second.
-const FRAME_MILLIS_MIN: u64 = 33;
 /// How long to wait for the shell to continue us, where it turned out that nothing can be stopped.
 const RESUME_MILLIS_MAX: u64 = 200;
 /// How many pending events are taken before a frame is due all the same.
@@ -59,6 +62,25 @@ impl Signals {
             resumed: signal(SignalKind::from_raw(SIGCONT))?,
         })
     }
+
+    /// Completes with the next signal. Whether it asks for the end; else the process goes on after it was stopped.
+    pub(super) async fn next_asks_for_the_end(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => true,
+            _ = self.hang_up.recv() => true,
+            _ = self.interrupt.recv() => true,
+            _ = self.resumed.recv() => false,
+        }
+    }
+
+    /// Completes when a signal asks for the end.
+    pub(super) async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// What woke the loop.
@@ -69,6 +91,7 @@ enum Woken {
     Answer(Vec<String>, Answer),
     Panes,
     PaneAnswer(AgentName, PaneRequest, PaneAnswer),
+    Highlighted(Lit),
     Resumed,
     Nothing,
     Timer,
@@ -85,12 +108,14 @@ struct Loop<'a> {
     answers: FuturesUnordered<BoxFuture<'static, (Vec<String>, Answer)>>,
     /// Commands that tell a person, until they have ended.
     hooks: FuturesUnordered<BoxFuture<'static, ()>>,
-    pane_answers: FuturesUnordered<BoxFuture<'static, (AgentName, PaneRequest, PaneAnswer)>>,
+    /// What is on its way to agents' terminals.
+    outbox: Outbox,
+    lights: FuturesUnordered<BoxFuture<'static, Lit>>,
     model: Model,
     /// The model changed since the last frame.
     dirty: bool,
     /// When the next frame may be drawn.
-    frame_at: Instant,
+    pace: Pace,
     /// When something drawn changes by itself.
     changes_at: Option<Instant>,
 }
@@ -105,6 +130,9 @@ pub(super) async fn drive(
     let first = live.screens.borrow_and_update().clone();
     let mut model = Model::new(first, options.theme, Terminal::size()?, Timestamp::now());
     model.keys = options.keys.clone();
+    model.verbs = Arc::new(pipeline_commands::dispatch::verbs());
+    let typed = live.typed.clone();
+    let outbox = Outbox::new(Box::new(move |agent, ask, answer| typed.try_send(PaneAsk { agent, ask, answer }).is_ok()));
     let mut this = Loop {
         terminal,
         live,
@@ -113,14 +141,15 @@ pub(super) async fn drive(
         events: EventStream::new(),
         answers: FuturesUnordered::new(),
         hooks: FuturesUnordered::new(),
-        pane_answers: FuturesUnordered::new(),
+        outbox,
+        lights: FuturesUnordered::new(),
         model,
         dirty: true,
-        frame_at: Instant::now(),
+        pace: Pace::new(),
         changes_at: None,
     };
     loop {
-        if this.dirty && Instant::now() >= this.frame_at {
+        if this.dirty && this.pace.may_draw(Instant::now()) {
             this.draw()?;
         }
         let woken = this.wait().await?;
@@ -137,7 +166,7 @@ impl Loop<'_> {
     /// Waits for the first thing to happen. Nothing is lost where another branch wins: streams, watches and signals keep
     /// what they have.
     async fn wait(&mut self) -> io::Result<Woken> {
-        let wake_at = if self.dirty { Some(self.frame_at) } else { self.changes_at };
+        let wake_at = if self.dirty { self.pace.next() } else { self.changes_at };
         let timer = async {
             match wake_at {
                 Some(at) => sleep_until(at).await,
@@ -155,9 +184,10 @@ impl Loop<'_> {
             },
             Ok(()) = self.live.panes.changed() => Ok(Woken::Panes),
             Some(()) = self.hooks.next(), if !self.hooks.is_empty() => Ok(Woken::Nothing),
-            Some((agent, ask, answer)) = self.pane_answers.next(), if !self.pane_answers.is_empty() => {
+            Some((agent, ask, answer)) = self.outbox.next(), if !self.outbox.is_empty() => {
                 Ok(Woken::PaneAnswer(agent, ask, answer))
             }
+            Some(lit) = self.lights.next(), if !self.lights.is_empty() => Ok(Woken::Highlighted(lit)),
             Some((argv, answer)) = self.answers.next(), if !self.answers.is_empty() => Ok(Woken::Answer(argv, answer)),
             _ = self.signals.terminate.recv() => Ok(Woken::End),
             _ = self.signals.hang_up.recv() => Ok(Woken::End),
@@ -179,11 +209,12 @@ impl Loop<'_> {
             }
             Woken::Panes => {
                 let panes = self.live.panes.borrow_and_update().clone();
-                return self.tell(Message::Panes(panes)).await;
+                return self.show(panes).await;
             }
             Woken::PaneAnswer(agent, ask, answer) => {
                 return self.tell(Message::PaneAnswered { agent, ask, answer }).await;
             }
+            Woken::Highlighted(lit) => return self.tell(Message::Highlighted(lit)).await,
             Woken::Answer(argv, answer) => return self.tell(Message::Answered { argv, answer }).await,
             Woken::Resumed => {
                 self.terminal.enter_again()?;
@@ -218,8 +249,27 @@ impl Loop<'_> {
         }
     }
 
+    /// Takes new pictures of terminals. They come many times a second, so they are told from the old ones by where they
+    /// are kept and not by what is in them. Whether to go on.
+    async fn show(&mut self, panes: Panes) -> io::Result<bool> {
+        let news = |agent: &AgentName, pane: &Pane| self.model.shown.get(agent).is_none_or(|old| !is_same(old, pane));
+        let typed_into = self.model.panes.typing.as_ref().map(|typing| &typing.agent);
+        let awaited = typed_into.and_then(|agent| Some(news(agent, panes.get(agent)?)));
+        let changed = panes.len() != self.model.shown.len() || panes.iter().any(|(agent, pane)| news(agent, pane));
+        if awaited == Some(true) {
+            self.pace.answered(Instant::now());
+        }
+        self.dirty |= changed;
+        self.model.now = Timestamp::now();
+        let intents = update(&mut self.model, Message::Panes(panes));
+        self.perform(intents).await
+    }
+
     /// Applies a message and performs what it asks for. Whether to go on.
     async fn tell(&mut self, message: Message) -> io::Result<bool> {
+        if matches!(message, Message::Key(_) | Message::Paste(_)) {
+            self.pace.pressed(Instant::now());
+        }
         let before = self.model.clone();
         // The time counts for what a message makes of it, such as how long its news stays; that alone is no change.
         self.model.now = Timestamp::now();
@@ -227,6 +277,11 @@ impl Loop<'_> {
         let now = std::mem::replace(&mut self.model.now, before.now);
         self.dirty |= self.model != before;
         self.model.now = now;
+        self.perform(intents).await
+    }
+
+    /// Does what was asked for. Whether to go on.
+    async fn perform(&mut self, intents: Vec<Intent>) -> io::Result<bool> {
         for intent in intents {
             match intent {
                 Intent::Quit => return Ok(false),
@@ -235,8 +290,9 @@ impl Loop<'_> {
                     self.terminal.forget();
                     self.dirty = true;
                 }
-                Intent::Pane(agent, ask) => self.ask_pane(agent, ask),
+                Intent::Pane(agent, ask) => self.outbox.push(agent, ask),
                 Intent::Notify(words) => self.notify(&words)?,
+                Intent::Highlight(ask) => self.highlight(ask),
                 Intent::Copy(text) => self.terminal.copy(&text)?,
                 Intent::Verb(argv) => self.ask(argv),
             }
@@ -260,19 +316,11 @@ impl Loop<'_> {
         Ok(())
     }
 
-    fn ask_pane(&mut self, agent: AgentName, ask: PaneRequest) {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.live.typed.try_send(PaneAsk { agent: agent.clone(), ask: ask.clone(), answer });
-        let refused = sent.err().map(|_| PaneAnswer::Refused("the terminal does not keep up; try again".to_owned()));
-        let reply = async move {
-            let gone = || PaneAnswer::Refused("the terminal has gone".to_owned());
-            let answer = match refused {
-                Some(refused) => refused,
-                None => answered.await.unwrap_or_else(|_| gone()),
-            };
-            (agent, ask, answer)
-        };
-        self.pane_answers.push(reply.boxed());
+    fn highlight(&mut self, ask: highlight::Ask) {
+        let plain = Lit::plain(&ask);
+        let reading = tokio::task::spawn_blocking(move || highlight::read(&ask));
+        // Code that cannot be read is shown without colours.
+        self.lights.push(async move { reading.await.unwrap_or(plain) }.boxed());
     }
 
     /// Tells the other side what is to be seen now. Cheap, since nothing is sent that was said before.
@@ -314,6 +362,7 @@ impl Loop<'_> {
         self.wish();
         let model = &self.model;
         self.terminal.title(&view::title(model))?;
+        self.terminal.set_caret(view::caret(model));
         let next = self.terminal.draw(model.size, |area, buffer| view::render(model, area, buffer))?;
         let drawn_at = Instant::now();
         self.changes_at = next.map(|at| {
@@ -321,7 +370,7 @@ impl Loop<'_> {
             drawn_at + Duration::try_from(wait).unwrap_or_default()
         });
         self.dirty = false;
-        self.frame_at = drawn_at + Duration::from_millis(FRAME_MILLIS_MIN);
+        self.pace.drawn(drawn_at);
         Ok(())
     }
 
@@ -344,8 +393,16 @@ impl Loop<'_> {
     }
 }
 
+/// Whether two pictures of a terminal are the same one.
+fn is_same(one: &Pane, other: &Pane) -> bool {
+    Arc::ptr_eq(&one.frame, &other.frame)
+        && one.source == other.source
+        && one.run == other.run
+        && one.note == other.note
+}
+
 /// What an event of the terminal means to us.
-fn translate(event: Event) -> Option<Message> {
+pub(super) fn translate(event: Event) -> Option<Message> {
     match event {
         Event::Key(key) => Key::from_event(key).map(Message::Key),
         Event::Paste(text) => Some(Message::Paste(text)),

@@ -94,6 +94,12 @@ impl Keymap {
         found.map(|row| row.binding.action)
     }
 
+    /// How the key of an action is shown in a place; empty where it has none.
+    pub(super) fn label_of(&self, place: Place, action: Action) -> &str {
+        let found = self.rows().find(|row| row.binding.action == action && row.binding.places.contains(&place));
+        found.map_or("", |row| row.label.as_str())
+    }
+
     /// How the key that leads to a page is shown.
     pub(super) fn label_of_page(&self, page: Page) -> &str {
         self.rows().find(|row| row.binding.action == Action::Go(page)).map_or("", |row| row.label.as_str())

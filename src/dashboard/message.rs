@@ -8,9 +8,11 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use jiff::Timestamp;
 use pipeline_commands::live::{Answer, PaneAnswer, PaneRequest};
 use pipeline_lib::ids::AgentName;
-use pipeline_lib::terminal::MouseAction;
+use pipeline_lib::terminal::{self, MouseAction};
 use pipeline_lib::view::pane::Panes;
 use pipeline_lib::view::screen::Screen;
+
+use super::highlight::{self, Lit};
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,8 @@ pub(super) enum Message {
         /// What came of it.
         answer: Answer,
     },
+    /// The colours of some code are there.
+    Highlighted(Lit),
     /// This is the time now.
     Tick(Timestamp),
 }
@@ -56,6 +60,8 @@ pub(super) enum Intent {
     Pane(AgentName, PaneRequest),
     /// To tell a person who looks elsewhere, in these words.
     Notify(String),
+    /// To find the colours of some code.
+    Highlight(highlight::Ask),
     /// To put a text into the clipboard of the person's terminal.
     Copy(String),
     /// To end the dashboard. The agents go on.
@@ -104,6 +110,33 @@ impl Key {
         let held = |modifier| event.modifiers.contains(modifier);
         let shift = held(KeyModifiers::SHIFT) && !matches!(code, KeyCode::Char(_) | KeyCode::BackTab);
         Some(Self { code, ctrl: held(KeyModifiers::CONTROL), alt: held(KeyModifiers::ALT), shift })
+    }
+
+    /// The key as a terminal's program is told of it; none for one that no program is told of.
+    #[must_use]
+    pub(super) fn for_terminal(self) -> Option<terminal::Key> {
+        use terminal::KeyCode as Code;
+        let code = match self.code {
+            KeyCode::Char(c) => Code::Char(c),
+            KeyCode::Enter => Code::Enter,
+            KeyCode::Tab | KeyCode::BackTab => Code::Tab,
+            KeyCode::Esc => Code::Escape,
+            KeyCode::Backspace => Code::Backspace,
+            KeyCode::Delete => Code::Delete,
+            KeyCode::Insert => Code::Insert,
+            KeyCode::Up => Code::Up,
+            KeyCode::Down => Code::Down,
+            KeyCode::Left => Code::Left,
+            KeyCode::Right => Code::Right,
+            KeyCode::Home => Code::Home,
+            KeyCode::End => Code::End,
+            KeyCode::PageUp => Code::PageUp,
+            KeyCode::PageDown => Code::PageDown,
+            KeyCode::F(number @ 1..=12) => Code::Function(number),
+            _ => return None,
+        };
+        let shift = self.shift || self.code == KeyCode::BackTab;
+        Some(terminal::Key { code, shift, alt: self.alt, control: self.ctrl })
     }
 
     /// The character it types, if it types one.

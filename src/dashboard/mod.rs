@@ -5,28 +5,37 @@
 //! shows what comes through [`Live`] and sends back what a person could have typed. Ending it ends nothing else.
 
 mod answer;
+mod attached;
 mod drive;
+mod hand_over;
+mod highlight;
 mod keymap;
 mod keys;
 mod message;
 mod model;
 mod notify;
 mod overlay;
+mod pace;
 mod pages;
+mod palette;
 mod terminal;
 #[cfg(test)]
 mod tests;
 mod theme;
+mod typed;
 mod update;
 mod view;
+mod welcome;
 
 use std::io;
 
 use pipeline_commands::live::Live;
 
+pub use attached::{Attachment, Left, attached, room};
 pub use keymap::{BadKeys, Keymap};
 pub use notify::{Channel, Notify};
 pub use theme::{Depth, Ground, Theme};
+pub use welcome::{Begin, Found, welcome};
 
 use drive::Signals;
 use terminal::Terminal;

@@ -5,14 +5,18 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use pipeline_commands::dispatch::VerbLine;
 use pipeline_lib::ids::{AgentName, TaskId};
 use pipeline_lib::view::Attention;
 use pipeline_lib::view::detail::Look;
+use pipeline_lib::view::detail::task::TaskLook;
 use pipeline_lib::view::pane::Panes;
 use pipeline_lib::view::screen::{AgentRow, Card, Column, Screen, Tone};
 
 use super::keymap::Keymap;
+use super::overlay;
 use super::pages;
+use super::palette::Palette;
 use super::theme::Theme;
 
 /// Everything a frame shows.
@@ -28,6 +32,8 @@ pub(super) struct Model {
     pub(super) theme: Theme,
     /// Which key does what.
     pub(super) keys: Keymap,
+    /// Every verb of the command line.
+    pub(super) verbs: Arc<Vec<VerbLine>>,
     /// What fills the screen.
     pub(super) page: Page,
     /// The panel of the overview that has the keys.
@@ -197,12 +203,16 @@ pub(super) enum Overlay {
     Help(usize),
     /// A line of text to type.
     Input(Input),
+    /// Every verb, by name.
+    Palette(Palette),
     /// A question before something stops or is discarded.
     Confirm(Confirm),
     /// The choice of the orchestration.
     ModeMenu(Menu),
     /// The choice of the rollout.
     RolloutMenu(Menu),
+    /// The choice of the agent that a task is handed to; the chosen row.
+    AgentMenu(TaskId, usize),
     /// An answer that does not fit into one line, or an error.
     Message(Note),
 }
@@ -239,10 +249,14 @@ pub(super) enum Purpose {
     NewTask,
     /// What an agent is told about its rejected work.
     Reject(TaskId),
+    /// Why a task is taken out.
+    Block(TaskId),
     /// The decision that an agent left open.
     Decide(TaskId),
     /// The filter of the board.
     Filter,
+    /// A verb.
+    Command,
 }
 
 /// A question before something stops or is discarded.
@@ -305,6 +319,7 @@ impl Model {
             size,
             theme,
             keys: Keymap::default(),
+            verbs: Arc::default(),
             page: Page::Overview,
             focus: Focus::Board,
             shown: Panes::default(),
@@ -342,14 +357,25 @@ impl Model {
 
     /// What the picture should show beyond what is always there.
     pub(super) fn look(&self) -> Look {
+        match &self.overlay {
+            Some(Overlay::ModeMenu(menu)) => return self.look_at_mode(overlay::MODES[menu.row].0),
+            Some(Overlay::RolloutMenu(menu)) => return self.look_at_mode(overlay::ROLLOUTS[menu.row].0),
+            _ => {}
+        }
         match self.page {
             Page::Overview | Page::Panes => Look::Picture,
-            Page::Task => self.target_task().map_or(Look::Picture, Look::Task),
-            Page::Graph => Look::Graph,
+            Page::Task => self.target_task().map_or(Look::Picture, |task| {
+                Look::Task(TaskLook { task, part: self.reading.part, run: self.reading.run.clone() })
+            }),
+            Page::Graph => Look::Graph(self.task.clone()),
             Page::Timeline => Look::Timeline,
             Page::Metrics => Look::Metrics,
             Page::Logs => Look::Logs,
         }
+    }
+
+    fn look_at_mode(&self, word: &str) -> Look {
+        self.screen.mode.with_word(word).map_or(Look::Picture, Look::Plan)
     }
 
     /// The cards of a column that the filter leaves.

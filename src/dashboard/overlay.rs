@@ -5,8 +5,10 @@ use pipeline_lib::mode::{Mode, Rollout};
 use pipeline_lib::text;
 use pipeline_lib::view::screen::Tone;
 
+use super::hand_over;
 use super::message::{Intent, Key};
 use super::model::{Confirm, Input, Menu, Model, Overlay, Purpose};
+use super::palette;
 use super::update::{toast, words};
 
 /// The rows of the mode menu: what is typed, and what it means.
@@ -43,6 +45,7 @@ pub(super) fn on_key(model: &mut Model, over: Overlay, key: Key) -> Vec<Intent> 
     match over {
         Overlay::Help(_) | Overlay::Message(_) => read(model, over, key),
         Overlay::Input(input) => type_into(model, input, key),
+        Overlay::Palette(palette) => palette::on_key(model, palette, key),
         Overlay::Confirm(confirm) => match key.typed() {
             Some('y') => vec![Intent::Verb(confirm.argv)],
             Some('n' | 'q') => Vec::new(),
@@ -54,6 +57,7 @@ pub(super) fn on_key(model: &mut Model, over: Overlay, key: Key) -> Vec<Intent> 
         },
         Overlay::ModeMenu(menu) => choose(model, menu, key, true),
         Overlay::RolloutMenu(menu) => choose(model, menu, key, false),
+        Overlay::AgentMenu(task, row) => hand_over::choose(model, task, row, key),
     }
 }
 
@@ -153,6 +157,11 @@ fn promotion(from: Mode, target: Mode, argv: Vec<String>) -> Confirm {
 
 /// Takes pasted text into the line that is being typed.
 pub(super) fn paste(model: &mut Model, pasted: &str) {
+    if let Some(Overlay::Palette(mut palette)) = model.overlay.take_if(|over| matches!(over, Overlay::Palette(_))) {
+        palette.line.before.push_str(&text::one_line(pasted, INPUT_CHARS_MAX));
+        palette::changed(model, &mut palette);
+        model.overlay = Some(Overlay::Palette(palette));
+    }
     let Some(Overlay::Input(input)) = &mut model.overlay else { return };
     let room = INPUT_CHARS_MAX.saturating_sub(input.text().chars().count());
     input.before.push_str(&text::one_line(pasted, room));
@@ -162,8 +171,20 @@ pub(super) fn paste(model: &mut Model, pasted: &str) {
 }
 
 fn type_into(model: &mut Model, mut input: Input, key: Key) -> Vec<Intent> {
+    if key.code == KeyCode::Enter {
+        return entered(model, input);
+    }
+    edit(&mut input, key);
+    if input.purpose == Purpose::Filter {
+        model.filter = input.text();
+    }
+    model.overlay = Some(Overlay::Input(input));
+    Vec::new()
+}
+
+/// What a key does to a line that is being typed.
+pub(super) fn edit(input: &mut Input, key: Key) {
     match key.to_string().as_str() {
-        "<enter>" => return entered(model, input),
         "<backspace>" | "<c-h>" => drop(input.before.pop()),
         "<delete>" => drop(first_removed(&mut input.after)),
         "<left>" | "<c-b>" => {
@@ -197,11 +218,6 @@ fn type_into(model: &mut Model, mut input: Input, key: Key) -> Vec<Intent> {
             input.before.extend(key.typed().filter(|c| room && !text::is_hidden(*c)));
         }
     }
-    if input.purpose == Purpose::Filter {
-        model.filter = input.text();
-    }
-    model.overlay = Some(Overlay::Input(input));
-    Vec::new()
 }
 
 fn first_removed(text: &mut String) -> Option<char> {
@@ -229,6 +245,10 @@ fn entered(model: &mut Model, input: Input) -> Vec<Intent> {
                 format!("--message={line}"),
             ])];
         }
+        Purpose::Block(task) => {
+            let reason = format!("--reason={line}");
+            return vec![Intent::Verb(vec!["task".to_owned(), "block".to_owned(), task.to_string(), reason])];
+        }
         Purpose::Decide(task) => {
             return vec![Intent::Verb(vec![
                 "task".to_owned(),
@@ -237,7 +257,7 @@ fn entered(model: &mut Model, input: Input) -> Vec<Intent> {
                 format!("--decision={line}"),
             ])];
         }
-        Purpose::Filter => return Vec::new(),
+        Purpose::Filter | Purpose::Command => return Vec::new(),
     };
     if input.priority != pipeline_lib::task::PRIORITY_DEFAULT {
         argv.extend(["--priority".to_owned(), input.priority.to_string()]);

@@ -11,6 +11,7 @@ use crossterm::terminal::{
 };
 use crossterm::{cursor, execute, queue, style, terminal};
 use ratatui::backend::{Backend, CrosstermBackend};
+use pipeline_lib::terminal::CursorShape;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -18,17 +19,34 @@ use ratatui::layout::Rect;
 /// guard, so this fact stands outside of it.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+/// Whether the cursor has another shape than the person's own.
+static SHAPED: AtomicBool = AtomicBool::new(false);
 
 /// Puts the window's title aside (XTWINOPS 22, xterm); terminals without it do nothing.
 const SAVE_TITLE: &[u8] = b"\x1b[22;2t";
 /// Brings it back (XTWINOPS 23).
 const RESTORE_TITLE: &[u8] = b"\x1b[23;2t";
 
+/// A cursor that is to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Caret {
+    /// The column.
+    pub(super) x: u16,
+    /// The row.
+    pub(super) y: u16,
+    /// What it looks like.
+    pub(super) shape: CursorShape,
+}
+
 /// The terminal while it is ours. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Terminal {
     mouse: bool,
     title: String,
+    /// Where the cursor is to be seen; not where it is none.
+    caret: Option<Caret>,
+    /// Where it was left.
+    left: Option<Caret>,
     shown: Buffer,
     next: Buffer,
     /// Every cell has to be written, because what the terminal shows is not known.
@@ -49,6 +67,8 @@ impl Terminal {
         let this = Self {
             mouse,
             title: String::new(),
+            caret: None,
+            left: None,
             shown: Buffer::empty(Rect::ZERO),
             next: Buffer::empty(Rect::ZERO),
             unknown: true,
@@ -74,6 +94,7 @@ impl Terminal {
         // The shell may have set the modes anew; only what is off can be switched on.
         restore();
         self.unknown = true;
+        self.left = None;
         self.title.clear();
         self.take_over()
     }
@@ -114,6 +135,11 @@ impl Terminal {
         execute!(io::stdout().lock(), terminal::SetTitle(title))
     }
 
+    /// Shows the cursor there from the next frame on, or nowhere. Input methods open their windows beside it.
+    pub(super) fn set_caret(&mut self, caret: Option<Caret>) {
+        self.caret = caret;
+    }
+
     /// Puts a text into the clipboard of the person's terminal, where it allows that (OSC 52). Only on the person's own
     /// request; what agents ask for in this way never comes this far.
     pub(super) fn copy(&self, text: &str) -> io::Result<()> {
@@ -133,7 +159,19 @@ impl Terminal {
             self.shown.reset();
         }
         let drawn = render(area, &mut self.next);
-        let bytes = frame(&self.shown, &self.next, all)?;
+        let mut bytes = frame(&self.shown, &self.next, all)?;
+        if !bytes.is_empty() || self.caret != self.left {
+            // Drawing moves the cursor, so it is out of sight meanwhile.
+            let mut around = Vec::new();
+            if self.left.is_some() {
+                queue!(around, cursor::Hide)?;
+            }
+            around.append(&mut bytes);
+            if let Some(caret) = self.caret {
+                place(&mut around, caret)?;
+            }
+            bytes = around;
+        }
         std::mem::swap(&mut self.shown, &mut self.next);
         // Until the whole frame is out, what the terminal shows is not known.
         self.unknown = true;
@@ -142,6 +180,7 @@ impl Terminal {
             out.write_all(&bytes)?;
             out.flush()?;
         }
+        self.left = self.caret;
         self.unknown = false;
         Ok(drawn)
     }
@@ -170,6 +209,17 @@ pub(super) fn frame(shown: &Buffer, next: &Buffer, all: bool) -> io::Result<Vec<
     Ok(bytes)
 }
 
+/// Shows the cursor at a place.
+fn place(bytes: &mut Vec<u8>, caret: Caret) -> io::Result<()> {
+    let shape = match caret.shape {
+        CursorShape::Block => cursor::SetCursorStyle::SteadyBlock,
+        CursorShape::Underline => cursor::SetCursorStyle::SteadyUnderScore,
+        CursorShape::Beam => cursor::SetCursorStyle::SteadyBar,
+    };
+    SHAPED.store(true, Ordering::SeqCst);
+    queue!(bytes, shape, cursor::MoveTo(caret.x, caret.y), cursor::Show)
+}
+
 /// Gives the terminal back as it was. Does nothing where it is not ours, so that every way out may call it. Errors have
 /// nowhere to go: where the terminal is gone, there is nothing to give back.
 fn restore() {
@@ -187,6 +237,9 @@ fn restore() {
         LeaveAlternateScreen,
         cursor::Show
     ));
+    if SHAPED.swap(false, Ordering::SeqCst) {
+        drop(queue!(out, cursor::SetCursorStyle::DefaultUserShape));
+    }
     drop(out.write_all(RESTORE_TITLE).and_then(|()| out.flush()));
     drop(terminal::disable_raw_mode());
 }

@@ -1,11 +1,14 @@
 //! Every colour and every sign of the dashboard. Unless a theme is asked for, the sixteen colours of the person's own palette
 //! are used; the background is always left alone, and no colour says anything that a sign or a word does not say too.
 
+use pipeline_lib::diff::Side;
 use pipeline_lib::mode::Rollout;
 use pipeline_lib::terminal::Colour;
 use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::screen::Tone;
 use ratatui::style::{Color, Modifier, Style};
+
+use super::highlight::Class;
 
 /// How many colours the terminal shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +150,16 @@ impl Theme {
         Style::new().fg(Color::Reset).add_modifier(Modifier::REVERSED).remove_modifier(Modifier::DIM | Modifier::BOLD)
     }
 
+    /// What the keys do, where that is not what they usually do.
+    pub(super) fn mode(self) -> Style {
+        self.accent().add_modifier(Modifier::REVERSED)
+    }
+
+    /// Laid over text that was searched for.
+    pub(super) fn found(self) -> Style {
+        self.tone(Tone::Attention).add_modifier(Modifier::REVERSED | Modifier::BOLD)
+    }
+
     /// The style of a tone.
     pub(super) fn tone(self, tone: Tone) -> Style {
         match tone {
@@ -181,6 +194,27 @@ impl Theme {
             Rollout::Shadow => (self.pick("○", "."), self.hue(Hue::Ready).add_modifier(Modifier::BOLD)),
             Rollout::Pilot => (self.pick("◐", "o"), self.hue(Hue::Attention).add_modifier(Modifier::BOLD)),
             Rollout::Production => (self.pick("●", "*"), self.hue(Hue::Good).add_modifier(Modifier::BOLD)),
+        }
+    }
+
+    /// The style of the sign of an added or removed line, and of a removed line itself.
+    pub(super) fn side(self, side: Side) -> Style {
+        match side {
+            Side::Both => self.dim(),
+            Side::Old => self.hue(Hue::Bad),
+            Side::New => self.hue(Hue::Good),
+        }
+    }
+
+    /// The style of a part of a line of code. Red and green are left to what was removed and added.
+    pub(super) fn code(self, class: Class) -> Style {
+        match class {
+            Class::Plain => self.text(),
+            Class::Keyword => self.hue(Hue::Checking),
+            Class::Text => self.hue(Hue::Attention),
+            Class::Value => self.hue(Hue::Accent),
+            Class::Name => self.hue(Hue::Ready),
+            Class::Comment => self.dim(),
         }
     }
 

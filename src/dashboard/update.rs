@@ -10,11 +10,13 @@ use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::screen::Tone;
 
 use super::answer;
+use super::hand_over;
 use super::keys::Action;
 use super::message::{Intent, Key, Message, Mouse};
 use super::model::{AttentionKey, Confirm, Focus, Input, Menu, Model, Note, Overlay, Page, Purpose, Toast};
 use super::overlay;
 use super::pages;
+use super::palette;
 use super::view;
 
 /// How long good news stays.
@@ -24,7 +26,8 @@ const WARNING_SECONDS: u64 = 8;
 
 /// Applies a message.
 pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
-    let intents = match message {
+    let is_tick = matches!(message, Message::Tick(_));
+    let mut intents = match message {
         Message::Key(key) => on_key(model, key),
         Message::Paste(text) => {
             if model.overlay.is_none()
@@ -43,18 +46,21 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
         Message::Screen(screen) => {
             let known: Vec<_> = (0..model.screen.attention.len()).filter_map(|at| model.attention_key(at)).collect();
             model.adopt(screen);
+            pages::task::adopt(model);
             news(model, &known).into_iter().collect()
         }
         Message::Panes(panes) => {
-            model.shown = panes;
+            let before = std::mem::replace(&mut model.shown, panes);
+            pages::panes::shown(model, &before);
             Vec::new()
         }
-        Message::PaneAnswered { agent, ask, answer } => {
-            pages::panes::answered(model, &agent, &ask, answer);
-            Vec::new()
-        }
+        Message::PaneAnswered { agent, ask, answer } => pages::panes::answered(model, &agent, &ask, answer),
         Message::Answered { argv, answer } => {
             answer::take(model, argv, answer);
+            Vec::new()
+        }
+        Message::Highlighted(lit) => {
+            pages::task::lit(model, lit);
             Vec::new()
         }
         Message::Tick(now) => {
@@ -67,6 +73,10 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
         if let Intent::Verb(argv) = intent {
             model.asked.push(argv.join(" "));
         }
+    }
+    // Time alone asks for nothing.
+    if !is_tick {
+        intents.extend(pages::task::light(model));
     }
     intents
 }
@@ -129,6 +139,16 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
             }
             Vec::new()
         }
+        Action::Reassign | Action::Block => {
+            if let Some(task) = task_or_toast(model) {
+                hand_over::ask(model, task, action == Action::Block);
+            }
+            Vec::new()
+        }
+        Action::Palette => {
+            palette::open(model);
+            Vec::new()
+        }
         Action::Go(page) => go(model, page),
         Action::NextPage => go(model, model.page.turned(1)),
         Action::PreviousPage => go(model, model.page.turned(Page::ALL.len() - 1)),
@@ -143,7 +163,11 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
 /// Shows a page.
 pub(super) fn go(model: &mut Model, page: Page) -> Vec<Intent> {
     if page == Page::Task && model.page != Page::Task {
-        model.reading = pages::task::Looking { task: model.target_task(), ..Default::default() };
+        let last = model.reading.last.take();
+        model.reading = pages::task::Looking { task: model.target_task(), last, ..Default::default() };
+    }
+    if page == Page::Panes && model.page != Page::Panes {
+        pages::panes::enter(model);
     }
     model.page = page;
     Vec::new()

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Result, StateError};
+use crate::error::{ErrorKind, Result, StateError};
 use crate::files;
 use crate::filesystem::{self, FileSystem};
 use crate::format::{self, FORMAT, HEADER_LEN};
@@ -50,7 +50,43 @@ pub struct SegmentReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub path: PathBuf,
+    pub kind: ProblemKind,
     pub what: String,
+}
+
+/// What sort of thing a problem is. How bad that is, and what to do about it, is said where a person is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// Bytes are not what was written, or records are missing.
+    Damage,
+    /// The end of a write that did not finish; the next locked use cuts it.
+    Torn,
+    /// Another version of the program wrote it.
+    Newer,
+    /// The snapshot is not what we wrote; a copy is kept when it is written anew.
+    Edited,
+    /// Others can read, write or enter it.
+    Exposed,
+    /// A temporary file that may have been left behind.
+    Leftover,
+    /// A copy that was set aside.
+    Copy,
+    /// A planted or foreign file, a permission, or the file system.
+    Other,
+}
+
+impl ProblemKind {
+    fn of(error: &StateError) -> ProblemKind {
+        match error.kind() {
+            ErrorKind::Corrupt => ProblemKind::Damage,
+            ErrorKind::NewerFormat => ProblemKind::Newer,
+            ErrorKind::NotInitialised
+            | ErrorKind::CannotRead
+            | ErrorKind::CannotWrite
+            | ErrorKind::LockBusy
+            | ErrorKind::Refused => ProblemKind::Other,
+        }
+    }
 }
 
 impl<M: Machine> Store<M> {
@@ -59,7 +95,7 @@ impl<M: Machine> Store<M> {
         files::check_dir(dir)?;
         let layout = Layout::new(dir);
         let mut problems = file_problems(&layout)?;
-        let mut add = |path: &Path, what: String| problems.push(Problem { path: path.to_owned(), what });
+        let mut add = |path: &Path, kind, what: String| problems.push(Problem { path: path.to_owned(), kind, what });
         let mut segments = Vec::new();
         let mut before = None;
         let numbers = layout.segments()?;
@@ -70,39 +106,44 @@ impl<M: Machine> Store<M> {
             let newest = numbers.last() == Some(&number);
             let report = look_over(&segment, &mut before);
             if let Some(at) = report.damaged_at {
-                add(&segment.path, format!("damaged at byte {at}"));
+                add(&segment.path, ProblemKind::Damage, format!("damaged at byte {at}"));
             }
             if report.torn_bytes > 0 {
-                let weight = if newest { "the next command cuts them" } else { "records may be missing" };
-                add(&segment.path, format!("{} bytes of an unfinished write; {weight}", report.torn_bytes));
+                let (kind, weight) = match newest {
+                    true => (ProblemKind::Torn, "the next command cuts them"),
+                    false => (ProblemKind::Damage, "records may be missing"),
+                };
+                add(&segment.path, kind, format!("{} bytes of an unfinished write; {weight}", report.torn_bytes));
             }
             if report.format.is_some_and(|(major, _)| major > FORMAT.major) {
-                add(&segment.path, "written by a newer program".to_owned());
+                add(&segment.path, ProblemKind::Newer, "written by a newer program".to_owned());
             }
             segments.push(report);
         }
         let seq = match journal::load::<M>(&layout) {
             Ok(loaded) => {
                 if let Some((first, count)) = loaded.position.unknown {
-                    add(dir, format!("{count} records of unknown kind, the first is {first}"));
+                    let what = format!("{count} records of unknown kind, the first is {first}");
+                    add(dir, ProblemKind::Newer, what);
                 }
                 Some(loaded.position.seq)
             }
             Err(error) => {
-                add(dir, error.to_string());
+                add(dir, ProblemKind::of(&error), error.to_string());
                 None
             }
         };
         if let Some(behind) = snapshot::recorded_seq(&layout).filter(|&at| seq.is_some_and(|seq| seq < at)) {
-            add(&layout.snapshot(), format!("it was written at record {behind}, which the journal no longer has"));
+            let what = format!("it was written at record {behind}, which the journal no longer has");
+            add(&layout.snapshot(), ProblemKind::Damage, what);
         }
         match snapshot::snapshot_edit(dir) {
-            Ok(Some(_)) => add(&layout.snapshot(), "it was edited by hand".to_owned()),
+            Ok(Some(_)) => add(&layout.snapshot(), ProblemKind::Edited, "it was edited by hand".to_owned()),
             Ok(None) => {}
-            Err(error) => add(&layout.snapshot(), error.to_string()),
+            Err(error) => add(&layout.snapshot(), ProblemKind::of(&error), error.to_string()),
         }
         if let Err(error) = filesystem::probe(dir) {
-            add(dir, error.to_string());
+            add(dir, ProblemKind::of(&error), error.to_string());
         }
         Ok(Report {
             seq,
@@ -121,7 +162,8 @@ fn file_problems(layout: &Layout) -> Result<Vec<Problem>> {
     let mode = |meta: &fs::Metadata| meta.permissions().mode() & 0o077;
     let dir = fs::symlink_metadata(layout.dir()).map_err(StateError::read(layout.dir()))?;
     if mode(&dir) != 0 {
-        problems.push(Problem { path: layout.dir().to_owned(), what: "others can enter it".to_owned() });
+        let (kind, what) = (ProblemKind::Exposed, "others can enter it".to_owned());
+        problems.push(Problem { path: layout.dir().to_owned(), kind, what });
     }
     for name in layout.names()? {
         let path = layout.dir().join(&name);
@@ -130,18 +172,19 @@ fn file_problems(layout: &Layout) -> Result<Vec<Problem>> {
             continue;
         };
         let ours = name.starts_with("state.") || layout::segment_number(&name).is_some();
-        let what = if let Some(why) = files::objection(&meta).filter(|_| ours) {
-            why
+        let (kind, what) = if let Some(why) = files::objection(&meta).filter(|_| ours) {
+            (ProblemKind::Other, why)
         } else if ours && mode(&meta) != 0 {
-            "others can read or write it".to_owned()
+            (ProblemKind::Exposed, "others can read or write it".to_owned())
         } else if name.ends_with(".tmp") || name.starts_with(".probe-") {
-            "a temporary file; unless something is running, it was left behind and can go".to_owned()
+            let what = "a temporary file; unless something is running, it was left behind and can go";
+            (ProblemKind::Leftover, what.to_owned())
         } else if name.contains(".corrupt-") || name.contains(".edited-") {
-            "a copy set aside; remove it when it is no longer needed".to_owned()
+            (ProblemKind::Copy, "a copy set aside; remove it when it is no longer needed".to_owned())
         } else {
             continue;
         };
-        problems.push(Problem { path, what });
+        problems.push(Problem { path, kind, what });
     }
     Ok(problems)
 }

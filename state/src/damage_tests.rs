@@ -64,13 +64,13 @@ fn cut_at_every_byte_it_opens_to_a_prefix_of_whole_batches() {
     let start = HEADER_LEN + checkpoint.size();
     for len in 0..=whole.len() {
         fs::write(&path, &whole[..len]).unwrap();
-        let (seen, outcome, notices) = use_it(&room);
-        assert!(stages.contains(&seen), "at {len}: {seen:?}");
         if len < start {
             // A segment gets its name only when its checkpoint is durable, so this is damage and no crash.
-            assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Corrupt);
+            assert_eq!(room.try_open().unwrap_err().kind(), ErrorKind::Corrupt, "at {len}");
             continue;
         }
+        let (seen, outcome, notices) = use_it(&room);
+        assert!(stages.contains(&seen), "at {len}: {seen:?}");
         outcome.unwrap();
         let cut = notices.iter().any(|notice| matches!(notice, Notice::TornTail { .. }));
         let boundary = frame_ends(&whole).contains(&len);
@@ -94,11 +94,16 @@ fn every_bit_flipped_is_detected_or_costs_the_last_batch_aloud() {
     let path = room.segment(1);
     let whole = fs::read(&path).unwrap();
     let ends = frame_ends(&whole);
-    let last = ends[ends.len() - 2];
+    let (first, last) = (ends[0], ends[ends.len() - 2]);
     for bit in 0..whole.len() * 8 {
         let mut bytes = whole.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &bytes).unwrap();
+        if bit / 8 < first {
+            assert_eq!(room.try_open().unwrap_err().kind(), ErrorKind::Corrupt, "bit {bit}");
+            assert_eq!(fs::read(&path).unwrap(), bytes, "a damaged journal is not touched");
+            continue;
+        }
         let (seen, outcome, notices) = use_it(&room);
         if bit / 8 >= last {
             assert_eq!(&seen, &stages[stages.len() - 2], "bit {bit}");
@@ -171,6 +176,21 @@ fn a_lost_checkpoint_falls_back_and_is_repaired_without_loss() {
         assert_eq!(events.collect::<Vec<_>>(), (1..=machine.history.len() as u64).collect::<Vec<_>>());
         use_it(&damaged).1.unwrap();
     }
+}
+
+#[test]
+fn a_running_process_keeps_what_it_read_when_every_checkpoint_is_lost() {
+    let (room, machine) = long();
+    let mut running = room.open();
+    for number in 1..=4 {
+        flip(&room.segment(number), HEADER_LEN + 40);
+    }
+    assert_eq!(room.try_open().unwrap_err().kind(), ErrorKind::Corrupt);
+    // Something happens that makes it read everything again.
+    fs::rename(room.segment(4), room.segment(5)).unwrap();
+    assert_eq!(running.refresh().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(running.machine(), &machine);
+    assert_eq!(add(&mut running, "a", &[1]).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]

@@ -21,7 +21,7 @@ mod replay;
 mod snapshot;
 mod store;
 
-pub use check::{Problem, Report, SegmentReport};
+pub use check::{Problem, ProblemKind, Report, SegmentReport};
 pub use error::{ErrorKind, Notice, Result, StateError};
 pub use events::Events;
 pub use files::Faults;

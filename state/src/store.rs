@@ -94,8 +94,8 @@ impl<M: Machine> fmt::Debug for Store<M> {
 }
 
 impl<M: Machine> Store<M> {
-    /// Reads the store in `dir`, without its lock. Damage is no error here: what is before it can still be shown, and
-    /// [`Store::take_notices`] says so.
+    /// Reads the store in `dir`, without its lock. Damage is no error here as long as there is something before it that
+    /// can be shown; [`Store::take_notices`] says so then.
     pub fn open(dir: &Path, options: Options) -> Result<Store<M>> {
         let layout = Layout::new(dir);
         match files::check_dir(dir) {
@@ -356,6 +356,11 @@ fn read_settled<M: Machine>(layout: &Layout) -> Result<journal::Loaded<M>> {
     let mut attempt = 1;
     loop {
         match journal::load(layout) {
+            // With nothing before the damage there is nothing to show: an empty machine would look as if nothing had
+            // ever happened.
+            Ok(journal::Loaded { tail: None, damage: Some(damage), .. }) if attempt == READ_ATTEMPTS => {
+                return Err(damage.into());
+            }
             Ok(loaded) if loaded.damage.is_none() || attempt == READ_ATTEMPTS => return Ok(loaded),
             Err(error) if attempt == READ_ATTEMPTS || !error.is_missing_file() => {
                 return Err(error);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, word};
 
 /// Verbs that read and verbs that write; none may get past what is wrong.
 const VERBS: [&[&str]; 5] =
@@ -106,7 +106,7 @@ fn a_corrupt_workflow() {
         "{\n  \"id\": \"odd\",\n  \"stages\": [ { \"id\": \"a\", \"agent\": \"architekt\" } ]\n}\n",
     );
     s.run(["workflow", "validate"]).code(78).says(&["odd.json:3:", "architect"]);
-    s.run(["task", "add", "x", "--workflow", "odd"]).code(5).says(&["tdd"]);
+    s.run(["task", "add", "x", "--workflow", "odd"]).code(78).says(&["odd.json:3:", "architect", "workflow validate"]);
     s.write(".pipeline/workflows/odd.json", "{ nonsense");
     s.run(["workflow", "validate"]).code(78).says(&["odd.json:1:"]);
     s.add("T-1", &[]);
@@ -142,6 +142,59 @@ fn a_corrupt_state() {
     std::fs::write(s.path("bad"), &bad).unwrap();
     let sum = s.shell("cksum < ../bad").ok().stdout;
     assert!(kept.lines().any(|line| line.starts_with(sum.trim())), "a copy of the damaged journal is kept: {kept}");
+}
+
+/// A task cannot be put on a workflow whose file is broken or that nobody wrote: each way of asking says what `workflow
+/// validate` says, or what there is, and where it was asked for. Nothing changes.
+#[test]
+fn a_task_on_a_workflow_that_cannot_be_used() {
+    let s = Sandbox::ready();
+    s.add("T-1", &[]);
+    let before = s.state();
+    s.write(
+        ".pipeline/workflows/odd.json",
+        "{ \"id\": \"odd\",\n  \"stages\": [ { \"id\": \"a\", \"agent\": \"architekt\" } ] }\n",
+    );
+    s.write(".pipeline/workflows/b.json", "{ \"id\": \"inner\", \"stages\": [] }\n");
+    s.write(".pipeline/workflows/torn.json", "{\n nonsense");
+    s.write(".pipeline/workflows/old.yaml", "id: old\n");
+    let validate = s.run(["workflow", "validate"]).code(78).stdout;
+    for (id, place) in [
+        ("odd", "workflows/odd.json:2:"),
+        ("inner", "workflows/b.json:1:"),
+        ("torn", "workflows/torn.json:2:2"),
+        ("old", "workflows/old.yaml"),
+    ] {
+        s.write(
+            "import.json",
+            &format!(
+                "{{ \"tasks\": [ {{ \"title\": \"x\" }},\n  {{ \"title\": \"y\", \"workflow\": \"{id}\" }} ] }}\n"
+            ),
+        );
+        for args in [
+            &["task", "add", "x", "--workflow", id][..],
+            &["task", "edit", "T-1", "--workflow", id],
+            &["task", "import", "import.json"],
+        ] {
+            s.run(args).code(78).says(&[place, "workflow validate"]);
+            let (kind, message, hint) = s.run(args.iter().chain(&["--json"])).code(78).error();
+            assert_eq!(kind, "workflow_invalid");
+            assert!(message.contains(place) && validate.contains(&message), "{message}\nis not in\n{validate}");
+            assert_eq!(hint.contains("import.json:2:31"), args.contains(&"import"), "{hint}");
+        }
+    }
+    s.run(["task", "edit", "T-1", "--workflow", "nope"]).code(5).says(&[
+        "no workflow `nope`",
+        "tdd",
+        "workflows/*.json",
+    ]);
+    s.write("import.json", "[ { \"title\": \"x\",\n \"workflow\": \"nope\" } ]\n");
+    s.run(["task", "import", "import.json"]).code(5).says(&["import.json:2:14", "no workflow `nope`", "tdd"]);
+    // The default is asked for by whoever names none.
+    s.write(".pipeline/workflows/tdd.json", "{}\n");
+    s.run(["task", "add", "x"]).code(78).says(&["workflows/tdd.json:1:", "workflow validate"]);
+    s.run(["task", "edit", "T-1", "--title", "another title"]).ok();
+    assert_eq!(s.state()["tasks"].as_object().unwrap().len(), before["tasks"].as_object().unwrap().len());
 }
 
 /// The lock is held: try again. The message names the holder.
@@ -252,6 +305,20 @@ fn init_says_what_it_does() {
     std::fs::write(s.path("bin/claude"), "#!/bin/sh\n").unwrap();
     s.shell("/bin/chmod +x ../bin/claude; /bin/rm -r .pipeline").ok();
     s.run(["init", "--verify", "true"]).ok().says(&["claude"]);
+}
+
+/// Agents that only demonstrate complete nothing: the task is blocked, and says what to do.
+#[test]
+fn agents_of_the_demonstration_do_not_claim_to_have_worked() {
+    let s = Sandbox::new();
+    s.run(["init", "--agent", "demo", "--verify", "true", "--rollout", "production"]).ok().says(&["no real work"]);
+    let head = s.git(&["rev-parse", "main"]);
+    s.add("T-1", &[]);
+    let status = s.tick_until("T-1 is blocked", |status| word(status, "T-1") == "blocked");
+    let reason = status["tasks"]["T-1"]["reason"].as_str().unwrap();
+    assert!(reason.contains("demo agents do no real work; configure an agent in .pipeline/config.toml"), "{reason}");
+    assert_eq!((s.git(&["rev-parse", "main"]), s.git(&["rev-parse", "pipeline/T-1"])), (head.clone(), head));
+    s.run(["status", "--check"]).code(3).says(&["no real work"]);
 }
 
 /// A reader that has seen enough is no failure.

@@ -223,6 +223,11 @@ impl Sandbox {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
+    /// The environment in which everything runs.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// What the agent does: `key` is TASK.STAGE.N, TASK.STAGE, STAGE.N, STAGE or default.
     pub(crate) fn plan(&self, key: &str, script: &str) {
         fs::write(self.path("plan").join(key), script).expect("a plan");
@@ -263,6 +268,21 @@ impl Sandbox {
         let notices = Notices::of(&[path.parent().expect("a folder").to_owned()]);
         while !path.exists() {
             assert!(began.elapsed() < DEADLINE, "{} did not appear\n{}", path.display(), self.tell());
+            notices.wait(NOTICE);
+        }
+    }
+
+    /// Waits until what a process prints, or a log says, is as wished; the answer is the text then.
+    #[track_caller]
+    pub(crate) fn wait_for_text(&self, path: &Path, what: &str, wished: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        let notices = Notices::of_writes(path.parent().expect("a folder"));
+        loop {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            if wished(&text) {
+                return text;
+            }
+            assert!(began.elapsed() < DEADLINE, "{} never: {what}\n{text}\n{}", path.display(), self.tell());
             notices.wait(NOTICE);
         }
     }
@@ -593,6 +613,14 @@ impl Notices {
             let _ = inotify::add_watch(handle.as_fd(), folder, flags);
         }
         Self(handle)
+    }
+
+    /// The same for files that grow while they stay open.
+    fn of_writes(folder: &Path) -> Self {
+        let notices = Self::of(&[]);
+        let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MODIFY;
+        let _ = inotify::add_watch(notices.0.as_fd(), folder, flags);
+        notices
     }
 
     fn wait(&self, limit: Duration) {

@@ -113,3 +113,36 @@ fn explain_says_why() {
         (&1.into(), &"architect".into(), &"idle".into())
     );
 }
+
+/// Each goal is met by what a monitor brings about, and says so in the same words to people and programs.
+#[test]
+fn what_can_be_waited_for() {
+    let s = Sandbox::ready_with("", "retries = 1\nbackoff = \"1h\"\nbackoff_max = \"2h\"");
+    s.plan("A.arch", "work; marker NEEDS_REVIEW 'which of two'");
+    s.plan("B.arch.1", "exit 1");
+    let monitor = s.start("monitor", ["monitor", "--headless"]);
+    let idle = s.start("idle", ["wait", "--for", "idle", "--json"]);
+    assert_eq!(s.exit_of(idle), 0);
+    s.add("A", &[]);
+    let met = s.run(["wait", "A", "--for", "attention", "--timeout", "80", "--json"]).ok().json();
+    assert_eq!((&met["for"], &met["result"]), (&"attention".into(), &"met".into()));
+    assert_eq!((&met["tasks"]["A"], met["waited_seconds"].is_number()), (&"awaiting_approval".into(), true));
+    // It waits for a person, who is not the pipeline.
+    s.run(["wait", "--for", "idle", "--timeout", "80"]).ok();
+    s.add("B", &[]);
+    let late = s.run(["wait", "B", "--for", "attention", "--timeout", "1s", "--json"]).code(124).json();
+    assert_eq!(late["result"], "timed_out");
+    s.tick_until("B waits for its second attempt", |status| status["metrics"]["retries_total"] == 1);
+    s.run(["wait", "--for", "idle", "--timeout", "0"]).code(124);
+    s.run(["wait", "A", "B", "--timeout", "0"]).code(124).says(&["A is awaiting_approval", "B is arch_ready"]);
+    s.run(["task", "cancel", "B"]).ok();
+    let never = s.run(["wait", "A", "B", "--json"]).code(1).json();
+    assert_eq!((&never["result"], &never["reason"]), (&"unreachable".into(), &"B is cancelled".into()));
+    s.run(["wait", "--for", "idle", "--timeout", "80"]).ok();
+    s.run(["task", "approve", "A"]).ok();
+    s.run(["wait", "A", "--timeout", "1m20s"]).ok();
+    s.run(["wait", "A", "--for", "attention"]).code(1).says(&["every task is finished"]);
+    s.run(["wait", "--for", "nothing"]).code(2).says(&["completed", "attention", "idle"]);
+    s.signal(monitor, Signal::TERM);
+    assert_eq!(s.exit_of(monitor), 0);
+}

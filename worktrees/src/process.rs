@@ -182,6 +182,18 @@ impl Table {
             .collect()
     }
 
+    /// Whether a process of this user that is no older than the given one leads a session and has neither arguments nor an
+    /// environment: it is being executed at this moment, and will have both in another one.
+    #[must_use]
+    pub fn has_unfinished_leader(&self, since: &Identity) -> bool {
+        let own = own_pid();
+        self.processes
+            .values()
+            .filter(|stat| stat.session == stat.pid && stat.start_time >= since.start_time)
+            .filter(|stat| !stat.is_dead() && stat.pid != own && is_ours(stat.pid))
+            .any(|stat| ["cmdline", "environ"].iter().all(|file| is_empty(stat.pid, file)))
+    }
+
     /// The living processes below the given ones, without those themselves and without this process.
     #[must_use]
     pub fn descendants(&self, of: &[i32]) -> Vec<Identity> {
@@ -227,6 +239,13 @@ pub fn with_environment(name: &str, value: &str) -> Vec<Identity> {
 fn is_ours(pid: i32) -> bool {
     let user = rustix::process::geteuid().as_raw();
     fs::metadata(format!("/proc/{pid}")).is_ok_and(|metadata| metadata.uid() == user)
+}
+
+/// Whether a file about a process can be read and holds nothing.
+fn is_empty(pid: i32, file: &str) -> bool {
+    let mut byte = [0];
+    let opened = fs::File::open(format!("/proc/{pid}/{file}"));
+    opened.is_ok_and(|mut file| file.read(&mut byte).is_ok_and(|read| read == 0))
 }
 
 fn read_environment(pid: i32) -> Option<Vec<u8>> {
@@ -353,6 +372,9 @@ mod tests {
         assert_eq!(Table::read().nameless_in_session(&leader(&named)), []);
         assert_eq!(Table::read().nameless_in_session(&leader(&nameless)), [leader(&nameless)]);
         assert_eq!(Table::read().nameless_in_session(&earlier(leader(&nameless))), []);
+        // Neither is being executed: both have arguments.
+        assert!(is_empty(pid_of(&nameless), "environ") && !is_empty(pid_of(&named), "environ"));
+        assert!(!is_empty(pid_of(&nameless), "cmdline"));
         for child in [&mut named, &mut nameless] {
             child.kill().unwrap();
             child.wait().unwrap();

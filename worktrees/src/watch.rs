@@ -5,8 +5,8 @@
 //! `Touched`, and everything after a `Rescan`; and it polls, visibly, what `polling_needed` names.
 //!
 //! A file is noticed when it is created, linked, renamed, removed, closed after writing, or given other attributes.
-//! A write to a file that stays open is not noticed, so that growing logs wake nobody; reading never is. Nothing here
-//! looks below the directories given, or into files.
+//! A write to a file that stays open is not noticed, so that growing logs wake nobody, unless the watcher was made to
+//! notice growth; reading never is. Nothing here looks below the directories given, or into files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ struct Directories<T> {
     armed: BTreeMap<PathBuf, T>,
     /// Wanted and not watched, with the reason.
     polled: BTreeMap<PathBuf, (T, String)>,
+    /// Whether writes to files that stay open are noticed.
+    growth: bool,
 }
 
 /// Watches directories until it is dropped.
@@ -60,7 +62,18 @@ impl<T: Clone + Send + 'static> Watcher<T> {
     /// watcher, which would wait for it.
     #[must_use]
     pub fn new(callback: impl Fn(Change<T>) + Send + 'static) -> Self {
-        let directories = Arc::new(Mutex::new(Directories { armed: BTreeMap::new(), polled: BTreeMap::new() }));
+        Self::noticing(false, callback)
+    }
+
+    /// The same, told also of every write to a file in the directories: for those who follow logs.
+    #[must_use]
+    pub fn of_growth(callback: impl Fn(Change<T>) + Send + 'static) -> Self {
+        Self::noticing(true, callback)
+    }
+
+    fn noticing(growth: bool, callback: impl Fn(Change<T>) + Send + 'static) -> Self {
+        let directories = Directories { armed: BTreeMap::new(), polled: BTreeMap::new(), growth };
+        let directories = Arc::new(Mutex::new(directories));
         let shared = Arc::clone(&directories);
         let inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // The directories are unlocked again before the callback, which may wait.
@@ -153,7 +166,7 @@ impl<T: Clone> Directories<T> {
         if event.need_rescan() {
             return vec![Change::Rescan];
         }
-        if !is_change(event.kind) {
+        if !is_change(event.kind, self.growth) {
             return Vec::new();
         }
         let goes_away =
@@ -173,11 +186,13 @@ impl<T: Clone> Directories<T> {
     }
 }
 
-fn is_change(kind: EventKind) -> bool {
+fn is_change(kind: EventKind, growth: bool) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        // The file's close follows. A rename comes as two halves first, then whole: the whole is no news.
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Name(RenameMode::Both)) => false,
+        // The file's close follows, sooner or later.
+        EventKind::Modify(ModifyKind::Data(_)) => growth,
+        // A rename comes as two halves first, then whole: the whole is no news.
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => false,
         _ => true,
     }
 }
@@ -275,6 +290,23 @@ mod tests {
         assert_eq!(settle(&receive, &other), 0);
         drop(log);
         wait_for(&receive, &touched(&read, "read"));
+    }
+
+    #[test]
+    fn whoever_follows_a_log_is_told_of_every_write_and_of_no_reading() {
+        let base = tempfile::tempdir().unwrap();
+        let (grows, other) = (base.path().join("grows"), base.path().join("other"));
+        fs::create_dir(&grows).unwrap();
+        fs::create_dir(&other).unwrap();
+        let mut log = fs::File::create(grows.join("log")).unwrap();
+        let (send, receive) = channel();
+        let mut watcher = Watcher::of_growth(move |change| send.send(change).unwrap_or_default());
+        watcher.watch(&grows, "g").unwrap();
+        watcher.watch(&other, "settle").unwrap();
+        fs::read(grows.join("log")).unwrap();
+        assert_eq!(settle(&receive, &other), 0);
+        std::io::Write::write_all(&mut log, b"more").unwrap();
+        wait_for(&receive, &touched(&grows, "g"));
     }
 
     #[test]

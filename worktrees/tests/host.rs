@@ -1,116 +1,23 @@
-//! Runs executed by real host processes. This test binary is the host too: it starts itself with one test selected,
-//! which becomes the host when a variable says so.
+//! Runs executed by real host processes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs;
-use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+mod support;
 
-use pipeline_lib::ids::RunId;
+use std::fs;
+use std::time::Duration;
+
+use pipeline_lib::terminal::Size;
 use pipeline_worktrees::host::{
-    self, Claim, ExitRecord, HostError, HostProgram, How, Observation, RunKind, SpawnProblem, StopOutcome, Stream, Why,
+    self, HostError, HostProgram, How, Observation, SpawnProblem, StopOutcome, Stream, Why,
 };
-use pipeline_worktrees::process::{Identity, own_pid, with_environment};
+use pipeline_worktrees::process::{Identity, own_pid};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::inotify;
 use rustix::process::Signal;
 
-const LIMIT: Duration = Duration::from_secs(60);
-const AS_HOST: &str = "PIPELINE_TEST_AS_HOST";
-
-#[test]
-#[expect(clippy::exit, reason = "a host's exit code is part of what is tested, and the test runner must not go on")]
-fn host_entry() {
-    if std::env::var_os(AS_HOST).is_some() {
-        let run_dir = std::env::args_os().next_back().unwrap();
-        let code = host::main(Path::new(&run_dir));
-        std::process::exit(i32::from(code != ExitCode::SUCCESS));
-    }
-}
-
-fn program() -> HostProgram {
-    HostProgram {
-        program: std::env::current_exe().unwrap(),
-        arguments: ["host_entry", "--exact", "--nocapture"].map(OsString::from).to_vec(),
-        environment: vec![(OsString::from(AS_HOST), OsString::from("1"))],
-    }
-}
-
-/// One run in a directory of its own, whose processes are gone when the test is over, however that ended.
-struct Run {
-    base: tempfile::TempDir,
-    claim: Claim,
-}
+use support::{Run, program, wait_dead, wait_in};
 
 impl Run {
-    fn of(argv: &[&str]) -> Self {
-        let base = tempfile::tempdir().unwrap();
-        let name = base.path().file_name().unwrap().to_string_lossy().replace('.', "");
-        let env = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
-        let argv = argv.iter().map(|&text| text.to_owned()).collect();
-        let cwd = base.path().to_owned();
-        let claim = Claim::new(RunId::new(&format!("R-{name}")).unwrap(), RunKind::Agent, argv, env, cwd);
-        Self { base, claim }
-    }
-
-    fn shell(script: &str) -> Self {
-        Self::of(&["sh", "-c", script])
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.base.path().join("runs").join("R")
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.base.path().join(name)
-    }
-
-    fn start(&self) -> &Self {
-        host::prepare(&self.dir(), &self.claim).unwrap();
-        host::spawn_host(&program(), &self.dir()).unwrap();
-        self
-    }
-
-    fn wait_observed<T>(&self, wanted: impl Fn(Observation) -> Option<T>) -> T {
-        wait_in(&self.dir(), || wanted(host::observe(&self.dir())))
-    }
-
-    fn wait_running(&self) -> (Identity, Identity) {
-        self.wait_observed(|seen| match seen {
-            Observation::Running { start, child: Some(child) } => Some((start.host, child)),
-            Observation::Ended(record) => panic!("ended too early: {record:?}"),
-            _ => None,
-        })
-    }
-
-    fn wait_ended(&self) -> ExitRecord {
-        self.wait_observed(|seen| match seen {
-            Observation::Ended(record) => Some(record),
-            Observation::Corrupt { path, message } => panic!("{}: {message}", path.display()),
-            _ => None,
-        })
-    }
-
-    /// Waits until the command has written a whole line there.
-    fn wait_line(&self, name: &str) -> String {
-        wait_in(self.base.path(), || {
-            fs::read_to_string(self.file(name))
-                .ok()
-                .filter(|text| text.ends_with('\n'))
-                .map(|text| text.trim().to_owned())
-        })
-    }
-
-    fn wait_pid(&self, name: &str) -> Identity {
-        Identity::of(self.wait_line(name).parse().unwrap()).unwrap()
-    }
-
     /// Starts a host that finds nothing to do and ends.
     fn host_again(&self) {
         let HostProgram { program, arguments, environment } = program();
@@ -123,49 +30,6 @@ impl Run {
             .unwrap();
         assert!(output.status.success(), "{output:?}");
     }
-
-    fn remains(&self) -> Vec<Identity> {
-        with_environment(host::RUN_ID_VARIABLE, self.claim.run.as_str())
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        // Only what a failed test left; a test that passed has nothing here.
-        for process in self.remains() {
-            process.signal(Signal::KILL);
-        }
-    }
-}
-
-/// Waits for events in a directory until the question has an answer.
-fn wait_in<T>(dir: &Path, ask: impl Fn() -> Option<T>) -> T {
-    let until = Instant::now() + LIMIT;
-    let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
-    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
-    inotify::add_watch(&watch, dir, events).unwrap();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(wait_readable(&watch, until), "nothing came: {:?}", fs::read_dir(dir).unwrap().collect::<Vec<_>>());
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut events = inotify::Reader::new(&watch, &mut buffer);
-        while events.next().is_ok() {}
-    }
-}
-
-fn wait_readable(fd: impl AsFd, until: Instant) -> bool {
-    let left = until.saturating_duration_since(Instant::now());
-    let limit = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap(), tv_nsec: 0 };
-    rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit)).unwrap() == 1
-}
-
-fn wait_dead(process: &Identity) {
-    if let Some(fd) = process.open() {
-        assert!(wait_readable(&fd, Instant::now() + LIMIT), "{process:?} lives");
-    }
-    assert!(!process.is_alive());
 }
 
 #[test]
@@ -504,40 +368,53 @@ fn check_after_deaths(run: &Run) -> bool {
     false
 }
 
+/// Kills the hosts of a run so many half milliseconds after they were started, and checks what comes of it.
+fn kill_hosts_of(run: &Run, moment: u64) {
+    host::prepare(&run.dir(), &run.claim).unwrap();
+    let mut may_kill = true;
+    loop {
+        let HostProgram { program, arguments, environment } = program();
+        let start = |_| {
+            std::process::Command::new(&program)
+                .args(&arguments)
+                .arg(run.dir())
+                .env_clear()
+                .envs(environment.clone())
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        for mut host in [0, 1].map(start) {
+            let identity = Identity::of(i32::try_from(host.id()).unwrap()).unwrap();
+            let fd = identity.open();
+            let limit = Timespec { tv_sec: 0, tv_nsec: i64::try_from(moment * 500_000).unwrap() };
+            if let Some(fd) = fd.filter(|_| may_kill) {
+                rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit)).unwrap();
+                identity.signal(Signal::KILL);
+            }
+            host.wait().unwrap();
+        }
+        if !check_after_deaths(run) {
+            break;
+        }
+        // The second time the hosts are left alone, so that it ends.
+        may_kill = false;
+    }
+}
+
 #[test]
 fn hosts_killed_at_any_moment_lose_nothing_and_repeat_nothing() {
-    for moment in 0..40_u64 {
-        let run = Run::shell("echo once >> count; sleep 0.002");
-        host::prepare(&run.dir(), &run.claim).unwrap();
-        let mut may_kill = true;
-        loop {
-            let HostProgram { program, arguments, environment } = program();
-            let start = |_| {
-                std::process::Command::new(&program)
-                    .args(&arguments)
-                    .arg(run.dir())
-                    .env_clear()
-                    .envs(environment.clone())
-                    .stdout(std::process::Stdio::null())
-                    .stderr(std::process::Stdio::null())
-                    .spawn()
-                    .unwrap()
-            };
-            for mut host in [0, 1].map(start) {
-                let identity = Identity::of(i32::try_from(host.id()).unwrap()).unwrap();
-                let fd = identity.open();
-                let limit = Timespec { tv_sec: 0, tv_nsec: i64::try_from(moment * 500_000).unwrap() };
-                if let Some(fd) = fd.filter(|_| may_kill) {
-                    rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit)).unwrap();
-                    identity.signal(Signal::KILL);
-                }
-                host.wait().unwrap();
-            }
-            if !check_after_deaths(&run) {
-                break;
-            }
-            // The second time the hosts are left alone, so that it ends.
-            may_kill = false;
-        }
+    for moment in 0..40 {
+        kill_hosts_of(&Run::shell("echo once >> count; sleep 0.002"), moment);
+    }
+}
+
+#[test]
+fn nor_do_those_with_a_terminal_whose_command_takes_no_notice_of_its_loss() {
+    for moment in 0..40 {
+        let mut run = Run::shell("trap '' HUP; echo once >> count; sleep 0.002");
+        run.claim.terminal = Some(Size::UNSEEN);
+        kill_hosts_of(&run, moment);
     }
 }

@@ -8,6 +8,7 @@ use pipeline_lib::ids::{AgentName, NameError, Role};
 
 use super::node::{Node, Value};
 use super::problem::{Origin, Place};
+use super::project::GATE_PREFIX;
 use super::read::{Reader, Section};
 use super::words::{Mode, Runtime, Sandbox};
 use super::{AgentConfig, node};
@@ -102,6 +103,11 @@ pub(crate) fn read_rest(
 ) -> Option<AgentConfig> {
     let errors = |reader: &Reader| reader.problems.iter().filter(|problem| !problem.warning).count();
     let before = errors(reader);
+    if name.as_str().starts_with(GATE_PREFIX) {
+        let at = section.node("name").map_or(block, |node| &node.at);
+        let message = format!("`{name}` is the name of the worktree in which the gate of another agent runs");
+        reader.error(at, message, Some("Give this agent another name."));
+    }
     let mut agent = AgentConfig::new(name, role, Preset::Custom);
     agent.preset = reader.word(section, "preset").unwrap_or(Preset::Custom);
     agent.mode = reader.word(section, "mode").unwrap_or(agent.mode);
@@ -178,7 +184,12 @@ fn check_command(
             reader.error(at, message, Some(&hint));
         }
     }
-    let preset = agent.preset.info().headless.iter().any(|argument| argument.contains("{model"));
+    let info = agent.preset.info();
+    let template = match agent.mode {
+        Mode::Headless => info.headless,
+        Mode::Interactive => info.interactive,
+    };
+    let preset = template.iter().any(|argument| argument.contains("{model"));
     let named = command.iter().chain(args).any(|(text, _)| text.contains("{model"));
     if let Some(node) = section.node("model").filter(|_| !(named || (command.is_empty() && preset))) {
         let hint = "Add \"--model={model?}\", or what the program calls it, to `command`.";
@@ -209,7 +220,6 @@ fn describe(error: &TemplateError) -> (String, String) {
 /// The one place that says what the format has and this version does not do.
 fn refuse_what_is_not_run_yet(reader: &mut Reader, section: Section<'_>, agent: &AgentConfig) {
     let later = [
-        ("mode", agent.mode != Mode::Headless, agent.mode.as_str(), Mode::Headless.as_str()),
         ("runtime", agent.runtime != Runtime::Host, agent.runtime.as_str(), Runtime::Host.as_str()),
         ("sandbox", agent.sandbox != Sandbox::Off, agent.sandbox.as_str(), Sandbox::Off.as_str()),
     ];

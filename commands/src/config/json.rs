@@ -57,6 +57,16 @@ pub(crate) fn read(path: &Path, max: u64, what: &str) -> Result<Document, Locate
     }
 }
 
+/// Line and column, from 1, of what a JSON pointer leads to in a text, or of the nearest thing around it.
+pub(crate) fn position(text: &str, pointer: &str) -> (usize, usize) {
+    let source = SourceText::new(String::new(), text.to_owned());
+    let document = Document { source: Arc::clone(&source), value: Value::Null };
+    match document.place(pointer) {
+        Place::File(_, span) => source.position(span.start),
+        Place::Environment(_) | Place::Override(_) => (0, 0),
+    }
+}
+
 fn syntax_problem(source: &Arc<SourceText>, error: &serde_json::Error, what: &str) -> LocatedProblem {
     let at = source.offset(error.line(), error.column());
     let place = Place::File(Arc::clone(source), at..at + 1);

@@ -236,6 +236,18 @@ impl Config {
     pub fn worktree(&self, root: &Path, agent: &str, task: &str) -> PathBuf {
         project::worktree(&self.project.worktrees, root, agent, task)
     }
+
+    /// Whether a path can be a worktree of this agent, for whatever task.
+    #[must_use]
+    pub fn is_worktree(&self, root: &Path, agent: &str, path: &Path) -> bool {
+        project::is_worktree(&self.project.worktrees, root, agent, path)
+    }
+
+    /// Whether there is a worktree for each task.
+    #[must_use]
+    pub fn has_worktree_per_task(&self) -> bool {
+        self.project.worktrees.contains("{task}")
+    }
 }
 
 #[cfg(test)]

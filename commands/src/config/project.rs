@@ -6,6 +6,8 @@ use super::node::Node;
 use super::read::{Reader, Section};
 use super::{AgentConfig, Config, ProjectConfig, keys};
 
+/// What the names of gates' worktrees begin with.
+pub(crate) const GATE_PREFIX: &str = "gate-";
 /// What a worktree template may name.
 const PLACEHOLDERS: [&str; 3] = ["repo", "agent", "task"];
 
@@ -133,6 +135,14 @@ pub(crate) fn check_worktrees_of_agents(reader: &mut Reader, document: &Node, co
 
 /// The worktree for these names. `root` is the main checkout; the path is made absolute without asking the disk.
 pub(crate) fn worktree(template: &str, root: &Path, agent: &str, task: &str) -> PathBuf {
+    let of_gate;
+    let task = if agent.starts_with(GATE_PREFIX) && !template.contains("{agent}") {
+        // A gate does not run where an agent works, also where the path names no agent. No task can be called so.
+        of_gate = format!("{task}+gate");
+        &of_gate
+    } else {
+        task
+    };
     let repo = root.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy());
     let mut path = PathBuf::new();
     for part in root.join(fill(template, &repo, agent, task)).components() {
@@ -145,9 +155,53 @@ pub(crate) fn worktree(template: &str, root: &Path, agent: &str, task: &str) -> 
     path
 }
 
+/// Whether a path is what the template makes of this agent and some task.
+pub(crate) fn is_worktree(template: &str, root: &Path, agent: &str, path: &Path) -> bool {
+    // No name holds this, so that it shows where the task's stands.
+    const SOME_TASK: &str = "\u{1}";
+    let shown = worktree(template, root, agent, SOME_TASK);
+    let fits = |(shown, part): (Component<'_>, Component<'_>)| {
+        let (shown, part) = (shown.as_os_str().to_string_lossy(), part.as_os_str().to_string_lossy());
+        match shown.split_once(SOME_TASK) {
+            None => shown == part,
+            Some((before, after)) => {
+                let task = part.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                task.is_some_and(|task| !task.is_empty())
+            }
+        }
+    };
+    shown.components().count() == path.components().count() && shown.components().zip(path.components()).all(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worktree_is_known_by_its_path() {
+        let is = |template: &str, agent: &str, path: &str| {
+            is_worktree(template, Path::new("/w/shop"), agent, Path::new(path))
+        };
+        assert!(is(".pipeline/worktrees/{agent}", "dev", "/w/shop/.pipeline/worktrees/dev"));
+        assert!(!is(".pipeline/worktrees/{agent}", "dev", "/w/shop/.pipeline/worktrees/other"));
+        for path in ["/w/trees/shop-T-1", "/w/trees/shop-setup"] {
+            assert!(is("../trees/{repo}-{task}", "dev", path), "{path}");
+        }
+        for path in ["/w/trees/shop-", "/w/trees/other-T-1", "/w/trees/shop-T-1/src", "/w/trees", "/w/shop"] {
+            assert!(!is("../trees/{repo}-{task}", "dev", path), "{path}");
+        }
+        assert!(is("../{agent}/{task}.tree", "dev", "/w/dev/T-1.tree"));
+        assert!(!is("../{agent}/{task}.tree", "dev", "/w/test/T-1.tree"));
+    }
+
+    #[test]
+    fn a_gate_has_a_worktree_of_its_own() {
+        for template in ["../{task}", "../{agent}", "../{repo}-{agent}-{task}"] {
+            let at = |name: &str| worktree(template, Path::new("/w/shop"), name, "T-1");
+            assert_ne!(at("dev"), at("gate-dev"), "{template}");
+        }
+        assert!(is_worktree("../{task}", Path::new("/w/shop"), "gate-dev", Path::new("/w/T-1+gate")));
+    }
 
     #[test]
     fn worktree_templates_lead_where_they_may() {

@@ -242,12 +242,6 @@ fn every_kind_of_mistake_has_its_message() {
             "Set model, or write {model?} to leave the argument out where it is not set.",
         ),
         (
-            &format!("{agent}preset = \"demo\"\nmode = \"interactive\"\n"),
-            "5:8",
-            "`mode = \"interactive\"` is not supported by this version",
-            "Write mode = \"headless\", or remove the line.",
-        ),
-        (
             &format!("{agent}preset = \"demo\"\nruntime = \"tmux\"\n"),
             "5:11",
             "`runtime = \"tmux\"` is not supported by this version",
@@ -287,8 +281,26 @@ fn every_kind_of_mistake_has_its_message() {
 }
 
 #[test]
+fn a_session_is_an_agent_like_any_other() {
+    let agent = "[[agents]]\nname = \"a\"\nrole = \"r\"\nmode = \"interactive\"\nruntime = \"host\"\n";
+    let loaded = load_text(&format!("{agent}preset = \"codex\"\nmodel = \"m\"\n")).unwrap();
+    assert_eq!((&loaded.warnings[..], loaded.config.agents[0].mode), (&[][..], super::Mode::Interactive));
+    assert_eq!(loaded.config.agents[0].template()[1], "--sandbox=workspace-write");
+    assert!(loaded.config.settings("main").agents[0].interactive);
+    let headless = load_text("[[agents]]\nname = \"a\"\nrole = \"r\"\npreset = \"codex\"\nmodel = \"m\"\n").unwrap();
+    assert_ne!(headless.digest, loaded.digest, "what ends a session is decided otherwise");
+    let custom = load_text(&format!("{agent}command = [\"x\", \"{{prompt}}\"]\n")).unwrap();
+    assert_eq!(custom.config.agents[0].template(), ["x", "{prompt}"]);
+    let error = load_text(agent).unwrap_err();
+    assert_eq!(error.problems[0].message, "a custom agent needs a `command`");
+    // What a session of this program is not given, its headless runs may be.
+    let goose = load_text(&format!("{agent}preset = \"goose\"\nmodel = \"m\"\n")).unwrap();
+    assert_eq!(goose.warnings[0].message, "`model` is not used: the command does not name {model}");
+}
+
+#[test]
 fn all_mistakes_of_a_file_are_reported_at_once() {
-    let text = "[scheduler]\nretrys = 3\nbackoff = 5\n\n[[agents]]\nname = \"dev\"\nmode = \"interactive\"\n";
+    let text = "[scheduler]\nretrys = 3\nbackoff = 5\n\n[[agents]]\nname = \"dev\"\nruntime = \"agentapi\"\n";
     insta::assert_snapshot!(rendered(text), @r#"
     error: unknown key `retrys`
      --> .pipeline/config.toml:2:1
@@ -322,13 +334,13 @@ fn all_mistakes_of_a_file_are_reported_at_once() {
       |
       = help: Write command = ["my-agent", "{prompt}"], or a preset such as preset = "claude".
 
-    error: `mode = "interactive"` is not supported by this version
-     --> .pipeline/config.toml:7:8
+    error: `runtime = "agentapi"` is not supported by this version
+     --> .pipeline/config.toml:7:11
       |
-    7 | mode = "interactive"
-      |        ^^^^^^^^^^^^^
+    7 | runtime = "agentapi"
+      |           ^^^^^^^^^^
       |
-      = help: Write mode = "headless", or remove the line.
+      = help: Write runtime = "host", or remove the line.
     "#);
     assert_eq!(
         load_text(text).unwrap_err().to_string(),
@@ -525,6 +537,7 @@ fn the_starter_is_short_and_reads_back() {
     # theme = "auto"                                 # auto, dark, light, mono
     # mouse = true                                   # click to focus, wheel to scroll
     # notify = "bell"                                # when something waits for you: off, bell, desktop
+    # notify_command = ""                            # runs then too, with the words in PIPELINE_NOTICE
     # keys = {}                                      # keys by action, such as { stop = "x" }; `?` lists them
 
     [logs]                                           # what the supervisor writes about itself

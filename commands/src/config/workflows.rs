@@ -27,6 +27,8 @@ pub struct WorkflowSet {
     pub problems: Vec<LocatedProblem>,
     /// Names the content of the workflows.
     pub digest: String,
+    /// Files that define no workflow, by the id that they give.
+    unusable: Vec<(String, String)>,
 }
 
 impl WorkflowSet {
@@ -34,6 +36,18 @@ impl WorkflowSet {
     #[must_use]
     pub fn get(&self, id: &WorkflowId) -> Option<&Arc<Workflow>> {
         self.workflows.iter().find(|workflow| workflow.id == *id)
+    }
+
+    /// What is wrong with the files that were meant to define a workflow, by their own names or by the id in them. Empty
+    /// if nothing is.
+    #[must_use]
+    pub fn problems_of(&self, id: &str) -> Vec<LocatedProblem> {
+        let meant = |file: &str| {
+            Path::new(file).file_stem().is_some_and(|stem| stem == id)
+                || self.unusable.iter().any(|(name, of)| name == id && of == file)
+        };
+        let problems: Vec<_> = self.problems.iter().filter(|problem| meant(&problem.file)).cloned().collect();
+        if problems.iter().all(|problem| problem.warning) { Vec::new() } else { problems }
     }
 
     /// Whether some file cannot be used.
@@ -62,8 +76,12 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
                 continue;
             }
         };
-        builtin_replaced |= document.json().get("id").is_some_and(|id| id == builtin.id.as_str());
-        let Some(workflow) = read_one(&document, roles, &mut set.problems) else { continue };
+        let id = document.json().get("id").and_then(serde_json::Value::as_str);
+        builtin_replaced |= id == Some(builtin.id.as_str());
+        let Some(workflow) = read_one(&document, roles, &mut set.problems) else {
+            set.unusable.extend(id.map(|id| (id.to_owned(), document.name().to_owned())));
+            continue;
+        };
         if let Some(first) = files.get(&workflow.id) {
             let message = format!("workflow `{}` is already defined in {first}", workflow.id);
             let hint = Some("Give one of them another id, or remove it.".to_owned());

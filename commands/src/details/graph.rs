@@ -1,10 +1,16 @@
 //! Gathers what the page `graph` shows.
 
+use std::sync::Arc;
+
+use pipeline_lib::ids::TaskId;
 use pipeline_lib::view::detail::Detail;
+use pipeline_lib::view::detail::graph::graph;
+use pipeline_lib::view::detail::history::History;
 
 use crate::engine::Engine;
 
-/// What there is to see.
-pub(super) fn gather(_engine: &Engine) -> Detail {
-    Detail::Graph(std::sync::Arc::default())
+/// What there is to see, around a task where there is more than can be shown.
+pub(super) fn gather(engine: &Engine, history: &mut History, centre: Option<&TaskId>) -> Detail {
+    history.follow(engine.pipeline());
+    Detail::Graph(Arc::new(graph(engine.pipeline(), history, centre)))
 }

@@ -13,11 +13,14 @@ use pipeline_lib::ids::{AgentName, CommitId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, Work};
 use pipeline_lib::task::Task;
+use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::Stage;
 use pipeline_worktrees::git::{GitError, Repo};
 use pipeline_worktrees::host::{self, RunKind};
 
+use super::assign;
 use super::perform::Failure;
+use crate::config::{AgentConfig, Mode};
 use crate::context::Context;
 
 /// What an agent's program is told on its command line.
@@ -48,6 +51,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
         return Ok(Some(fresh(run, run.agent.as_str())));
     }
     repo.ensure_branch(&task.branch(), &base)?;
+    assign::clear(&path, &task.id)?;
     check_out(context, pipeline, repo, run, &path, &task.branch())?;
     write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
@@ -56,7 +60,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
 }
 
 /// Makes sure that a worktree is there. True if it is new and has to be set up first.
-fn prepare_worktree(context: &Context, repo: &Repo, path: &Path, at: &CommitId) -> Result<bool, Failure> {
+pub(super) fn prepare_worktree(context: &Context, repo: &Repo, path: &Path, at: &CommitId) -> Result<bool, Failure> {
     let prepared = repo.ensure_worktree(path, at)?;
     if prepared.fresh {
         repo.copy_included(path)?;
@@ -112,8 +116,7 @@ fn write_task_file(
 ) -> Result<(), Failure> {
     let name = Context::task_file_name(&task.id);
     let file = path.join(&name);
-    let ours = std::fs::read_to_string(&file).is_ok_and(|text| text.contains("<!-- pipeline run="));
-    if !ours && std::fs::symlink_metadata(&file).is_ok() {
+    if !assign::is_ours(&file) && std::fs::symlink_metadata(&file).is_ok() {
         let message = format!("the repository has a file {name} of its own; choose another id for the task");
         return Err(Failure::permanent(message));
     }
@@ -153,6 +156,7 @@ fn write_task_file(
         message: "",
         previous_failure: task.feedback.as_deref().unwrap_or_default(),
         decisions: &decisions,
+        session: run.interactive,
     });
     // Beside the worktree, so that a crash leaves nothing in it that would be taken for the agent's work.
     replace_file_from(&worktree_git_dir(path), &file, text.as_bytes())?;
@@ -176,7 +180,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// The same with the unfinished file elsewhere, if that is the same file system.
-fn replace_file_from(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn replace_file_from(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     match write_and_rename(dir, path, bytes) {
         Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => replace_file(path, bytes),
         other => other,
@@ -199,9 +203,10 @@ fn agent_claim(
     stage: &Stage,
     worktree: &Path,
 ) -> Result<host::Claim, Failure> {
-    let agent = context
-        .agent(&run.agent)
-        .ok_or_else(|| Failure::permanent(format!("agent {} is not in config.toml any more", run.agent)))?;
+    let gone = || Failure::permanent(format!("agent {} is not in config.toml any more", run.agent));
+    // What was decided holds, whatever the configuration says by now.
+    let mode = if run.interactive { Mode::Interactive } else { Mode::Headless };
+    let agent = &AgentConfig { mode, ..context.agent(&run.agent).ok_or_else(gone)?.clone() };
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let outcome = context.outcome_file(&run.id);
     let name = Context::task_file_name(&task.id);
@@ -226,6 +231,9 @@ fn agent_claim(
     vars.prompt = expand(&[PROMPT], &vars).map_err(|e| Failure::permanent(e.to_string()))?.concat();
     let argv = context.agent_argv(agent, &vars).map_err(Failure::permanent)?;
     let mut env = base_environment(context);
+    if run.interactive {
+        env.retain(|name, _| !is_about_our_terminal(name));
+    }
     env.extend(agent.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     env.extend([
         ("PIPELINE_TASK_ID".to_owned(), vars.task),
@@ -239,11 +247,37 @@ fn agent_claim(
         ("PIPELINE_OUTCOME_FILE".to_owned(), text(&outcome)),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),
     ]);
-    Ok(claim(run, RunKind::Agent, argv, env, worktree.to_owned()))
+    let mut claim = claim(run, RunKind::Agent, argv, env, worktree.to_owned());
+    claim.terminal = run.interactive.then_some(Size::UNSEEN);
+    let told = agent.template().iter().any(|argument| argument.contains("{prompt"));
+    let pasted = run.interactive && agent.preset.info().prompt_by_paste && !told;
+    claim.prompt = pasted.then_some(vars.prompt);
+    Ok(claim)
+}
+
+/// Whether a variable describes the terminal that we were started in, which is not the one that a session gets.
+fn is_about_our_terminal(name: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "TERM",
+        "COLORTERM",
+        "TERMCAP",
+        "LINES",
+        "COLUMNS",
+        "TMUX",
+        "TMUX_PANE",
+        "STY",
+        "WINDOW",
+        "WINDOWID",
+        "VTE_VERSION",
+        "WT_SESSION",
+        "SSH_TTY",
+    ];
+    const STARTS: [&str; 7] = ["TERM_", "KITTY_", "WEZTERM_", "ITERM_", "ALACRITTY_", "GHOSTTY_", "KONSOLE_"];
+    NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
 }
 
 /// The git directory of a linked worktree, as its pointer file says.
-fn worktree_git_dir(worktree: &Path) -> PathBuf {
+pub(super) fn worktree_git_dir(worktree: &Path) -> PathBuf {
     let pointer = std::fs::read_to_string(worktree.join(".git")).unwrap_or_default();
     PathBuf::from(pointer.strip_prefix("gitdir: ").unwrap_or_default().trim_end())
 }

@@ -12,6 +12,7 @@ use pipeline_lib::event::{Event, Seen as RunEvent};
 use pipeline_lib::ids::RunId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, StopReason, Work};
+use pipeline_lib::terminal::sgr;
 use pipeline_lib::text;
 use pipeline_lib::view::{ProcessSeen, RunSeen, Seen};
 use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, StartRecord, Stream, Why};
@@ -39,8 +40,11 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
         Observation::Corrupt { .. } => ProcessSeen::Unknown,
     };
     let output = host::tail(&dir, Stream::Stdout, GLANCE_BYTES).unwrap_or_default();
+    // A session draws for people; there is no stream in it that says what it does.
+    let output = if run.interactive { drawn(&output) } else { output };
     let format = pipeline.core.agents.get(&run.agent).map(|a| a.preset.info().format);
-    let summary = format.filter(|_| run.work == Work::Agent).map(|f| summarize(f, &output, &jiff::Zoned::now()));
+    let format = format.filter(|_| run.work == Work::Agent && !run.interactive);
+    let summary = format.map(|f| summarize(f, &output, &jiff::Zoned::now()));
     let last_line = match &summary {
         Some(summary) => summary.last_line.clone(),
         None => text::one_line(text::tail_lines(output.trim_end(), 1), 200),
@@ -50,6 +54,14 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
         Activity::Tool { name } => format!("its stream says it is using {}", text::one_line(&name, 40)),
         Activity::Message => "its stream says it is writing".to_owned(),
     });
+    let unsent = run.interactive.then(|| host::unsent_prompt(&dir)).flatten().map(|why| {
+        let why = text::one_line(&why, 100);
+        format!("its prompt was not pasted: {why}; `pipeline agent send {} TEXT` gives it one", run.agent)
+    });
+    let (last_line, activity) = match unsent {
+        Some(unsent) => (unsent.clone(), Some(unsent)),
+        None => (last_line, activity),
+    };
     let marker = task_file_text(context, run).and_then(|text| marker::parse(&text));
     RunSeen { process, last_output_at: last_output_at(&dir), last_line, activity, marker: marker.map(|m| m.status) }
 }
@@ -151,12 +163,19 @@ fn evidence(context: &Context, run: &Run, how: &Ended) -> Option<Evidence> {
     Some(Evidence { command: command.clone(), exit_code, tree, log_sha256 })
 }
 
+/// What a session drew, as lines of text.
+pub(super) fn drawn(output: &str) -> String {
+    let lines =
+        output.lines().flat_map(|line| sgr::pieces(line).map(|piece| sgr::Reader::default().line(piece).text()));
+    lines.map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
 /// The ends of both streams, made safe, for the next attempt.
 pub(super) fn both_outputs(dir: &Path) -> String {
     let mut out = String::new();
     for stream in [Stream::Stdout, Stream::Stderr] {
         let tail = host::tail(dir, stream, OUTPUT_CHARS_MAX).unwrap_or_default();
-        let tail = text::safe(&tail, OUTPUT_CHARS_MAX / 2);
+        let tail = text::safe(&drawn(&tail), OUTPUT_CHARS_MAX / 2);
         if !tail.trim().is_empty() {
             out.push_str(tail.trim_end());
             out.push('\n');

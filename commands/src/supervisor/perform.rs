@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Zoned;
-use pipeline_lib::agents::stream::summarize;
+use pipeline_lib::agents::stream::{Format, Summary, summarize};
 use pipeline_lib::claim::{self, Decision};
 use pipeline_lib::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Seen};
 use pipeline_lib::fact::Effect;
@@ -16,13 +16,16 @@ use pipeline_lib::text;
 use pipeline_worktrees::git::{self, Advance, Committed, GitError};
 use pipeline_worktrees::host::{self, HostError, Stream};
 
+use super::assign;
 use super::launch::{self, replace_file, worktree_of};
-use super::look::{both_outputs, claim_in_files, read_small};
+use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use crate::context::Context;
 use crate::error::chain;
 
 /// How much of an agent's output is parsed for its last words and its use of a model.
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The same for what a session drew.
+const SESSION_BYTES_MAX: usize = 64 * 1024;
 /// The longest summary of a run, in characters.
 const SUMMARY_CHARS_MAX: usize = 2_000;
 /// How long everything has between being asked to end and being killed.
@@ -30,7 +33,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The same for an agent that has said that it is done.
 const CLAIMED_GRACE: Duration = Duration::from_secs(2);
 
-/// In a run's directory, once its work is on its branch: what was said about it.
+/// In a run's directory, once its work is kept: what has to be said about where it is, if that is not on its branch.
 const KEPT: &str = "kept";
 
 /// Why an effect could not be performed.
@@ -125,34 +128,41 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     let repo = context.repo();
     let worktree = worktree_of(context, &run.agent, Some(&task.id));
     let dir = context.run_dir(&run.id);
-    let task_file = take_task_file(&worktree, &dir, &task.id)?;
-    repo.unexclude(&format!("/{}", Context::task_file_name(&task.id)))?;
+    let name = Context::task_file_name(&task.id);
+    // A host may have died before anybody saw it start.
+    let started = run.started_at.is_some() || dir.join("start.json").exists();
+    let task_file = take_task_file(&worktree, &dir, &name, started)?;
+    // What else has that name is the agent's work, and git must not ignore it.
+    if std::fs::symlink_metadata(worktree.join(&name)).is_ok() {
+        repo.unexclude(&format!("/{name}"))?;
+    }
     let mut notes = Vec::new();
     if worktree.is_dir() {
         repo.clear_locks_of(&worktree, &task.branch(), run.claimed_at.into())?;
-        // From here on what the worktree holds is ours and no longer the agent's: cut short while it is emptied, it must
-        // not be committed again as if the agent had deleted its own work. The name is enough, and needs no sync: a
-        // file system that keeps the later removals after a power cut keeps the earlier creation too.
+        // Where this is repeated there is nothing left to commit, and what had to be said about it is found here.
         let kept = dir.join(KEPT);
         match std::fs::read_to_string(&kept) {
             Ok(before) => notes.extend(before.lines().map(str::to_owned)),
             Err(_) => {
                 notes.extend(keep_work(context, run, task, &worktree)?);
-                replace_file(&kept, notes.join("\n").as_bytes())?;
+                if !notes.is_empty() {
+                    replace_file(&kept, notes.join("\n").as_bytes())?;
+                }
             }
         }
-        repo.detach(&worktree, &context.base_head()?)?;
+        // The files stay as they are: whoever works here next brings them where it needs them, all in one go.
+        repo.let_go(&worktree)?;
     }
     let commit = match repo.branch_head(&task.branch())? {
         Some(commit) => commit,
         None => context.base_head()?,
     };
     let claim = claim_in_files(context, run, || task_file).and_then(Result::ok);
-    let stdout = host::tail(&dir, Stream::Stdout, STREAM_BYTES_MAX).unwrap_or_default();
-    let preset = pipeline.core.agents.get(&run.agent).map(|agent| agent.preset);
-    let summary = preset.map(|preset| summarize(preset.info().format, &stdout, &Zoned::now()));
+    let summary = summary_of(pipeline, run, &dir);
     let choices = pipeline.stage_of(task).map(|stage| stage.choices()).unwrap_or_default();
-    let final_text = summary.as_ref().and_then(|s| s.final_text.clone()).unwrap_or_default();
+    // What a session has on its screen is no last message: it may be anybody's words.
+    let final_text = summary.as_ref().filter(|_| !run.interactive).and_then(|s| s.final_text.clone());
+    let final_text = final_text.unwrap_or_default();
     let decision = claim::decide(&final_text, &choices);
     let mut words = match &decision {
         Decision::Chosen { reasoning: Some(reasoning), .. } => reasoning.clone(),
@@ -176,13 +186,31 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     })
 }
 
-/// Moves the task file out of the worktree into the run's directory, where it stays as evidence, and reads it.
-fn take_task_file(worktree: &Path, dir: &Path, task: &TaskId) -> Result<Option<String>, Failure> {
-    let name = Context::task_file_name(task);
-    let kept = dir.join(&name);
-    let there = worktree.join(&name);
+/// What the output of a run says. That of a session is read for limits only, from what it drew last.
+fn summary_of(pipeline: &Pipeline, run: &Run, dir: &Path) -> Option<Summary> {
+    let format = pipeline.core.agents.get(&run.agent)?.preset.info().format;
+    let now = Zoned::now();
+    if run.interactive {
+        let end = host::tail(dir, Stream::Stdout, SESSION_BYTES_MAX).unwrap_or_default();
+        return Some(summarize(Format::Plain, &drawn(&end), &now));
+    }
+    let stdout = host::tail(dir, Stream::Stdout, STREAM_BYTES_MAX).unwrap_or_default();
+    Some(summarize(format, &stdout, &now))
+}
+
+/// Moves the task file out of the worktree into the run's directory, where it stays as evidence, and reads it. Of a run
+/// that never started a file may be there that we did not write.
+fn take_task_file(worktree: &Path, dir: &Path, name: &str, started: bool) -> Result<Option<String>, Failure> {
+    let kept = dir.join(name);
+    let there = worktree.join(name);
+    if !started && !assign::is_ours(&there) {
+        return Ok(None);
+    }
     if let Some(bytes) = read_small(&there, claim::marker::FILE_BYTES_MAX) {
-        replace_file(&kept, &bytes)?;
+        match std::fs::rename(&there, &kept) {
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => replace_file(&kept, &bytes)?,
+            moved => moved?,
+        }
     }
     match std::fs::symlink_metadata(&there) {
         // Something else of that name is the agent's work and stays.

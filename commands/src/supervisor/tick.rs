@@ -11,6 +11,7 @@ use pipeline_lib::mode::Orchestration;
 use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
+use super::{assign, ignored};
 use super::look::{look, observe};
 use super::perform::perform;
 use crate::context::Context;
@@ -41,6 +42,10 @@ pub struct Supervisor {
     engine: Engine,
     actor: &'static str,
     performed: HashMap<EffectKey, (Effect, Instant)>,
+    /// The last fact after which the task files of waiting agents were looked at, and the template of their worktrees.
+    assigned: Option<(u64, String)>,
+    /// The last fact after which the list of ignored paths was looked at.
+    tidied: Option<u64>,
     snapshot_seq: u64,
     snapshot_at: Option<Instant>,
     snapshot_cost: Duration,
@@ -56,6 +61,8 @@ impl Supervisor {
             engine: Engine::open(context)?,
             actor,
             performed: HashMap::new(),
+            assigned: None,
+            tidied: None,
             snapshot_seq: 0,
             snapshot_at: None,
             snapshot_cost: Duration::ZERO,
@@ -110,10 +117,12 @@ impl Supervisor {
                 events.extend(results);
             }
             self.write_current_task(context);
+            self.assign(context);
             if due.is_empty() && events.is_empty() && round > 0 {
                 break;
             }
         }
+        self.tidy(context);
         self.snapshot(context, false)?;
         Ok(report)
     }
@@ -197,6 +206,31 @@ impl Supervisor {
         }
     }
 
+    /// Keeps the task files of agents that wait for their turn, where anything happened since they were looked at.
+    fn assign(&mut self, context: &Context) {
+        let now = (self.engine.pipeline().core.seq, context.config().project.worktrees.clone());
+        if self.assigned.as_ref() == Some(&now) {
+            return;
+        }
+        match assign::place(context, self.engine.pipeline()) {
+            Ok(()) => self.assigned = Some(now),
+            // The next tick tries again; nobody's work depends on it.
+            Err(failure) => tracing::warn!(message = failure.message, "a task file could not be kept"),
+        }
+    }
+
+    /// Has git ignore no task file longer than there is one.
+    fn tidy(&mut self, context: &Context) {
+        let now = Some(self.engine.pipeline().core.seq);
+        if self.tidied == now {
+            return;
+        }
+        match ignored::tidy(context, self.engine.pipeline()) {
+            Ok(()) => self.tidied = now,
+            Err(failure) => tracing::warn!(message = failure.message, "the list of ignored paths could not be kept"),
+        }
+    }
+
     /// Brings `state.json` up to date: at once where `now` asks for it, else as often as its cost allows.
     ///
     /// # Errors
@@ -231,7 +265,7 @@ impl Supervisor {
 }
 
 /// The content of the file that names the task of sequential mode.
-fn read_current_task(context: &Context) -> Option<String> {
+pub(crate) fn read_current_task(context: &Context) -> Option<String> {
     let bytes = super::look::read_small(&context.current_task_file(), 4_096)?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     (!text.is_empty()).then_some(text)

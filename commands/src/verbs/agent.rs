@@ -1,4 +1,8 @@
-//! `pipeline agent`: the workers. Listing, stopping and starting them, their worktrees, and the list in config.toml.
+//! `pipeline agent`: the workers. Listing, stopping and starting them, their terminals and worktrees, and the list in
+//! config.toml.
+
+mod attach;
+mod send;
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -9,8 +13,8 @@ use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::event::{Refusal, Request};
 use pipeline_lib::ids::{AgentName, Role};
 use pipeline_lib::mode::Rollout;
+use pipeline_lib::run::Run;
 use pipeline_lib::view::agent_docs;
-use pipeline_worktrees::git::GitError;
 use pipeline_worktrees::watch::Watcher;
 
 use crate::cli::Cli;
@@ -49,6 +53,17 @@ pub enum AgentVerb {
     /// Stop agents and let them work again
     #[command(after_help = "Example: pipeline agent restart test")]
     Restart(Names),
+    /// Show the terminal of an agent's session
+    ///
+    /// The session goes on when you leave it. Several may look at the same time; the terminal has the size of the one
+    /// who came last.
+    #[command(after_help = "Example: pipeline agent attach architect")]
+    Attach(AttachArgs),
+    /// Send text to an agent's session, as if it were pasted
+    ///
+    /// Enter follows the text. What begins with a slash is typed, so that the program takes it as its own command.
+    #[command(after_help = "Example: pipeline agent send architect \"Use the existing parser.\"")]
+    Send(SendArgs),
     /// Print what an agent wrote
     #[command(after_help = "Example: pipeline agent logs architect -f")]
     Logs(AgentLogs),
@@ -72,6 +87,35 @@ pub struct Names {
     /// Every agent
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
+}
+
+/// A session to look at.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// The agent
+    pub name: String,
+    /// Only if this is its live run
+    #[arg(long, value_name = "ID")]
+    pub run: Option<String>,
+    /// Only look: nothing is typed, and the terminal keeps its size
+    #[arg(long)]
+    pub read_only: bool,
+}
+
+/// Something for a session.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The agent
+    pub name: String,
+    /// The text, or `-` to read it from stdin; empty for Enter alone
+    #[arg(allow_hyphen_values = true)]
+    pub text: String,
+    /// Only if this is its live run
+    #[arg(long, value_name = "ID")]
+    pub run: Option<String>,
+    /// Leave the text where it is, without Enter
+    #[arg(long)]
+    pub no_enter: bool,
 }
 
 /// What an agent wrote.
@@ -118,9 +162,11 @@ pub fn run(call: &Call, args: &AgentArgs) -> Result<u8> {
         AgentVerb::Stop(names) => stop(call, names),
         AgentVerb::Restart(names) => {
             refuse_in_shadow(&Engine::open(&call.context()?)?)?;
-            stop(call, names)?;
+            stop_and_wait(call, names)?;
             start(call, names)
         }
+        AgentVerb::Attach(args) => attach::run(call, args),
+        AgentVerb::Send(args) => send::run(call, args),
         AgentVerb::Logs(args) => logs(call, args),
         AgentVerb::Sync(names) => sync(call, names),
         AgentVerb::Add(args) => add(call, args),
@@ -218,6 +264,11 @@ fn start(call: &Call, wanted: &Names) -> Result<u8> {
 }
 
 fn stop(call: &Call, wanted: &Names) -> Result<u8> {
+    let (context, supervisor, names) = stop_and_wait(call, wanted)?;
+    told(call, supervisor.engine(), &names, &context)
+}
+
+fn stop_and_wait(call: &Call, wanted: &Names) -> Result<(Context, Supervisor, Vec<AgentName>)> {
     let mut context = call.context()?;
     let mut supervisor = Supervisor::open(&context, "agent stop")?;
     let names = names(supervisor.engine(), wanted)?;
@@ -225,7 +276,7 @@ fn stop(call: &Call, wanted: &Names) -> Result<u8> {
         supervisor.engine_mut().ask(&context, "agent stop", Request::StopAgent { agent: agent.clone() })?;
     }
     wait_until_over(&mut context, &mut supervisor, &names)?;
-    told(call, supervisor.engine(), &names, &context)
+    Ok((context, supervisor, names))
 }
 
 /// Stops and collects until no run of these agents is left. Starts nothing new.
@@ -263,29 +314,30 @@ fn sync(call: &Call, wanted: &Names) -> Result<u8> {
     let _ticking = context.tick_lock()?;
     let engine = Engine::open(&context)?;
     let names = names(&engine, wanted)?;
-    let busy: Vec<(AgentName, String)> = engine
-        .pipeline()
-        .core
-        .runs
-        .values()
-        .filter(|run| names.contains(&run.agent))
-        .map(|run| (run.agent.clone(), run.task.as_ref().map_or_else(String::new, ToString::to_string)))
-        .collect();
+    let base = context.base_head()?;
+    let mut paths = Vec::new();
+    for name in &names {
+        paths.extend(context.worktrees_of(name, &base)?.into_iter().map(|path| (name, path)));
+    }
+    // A worktree of a task is whoever's turn it is.
+    let in_use = |run: &&Run| {
+        let path = context.worktree(run.agent.as_str(), run.task.as_ref());
+        names.contains(&run.agent) || paths.iter().any(|(_, other)| *other == path)
+    };
+    let live = engine.pipeline().core.runs.values().filter(in_use);
+    let task = |run: &Run| run.task.as_ref().map_or_else(String::new, ToString::to_string);
+    let busy: Vec<(AgentName, String)> = live.map(|run| (run.agent.clone(), task(run))).collect();
     if !busy.is_empty() {
         let error = CommandError::from(Refusal::Busy(busy));
         return Err(error.hint("Stop them first with `pipeline agent stop NAME`; their work is kept."));
     }
-    let base = context.base_head()?;
-    for name in &names {
-        let path = context.worktree(name.as_str(), None);
-        context.repo().ensure_worktree(&path, &base)?;
-        if let Err(GitError::Dirty { .. } | GitError::InProgress { .. }) = context.repo().detach(&path, &base) {
-            let id = format!("sync-{name}");
-            if let Some(kept) = context.repo().set_aside(&path, &id, "uncommitted work found by agent sync")? {
-                context.note(&format!("{name}: uncommitted work is kept at {}", kept.reference));
-            }
-            context.repo().detach(&path, &base)?;
+    for (name, path) in &paths {
+        // Also where it is on base already: what an agent does not know of would end up among its work.
+        let id = format!("sync-{name}");
+        if let Some(kept) = context.repo().set_aside(path, &id, "uncommitted work found by agent sync")? {
+            context.note(&format!("{name}: uncommitted work is kept at {}", kept.reference));
         }
+        context.repo().detach(path, &base)?;
     }
     if call.output.json {
         call.output.json(&serde_json::json!({ "schema_version": 1, "agents": names, "commit": base }))?;

@@ -34,8 +34,16 @@ pub struct Man {
 /// When it cannot be written.
 pub fn run(call: &Call, args: &Completions) -> Result<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut script);
+    clap_complete::generate(args.shell, &mut for_people(), NAME, &mut script);
     print(call, "script", &script)
+}
+
+/// The command line without the verbs that are not for people: some shells would offer them all the same.
+fn for_people() -> clap::Command {
+    let all = Cli::command();
+    let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let shown = clap::Command::new(NAME).about(all.get_about().cloned().unwrap_or_default());
+    shown.version(env!("CARGO_PKG_VERSION")).args(all.get_arguments()).subcommands(verbs)
 }
 
 /// Prints a manual page.

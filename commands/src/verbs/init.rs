@@ -209,7 +209,8 @@ fn tell(
     let gate = verify.unwrap_or("none found: claims will not be checked until you set project.verify");
     out.line(&format!("  verify   {gate}"))?;
     let program = if preset == Preset::Demo {
-        "demo: no agent program was found, so these only play; edit .pipeline/config.toml".to_owned()
+        "demo: no agent program was found; these do no real work and block every task; edit .pipeline/config.toml"
+            .to_owned()
     } else if preset == Preset::Custom {
         "custom: write their commands into .pipeline/config.toml".to_owned()
     } else {

@@ -8,6 +8,9 @@ mod own;
 
 use std::io::IsTerminal;
 
+pub(crate) use lines::Lines;
+pub(crate) use own::newest;
+
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{CommandError, Result, exit};

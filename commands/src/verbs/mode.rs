@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use pipeline_lib::event::{Busy, Request};
-use pipeline_lib::mode::{MODE_WORDS, Mode};
+use pipeline_lib::mode::{MODE_WORDS, Mode, Rollout};
 use pipeline_lib::rollout::readiness;
 
 use crate::dispatch::Call;
@@ -60,7 +60,13 @@ pub fn run(call: &Call, args: &ModeArgs) -> Result<u8> {
         (_, true) => Busy::Stop,
         _ => Busy::Refuse,
     };
-    engine.ask(&context, "mode", Request::SetMode { mode: wanted, busy, unready: bolder })?;
+    // A word about the rollout alone leaves a switch that is awaited as it is.
+    let rollout = args.words.first().filter(|_| args.words.len() == 1).and_then(|word| Rollout::from_word(word));
+    let request = match rollout {
+        Some(rollout) => Request::SetRollout { rollout, unready: bolder },
+        None => Request::SetMode { mode: wanted, busy, unready: bolder },
+    };
+    engine.ask(&context, "mode", request)?;
     show(call, &engine)
 }
 

@@ -20,7 +20,7 @@ use crate::verbs::events::{Known, sentence};
 /// Supervise.
 #[derive(Debug, clap::Args)]
 pub struct Monitor {
-    /// Do exactly one tick, for cron and CI
+    /// Do exactly one tick, for cron and CI; beside a live monitor too: waits up to 20 s for its tick, then exits with 75
     #[arg(long)]
     pub once: bool,
     /// Loop without a dashboard

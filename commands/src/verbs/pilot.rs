@@ -1,10 +1,10 @@
 //! `pipeline pilot`: which tasks may be acted on while the rollout mode is pilot, and switching that mode on and off. What
 //! the list means is the engine's business.
 
-use pipeline_lib::event::{Busy, Request};
+use pipeline_lib::event::Request;
 use pipeline_lib::globs;
 use pipeline_lib::ids::TaskId;
-use pipeline_lib::mode::{Mode, PilotScope, Rollout};
+use pipeline_lib::mode::{PilotScope, Rollout};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::view::SCHEMA_VERSION;
 
@@ -75,8 +75,7 @@ pub fn run(call: &Call, args: &Pilot) -> Result<u8> {
 /// Naming the tasks is a person's consent, so no evidence is asked for; that there was none is on record.
 fn switch(context: &Context, engine: &mut Engine, to: Rollout) -> Result<()> {
     let present = engine.pipeline().core.mode;
-    let mode = Mode { rollout: to, ..present };
-    engine.ask(context, "pilot", Request::SetMode { mode, busy: Busy::Refuse, unready: to > present.rollout })?;
+    engine.ask(context, "pilot", Request::SetRollout { rollout: to, unready: to > present.rollout })?;
     let scope = &engine.pipeline().core.pilot;
     if to == Rollout::Pilot && scope.tasks.is_empty() && scope.patterns.is_empty() {
         context.note("no task is listed, so nothing will be started; list some with `pipeline pilot add ID`");

@@ -4,7 +4,7 @@
 mod ground;
 mod history;
 
-use pipeline_lib::event::{Busy, Request};
+use pipeline_lib::event::Request;
 use pipeline_lib::mode::{Mode, Rollout as Stage};
 use pipeline_lib::rollout::{Readiness, readiness};
 use pipeline_lib::view::SCHEMA_VERSION;
@@ -49,7 +49,7 @@ pub fn run(call: &Call, args: &Rollout) -> Result<u8> {
         Action::History => history::print(call, &engine),
         Action::Demote => {
             if let Some(to) = present.rollout.previous() {
-                switch(&context, &mut engine, Mode { rollout: to, ..present })?;
+                switch(&context, &mut engine, to)?;
             }
             say(call, present, engine.pipeline().core.mode)
         }
@@ -63,8 +63,7 @@ pub fn run(call: &Call, args: &Rollout) -> Result<u8> {
             let found = readiness(engine.pipeline(), present.rollout, ground.as_ref());
             match found.to.filter(|_| found.ready && args.action == Action::Promote) {
                 Some(to) => {
-                    let mode = Mode { rollout: to, ..engine.pipeline().core.mode };
-                    switch(&context, &mut engine, mode)?;
+                    switch(&context, &mut engine, to)?;
                     say(call, present, engine.pipeline().core.mode)
                 }
                 None => {
@@ -76,9 +75,8 @@ pub fn run(call: &Call, args: &Rollout) -> Result<u8> {
     }
 }
 
-fn switch(context: &Context, engine: &mut Engine, mode: Mode) -> Result<()> {
-    // Only the rollout changes, which no busy agent stands against.
-    engine.ask(context, "rollout", Request::SetMode { mode, busy: Busy::Refuse, unready: false })?;
+fn switch(context: &Context, engine: &mut Engine, rollout: Stage) -> Result<()> {
+    engine.ask(context, "rollout", Request::SetRollout { rollout, unready: false })?;
     Ok(())
 }
 
@@ -124,8 +122,13 @@ fn print(out: &Output, found: &Readiness) -> Result<()> {
     for check in &found.checks {
         let word = if check.ok { out.paint("32", "ok") } else { out.paint("33", "no") };
         let name = check.name.replace('_', " ");
+        // What is needed is said beside what was found, or below it where that is not enough.
+        let found = match check.ok && check.found != check.needs {
+            true => format!("{} ({})", check.found, check.needs),
+            false => check.found.clone(),
+        };
         // What was found may be several things; each has its line.
-        for (index, part) in check.found.split("; ").enumerate() {
+        for (index, part) in found.split("; ").enumerate() {
             let [word, name] = if index == 0 { [&word, &name] } else { [&String::new(), &String::new()] };
             rows.push(vec![format!("  {word}"), name.clone(), part.to_owned()]);
         }

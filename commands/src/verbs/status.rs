@@ -14,9 +14,10 @@ use crate::error::{Result, exit};
 use crate::output::Output;
 use crate::supervisor::look;
 use crate::table::{age, columns, cut, short_seconds};
+use crate::verbs::events::reader_gone;
 
-/// How often `--watch` looks where no notice comes.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often `--watch` looks where no notice comes: the journal of a monitor stays open while it grows, which brings none.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How many tasks the tables show before they are cut.
 const ROWS_MAX: usize = 40;
 
@@ -24,7 +25,7 @@ const ROWS_MAX: usize = 40;
 #[derive(Debug, clap::Args)]
 pub struct Status {
     /// Print again whenever something changes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "check")]
     pub watch: bool,
     /// Exit with 3 if anything needs attention
     #[arg(long)]
@@ -37,11 +38,11 @@ pub struct Status {
 /// When the state cannot be read.
 pub fn run(call: &Call, args: &Status) -> Result<u8> {
     let context = call.context()?;
-    let mut engine = Engine::open(&context)?;
-    let needs_attention = print(&context, &engine)?;
     if args.watch {
-        watch(&context, &mut engine)?;
+        return watch(&context);
     }
+    let engine = Engine::open(&context)?;
+    let needs_attention = print(&context, &engine)?;
     Ok(if args.check && needs_attention { exit::ATTENTION } else { exit::OK })
 }
 
@@ -56,27 +57,30 @@ fn print(context: &Context, engine: &Engine) -> Result<bool> {
     Ok(!document.attention.is_empty())
 }
 
-fn watch(context: &Context, engine: &mut Engine) -> Result<()> {
+/// Prints again whenever something changed, until whoever reads it has gone.
+fn watch(context: &Context) -> Result<u8> {
     let (sender, receiver) = mpsc::channel();
     // The receiver is gone only when this function has returned.
-    let mut watcher = Watcher::new(move |_| {
-        let _ = sender.send(());
-    });
+    let mut watcher = Watcher::new(move |_| sender.send(()).unwrap_or_default());
     if let Err(error) = watcher.watch(&context.state_dir(), ()) {
         context.note(&format!("looking every {} s: {error}", LOOK_AGAIN.as_secs()));
     }
+    // Read after the watch began, so that nothing comes between.
+    let mut engine = Engine::open(context)?;
+    print(context, &engine)?;
     let mut last = engine.pipeline().core.seq;
-    loop {
+    while !reader_gone() {
         // A timeout is a look without a notice.
-        let _ = receiver.recv_timeout(LOOK_AGAIN);
+        receiver.recv_timeout(LOOK_AGAIN).unwrap_or_default();
         while receiver.try_recv().is_ok() {}
         engine.refresh()?;
         let seq = engine.pipeline().core.seq;
         if seq != last {
             last = seq;
-            print(context, engine)?;
+            print(context, &engine)?;
         }
     }
+    Ok(exit::OK)
 }
 
 fn tables(context: &Context, document: &StatusDoc<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 mod change;
 mod graph;
 mod import;
+mod on_workflow;
 mod rollback;
 mod show;
 

@@ -111,13 +111,69 @@ fn show(call: &Call, context: &Context, id: &str) -> Result<u8> {
             .hint(format!("There are: {}.", known.join(", ")))
     })?;
     if call.output.json {
-        let mut document = serde_json::to_value(&*workflow)?;
+        let mut document = file_form(&workflow);
         document["schema_version"] = SCHEMA_VERSION.into();
         call.output.json(&document)?;
     } else {
         print(&call.output, &workflow)?;
     }
     Ok(exit::OK)
+}
+
+/// A workflow as its file could say it, so that it can be written down, changed and loaded again.
+fn file_form(workflow: &Workflow) -> Value {
+    let mut document = Value::Object(workflow.extra.clone());
+    // The connections below are those of the flow, in the place that needs no flow.
+    document.as_object_mut().map(|fields| fields.remove("flow"));
+    document["id"] = json!(workflow.id);
+    document["name"] = json!(workflow.name);
+    document["version"] = json!(workflow.version);
+    document["category"] = json!(workflow.category);
+    document["description"] = json!(workflow.description);
+    document["startStage"] = json!(workflow.start);
+    document["stages"] = workflow.stages.iter().map(stage_form).collect();
+    document["connections"] = workflow
+        .connections
+        .iter()
+        .map(|connection| {
+            let mut one = json!({ "from": connection.from, "to": connection.to });
+            if let Some(condition) = &connection.condition {
+                one["condition"] = json!(condition);
+            }
+            one
+        })
+        .collect();
+    document
+}
+
+fn stage_form(stage: &Stage) -> Value {
+    let mut form = json!({
+        "id": stage.id,
+        "name": stage.name,
+        "agent": stage.role,
+        "description": stage.description,
+        "inputs": stage.inputs,
+        "decisions": stage.decisions,
+        "verify": match &stage.verify {
+            Verify::None => json!(false),
+            Verify::Project => json!(true),
+            Verify::Command(command) => json!(command),
+        },
+        "approval": stage.approval,
+        "merge": stage.merge,
+    });
+    // What is the project's is left to it.
+    for (key, span) in [("timeout", stage.timeout), ("backoff", stage.backoff)] {
+        if let Some(span) = span {
+            form[key] = json!(duration::format(span));
+        }
+    }
+    for (key, number) in [("retries", stage.retries), ("max_visits", stage.max_visits)] {
+        if let Some(number) = number {
+            form[key] = json!(number);
+        }
+    }
+    form
 }
 
 fn print(out: &Output, workflow: &Workflow) -> Result<()> {

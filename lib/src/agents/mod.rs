@@ -6,6 +6,7 @@ pub mod preset;
 pub mod reset;
 pub mod stream;
 mod text_stream;
+pub mod transcript;
 
 pub use preset::{Preset, PresetInfo, TemplateError, Vars, expand};
 pub use stream::{Activity, Failure, Format, Summary, Tokens, summarize};

@@ -41,6 +41,8 @@ pub struct PresetInfo {
     pub headless: &'static [&'static str],
     /// The arguments, program first, for a session in a terminal.
     pub interactive: &'static [&'static str],
+    /// Whether a session takes no task on its command line, so that the prompt is pasted once it is ready for it.
+    pub prompt_by_paste: bool,
     /// How its headless output is read.
     pub format: Format,
     /// Whether an exit with 0 and no claim counts as completed: the program does one thing and cannot claim.
@@ -82,6 +84,7 @@ const CLAUDE: PresetInfo = PresetInfo {
         "--",
         "{prompt}",
     ],
+    prompt_by_paste: false,
     format: Format::ClaudeJson,
     exit_is_claim: false,
     tried: true,
@@ -106,6 +109,7 @@ const CODEX: PresetInfo = PresetInfo {
         "{prompt}",
     ],
     interactive: &["codex", "--sandbox=workspace-write", "-c", CODEX_ROOTS, "--model={model?}", "--", "{prompt}"],
+    prompt_by_paste: false,
     format: Format::CodexJson,
     exit_is_claim: false,
     tried: true,
@@ -131,6 +135,7 @@ const AIDER: PresetInfo = PresetInfo {
         "{prompt}",
     ],
     interactive: &["aider", "--no-check-update", "--no-gitignore", "--model={model?}", "--read", "{task_file}"],
+    prompt_by_paste: true,
     format: Format::Aider,
     exit_is_claim: true,
     tried: false,
@@ -151,6 +156,7 @@ const GOOSE: PresetInfo = PresetInfo {
         "--text={prompt}",
     ],
     interactive: &["goose", "session"],
+    prompt_by_paste: true,
     format: Format::GooseJson,
     exit_is_claim: false,
     tried: false,
@@ -168,6 +174,7 @@ const GEMINI: PresetInfo = PresetInfo {
         "--prompt={prompt}",
     ],
     interactive: &["gemini", "--approval-mode=auto_edit", "--model={model?}", "--prompt-interactive={prompt}"],
+    prompt_by_paste: false,
     format: Format::GeminiJson,
     exit_is_claim: false,
     tried: false,
@@ -179,6 +186,7 @@ const OPENCODE: PresetInfo = PresetInfo {
     program: "opencode",
     headless: &["opencode", "run", "--format=json", "--model={model?}", "{prompt}"],
     interactive: &["opencode", "--model={model?}", "--prompt={prompt}"],
+    prompt_by_paste: false,
     format: Format::OpencodeJson,
     exit_is_claim: false,
     tried: false,
@@ -190,6 +198,7 @@ const DEMO: PresetInfo = PresetInfo {
     program: "pipeline",
     headless: &["pipeline", "demo-agent", "{task_file}"],
     interactive: &["pipeline", "demo-agent", "{task_file}"],
+    prompt_by_paste: false,
     format: Format::Plain,
     exit_is_claim: false,
     tried: true,
@@ -201,6 +210,7 @@ const CUSTOM: PresetInfo = PresetInfo {
     program: "",
     headless: &[],
     interactive: &[],
+    prompt_by_paste: false,
     format: Format::Auto,
     exit_is_claim: true,
     tried: true,
@@ -454,6 +464,9 @@ mod tests {
                 }
             }
             assert!(preset == Preset::Custom || !info.install.is_empty());
+            let told = info.interactive.iter().any(|argument| argument.contains("{prompt}"));
+            let own = matches!(preset, Preset::Custom | Preset::Demo);
+            assert_eq!(info.prompt_by_paste, !told && !own, "{preset}");
         }
     }
 

@@ -144,7 +144,7 @@ pub fn summarize(format: Format, output: &str, now: &Zoned) -> Summary {
 }
 
 /// Tells the format by the first event of a known one.
-fn sniff(output: &str) -> Format {
+pub(super) fn sniff(output: &str) -> Format {
     for event in output.lines().take(50).filter_map(event) {
         let kind = str_at(&event, "type").unwrap_or("");
         if kind.starts_with("thread.") || kind.starts_with("turn.") || kind.starts_with("item.") {
@@ -225,7 +225,7 @@ pub fn classify(message: &str, now: &Zoned) -> Failure {
     }
 }
 
-fn event(line: &str) -> Option<Value> {
+pub(super) fn event(line: &str) -> Option<Value> {
     let line = line.trim();
     if !line.starts_with('{') {
         return None;
@@ -233,15 +233,15 @@ fn event(line: &str) -> Option<Value> {
     serde_json::from_str(line).ok()
 }
 
-fn str_at<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+pub(super) fn str_at<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
     value.get(key)?.as_str()
 }
 
-fn text_at(value: &Value, pointer: &str) -> Option<String> {
+pub(super) fn text_at(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer)?.as_str().map(str::to_owned)
 }
 
-fn count(value: &Value, pointer: &str) -> u64 {
+pub(super) fn count(value: &Value, pointer: &str) -> u64 {
     value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
 

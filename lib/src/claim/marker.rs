@@ -181,10 +181,12 @@ pub struct TaskFile<'a> {
     pub previous_failure: &'a str,
     /// The decisions that this stage offers.
     pub decisions: &'a [Choice<'a>],
+    /// Whether the agent works in a terminal, where no message is its last one.
+    pub session: bool,
 }
 
 // Together these stay well below `FILE_BYTES_MAX`, which leaves the agent room for notes.
-const BODY_BYTES_MAX: usize = 24 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 24 * 1024;
 const INSTRUCTIONS_BYTES_MAX: usize = 8 * 1024;
 const EARLIER_BYTES_MAX: usize = 8 * 1024;
 const FAILURE_BYTES_MAX: usize = 8 * 1024;
@@ -211,12 +213,12 @@ pub fn render_task_file(file: &TaskFile<'_>) -> String {
         out.push_str(&fenced(file.previous_failure));
         out.push('\n');
     }
-    how_to_finish(&mut out, file.decisions);
+    how_to_finish(&mut out, file.decisions, file.session);
     out.push_str(&format!("<!-- pipeline run={} -->\n\n{IN_PROGRESS}\n", file.run));
     out
 }
 
-fn section(out: &mut String, title: &str, foreign: &str, max: usize) {
+pub(super) fn section(out: &mut String, title: &str, foreign: &str, max: usize) {
     out.push_str(&format!("## {title}\n\n"));
     if !foreign.trim().is_empty() {
         out.push_str(&quoted(foreign, max));
@@ -224,7 +226,7 @@ fn section(out: &mut String, title: &str, foreign: &str, max: usize) {
     }
 }
 
-fn earlier_stages(out: &mut String, earlier: &[Earlier<'_>]) {
+pub(super) fn earlier_stages(out: &mut String, earlier: &[Earlier<'_>]) {
     if earlier.is_empty() {
         return;
     }
@@ -240,7 +242,7 @@ fn earlier_stages(out: &mut String, earlier: &[Earlier<'_>]) {
     }
 }
 
-fn how_to_finish(out: &mut String, decisions: &[Choice<'_>]) {
+fn how_to_finish(out: &mut String, decisions: &[Choice<'_>], session: bool) {
     out.push_str(
         "## How to finish\n\n\
          Commit your work on the branch. Then change the last line of this file, and only that line, to one of:\n\n\
@@ -254,10 +256,18 @@ fn how_to_finish(out: &mut String, decisions: &[Choice<'_>]) {
     if decisions.is_empty() {
         return;
     }
-    out.push_str(
-        "State your decision with `pipeline done --decision <word>`, or end your last message with two lines:\n\n",
-    );
-    out.push_str("    DECISION: <word>\n    REASONING: <why>\n\nThe words are:\n\n");
+    if session {
+        out.push_str(
+            "State your decision with `pipeline done --status ok --decision <word>`, or write \
+             `{\"status\":\"ok\",\"decision\":\"<word>\"}` into the file that $PIPELINE_OUTCOME_FILE names.\n\n",
+        );
+    } else {
+        out.push_str(
+            "State your decision with `pipeline done --decision <word>`, or end your last message with two lines:\n\n",
+        );
+        out.push_str("    DECISION: <word>\n    REASONING: <why>\n\n");
+    }
+    out.push_str("The words are:\n\n");
     for choice in decisions.iter().take(CHOICES_MAX) {
         out.push_str(&format!("- `{}`", code_of(choice.word)));
         if !choice.description.trim().is_empty() {
@@ -270,12 +280,12 @@ fn how_to_finish(out: &mut String, decisions: &[Choice<'_>]) {
 
 /// Foreign text within a line of ours. Behind our own words it cannot become a heading or a fence, but it could open a
 /// comment that swallows what follows.
-fn line_of(foreign: &str) -> String {
+pub(super) fn line_of(foreign: &str) -> String {
     text::one_line(foreign, LINE_CHARS_MAX).replace("<!--", "&lt;!--")
 }
 
 /// Foreign text between two backticks.
-fn code_of(foreign: &str) -> String {
+pub(super) fn code_of(foreign: &str) -> String {
     line_of(foreign).replace('`', "'")
 }
 
@@ -456,7 +466,19 @@ mod tests {
             message: summary,
             previous_failure: failure,
             decisions: &[Choice { word: "success", description: title }, Choice { word, description: summary }],
+            session: false,
         })
+    }
+
+    #[test]
+    fn whoever_has_no_last_message_is_not_told_to_end_it() {
+        let plain = ["t", "b", "i", "s", "f", "w"].map(str::to_owned);
+        let files = [true, false].map(|session| with(&plain, |file| render_task_file(&TaskFile { session, ..*file })));
+        assert!(!files[0].contains("DECISION:") && files[1].contains("DECISION: <word>"));
+        assert!(files.iter().all(|file| file.contains("The words are:\n\n- `success`")));
+        let outcome = files[0].split('`').find(|code| code.starts_with('{')).unwrap();
+        let outcome = outcome.replace("<word>", "success");
+        assert!(crate::claim::Outcome::parse(outcome.as_bytes()).is_ok(), "{outcome}");
     }
 
     /// What an agent's `sed` does to the heading.

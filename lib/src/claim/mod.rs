@@ -6,6 +6,7 @@
 pub mod decision;
 pub mod marker;
 pub mod outcome;
+pub mod waiting;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use decision::{Decision, Settled, decide, settle};
 pub use marker::{Marker, TaskFile, parse, render_task_file};
 pub use outcome::{Outcome, OutcomeError};
+pub use waiting::{WaitingFile, render_waiting_file};
 
 /// What an agent can claim about its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]

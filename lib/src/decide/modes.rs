@@ -4,7 +4,7 @@ use super::Rules;
 use crate::event::{Busy, Refusal};
 use crate::fact::{EffectKey, Fact};
 use crate::ids::{AgentName, TaskId};
-use crate::mode::{Mode, Orchestration};
+use crate::mode::{Mode, Orchestration, Rollout};
 use crate::pipeline::ReadyKey;
 use crate::run::{Phase, StopReason};
 use crate::task::TaskState;
@@ -23,7 +23,8 @@ impl Rules<'_> {
     pub(super) fn set_mode(&self, mode: Mode, busy: Busy, unready: bool) -> Result<Vec<Fact>, Refusal> {
         let core = &self.p.core;
         if mode == core.mode {
-            return Ok(core.pending_mode.map(|_| Fact::ModePending { mode: None }).into_iter().collect());
+            let awaited = core.pending_mode.map(|_| Fact::ModePending { mode: None, unready: false });
+            return Ok(awaited.into_iter().collect());
         }
         let working = self.busy_agents();
         let switch = Fact::ModeChanged { mode, unready };
@@ -34,13 +35,28 @@ impl Rules<'_> {
         }
         match busy {
             Busy::Refuse => Err(Refusal::Busy(working)),
-            Busy::Drain => Ok(vec![Fact::ModePending { mode: Some(mode) }]),
+            Busy::Drain => Ok(vec![Fact::ModePending { mode: Some(mode), unready }]),
             Busy::Stop => {
                 let live = core.runs.values().filter(|r| r.stop.is_none() && !matches!(r.phase, Phase::Ended { .. }));
                 let stops = live.map(|run| Fact::RunStopping { run: run.id.clone(), reason: StopReason::ModeSwitch });
                 Ok(stops.chain([switch]).collect())
             }
         }
+    }
+
+    /// A brake that works at once, whatever else is awaited.
+    pub(super) fn set_rollout(&self, rollout: Rollout, unready: bool) -> Vec<Fact> {
+        let core = &self.p.core;
+        let mut facts = Vec::new();
+        if rollout != core.mode.rollout {
+            facts.push(Fact::ModeChanged { mode: Mode { rollout, ..core.mode }, unready });
+        }
+        // Applying a switch ends the wait for another one, so that is said anew.
+        let awaited = core.pending_mode.map(|mode| Mode { rollout, ..mode });
+        if awaited.is_some() && (awaited != core.pending_mode || !facts.is_empty()) {
+            facts.push(Fact::ModePending { mode: awaited, unready: false });
+        }
+        facts
     }
 
     /// The file names the task of sequential mode. An unfinished task in it is served; a finished one, or none, makes

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Rules;
+use super::runs::claimed;
 use super::stages::{because, moved};
 use crate::event::{NewTask, Refusal, Request};
 use crate::fact::{Fact, Move, TaskEdit};
@@ -30,6 +31,7 @@ impl Rules<'_> {
             Request::StopAgent { agent } => self.stop_agent(agent),
             Request::StartAgent { agent } => self.start_agent(agent),
             Request::SetMode { mode, busy, unready } => self.set_mode(*mode, *busy, *unready),
+            Request::SetRollout { rollout, unready } => Ok(self.set_rollout(*rollout, *unready)),
             Request::SetPilot { scope } => Ok(if *scope == self.p.core.pilot {
                 Vec::new()
             } else {
@@ -151,6 +153,7 @@ impl Rules<'_> {
             started_at: None,
             finished_at: None,
             left_at: None,
+            resumed: false,
             state_since: now,
             attempt: 0,
             visits: std::collections::BTreeMap::new(),
@@ -437,7 +440,7 @@ impl Rules<'_> {
         if let Some(word) = &claim.decision {
             self.checked_decision(&stage.id, &stage.choices(), word)?;
         }
-        Ok(vec![Fact::ClaimNoted { run: run.id.clone(), claim: claim.clone() }])
+        Ok(vec![claimed(run, claim)])
     }
 }
 

@@ -59,7 +59,7 @@ impl Rules<'_> {
         if !live || known || run.work != Work::Agent {
             return Vec::new();
         }
-        vec![Fact::ClaimNoted { run: run.id.clone(), claim: claim.clone() }]
+        vec![claimed(run, claim)]
     }
 
     fn run_ended(
@@ -261,8 +261,12 @@ impl Rules<'_> {
     }
 
     /// A one-shot program that ends well has done its work unless it says otherwise. Of a conversational one, which
-    /// also ends well when it gives up, that is believed only together with a clear decision.
+    /// also ends well when it gives up, that is believed only together with a clear decision. A session in a terminal
+    /// ends well whenever somebody closes it, which says nothing.
     fn exit_code_claim(&self, run: &Run, how: &Ended, at: Timestamp, decision: &Decision) -> Option<Claim> {
+        if run.interactive {
+            return None;
+        }
         let one_shot = self.p.core.agents.get(&run.agent).is_none_or(|a| a.preset.info().exit_is_claim);
         let said = matches!(decision, Decision::Chosen { .. });
         (*how == Ended::Exited { code: 0 } && (one_shot || said)).then_some(Claim {
@@ -363,6 +367,7 @@ impl Rules<'_> {
                 .clone()
                 .unwrap_or_else(|| crate::ids::StageId::new("setup").expect("a literal stage id is well formed")),
             attempt: run.attempt,
+            interactive: run.interactive,
             started_at,
             ended_at: at.max(started_at),
             how: how.clone(),
@@ -413,6 +418,12 @@ impl Outcome {
             Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) => None,
         }
     }
+}
+
+/// A claim of a run. A later one replaces what was said, not since when: the time to end runs from the first.
+pub(super) fn claimed(run: &Run, claim: &Claim) -> Fact {
+    let at = run.claim.as_ref().map_or(claim.at, |first| first.at);
+    Fact::ClaimNoted { run: run.id.clone(), claim: Claim { at, ..claim.clone() } }
 }
 
 /// The decision if the stage knows it; a stage without a list knows only success.

@@ -44,8 +44,9 @@ impl Rules<'_> {
     }
 
     fn switch_pending_mode(&self) -> Vec<Fact> {
+        let unready = self.p.core.pending_unready;
         match self.p.core.pending_mode {
-            Some(mode) if self.busy_agents().is_empty() => vec![Fact::ModeChanged { mode, unready: false }],
+            Some(mode) if self.busy_agents().is_empty() => vec![Fact::ModeChanged { mode, unready }],
             _ => Vec::new(),
         }
     }
@@ -142,6 +143,7 @@ impl Rules<'_> {
             task: None,
             stage: None,
             attempt: 1,
+            interactive: false,
             timeout: self.p.core.settings.scheduler.verify_timeout,
             phase: Phase::Claimed,
             claimed_at: self.now.at,
@@ -167,6 +169,7 @@ impl Rules<'_> {
             task: Some(task.id.clone()),
             stage: Some(stage.id.clone()),
             attempt: task.attempt + 1,
+            interactive: self.p.core.settings.agents.iter().any(|a| a.name == *name && a.interactive),
             timeout: stage.timeout.unwrap_or(self.p.core.settings.scheduler.stage_timeout),
             ..self.new_run(Work::Agent, name)
         };
@@ -256,7 +259,7 @@ impl Rules<'_> {
     /// The task in flight that this one has to wait for before it starts.
     fn hold(&self, task: &Task) -> Option<Hold> {
         // In sequential mode nothing else moves, so whoever was waited for would never finish.
-        if task.started_at.is_some() || self.p.core.mode.orchestration == Orchestration::Sequential {
+        if task.in_flight() || self.p.core.mode.orchestration == Orchestration::Sequential {
             return None;
         }
         let hybrid = self.p.core.mode.orchestration == Orchestration::Hybrid;

@@ -69,7 +69,9 @@ impl Pipeline {
                 self.clear_holds();
                 self.rebuild_index();
             }
-            Fact::ModePending { mode } => self.core.pending_mode = *mode,
+            Fact::ModePending { mode, unready } => {
+                (self.core.pending_mode, self.core.pending_unready) = (*mode, *unready);
+            }
             Fact::PilotChanged { scope } => {
                 self.core.pilot = scope.clone();
                 self.rebuild_index();
@@ -241,6 +243,7 @@ impl Pipeline {
             }
             task.finished_at = to.is_final().then_some(at);
             task.left_at = before.stage().filter(|_| to.is_final()).cloned();
+            task.resumed |= before.is_final() && !to.is_final() && task.started_at.is_some();
         });
         self.reserve_agent(at, id, &before, to);
     }
@@ -272,6 +275,7 @@ impl Pipeline {
         if let Some(task) = self.tasks.remove(id.as_str()) {
             let archived =
                 Archived { title: task.title, status: task.state.word(), finished_at: task.finished_at.unwrap_or(at) };
+            self.queue.count_archived(&archived);
             self.core.archived.insert(id.clone(), archived);
         }
     }
@@ -325,9 +329,7 @@ impl Pipeline {
                     t.visits.insert(stage.clone(), 1);
                 }
                 t.pinned = t.pinned.take().or(pinned);
-                t.reason = None;
-                t.not_before = None;
-                t.held = None;
+                (t.reason, t.not_before, t.held, t.resumed) = (None, None, None, false);
             });
         }
         if let (Work::Gate { .. }, Some(task)) = (&run.work, &run.task) {
@@ -407,10 +409,10 @@ impl Pipeline {
             (Work::Agent, _) => {
                 metrics.runs += 1;
                 metrics.runs_failed += u64::from(!passed);
-                metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds);
-                metrics.by_stage.entry(summary.stage.clone()).or_default().add(passed, seconds);
+                metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds, summary.usage);
+                metrics.by_stage.entry(summary.stage.clone()).or_default().add(passed, seconds, summary.usage);
                 if let Some(workflow) = workflow {
-                    metrics.by_workflow.entry(workflow).or_default().add(passed, seconds);
+                    metrics.by_workflow.entry(workflow).or_default().add(passed, seconds, summary.usage);
                 }
             }
         }
@@ -464,9 +466,11 @@ impl Pipeline {
 
     /// Changes what no place in the index depends on.
     fn note_in_task(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) {
-        if let Some(task) = self.tasks.slot(id.as_str()).and_then(|slot| self.tasks.at_mut(slot)) {
+        let Some(slot) = self.tasks.slot(id.as_str()) else { return };
+        if let Some(task) = self.tasks.at_mut(slot) {
             change(task);
         }
+        self.note_change(slot);
     }
 
     fn change_run(&mut self, id: &RunId, change: impl FnOnce(&mut Run)) {

@@ -1,16 +1,23 @@
 //! The index over tasks and runs: what is ready for whom and in which order, what waits for what, what has to be done
 //! outside. It holds nothing that could not be derived again from the facts' content.
 
+mod changes;
+mod counts;
 #[cfg(test)]
 mod picture;
+mod unfinished;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use super::Pipeline;
+pub(crate) use changes::{Changes, Mark};
+pub use counts::Counts;
+
+use self::counts::Counted;
 use super::tasks::{Slot, Tasks};
+use super::{Archived, Pipeline};
 use crate::fact::{Effect, EffectKey};
 use crate::ids::{AgentName, Role, TaskId};
 use crate::run::{Phase, Run, Work};
@@ -62,6 +69,8 @@ struct Place {
     in_flight: bool,
     gate_due: bool,
     needs_person: bool,
+    given_up: bool,
+    counted: Counted,
     finished_at: Option<Timestamp>,
     satisfied: bool,
     effect: Option<Effect>,
@@ -81,13 +90,27 @@ pub(crate) struct Queue {
     flight: BTreeSet<Slot>,
     gates: BTreeSet<Slot>,
     people: BTreeSet<Slot>,
+    /// Final, and not completed.
+    given_up: BTreeSet<Slot>,
     finished: BTreeSet<(Timestamp, Slot)>,
+    counts: Counts,
     effects: BTreeMap<EffectKey, Effect>,
     /// Ids in lower case, but for those of the form `TASK-<number>`, which can be asked for directly.
     folded: HashMap<String, TaskId>,
+    changes: Changes,
 }
 
 impl Queue {
+    /// Which tasks changed lately.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// A task left the live state for the archive.
+    pub(super) fn count_archived(&mut self, task: &Archived) {
+        self.counts.recount(Counted::Not, Counted::of_archived(task));
+    }
+
     pub(crate) fn height(&self, slot: Slot) -> u8 {
         self.links.get(slot as usize).map_or(0, |l| l.height)
     }
@@ -267,6 +290,8 @@ impl Queue {
         member(&mut self.flight, old.in_flight, new.in_flight);
         member(&mut self.gates, old.gate_due, new.gate_due);
         member(&mut self.people, old.needs_person, new.needs_person);
+        member(&mut self.given_up, old.given_up, new.given_up);
+        self.counts.recount(old.counted, new.counted);
         if old.effect != new.effect {
             match &new.effect {
                 Some(effect) => self.effects.insert(effect.key(), effect.clone()),
@@ -311,6 +336,11 @@ impl Pipeline {
         self.queue.needing_people().filter_map(|slot| self.tasks.at(slot))
     }
 
+    /// Failed, cancelled and rolled back tasks that are not archived, in no particular order.
+    pub fn given_up(&self) -> impl Iterator<Item = &Task> {
+        self.queue.given_up.iter().filter_map(|slot| self.tasks.at(*slot))
+    }
+
     /// Tasks that were started and are not finished.
     pub fn in_flight(&self) -> impl Iterator<Item = &Task> {
         self.queue.in_flight().filter_map(|slot| self.tasks.at(slot))
@@ -343,6 +373,9 @@ impl Pipeline {
         for id in self.tasks.iter().map(|task| &task.id).chain(self.core.archived.keys()) {
             fold(&mut self.queue.folded, id);
         }
+        for task in self.core.archived.values() {
+            self.queue.count_archived(task);
+        }
         for slot in &slots {
             self.link_dependencies(*slot);
         }
@@ -369,6 +402,7 @@ impl Pipeline {
         self.link_dependencies(slot);
         self.raise_dependencies(slot);
         self.place(slot);
+        self.queue.changes.note(slot);
     }
 
     /// Takes a task out before it leaves the table.
@@ -381,7 +415,13 @@ impl Pipeline {
         }
         self.queue.set_place(slot, || key, Place::default());
         self.queue.links[slot as usize] = Links::default();
+        self.queue.changes.note(slot);
         self.lower_dependencies(dependencies);
+    }
+
+    /// Something about a task changed that no place in the index depends on.
+    pub(super) fn note_change(&mut self, slot: Slot) {
+        self.queue.changes.note(slot);
     }
 
     /// Puts a task where it belongs after something about it changed, and wakes those that waited for it.
@@ -389,6 +429,7 @@ impl Pipeline {
         let marks = |place: &Place| (place.satisfied, place.in_flight);
         let (was_satisfied, was_in_flight) = marks(&self.queue.links[slot as usize].place);
         self.place(slot);
+        self.queue.changes.note(slot);
         let (satisfied, in_flight) = marks(&self.queue.links[slot as usize].place);
         if was_satisfied != satisfied {
             for index in 0..self.queue.links[slot as usize].dependents.len() {
@@ -513,6 +554,8 @@ impl Pipeline {
             in_flight: task.in_flight(),
             finished_at: task.finished_at.filter(|_| task.state.is_final()),
             held_by,
+            given_up: task.state.is_final() && task.state != TaskState::Completed,
+            counted: Counted::of(task),
             satisfied: self.satisfies(task),
             effect: task_effect(task),
             ..Place::default()

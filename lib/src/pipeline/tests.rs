@@ -70,8 +70,8 @@ fn facts_about_what_is_not_there_leave_the_rest_alone() {
 #[test]
 fn the_time_of_the_state_never_goes_back() {
     let mut p = Pipeline::default();
-    p.apply(begin(), &Fact::ModePending { mode: None });
-    p.apply(Timestamp::UNIX_EPOCH, &Fact::ModePending { mode: None });
+    p.apply(begin(), &Fact::ModePending { mode: None, unready: false });
+    p.apply(Timestamp::UNIX_EPOCH, &Fact::ModePending { mode: None, unready: false });
     assert_eq!((p.core.updated_at, p.core.seq), (begin(), 2));
 }
 

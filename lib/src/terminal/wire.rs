@@ -146,7 +146,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When it is none; what follows cannot be trusted then.
-    pub fn next<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, Malformed> {
+    pub fn next_message<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, Malformed> {
         let rest = self.bytes.get(self.taken..).unwrap_or_default();
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length) as usize;
@@ -175,7 +175,7 @@ mod tests {
             let mut got = Vec::new();
             for part in [&bytes[..cut], &bytes[cut..]] {
                 decoder.push(part);
-                while let Some(message) = decoder.next::<Request>().expect("whole") {
+                while let Some(message) = decoder.next_message::<Request>().expect("whole") {
                     got.push(message);
                 }
             }
@@ -187,13 +187,13 @@ mod tests {
     fn a_length_beyond_the_limit_is_refused_before_it_is_waited_for() {
         let mut decoder = Decoder::default();
         decoder.push(&u32::MAX.to_be_bytes());
-        assert_eq!(decoder.next::<Request>(), Err(Malformed::TooLong(u32::MAX as usize)));
+        assert_eq!(decoder.next_message::<Request>(), Err(Malformed::TooLong(u32::MAX as usize)));
     }
 
     #[test]
     fn a_message_of_another_kind_is_refused() {
         let mut decoder = Decoder::default();
         decoder.push(&encode(&Reply::Ended).expect("short"));
-        assert!(matches!(decoder.next::<Request>(), Err(Malformed::Unknown(_))));
+        assert!(matches!(decoder.next_message::<Request>(), Err(Malformed::Unknown(_))));
     }
 }

@@ -164,6 +164,7 @@ fn card(pipeline: &Pipeline, task: &Task) -> Card {
         status: document.status,
         tone: tone(pipeline, task),
         agent: document.assigned_to.cloned(),
+        role: role_now(pipeline, task),
         attempt: task.attempt,
         since: task.state_since,
         priority: task.priority,
@@ -171,8 +172,13 @@ fn card(pipeline: &Pipeline, task: &Task) -> Card {
     }
 }
 
+/// Who could be given the task now. Nobody, once it has ended.
+pub(in crate::view) fn role_now(pipeline: &Pipeline, task: &Task) -> Option<String> {
+    pipeline.stage_of(task).filter(|_| !task.state.is_final()).map(|stage| stage.role.to_string())
+}
+
 /// What kind of state a task is in.
-fn tone(pipeline: &Pipeline, task: &Task) -> Tone {
+pub(in crate::view) fn tone(pipeline: &Pipeline, task: &Task) -> Tone {
     match &task.state {
         TaskState::Unassigned | TaskState::Ready { .. } if pipeline.is_startable(task) => Tone::Ready,
         TaskState::Unassigned | TaskState::Ready { .. } => Tone::Waiting,

@@ -1,6 +1,8 @@
 //! What a page of the dashboard shows beyond the picture that is always there: made only while somebody looks at it.
 
+pub mod estimate;
 pub mod graph;
+pub mod history;
 pub mod logs;
 pub mod metrics;
 pub mod task;
@@ -8,7 +10,9 @@ pub mod timeline;
 
 use std::sync::Arc;
 
+use crate::decide::Start;
 use crate::ids::TaskId;
+use crate::mode::Mode;
 
 /// What somebody looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,15 +21,17 @@ pub enum Look {
     #[default]
     Picture,
     /// All about one task.
-    Task(TaskId),
-    /// Which task waits for which.
-    Graph,
+    Task(task::TaskLook),
+    /// Which task waits for which, around this one where there are many.
+    Graph(Option<TaskId>),
     /// Which agent did what when.
     Timeline,
     /// Figures over time.
     Metrics,
     /// What the supervisor wrote about itself.
     Logs,
+    /// What another mode would start.
+    Plan(Mode),
 }
 
 /// What there is to see. Each carries enough to draw it and no more.
@@ -46,4 +52,6 @@ pub enum Detail {
     Metrics(Arc<metrics::Figures>),
     /// What the supervisor wrote about itself.
     Logs(Arc<logs::Logs>),
+    /// What this mode would start at once.
+    Plan(Mode, Arc<Vec<Start>>),
 }

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use super::detail::Detail;
 use super::{AgentStatus, Attention};
-use crate::ids::{AgentName, TaskId};
+use crate::agents::stream::Format;
+use crate::ids::{AgentName, RunId, TaskId};
 use crate::mode::Mode;
 
 /// The picture.
@@ -74,6 +75,8 @@ pub struct Card {
     pub tone: Tone,
     /// Who works on it.
     pub agent: Option<AgentName>,
+    /// The role of the stage it is at, or would start at; none once it has ended.
+    pub role: Option<String>,
     /// Which attempt, from 1; 0 before the first.
     pub attempt: u32,
     /// When it came to where it stands.
@@ -126,8 +129,24 @@ pub struct AgentRow {
     pub task: Option<TaskId>,
     /// The stage it works at.
     pub stage: Option<String>,
+    /// The run that its output comes from.
+    pub run: Option<RunRow>,
     /// The last line it printed, or the reason of its status.
     pub line: String,
+}
+
+/// The run that an agent's output comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its name.
+    pub id: RunId,
+    /// Whether it is under way: the agent's own, its worktree's set-up, or the gate on what it claimed. Else it is the
+    /// last one that the agent did itself.
+    pub live: bool,
+    /// Whether it is a session in a terminal, which can be typed into while it lives.
+    pub interactive: bool,
+    /// How what it prints is read.
+    pub format: Format,
 }
 
 /// An event, ready to print.

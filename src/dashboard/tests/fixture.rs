@@ -16,7 +16,7 @@ pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_767_225_600).unwrap()
 }
 
-fn ago(seconds: i64) -> Timestamp {
+pub(super) fn ago(seconds: i64) -> Timestamp {
     now() - SignedDuration::from_secs(seconds)
 }
 
@@ -35,6 +35,7 @@ fn card(id: u32, title: &str, status: &str, tone: Tone, seconds: i64) -> Card {
         status: status.to_owned(),
         tone,
         agent: None,
+        role: (!matches!(tone, Tone::Good | Tone::Gone)).then(|| "impl".to_owned()),
         attempt: 0,
         since: ago(seconds),
         priority: 3,

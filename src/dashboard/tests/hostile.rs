@@ -8,7 +8,7 @@ use super::fixture::attention;
 use super::*;
 use crate::dashboard::terminal;
 
-const EVIL: &str = "a\u{1b}[2Jb\u{1b}]52;c;aGk=\u{7}c\u{1b}]0;title\u{1b}\\d\u{9b}31me\u{90}q\u{9c}f\u{202e}g\u{2066}h\u{200b}i\
+pub(super) const EVIL: &str = "a\u{1b}[2Jb\u{1b}]52;c;aGk=\u{7}c\u{1b}]0;title\u{1b}\\d\u{9b}31me\u{90}q\u{9c}f\u{202e}g\u{2066}h\u{200b}i\
     \u{feff}j\tk\r\nl\u{8}m\u{7f}n\u{0}o\u{e0041}p\u{ad}q\u{85}r\u{2028}s";
 
 fn hostile() -> Arc<Screen> {
@@ -40,7 +40,7 @@ fn hostile() -> Arc<Screen> {
     Arc::new(screen)
 }
 
-fn check(model: &Model) {
+pub(super) fn check(model: &Model) {
     let (buffer, _) = draw(model);
     for cell in buffer.content() {
         for c in cell.symbol().chars() {

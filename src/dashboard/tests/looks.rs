@@ -2,9 +2,11 @@
 //! a picture cannot show.
 
 use jiff::SignedDuration;
+use pipeline_lib::decide::Start;
+use pipeline_lib::view::detail::Detail;
 use pipeline_lib::view::screen::Monitor;
 
-use super::fixture::{attention, busy, empty, now};
+use super::fixture::{agent, attention, busy, empty, now, task};
 use super::*;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (200, 50), (40, 12)];
@@ -45,6 +47,29 @@ fn help() {
 #[test]
 fn the_mode_menu_says_who_is_busy() {
     snapshots("mode_menu", busy, "m");
+}
+
+#[test]
+fn the_mode_menu_says_what_would_start() {
+    let planned = |start: (&str, &str)| Start {
+        agent: agent(start.0),
+        work: Some((task(start.1), pipeline_lib::ids::StageId::new("arch").unwrap())),
+    };
+    let screen = || {
+        let mut screen = (*attention()).clone();
+        screen.agents.iter_mut().for_each(|row| row.task = None);
+        let mode = screen.mode.with_word("hybrid").unwrap();
+        let starts = [("architect", "TASK-015"), ("super", "TASK-009")].map(planned).to_vec();
+        screen.detail = Detail::Plan(mode, Arc::new(starts));
+        Arc::new(screen)
+    };
+    snapshots("mode_menu_plan", screen, "m6");
+}
+
+#[test]
+fn every_command_by_name() {
+    snapshots("palette", busy, ":");
+    snapshots("palette_typed", busy, ":tas ap<tab>");
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod fixture;
 mod hostile;
 mod keys;
 mod looks;
+mod panes;
+mod task;
 mod verbs;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ fn model_at(screen: Arc<Screen>, size: (u16, u16)) -> Model {
     let shown = fixture::shown(&screen);
     let mut model = Model::new(screen, Theme::default(), size, fixture::now());
     model.shown = shown;
+    model.verbs = Arc::new(pipeline_commands::dispatch::verbs());
     model
 }
 
@@ -50,7 +53,7 @@ fn press(model: &mut Model, script: &str) -> Vec<Intent> {
     intents
 }
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     let plain = |code| Key { code, ctrl: false, alt: false, shift: false };
     match name {
         "<enter>" => plain(KeyCode::Enter),
@@ -90,7 +93,7 @@ fn lines(model: &Model) -> Vec<String> {
     (0..buffer.area.height).map(|y| line(&buffer, y)).collect()
 }
 
-fn line(buffer: &Buffer, y: u16) -> String {
+pub(super) fn line(buffer: &Buffer, y: u16) -> String {
     let (mut out, mut x) = (String::new(), 0);
     while x < buffer.area.width {
         let cell = &buffer[(x, y)];

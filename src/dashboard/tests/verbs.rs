@@ -210,3 +210,24 @@ fn a_promotion_is_judged_by_the_mode_of_the_picture() {
     screen.mode.rollout = Rollout::Production;
     assert_eq!(asked(Arc::new(screen), "r2<enter>"), "mode pilot", "a more careful one needs no question");
 }
+
+#[test]
+fn the_palette_performs_what_is_typed_or_chosen() {
+    for (script, expected) in [
+        (":status<enter>", "status"),
+        (":rocheck<enter>", "rollout check"),
+        (":task add \"Fix it\" --priority 1<enter>", "task add Fix it --priority 1"),
+        (":taskretr<enter><enter>", "task retry TASK-015"),
+        (":explain<tab><enter>", "explain TASK-015"),
+        (":doctor<esc>", ""),
+        (":zzzz<enter>", ""),
+        (":task add \"Fix<enter>", ""),
+        (":monitor<enter>", ""),
+        (":logs -f<enter>", ""),
+    ] {
+        assert_eq!(asked(attention(), script), expected, "{script}");
+    }
+    let mut model = model(attention());
+    press(&mut model, ":monitor --once<enter>");
+    assert!(lines(&model).iter().any(|line| line.contains("Type in a shell: pipeline monitor --once")));
+}

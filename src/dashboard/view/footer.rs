@@ -14,6 +14,11 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
         (toast.tone, toast.text.clone())
     });
     let asked = model.asked.last().map(|asked| (Tone::Active, format!("pipeline {asked}")));
+    let (used, pane_keys) = super::panes::mode(painter, model, (x, area.y, width));
+    let (x, width) = (x + used, width - used);
+    if width < 3 {
+        return;
+    }
     if let Some((tone, text)) = news.or(asked) {
         let style = painter.theme.tone(tone);
         painter.text(x, area.y, 1, painter.theme.sign(tone), style);
@@ -21,6 +26,10 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
         return;
     }
     match &model.overlay {
+        _ if !pane_keys.is_empty() => {
+            let pairs: Vec<_> = pane_keys.iter().map(|(key, word)| (key.as_str(), *word)).collect();
+            hints(painter, (x, area.y, width), &pairs);
+        }
         Some(over) => hints(painter, (x, area.y, width), over_keys(over)),
         None => keys(painter, model, (x, area.y, width)),
     }
@@ -30,11 +39,13 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
 fn over_keys(over: &Overlay) -> &'static [(&'static str, &'static str)] {
     match over {
         Overlay::Help(_) | Overlay::Message(_) => &[("j k", "scroll"), ("esc", "close")],
+        Overlay::Palette(_) => &[("enter", "run"), ("tab", "complete"), ("↑ ↓", "choose"), ("esc", "leave")],
         Overlay::Input(_) => &[("enter", "done"), ("esc", "leave")],
         Overlay::Confirm(_) => &[("enter y", "yes"), ("esc n", "no")],
         Overlay::ModeMenu(_) => {
             &[("j k", "choose"), ("enter", "switch"), ("d", "drain"), ("f", "force"), ("esc", "leave")]
         }
+        Overlay::AgentMenu(..) => &[("j k", "choose"), ("enter", "hand over"), ("esc", "leave")],
         Overlay::RolloutMenu(_) => &[("j k", "choose"), ("enter", "switch"), ("esc", "leave")],
     }
 }

@@ -2,11 +2,13 @@
 //! the terminal and not on the pipeline.
 
 mod agents;
+mod arrange;
 mod attention;
 mod board;
 mod events;
 mod footer;
 mod graph;
+mod hand_over;
 mod header;
 mod help;
 mod layout;
@@ -14,8 +16,9 @@ mod logs;
 mod metrics;
 mod output;
 mod overlay;
-mod paint;
-mod pane;
+pub(super) mod paint;
+mod palette;
+pub(super) mod pane;
 mod panes;
 mod tabs;
 mod task;
@@ -26,7 +29,12 @@ use pipeline_lib::view::pane::Wish;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::highlight::Chunk;
 use super::model::{Focus, Model, Overlay, Page};
+use super::terminal::Caret;
+pub(super) use arrange::{Hit, Plan, Slot};
+pub(super) use pane::top_row;
+use super::pages::task::Extent;
 use layout::{COLUMNS_MIN, Layout, ROWS_MIN};
 use paint::Painter;
 
@@ -79,9 +87,32 @@ pub(super) fn wishes(model: &Model) -> Vec<Wish> {
     let Some(layout) = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1)) else { return Vec::new() };
     match model.page {
         Page::Overview => output::wish(model, layout.output).into_iter().collect(),
-        Page::Panes => panes::wishes(model, layout.page),
+        Page::Panes => arrange::Plan::of(model, layout.page).wishes(model),
         Page::Task | Page::Graph | Page::Timeline | Page::Metrics | Page::Logs => Vec::new(),
     }
+}
+
+/// How many rows the part of the task that is in sight has, and how many of them fit.
+pub(super) fn extent(model: &Model) -> Extent {
+    let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1));
+    layout.map_or_else(Extent::default, |layout| task::extent(model, layout.page))
+}
+
+/// The pieces of code in sight, top to bottom.
+pub(super) fn code_in_sight(model: &Model) -> Vec<Chunk> {
+    let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1));
+    layout.map_or_else(Vec::new, |layout| task::code_in_sight(model, layout.page))
+}
+
+/// Where the panes of the page are.
+pub(super) fn panes(model: &Model) -> Plan {
+    let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1));
+    layout.map_or_else(Plan::default, |layout| Plan::of(model, layout.page))
+}
+
+/// Where the terminal's own cursor belongs: in the pane that is typed into.
+pub(super) fn caret(model: &Model) -> Option<Caret> {
+    if model.overlay.is_some() { None } else { panes::caret(model) }
 }
 
 /// The panel of the overview at a place of the screen.

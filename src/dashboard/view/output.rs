@@ -20,7 +20,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
     painter.rule(area, "Output", &program, "", false);
     // What was asked for with the selection comes a moment later.
     if let Some(shown) = model.shown.get(&row.name) {
-        pane::draw(painter, inner(area), shown, false);
+        pane::draw(painter, inner(area), shown);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What lies over the panels: menus, questions, input lines and texts, all in the same kind of box.
 
+use pipeline_lib::decide::Start;
+use pipeline_lib::view::detail::Detail;
 use pipeline_lib::view::screen::Tone;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -13,15 +15,19 @@ use crate::dashboard::theme::status_tone;
 const COLUMNS: u16 = 68;
 /// The most rows of agents that a menu names.
 const BUSY_ROWS_MAX: usize = 4;
+/// The most starts of a plan that a menu names.
+const PLAN_STARTS_MAX: usize = 4;
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, overlay: &Overlay) {
     match overlay {
         // Drawn from the key table, in `help.rs`.
         Overlay::Help(_) => {}
         Overlay::Input(input) => draw_input(painter, area, input),
+        Overlay::Palette(palette) => super::palette::draw(painter, model, area, palette),
         Overlay::Confirm(confirm) => draw_confirm(painter, area, confirm),
         Overlay::ModeMenu(menu) => draw_menu(painter, model, area, *menu, true),
         Overlay::RolloutMenu(menu) => draw_menu(painter, model, area, *menu, false),
+        Overlay::AgentMenu(task, row) => super::hand_over::draw(painter, model, area, task, *row),
         Overlay::Message(note) => draw_note(painter, area, note),
     }
 }
@@ -42,7 +48,7 @@ pub(super) fn open(painter: &mut Painter<'_>, area: Rect, width: u16, rows: usiz
     Rect { x: x + 3, y: y + 1, width: width - 6, height: height - 2 }
 }
 
-fn box_columns(area: Rect) -> u16 {
+pub(super) fn box_columns(area: Rect) -> u16 {
     if area.width < COLUMNS + 4 { area.width } else { COLUMNS }
 }
 
@@ -56,14 +62,26 @@ fn draw_input(painter: &mut Painter<'_>, area: Rect, input: &Input) {
         Purpose::Reject(task) => {
             (format!("Reject {task}"), "Tell the agent what to do differently; the stage runs again.".to_owned())
         }
+        Purpose::Block(task) => (
+            format!("Block {task}"),
+            "Say why. A live run is stopped, its work is kept; R takes the task up again.".to_owned(),
+        ),
         Purpose::Decide(task) => {
             (format!("Decide for {task}"), "Type the word of the way to go, such as success.".to_owned())
         }
         Purpose::Filter => ("Filter the board".to_owned(), "Title, name, status or agent.".to_owned()),
+        Purpose::Command => ("Command".to_owned(), String::new()),
     };
     let inner = open(painter, area, box_columns(area), 3, &title);
-    let prompt = painter.text(inner.x, inner.y, 2, theme.pick("› ", "> "), theme.accent());
-    let (x, room) = (inner.x + prompt, inner.width - prompt);
+    draw_line(painter, Rect { height: 1, ..inner }, theme.pick("›", ">"), input);
+    painter.text(inner.x, inner.y + 2, inner.width, &below, theme.dim());
+}
+
+/// A line that is being typed, behind its sign, with its cursor.
+pub(super) fn draw_line(painter: &mut Painter<'_>, area: Rect, sign: &str, input: &Input) {
+    let theme = painter.theme;
+    let prompt = painter.text(area.x, area.y, 1, sign, theme.accent()) + 1;
+    let (x, room) = (area.x + prompt, area.width.saturating_sub(prompt));
     // The end of what is before the cursor matters most, so its beginning leaves first.
     let mut before = input.before.as_str();
     while columns(before) + 1 > room {
@@ -71,12 +89,11 @@ fn draw_input(painter: &mut Painter<'_>, area: Rect, input: &Input) {
         rest.next();
         before = rest.as_str();
     }
-    let mut at = x + painter.text(x, inner.y, room, before, theme.text());
+    let mut at = x + painter.text(x, area.y, room, before, theme.text());
     let under: String = input.after.chars().next().map_or(" ".to_owned(), String::from);
-    at += painter.text(at, inner.y, x + room - at, &under, theme.selected());
+    at += painter.text(at, area.y, x + room - at, &under, theme.selected());
     let rest: String = input.after.chars().skip(1).collect();
-    painter.text(at, inner.y, x + room - at, &rest, theme.text());
-    painter.text(inner.x, inner.y + 2, inner.width, &below, theme.dim());
+    painter.text(at, area.y, x + room - at, &rest, theme.text());
 }
 
 fn draw_confirm(painter: &mut Painter<'_>, area: Rect, confirm: &Confirm) {
@@ -127,7 +144,8 @@ fn draw_note(painter: &mut Painter<'_>, area: Rect, note: &Note) {
 fn draw_menu(painter: &mut Painter<'_>, model: &Model, area: Rect, menu: Menu, modes: bool) {
     let theme = painter.theme;
     let entries: &[(&str, &str)] = if modes { &MODES } else { &ROLLOUTS };
-    let below = if modes { busy_lines(painter, model, menu) } else { rollout_lines(painter, model) };
+    let mut below = if modes { busy_lines(painter, model, menu) } else { rollout_lines(painter, model) };
+    below.extend(plan_lines(painter, model, entries[menu.row].0));
     let title = if modes { "Mode" } else { "Rollout" };
     let rows = entries.len() + 1 + below.len();
     let inner = open(painter, area, box_columns(area), rows, title);
@@ -180,6 +198,33 @@ fn busy_lines(painter: &mut Painter<'_>, model: &Model, menu: Menu) -> Vec<(Stri
         lines.push((format!("  and {more} more"), theme.dim()));
     }
     lines
+}
+
+/// What the highlighted mode would start at once, as the scheduler itself says.
+fn plan_lines(painter: &Painter<'_>, model: &Model, word: &str) -> Vec<(String, Style)> {
+    let theme = painter.theme;
+    let Some(mode) = model.screen.mode.with_word(word) else { return Vec::new() };
+    let starts = match &model.screen.detail {
+        Detail::Plan(planned, starts) if *planned == mode => starts,
+        // The answer is on its way; an empty line keeps its place.
+        _ => return vec![(String::new(), theme.dim())],
+    };
+    if starts.is_empty() {
+        return vec![(format!("As {word} it would start nothing now."), theme.text())];
+    }
+    let mut lines = vec![(format!("As {word} it would start now:"), theme.text())];
+    lines.extend(starts.iter().take(PLAN_STARTS_MAX).map(|start| (format!("  {}", start_words(start)), theme.text())));
+    if let Some(more) = starts.len().checked_sub(PLAN_STARTS_MAX).filter(|more| *more > 0) {
+        lines.push((format!("  and {more} more"), theme.dim()));
+    }
+    lines
+}
+
+fn start_words(start: &Start) -> String {
+    match &start.work {
+        Some((task, stage)) => format!("{}: {task} {stage}", start.agent),
+        None => format!("the set-up of {}", start.agent),
+    }
 }
 
 fn rollout_lines(painter: &Painter<'_>, model: &Model) -> Vec<(String, Style)> {

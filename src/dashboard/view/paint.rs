@@ -17,10 +17,10 @@ const TAB_COLUMNS: usize = 4;
 const CELL_CHARS_MAX: usize = 6;
 
 /// A part of a line.
-pub(super) type Part<'a> = (&'a str, Style);
+pub(in crate::dashboard) type Part<'a> = (&'a str, Style);
 
 /// A buffer with all that is needed to draw on it.
-pub(super) struct Painter<'a> {
+pub(in crate::dashboard) struct Painter<'a> {
     buffer: &'a mut Buffer,
     pub(super) theme: Theme,
     pub(super) now: Timestamp,
@@ -29,12 +29,12 @@ pub(super) struct Painter<'a> {
 }
 
 impl<'a> Painter<'a> {
-    pub(super) fn new(buffer: &'a mut Buffer, theme: Theme, now: Timestamp) -> Self {
+    pub(in crate::dashboard) fn new(buffer: &'a mut Buffer, theme: Theme, now: Timestamp) -> Self {
         Self { buffer, theme, now, changes_at: None }
     }
 
     /// Writes a text into at most `width` columns and says how many it took.
-    pub(super) fn text(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) -> u16 {
+    pub(in crate::dashboard) fn text(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) -> u16 {
         let room = self.buffer.area.right().saturating_sub(x).min(width);
         if y >= self.buffer.area.bottom() || room == 0 {
             return 0;
@@ -101,7 +101,7 @@ impl<'a> Painter<'a> {
     }
 
     /// Writes parts one after the other.
-    pub(super) fn parts(&mut self, x: u16, y: u16, width: u16, parts: &[Part<'_>]) -> u16 {
+    pub(in crate::dashboard) fn parts(&mut self, x: u16, y: u16, width: u16, parts: &[Part<'_>]) -> u16 {
         let mut used = 0;
         for (text, style) in parts {
             used += self.text(x + used, y, width - used, text, *style);
@@ -125,7 +125,7 @@ impl<'a> Painter<'a> {
     }
 
     /// Draws the title line of a panel: its name, what there is to say beside it, a thin rule, and something at the end.
-    pub(super) fn rule(&mut self, area: Rect, title: &str, beside: &str, end: &str, focused: bool) {
+    pub(in crate::dashboard) fn rule(&mut self, area: Rect, title: &str, beside: &str, end: &str, focused: bool) {
         let theme = self.theme;
         let line = theme.pick("─", "-");
         let style = if focused { theme.accent() } else { theme.strong() };
@@ -234,7 +234,7 @@ pub(super) fn fit(text: &str, width: u16, ellipsis: &str) -> String {
 
 /// A paragraph in lines of at most `width` columns, broken between words where there are any. What the first line is
 /// indented by, all are; spaces inside a line stay, such as those of a table.
-pub(super) fn wrap(text: &str, width: u16) -> Vec<String> {
+pub(in crate::dashboard) fn wrap(text: &str, width: u16) -> Vec<String> {
     let body = text.trim_start();
     let indent = &text[..text.len() - body.len()];
     let indent = if columns(indent) * 2 < width { indent } else { "" };

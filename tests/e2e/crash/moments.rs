@@ -175,6 +175,47 @@ fn the_end_of_a_gate_and_the_merge_may_be_cut_short_anywhere() {
     kill_everywhere(&rig, "merge", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::new()));
 }
 
+/// What agents that wait are told is in place after any kill, and nothing of it is left in the end.
+#[test]
+fn the_files_of_those_who_wait_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let tasks = [rig.add("one")];
+    rig.ok(&["mode", "traditional"]);
+    rig.shell("mkdir -p r/.git/info && echo /.claude/ >> r/.git/info/exclude");
+    rig.save();
+    let file = |agent: &str| rig.file(&format!("r/.pipeline/worktrees/{agent}/{}.md", tasks[0]));
+    let ignored = || fs::read_to_string(rig.file("r/.git/info/exclude")).expect("a list of ignored paths");
+    let after = |rig: &Rig, _: bool| {
+        rig.tick();
+        let text = fs::read_to_string(file("maker")).unwrap_or_default();
+        // A quick agent may have brought the task to its turn.
+        let told = ["You will do stage Make", "## Your stage: Make"].iter().any(|words| text.contains(words));
+        assert!(told, "{text}\n{}", rig.report());
+        assert!(ignored().contains(&tasks[0]), "{}", ignored());
+        completes(rig, &tasks, &BTreeMap::new());
+        rig.tick();
+        assert!(!file("maker").exists() && !file("planner").exists(), "{}", rig.report());
+        assert!(!ignored().contains(&tasks[0]), "{}", ignored());
+    };
+    kill_everywhere(&rig, "assigned", ONCE, |_| {}, after);
+    rig.restore();
+    until_made(&rig, &tasks[0]);
+    rig.tick();
+    rig.wait_until("the end of the gate", Rig::is_quiet);
+    assert!(file("planner").exists());
+    rig.save();
+    let after = |rig: &Rig, _: bool| {
+        completes(rig, &tasks, &BTreeMap::new());
+        rig.tick();
+        assert!(!file("maker").exists() && !file("planner").exists(), "{}", rig.report());
+        assert!(!ignored().contains(&tasks[0]), "{}", ignored());
+    };
+    kill_everywhere(&rig, "withdrawn", ONCE, |_| {}, after);
+}
+
 #[test]
 fn a_retry_may_be_cut_short_anywhere() {
     if !strace_is_there() {

@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use pipeline_lib::diff::Diff;
 use pipeline_lib::ids::CommitId;
 
-use super::{GitError, WorktreeInfo};
+use super::{DiffLimits, GitError, WorktreeInfo};
 
 /// A place where files are checked out: the main checkout or a linked worktree.
 #[derive(Debug, Clone)]
@@ -53,6 +54,12 @@ pub(super) struct Differences {
     pub(super) untracked: Vec<PathBuf>,
     /// The index holds a conflict that nobody has resolved.
     pub(super) unmerged: bool,
+}
+
+impl Differences {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.untracked.is_empty() && !self.unmerged
+    }
 }
 
 /// The parts of a commit that are used here.
@@ -128,6 +135,8 @@ pub(super) trait Backend: Send {
     /// The paths that differ; lines are counted only when asked for.
     fn diff(&self, from: &str, to: &str, count_lines: bool) -> Result<Vec<TreeChange>, GitError>;
     fn diff_text(&self, from: &str, to: &str, max_bytes: usize) -> Result<Vec<u8>, GitError>;
+    /// The files that differ between two trees with their lines; the commits are left empty.
+    fn diff_lines(&self, from: &str, to: &str, limits: DiffLimits) -> Result<Diff, GitError>;
 
     fn worktrees(&self) -> Result<Vec<WorktreeInfo>, GitError>;
     /// Records a worktree, locked with `reason`, detached at a commit, without any of its files.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use pipeline_lib::diff::Diff;
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{
@@ -14,7 +15,7 @@ use super::backend::{
     file_mode, path,
 };
 use super::process::Git;
-use super::{GitError, WorktreeInfo, layout};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, layout};
 
 pub(super) struct Command {
     main: PathBuf,
@@ -239,6 +240,10 @@ impl Backend for Command {
         let args = ["diff-tree", "-r", "-p", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv"];
         let git = self.git().args(args).args(["--end-of-options", from, to, "--"]);
         git.limit(max_bytes).run()
+    }
+
+    fn diff_lines(&self, from: &str, to: &str, limits: DiffLimits) -> Result<Diff, GitError> {
+        diff::by_command(|| self.git(), from, to, limits)
     }
 
     fn worktrees(&self) -> Result<Vec<WorktreeInfo>, GitError> {

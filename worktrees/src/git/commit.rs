@@ -53,8 +53,13 @@ impl Repo {
             parents.extend(merge_heads(&checkout)?.into_iter().filter(|parent| *parent != base));
         }
         let leave_out = leave_out.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let tree = self.stage(&checkout, &differences, &leave_out, true)?;
-        let unchanged = tree == self.tree_of(&base)? && parents.len() == 1;
+        let before = self.tree_of(&base)?;
+        let tree = if differences.is_empty() {
+            before.clone()
+        } else {
+            self.stage(&checkout, &differences, &leave_out, true)?
+        };
+        let unchanged = tree == before && parents.len() == 1;
         if unchanged && !in_progress {
             return Ok(Committed::Nothing);
         }

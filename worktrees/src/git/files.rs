@@ -32,6 +32,15 @@ impl Repo {
         })
     }
 
+    /// The lines of the list that git ignores paths by in every checkout.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn excluded(&self) -> Result<Vec<String>, GitError> {
+        let content = layout::read_optional(&self.common.join("info/exclude"))?.unwrap_or_default();
+        Ok(content.lines().map(str::to_owned).collect())
+    }
+
     /// Takes back what [`Repo::exclude`] did. Every other line stays as it is.
     ///
     /// # Errors

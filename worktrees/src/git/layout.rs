@@ -68,19 +68,42 @@ fn entry_path(admin: &Path) -> Result<Option<PathBuf>, GitError> {
 
 /// Finds the entry of the linked worktree at an absolute path, whether or not the directory still exists.
 pub(super) fn find_entry(common: &Path, path: &Path) -> Result<Option<Checkout>, GitError> {
-    let folder = common.join("worktrees");
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(GitError::io("list", &folder)(error)),
-    };
-    for entry in entries {
-        let admin = entry.map_err(GitError::io("list", &folder))?.path();
-        if entry_path(&admin)?.as_deref() == Some(path) {
-            return Ok(Some(Checkout { path: path.to_path_buf(), admin }));
+    let leads_there = |admin: &PathBuf| Ok(entry_path(admin)?.as_deref() == Some(path));
+    let found = |admin| Some(Checkout { path: path.to_path_buf(), admin });
+    // Entries are named after their worktrees wherever the name was free, so that one look mostly is enough.
+    let likely = path.file_name().map(|name| common.join("worktrees").join(name));
+    if let Some(admin) = likely
+        && leads_there(&admin)?
+    {
+        return Ok(found(admin));
+    }
+    for admin in entries(common)? {
+        if leads_there(&admin)? {
+            return Ok(found(admin));
         }
     }
     Ok(None)
+}
+
+/// The entries of all linked worktrees, in the order of their names.
+pub(super) fn entries(common: &Path) -> Result<Vec<PathBuf>, GitError> {
+    let folder = common.join("worktrees");
+    let listed = match fs::read_dir(&folder) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(GitError::io("list", &folder)(error)),
+    };
+    let entries = listed.map(|entry| Ok(entry.map_err(GitError::io("list", &folder))?.path()));
+    let mut entries = entries.collect::<Result<Vec<_>, GitError>>()?;
+    entries.sort();
+    Ok(entries)
+}
+
+/// The worktree that an entry is about; `None` if it is none, or another process is removing it.
+pub(super) fn read_entry(admin: PathBuf) -> Result<Option<Checkout>, GitError> {
+    let complete = ["commondir", "HEAD"].iter().all(|name| admin.join(name).exists());
+    let path = if complete { entry_path(&admin)? } else { None };
+    Ok(path.map(|path| Checkout { path, admin }))
 }
 
 /// A name for a new entry, from the last part of its path, that no entry has.

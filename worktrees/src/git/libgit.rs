@@ -1,30 +1,34 @@
 //! Git through libgit2, in this process: the fast backend, used wherever libgit2 understands the repository.
 //!
-//! A handle on a worktree is opened for each call and checked to be the worktree it should be, because an agent can
-//! rewrite the `.git` file of its worktree. No policy is decided here.
+//! A handle on a worktree is checked to be the worktree it should be when it is opened, because an agent can rewrite the
+//! `.git` file of its worktree; what that file says later no longer matters to the handle. No policy is decided here.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
 use git2::{CheckoutNotificationType, ErrorCode, Oid, Repository};
 use jiff::Timestamp;
+use pipeline_lib::diff::Diff;
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{GitError, WorktreeInfo, layout, populate};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate};
 
 pub(super) struct LibGit {
     repo: Repository,
     common: PathBuf,
+    /// Handles on checkouts, by path and private git directory: opening one costs more than most of what is done with it.
+    kept: RefCell<HashMap<(PathBuf, PathBuf), Repository>>,
 }
 
 impl LibGit {
     pub(super) fn new(repo: Repository, common: PathBuf) -> Self {
-        Self { repo, common }
+        Self { repo, common, kept: RefCell::default() }
     }
 
     /// Opens a checkout and makes sure that its `.git` leads where this repository says it must.
@@ -38,6 +42,25 @@ impl LibGit {
             let problem = format!("its .git leads to {}", repo.path().display());
             Err(GitError::NotAWorktree { path: checkout.path.clone(), problem })
         }
+    }
+
+    /// Works with a handle on a checkout that may have been used before. The index in it has to be read again.
+    fn with<T>(
+        &self,
+        checkout: &Checkout,
+        work: impl FnOnce(&Repository) -> Result<T, GitError>,
+    ) -> Result<T, GitError> {
+        let key = (checkout.path.clone(), checkout.admin.clone());
+        let kept = self.kept.borrow_mut().remove(&key);
+        let repo = match kept {
+            Some(repo) => repo,
+            None => self.open(checkout)?,
+        };
+        let result = work(&repo);
+        if result.is_ok() {
+            self.kept.borrow_mut().insert(key, repo);
+        }
+        result
     }
 
     fn commit(&self, id: &CommitId) -> Result<git2::Commit<'_>, GitError> {
@@ -260,27 +283,26 @@ impl Backend for LibGit {
         Ok(out)
     }
 
+    fn diff_lines(&self, from: &str, to: &str, limits: DiffLimits) -> Result<Diff, GitError> {
+        diff::by_library(&self.repo, from, to, limits)
+    }
+
     fn worktrees(&self) -> Result<Vec<WorktreeInfo>, GitError> {
-        let attempt = || format!("list the worktrees of {}", self.common.display());
-        let names = self.repo.worktrees().map_err(GitError::lib(attempt()))?;
+        // The library looks at each entry several times over, and this is asked for before every checkout.
         let mut found = Vec::new();
-        for name in names.iter() {
-            let Ok(Some(name)) = name else { continue };
-            // Another process may remove a worktree between the listing and the look at it.
-            let Ok(worktree) = self.repo.find_worktree(name) else { continue };
-            let admin = self.common.join("worktrees").join(name);
+        for admin in layout::entries(&self.common)? {
+            let Some(Checkout { path, admin }) = layout::read_entry(admin)? else { continue };
             let head = layout::read_head(&admin)?;
             let commit = match &head.reference {
                 Some(reference) => self.read_ref(reference)?,
                 None => head.commit,
             };
-            let locked = worktree.is_locked().map_err(GitError::lib(attempt()))?;
             found.push(WorktreeInfo {
-                path: worktree.path().to_path_buf(),
                 branch: head.reference.as_deref().and_then(layout::branch_name),
                 head: commit,
-                locked: !matches!(locked, git2::WorktreeLockStatus::Unlocked),
-                prunable: worktree.validate().is_err(),
+                locked: admin.join("locked").exists(),
+                prunable: !path.exists(),
+                path,
             });
         }
         Ok(found)
@@ -306,12 +328,14 @@ impl Backend for LibGit {
     }
 
     fn forget_worktree(&self, checkout: &Checkout) -> Result<(), GitError> {
+        self.kept.borrow_mut().clear();
         let name = checkout.admin.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let forget = || self.repo.find_worktree(name)?.prune(None);
         forget().map_err(GitError::lib(format!("forget the worktree {}", checkout.path.display())))
     }
 
     fn remove_worktree(&self, checkout: &Checkout) -> Result<(), GitError> {
+        self.kept.borrow_mut().clear();
         let name = checkout.admin.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let mut options = git2::WorktreePruneOptions::new();
         options.valid(true).working_tree(true);
@@ -329,32 +353,34 @@ impl Backend for LibGit {
     }
 
     fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError> {
-        let repo = self.open(checkout)?;
-        let set = match to {
-            Ok(reference) => repo.set_head(reference),
-            Err(commit) => repo.set_head_detached(oid(commit.as_str())?),
-        };
-        set.map_err(GitError::lib(format!("set HEAD of {}", checkout.path.display())))
+        self.with(checkout, |repo| {
+            let set = match to {
+                Ok(reference) => repo.set_head(reference),
+                Err(commit) => repo.set_head_detached(oid(commit.as_str())?),
+            };
+            set.map_err(GitError::lib(format!("set HEAD of {}", checkout.path.display())))
+        })
     }
 
     fn differences(&self, checkout: &Checkout) -> Result<Differences, GitError> {
-        let repo = self.open(checkout)?;
         let attempt = format!("read the status of {}", checkout.path.display());
         let mut options = git2::StatusOptions::new();
         options.include_untracked(true).recurse_untracked_dirs(true).include_ignored(false);
-        let statuses = repo.statuses(Some(&mut options)).map_err(GitError::lib(attempt))?;
-        let mut found = Differences::default();
-        for entry in statuses.iter() {
-            let status = entry.status();
-            found.unmerged |= status.is_conflicted();
-            let name = path(entry.path_bytes());
-            if status == git2::Status::WT_NEW {
-                found.untracked.push(name);
-            } else if !status.is_ignored() && !status.is_empty() {
-                found.changed.push(name);
+        self.with(checkout, |repo| {
+            let statuses = repo.statuses(Some(&mut options)).map_err(GitError::lib(attempt))?;
+            let mut found = Differences::default();
+            for entry in statuses.iter() {
+                let status = entry.status();
+                found.unmerged |= status.is_conflicted();
+                let name = path(entry.path_bytes());
+                if status == git2::Status::WT_NEW {
+                    found.untracked.push(name);
+                } else if !status.is_ignored() && !status.is_empty() {
+                    found.changed.push(name);
+                }
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     fn has_pseudo_ref(&self, checkout: &Checkout, name: &str) -> Result<bool, GitError> {
@@ -429,9 +455,9 @@ impl Backend for LibGit {
         present: &[PathBuf],
         keep: bool,
     ) -> Result<String, GitError> {
+        // Without `keep` the changed index lives in this handle only and is dropped with it.
         let repo = self.open(checkout)?;
         let stage = || {
-            // Without `keep` the changed index lives in this handle only and is dropped with it.
             let mut index = repo.index()?;
             for path in gone {
                 index.remove_path(path)?;

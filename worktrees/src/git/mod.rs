@@ -15,6 +15,7 @@
 mod backend;
 mod command;
 mod commit;
+mod diff;
 mod error;
 mod files;
 mod layout;
@@ -35,6 +36,7 @@ use git2::{ErrorCode, Repository};
 use pipeline_lib::ids::CommitId;
 
 pub use commit::Committed;
+pub use diff::DiffLimits;
 pub use error::GitError;
 pub use merge::{Advance, MergeCheck, MergeOutcome, Reverted};
 pub use orphans::AtWork;

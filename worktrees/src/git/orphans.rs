@@ -3,34 +3,47 @@
 //!
 //! What the locks protected is repaired by repeating the operation that was cut short, elsewhere.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
 use super::{GitError, Repo};
 use crate::process::Stat;
 
-/// A file in git's common directory that is there while a process of ours works on the repository.
+/// A file in git's common directory. Its time says since when a process of ours works on the repository; while none does
+/// that is the epoch. To set a time costs much less than to make a file and to remove it, and goes to disk in the same
+/// order with the locks that git makes.
 const MARK: &str = "pipeline-at-work";
 
 /// That this process works on the repository. Whoever begins after one that was killed clears its locks away.
 #[derive(Debug)]
 pub struct AtWork {
-    mark: PathBuf,
-    /// Locks of a dead process are still there because their owner could not be told for certain.
-    keep: bool,
+    /// None where the mark of a dead process stays, because it could not be told for certain who owns its locks.
+    mark: Option<File>,
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        if !self.keep
-            && let Err(error) = fs::remove_file(&self.mark)
+        if let Some(mark) = &self.mark
+            && let Err(error) = set_time(mark, AT_REST)
         {
             tracing::warn!(%error, "cannot take the mark of our work away");
         }
     }
+}
+
+/// No time of anybody's work.
+const AT_REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+/// The time that a file made at this moment would have: comparable with that of locks, unlike a more exact one.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+
+fn set_time(file: &File, modified: Timespec) -> io::Result<()> {
+    let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: modified };
+    Ok(rustix::fs::futimens(file, &times)?)
 }
 
 impl Repo {
@@ -40,9 +53,9 @@ impl Repo {
     /// # Errors
     /// When the git directory cannot be read or written.
     pub fn begin_work(&self) -> Result<AtWork, GitError> {
-        let mark = self.common.join(MARK);
+        let path = self.common.join(MARK);
         let mut keep = false;
-        if let Some(since) = modified(&mark) {
+        if let Some(since) = modified(&path).filter(|since| *since != SystemTime::UNIX_EPOCH) {
             let mut locks = Vec::new();
             find_locks(&self.common, &mut locks)?;
             for folder in ["worktrees", "refs", "reftable"] {
@@ -50,10 +63,13 @@ impl Repo {
             }
             keep = !self.clear(&locks, since)?;
         }
-        if !keep {
-            fs::write(&mark, "").map_err(GitError::io("write", &mark))?;
+        if keep {
+            return Ok(AtWork { mark: None });
         }
-        Ok(AtWork { mark, keep })
+        let mark = File::options().create(true).truncate(false).write(true).open(&path);
+        let mark = mark.map_err(GitError::io("open", &path))?;
+        set_time(&mark, NOW).map_err(GitError::io("write", &path))?;
+        Ok(AtWork { mark: Some(mark) })
     }
 
     /// Removes the locks that an agent left which was killed at work on a branch. Nothing of it may live any more.
@@ -194,16 +210,17 @@ mod tests {
         let lock = |name: &str| repo.common.join(name);
         fs::write(lock("config.lock"), "").unwrap();
         let before = SystemTime::now() - Duration::from_secs(60);
-        fs::File::options().write(true).open(lock("config.lock")).unwrap().set_modified(before).unwrap();
+        File::options().write(true).open(lock("config.lock")).unwrap().set_modified(before).unwrap();
         std::mem::forget(repo.begin_work().unwrap());
         fs::write(lock("pipeline-worktrees.lock"), "").unwrap();
         for name in ["index.lock", "HEAD.lock", "refs/heads/main.lock"] {
             fs::write(lock(name), "").unwrap();
         }
         drop(repo.begin_work().unwrap());
-        for name in ["index.lock", "HEAD.lock", "refs/heads/main.lock", MARK] {
+        for name in ["index.lock", "HEAD.lock", "refs/heads/main.lock"] {
             assert!(!lock(name).exists(), "{name}");
         }
+        assert_eq!(modified(&lock(MARK)), Some(SystemTime::UNIX_EPOCH));
         assert!(lock("config.lock").exists() && lock("pipeline-worktrees.lock").exists());
     }
 
@@ -221,12 +238,12 @@ mod tests {
         let (_dir, repo) = repo();
         std::mem::forget(repo.begin_work().unwrap());
         let lock = repo.common.join("index.lock");
-        let held = fs::File::create(&lock).unwrap();
+        let held = File::create(&lock).unwrap();
         drop(repo.begin_work().unwrap());
         assert!(lock.exists());
         drop(held);
         drop(repo.begin_work().unwrap());
-        assert!(!lock.exists() && !repo.common.join(MARK).exists());
+        assert!(!lock.exists() && modified(&repo.common.join(MARK)) == Some(SystemTime::UNIX_EPOCH));
     }
 
     #[test]

@@ -104,9 +104,12 @@ impl Repo {
 
     /// Keeps a commit unless a branch, a tag or another rescue has it.
     pub(super) fn keep_if_unreachable(&self, commit: &CommitId) -> Result<(), GitError> {
-        for (_, head) in self.backend.list_refs("refs/")? {
-            if self.is_ancestor(commit, &head)? {
-                return Ok(());
+        // Branches come first: there are few of them next to tags, and one of them mostly has it.
+        for below in ["refs/heads/", "refs/"] {
+            for (_, head) in self.backend.list_refs(below)? {
+                if self.is_ancestor(commit, &head)? {
+                    return Ok(());
+                }
             }
         }
         self.keep(&format!("detached-{}", commit.short()), commit, "commit on no branch").map(drop)

@@ -1,6 +1,8 @@
 //! The module against real repositories. Every behaviour is tried with both backends, and the command backend also on
 //! repositories that only it can open.
 
+mod diff;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;

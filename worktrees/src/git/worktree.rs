@@ -86,23 +86,26 @@ impl Repo {
     /// The checkouts that a branch belongs to: where HEAD points at it, or where it is being rebased.
     pub(super) fn checkouts_of(&self, branch: &str) -> Result<Vec<Checkout>, GitError> {
         let mut found = Vec::new();
-        for info in self.worktrees()? {
-            // A directory that is gone holds nothing that could be lost and cannot be worked with.
-            if info.prunable {
-                continue;
-            }
-            let has_it = info.branch.as_deref() == Some(branch);
-            let checkout = match self.checkout(&info.path) {
-                Ok(checkout) => checkout,
-                Err(error) if has_it => return Err(error),
+        // A directory that is gone holds nothing that could be lost and cannot be worked with.
+        for info in self.worktrees()?.into_iter().filter(|info| !info.prunable) {
+            if info.branch.as_deref() == Some(branch) {
+                found.push(self.checkout(&info.path)?);
+            } else if self.rebases(&info.path, branch)? {
                 // A worktree of something else that is in disorder is nobody's problem here.
-                Err(_) => continue,
-            };
-            if has_it || self.rebased_branch(&checkout)?.as_deref() == Some(branch) {
-                found.push(checkout);
+                found.extend(self.checkout(&info.path).ok());
             }
         }
         Ok(found)
+    }
+
+    fn rebases(&self, worktree: &Path, branch: &str) -> Result<bool, GitError> {
+        let path = layout::absolute(worktree)?;
+        let checkout = match path == self.main {
+            true => Some(self.main_as_checkout()),
+            false => layout::find_entry(&self.common, &path)?,
+        };
+        let rebased = checkout.map(|checkout| self.rebased_branch(&checkout)).transpose()?.flatten();
+        Ok(rebased.as_deref() == Some(branch))
     }
 
     /// The checkout at a path, which has to be one of this repository.
@@ -338,6 +341,21 @@ impl Repo {
         }
         self.move_clean(&checkout, at)?;
         self.backend.set_head(&checkout, Err(at))
+    }
+
+    /// Takes a worktree off its branch, so that another may check it out. HEAD stays at the same commit and no file
+    /// changes, so that nothing can be lost.
+    ///
+    /// # Errors
+    /// When the branch has no commit, or the worktree is not one of this repository.
+    pub fn let_go(&self, worktree: &Path) -> Result<(), GitError> {
+        let checkout = self.checkout(worktree)?;
+        let head = self.backend.head(&checkout)?;
+        let at = head.commit.ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
+        match head.reference {
+            Some(_) => self.backend.set_head(&checkout, Err(&at)),
+            None => Ok(()),
+        }
     }
 
     /// Brings the files of a clean worktree to a commit. Work that is not committed is refused rather than carried over

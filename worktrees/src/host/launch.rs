@@ -21,6 +21,8 @@ use crate::process::{Identity, Table, boot_id, with_environment};
 
 /// How often what remains of a run is looked for and killed before the rest is called unkillable.
 const KILL_PASSES_MAX: usize = 40;
+/// How often what a dead host was starting is looked at before it is taken for something else.
+const EXECUTING_LOOKS_MAX: usize = 50;
 /// How long each of these waits for the killed to be gone.
 const KILL_PASS: Duration = Duration::from_millis(250);
 
@@ -266,6 +268,9 @@ pub fn kill_remains(run_dir: &Path) -> Result<Killed, HostError> {
         return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
     };
     let child: Option<Identity> = files::read(run_dir, CHILD)?;
+    if let Some(host) = host.as_ref().filter(|_| claim.terminal.is_some()) {
+        wait_executed(host);
+    }
     let remains = || find_remains(claim.run.as_str(), host.as_ref(), child.as_ref());
     let mut killed = std::collections::BTreeSet::new();
     for _ in 0..KILL_PASSES_MAX {
@@ -277,6 +282,17 @@ pub fn kill_remains(run_dir: &Path) -> Result<Killed, HostError> {
         killed.extend(now);
     }
     Ok(Killed { processes: killed.len(), unkillable: remains() })
+}
+
+/// A command with a terminal leads a session of its own, so that one which its host was starting when it died is found
+/// neither by the host's session nor, for a moment, by its environment. Waits for that moment to be over.
+fn wait_executed(host: &Identity) {
+    for _ in 0..EXECUTING_LOOKS_MAX {
+        if !Table::read().has_unfinished_leader(host) {
+            return;
+        }
+        rustix::thread::sched_yield();
+    }
 }
 
 fn find_remains(run: &str, host: Option<&Identity>, child: Option<&Identity>) -> Vec<Identity> {

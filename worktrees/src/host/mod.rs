@@ -6,7 +6,9 @@
 //! at most one host ever runs the command, every start is on disk before it happens, and a run whose host died shows
 //! as interrupted. It is never repeated from here.
 //!
-//! This module knows nothing of tasks, stages, retries, worktrees or terminals. It does not sandbox the command.
+//! A command may have a terminal, which its host keeps whether or not anybody looks; see [`connect`].
+//!
+//! This module knows nothing of tasks, stages, retries or worktrees. It does not sandbox the command.
 
 mod files;
 mod launch;
@@ -14,6 +16,7 @@ mod logs;
 mod records;
 mod run;
 mod supervise;
+mod terminal;
 mod tree;
 
 use std::io;
@@ -25,6 +28,7 @@ pub use launch::{
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;
+pub use terminal::{connect, unsent_prompt};
 
 /// The variable in the environment of a run by which its processes are found again when its host is gone.
 pub const RUN_ID_VARIABLE: &str = "PIPELINE_RUN_ID";
@@ -69,6 +73,18 @@ pub enum HostError {
     /// The run has a living host, which alone may do what was asked.
     #[error("{} has a living host", run_dir.display())]
     Hosted {
+        /// The run's directory.
+        run_dir: PathBuf,
+    },
+    /// The run has no terminal, or there is no such run.
+    #[error("the run in {} has no terminal", run_dir.display())]
+    NoTerminal {
+        /// The run's directory.
+        run_dir: PathBuf,
+    },
+    /// The run has a terminal, and nobody is there to show it: it is over, or has not begun.
+    #[error("the terminal of the run in {} is not there", run_dir.display())]
+    TerminalGone {
         /// The run's directory.
         run_dir: PathBuf,
     },

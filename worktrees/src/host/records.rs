@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline_lib::ids::RunId;
+use pipeline_lib::terminal::Size;
 use serde::{Deserialize, Serialize};
 
 use crate::process::Identity;
@@ -52,6 +53,13 @@ pub struct Claim {
     /// How long each file of output may become. Two are kept of each stream.
     #[serde(default = "log_bytes_max")]
     pub log_bytes_max: u64,
+    /// The size of the terminal that the command gets for its input and output. Without it there is no input, and output
+    /// goes through pipes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<Size>,
+    /// What is pasted into the terminal, with Enter, once the command has shown something and its screen rests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// What others wrote there; carried, not read.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub other: serde_json::Value,
@@ -79,6 +87,8 @@ impl Claim {
             timeout_ms: None,
             stop_grace_ms: STOP_GRACE_MS,
             log_bytes_max: LOG_BYTES_MAX,
+            terminal: None,
+            prompt: None,
             other: serde_json::Value::Null,
         }
     }

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP};
 use super::logs::{CappedLog, Stream};
 use super::records::{Claim, ExitRecord, How, SpawnProblem, StartRecord, VERSION};
 use super::supervise::{Supervisor, Wakes};
+use super::terminal::Terminal;
 use super::tree;
 use crate::process::{Identity, Stat, Table, own_pid};
 
@@ -34,6 +35,10 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 const MS_PER_TICK: u64 = 10;
 /// Agents are killed before their hosts when memory runs out: a dead agent is recorded, a dead host is a mystery.
 const OOM_SCORE_STEP: i32 = 200;
+/// What a command with a terminal is told of it, unless the claim says something else.
+const TERMINAL_VARIABLES: [(&str, &str); 2] = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor")];
+/// What it is not told: the terminal itself knows its size, and changes it.
+const SIZE_VARIABLES: [&str; 2] = ["LINES", "COLUMNS"];
 /// Tells a host that it has begun anew already.
 const BEGUN_ANEW: &str = "PIPELINE_HOST_BEGUN_ANEW";
 
@@ -114,10 +119,14 @@ fn host(run_dir: &Path) -> Result<(), HostError> {
     if !files::write_once(run_dir, START, &start)? {
         return Ok(());
     }
-    let record = run(run_dir, &claim, start.started_at, wakes);
-    write_exit(run_dir, &record)?;
+    let (record, terminal) = run(run_dir, &claim, start.started_at, wakes);
+    let written = write_exit(run_dir, &record);
+    // Whoever looks can wait for this; the record cannot.
+    if let Some(terminal) = terminal {
+        terminal.say_farewell();
+    }
     drop(lock);
-    Ok(())
+    written
 }
 
 /// Whatever has the name, even if it cannot be read: the question is whether another host was here.
@@ -149,24 +158,32 @@ fn write_exit(run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
     }
 }
 
-fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> ExitRecord {
+fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> (ExitRecord, Option<Terminal>) {
     let over = |how| ExitRecord::without_work(claim.run.clone(), how, started_at);
+    let failed = |kind, message| (over(How::SpawnFailed { message, kind }), None);
     // Whoever asked before our start record was there could not signal us; whoever asks from here on can.
     if let Some(reason) = wakes.stop_requested(run_dir, claim).map(|request| request.reason) {
-        return over(How::NeverStarted { reason });
+        return (over(How::NeverStarted { reason }), None);
     }
     let log = |stream| CappedLog::create(run_dir, stream, claim.log_bytes_max);
     let (stdout, stderr) = match (log(Stream::Stdout), log(Stream::Stderr)) {
         (Ok(stdout), Ok(stderr)) => (stdout, stderr),
-        (Err(error), _) | (_, Err(error)) => {
-            return over(How::SpawnFailed { message: error.to_string(), kind: SpawnProblem::Other });
-        }
+        (Err(error), _) | (_, Err(error)) => return failed(SpawnProblem::Other, error.to_string()),
+    };
+    // It listens before the command is started, so that whoever sees the command finds it.
+    let open = |size| Terminal::open(run_dir, claim.run.clone(), size);
+    let mut terminal = match claim.terminal.map(open).transpose() {
+        Ok(terminal) => terminal,
+        Err(error) => return failed(SpawnProblem::Other, format!("cannot make a terminal: {error}")),
     };
     let began = Instant::now();
-    let mut child = match spawn(claim) {
+    let mut child = match spawn(claim, terminal.as_ref()) {
         Ok(child) => child,
-        Err((kind, message)) => return over(How::SpawnFailed { message, kind }),
+        Err((kind, message)) => return failed(kind, message),
     };
+    if let (Some(terminal), Some(prompt)) = (&mut terminal, &claim.prompt) {
+        terminal.prompt(run_dir, prompt.clone());
+    }
     let pid = i32::try_from(child.id()).unwrap_or(0);
     if let Some(identity) = Identity::of(pid)
         && let Err(error) = files::replace(run_dir, CHILD, &identity, false)
@@ -175,10 +192,10 @@ fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> Ex
     }
     prefer_for_oom(pid);
     let outputs = [(child.stdout.take().map(Into::into), stdout), (child.stderr.take().map(Into::into), stderr)];
-    let mut supervisor = Supervisor::new(run_dir, claim, pid, wakes, outputs);
+    let mut supervisor = Supervisor::new(run_dir, claim, pid, wakes, outputs, terminal);
     let end = conclude(&mut supervisor, claim, began);
     let (stdout, stderr) = supervisor.logs();
-    ExitRecord {
+    let record = ExitRecord {
         how: end.how,
         duration_ms: millis(supervisor.main_ended().unwrap_or_else(Instant::now) - began),
         stdout_bytes: stdout.total(),
@@ -188,7 +205,8 @@ fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> Ex
         leftovers_killed: end.leftovers,
         unkillable: end.unkillable,
         ..over(How::TimedOut)
-    }
+    };
+    (record, supervisor.into_terminal())
 }
 
 struct End {
@@ -269,24 +287,26 @@ fn kill_tree(supervisor: &mut Supervisor<'_>) -> (BTreeSet<Identity>, Vec<Identi
     (killed, Vec::new())
 }
 
-fn spawn(claim: &Claim) -> Result<std::process::Child, (SpawnProblem, String)> {
+fn spawn(claim: &Claim, terminal: Option<&Terminal>) -> Result<Child, (SpawnProblem, String)> {
     let Some((program, arguments)) = claim.argv.split_first() else {
         return Err((SpawnProblem::Other, "there is no command to run".to_owned()));
     };
     if !claim.cwd.is_dir() {
         return Err((SpawnProblem::Other, format!("{} is not a directory", claim.cwd.display())));
     }
-    Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(&claim.env)
-        .current_dir(&claim.cwd)
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| explain(program, &claim.cwd, &error))
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear();
+    let spawned = if let Some(terminal) = terminal {
+        command.envs(TERMINAL_VARIABLES).envs(&claim.env).current_dir(&claim.cwd);
+        for name in SIZE_VARIABLES {
+            command.env_remove(name);
+        }
+        terminal.spawn(command)
+    } else {
+        command.envs(&claim.env).current_dir(&claim.cwd).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    };
+    spawned.map_err(|error| explain(program, &claim.cwd, &error))
 }
 
 fn explain(program: &str, cwd: &Path, error: &std::io::Error) -> (SpawnProblem, String) {

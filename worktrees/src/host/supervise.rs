@@ -1,11 +1,12 @@
-//! What a host waits for: its children, their output, signals and requests to stop, all in one `poll`.
+//! What a host waits for: its children, their output, signals and requests to stop, and the terminal where there is one,
+//! all in one `poll`.
 //!
 //! It gathers what happened. What follows from that is decided by its caller.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, WaitStatus};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::logs::CappedLog;
 use super::records::{Claim, StopRequest};
 use super::run::{note, read_stop};
+use super::terminal::{self, Terminal};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// A read shorter than this means that the command writes in small pieces.
@@ -49,8 +51,8 @@ impl Wakes {
         for signal in [SIGTERM, SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&terminate))?;
         }
-        // A hangup only wakes: a host has no terminal to lose.
-        for signal in [SIGTERM, SIGINT, SIGCHLD, SIGHUP] {
+        // A hangup only wakes: a host has no terminal to lose. So does the request to look after the socket.
+        for signal in [SIGTERM, SIGINT, SIGCHLD, SIGHUP, SIGUSR1] {
             signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
         }
         Ok(Self { signals, terminate, directory: watch(run_dir) })
@@ -65,10 +67,12 @@ impl Wakes {
     }
 }
 
-/// Watches for a request to stop. Where the limit on watches is reached the signal that follows a request is enough.
+/// Watches for a request to stop and for the loss of the socket. Where the limit on watches is reached the signal that
+/// follows either is enough.
 fn watch(run_dir: &Path) -> Option<OwnedFd> {
     let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
-    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    let comes = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    let events = comes | inotify::WatchFlags::DELETE | inotify::WatchFlags::MOVED_FROM;
     let armed = inotify::init(flags).and_then(|fd| inotify::add_watch(&fd, run_dir, events).map(|_| fd));
     match armed {
         Ok(fd) => Some(fd),
@@ -94,8 +98,16 @@ struct Output {
     log: CappedLog,
 }
 
+/// What can be ready.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Directory,
+    Output(usize),
+    Terminal(terminal::Source),
+}
+
 /// The state of a run in its host.
-#[derive(Debug)]
 pub(super) struct Supervisor<'a> {
     run_dir: &'a Path,
     claim: &'a Claim,
@@ -104,6 +116,8 @@ pub(super) struct Supervisor<'a> {
     childless: bool,
     wakes: Wakes,
     outputs: [Output; 2],
+    /// What the command has instead of pipes.
+    terminal: Option<Terminal>,
     stop: Option<Stop>,
     gather_until: Option<Instant>,
     buffer: Vec<u8>,
@@ -116,6 +130,7 @@ impl<'a> Supervisor<'a> {
         main: i32,
         wakes: Wakes,
         outputs: [(Option<OwnedFd>, CappedLog); 2],
+        terminal: Option<Terminal>,
     ) -> Self {
         Self {
             run_dir,
@@ -131,6 +146,7 @@ impl<'a> Supervisor<'a> {
                 }
                 Output { pipe: pipe.map(File::from), log }
             }),
+            terminal,
             stop: None,
             gather_until: None,
             buffer: vec![0; BUFFER_BYTES],
@@ -159,7 +175,13 @@ impl<'a> Supervisor<'a> {
 
     /// Whether nobody can write any more output.
     pub(super) fn is_drained(&self) -> bool {
-        self.outputs.iter().all(|output| output.pipe.is_none())
+        let terminal = self.terminal.as_ref().is_none_or(Terminal::is_drained);
+        terminal && self.outputs.iter().all(|output| output.pipe.is_none())
+    }
+
+    /// What of the terminal outlives the run: those who look at it.
+    pub(super) fn into_terminal(self) -> Option<Terminal> {
+        self.terminal
     }
 
     /// What became of standard output and standard error.
@@ -193,6 +215,9 @@ impl<'a> Supervisor<'a> {
                 Ok(Some((pid, status))) => {
                     if pid.as_raw_nonzero().get() == self.main && self.status.is_none() {
                         self.status = Some((status, Instant::now()));
+                        if let Some(terminal) = &mut self.terminal {
+                            terminal.release();
+                        }
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -228,46 +253,65 @@ impl<'a> Supervisor<'a> {
     fn wait(&mut self, left: Option<Duration>) {
         let now = Instant::now();
         // Once the command has ended there is nothing to gather for.
-        let gathering = self
-            .gather_until
-            .filter(|_| self.status.is_none())
-            .and_then(|until| until.checked_duration_since(now))
-            .filter(|left| !left.is_zero());
-        let limit = [left, gathering].into_iter().flatten().min().map(timespec);
-        let [stdout, stderr] = &self.outputs;
-        let pipes = [stdout, stderr].map(|output| output.pipe.as_ref().filter(|_| gathering.is_none()));
-        let sources = [
-            Some(self.wakes.signals.as_fd()),
-            self.wakes.directory.as_ref().map(AsFd::as_fd),
-            pipes[0].map(AsFd::as_fd),
-            pipes[1].map(AsFd::as_fd),
-        ];
-        let mut fds = Vec::with_capacity(sources.len());
-        let mut which = Vec::with_capacity(sources.len());
-        for (index, fd) in sources.into_iter().enumerate() {
-            if let Some(fd) = fd {
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-                which.push(index);
+        let gathering = self.gather_until.filter(|until| self.status.is_none() && now < *until);
+        let terminal = self.terminal.as_ref().and_then(|terminal| terminal.deadline(now));
+        let wake = [gathering, terminal].into_iter().flatten().min();
+        let limit = [left, wake.map(|wake| wake.saturating_duration_since(now))].into_iter().flatten().min();
+        for source in self.poll(now, gathering.is_some(), limit) {
+            match source {
+                Source::Signals => self.empty_signals(),
+                Source::Directory => self.hear_directory(),
+                Source::Output(index) => self.take_output(index),
+                Source::Terminal(source) => {
+                    let [stdout, _] = &mut self.outputs;
+                    if let Some(terminal) = &mut self.terminal {
+                        terminal.ready(source, &mut stdout.log);
+                    }
+                }
             }
         }
-        if rustix::event::poll(&mut fds, limit.as_ref()).is_err() {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.work(Instant::now());
+        }
+    }
+
+    /// What is ready, once something is or the time is over.
+    fn poll<'s>(&'s self, now: Instant, gathering: bool, limit: Option<Duration>) -> Vec<Source> {
+        let mut fds = Vec::new();
+        let mut sources = Vec::new();
+        let mut add = |source, fd: BorrowedFd<'s>, flags| {
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+            sources.push(source);
+        };
+        add(Source::Signals, self.wakes.signals.as_fd(), PollFlags::IN);
+        if let Some(directory) = &self.wakes.directory {
+            add(Source::Directory, directory.as_fd(), PollFlags::IN);
+        }
+        for (index, output) in self.outputs.iter().enumerate() {
+            if let Some(pipe) = output.pipe.as_ref().filter(|_| !gathering) {
+                add(Source::Output(index), pipe.as_fd(), PollFlags::IN);
+            }
+        }
+        if let Some(terminal) = &self.terminal {
+            terminal.sources(now, |source, fd, flags| add(Source::Terminal(source), fd, flags));
+        }
+        if rustix::event::poll(&mut fds, limit.map(timespec).as_ref()).is_err() {
             // Interrupted: the signal's own byte is waiting.
-            return;
+            return Vec::new();
         }
-        let ready: Vec<usize> =
-            fds.iter().zip(which).filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, index)| index).collect();
-        for index in ready {
-            match index {
-                0 => self.empty_signals(),
-                1 => self.hear_directory(),
-                _ => self.take_output(index - 2),
-            }
-        }
+        fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, source)| source).collect()
     }
 
     fn empty_signals(&mut self) {
         let mut bytes = [0; 64];
         while self.wakes.signals.read(&mut bytes).is_ok_and(|read| read == bytes.len()) {}
+        self.restore_socket();
+    }
+
+    fn restore_socket(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.restore_socket();
+        }
     }
 
     fn hear_directory(&mut self) {
@@ -280,6 +324,7 @@ impl<'a> Supervisor<'a> {
         if let Some(request) = read_stop(self.run_dir, self.claim) {
             self.hear(request);
         }
+        self.restore_socket();
     }
 
     fn take_output(&mut self, index: usize) {
@@ -304,7 +349,8 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-fn timespec(duration: Duration) -> Timespec {
+/// A time as the system takes it.
+pub(super) fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(duration.subsec_nanos()),

@@ -1,6 +1,6 @@
 //! The scripted agent: it reads its task file as a model's program would, really edits, tests and commits in its
-//! worktree, and says how it went. No model is asked. It knows the tasks of the demonstration; of any other it only
-//! plays the part, and says so in what it writes.
+//! worktree, and says how it went. No model is asked. It knows the tasks of the demonstration; any other it blocks, with
+//! the reason.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +23,8 @@ use crate::verbs::done;
 pub(super) const PACE_VARIABLE: &str = "DEMO_AGENT_PACE_MS";
 /// What an agent that dies leaves with.
 pub(super) const DEATH: u8 = 3;
+/// Why a task that is not the demonstration's is blocked.
+const NO_WORK: &str = "demo agents do no real work; configure an agent in .pipeline/config.toml";
 
 /// Plays one run.
 ///
@@ -36,7 +38,7 @@ pub(super) fn run(call: &Call, args: &DemoAgent) -> Result<u8> {
         (Some(_), "impl") if agent.conflicts() => agent.resolve()?,
         (Some(play), "impl") => agent.implement(play)?,
         (Some(_), "super") => agent.review()?,
-        _ => agent.pretend()?,
+        _ => agent.decline()?,
     };
     match done {
         Done::Marker(words) => agent.finish(&words)?,
@@ -190,21 +192,10 @@ impl<'a> Agent<'a> {
         Ok(Done::Command(format!("reviewed{}; {}", change.stdout.trim_end(), tests.last)))
     }
 
-    /// Of a task it has no script for, it writes down that it only played.
-    fn pretend(&self) -> Result<Done> {
-        let path = format!("demo/{}.md", self.task);
-        let so_far = fs::read_to_string(self.worktree.join(&path)).unwrap_or_else(|_| {
-            let words = "Agents of the preset `demo` are scripts. Nothing was done for this task but this file.\n\
-                         Name a real agent in .pipeline/config.toml.";
-            format!("# {}\n\n{words}\n\n", self.task)
-        });
-        self.write(&path, &format!("{so_far}- stage {} was played by a script\n", self.stage))?;
-        self.say(&format!(
-            "there is no script for {}: only noted in {path} that stage {} was played",
-            self.task, self.stage
-        ))?;
-        self.commit(&format!("{} was only played", self.stage))?;
-        Ok(Done::Marker(completed()))
+    /// Of a task it has no script for, it does nothing and says so: a task that nobody worked at must not be completed.
+    fn decline(&self) -> Result<Done> {
+        self.say(&format!("there is no script for {} at stage {}", self.task, self.stage))?;
+        Ok(Done::Marker(format!("BLOCKED: {NO_WORK}")))
     }
 
     fn finish(&self, status: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pipeline_state::{ErrorKind, Locker, Report, StateError, Store};
+use pipeline_state::{ErrorKind, Locker, ProblemKind, Report, StateError, Store};
 use pipeline_worktrees::host::{self, Observation, Why};
 
 use super::{Finding, Level};
@@ -27,7 +27,7 @@ pub(super) fn files(dir: &Path) -> Vec<Finding> {
     let damaged = report.seq.is_none() || report.segments.iter().any(|segment| segment.damaged_at.is_some());
     for problem in &report.problems {
         let name = problem.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        findings.push(weigh(&name, &problem.what));
+        findings.push(weigh(&name, problem.kind, &problem.what));
     }
     if damaged && !findings.iter().any(|finding| finding.code == exit::CORRUPT) {
         findings
@@ -55,31 +55,27 @@ fn unreadable(error: &StateError) -> Finding {
     }
 }
 
-/// How bad something about a file is. What is not known to be harmless is a problem.
-fn weigh(name: &str, what: &str) -> Finding {
-    let has = |part: &str| what.contains(part);
+/// How bad something about a file is, and what to do about it.
+fn weigh(name: &str, kind: ProblemKind, what: &str) -> Finding {
     let found = format!("{name}: {what}");
-    if has("temporary file") {
-        Finding::warning("state", found, format!("rm .pipeline/state/{name}"))
-    } else if has("a copy set aside") {
-        Finding::warning("state", found, format!("Once you are sure: rm .pipeline/state/{name}"))
-    } else if has("others can") {
-        Finding::warning("state", found, "chmod -R go= .pipeline/state")
-    } else if has("the next command cuts them") {
-        Finding::warning("state", found, "Nothing; the next command does it.")
-    } else if has("edited by hand") {
-        let remedy = "Use the verbs to change anything; the next command keeps a copy of your edit and writes it anew.";
-        Finding::warning("state", found, remedy)
-    } else if has("newer program") || has("of unknown kind") {
-        Finding::problem("state", found, "Use the newer program that wrote it.").with_code(exit::CONFIG)
-    } else if has("damaged at")
-        || has("records may be missing")
-        || has("no longer has")
-        || has("is not a usable snapshot")
-    {
-        Finding::problem("state", found, REPAIR).with_code(exit::CORRUPT)
-    } else {
-        Finding::problem("state", found, "Look at the permissions, the owner and the file system of .pipeline/state.")
+    match kind {
+        ProblemKind::Damage => Finding::problem("state", found, REPAIR).with_code(exit::CORRUPT),
+        ProblemKind::Torn => Finding::warning("state", found, "Nothing; the next command does it."),
+        ProblemKind::Newer => {
+            Finding::problem("state", found, "Use the newer program that wrote it.").with_code(exit::CONFIG)
+        }
+        ProblemKind::Edited => {
+            let remedy =
+                "Use the verbs to change anything; the next command keeps a copy of your edit and writes it anew.";
+            Finding::warning("state", found, remedy)
+        }
+        ProblemKind::Exposed => Finding::warning("state", found, "chmod -R go= .pipeline/state"),
+        ProblemKind::Leftover => Finding::warning("state", found, format!("rm .pipeline/state/{name}")),
+        ProblemKind::Copy => Finding::warning("state", found, format!("Once you are sure: rm .pipeline/state/{name}")),
+        ProblemKind::Other => {
+            let remedy = "Look at the permissions, the owner and the file system of .pipeline/state.";
+            Finding::problem("state", found, remedy)
+        }
     }
 }
 
@@ -211,18 +207,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_to_be_harmless_is_a_problem() {
-        let code = |what: &str| {
-            let finding = weigh("journal.000001", what);
-            assert!(!finding.remedy.is_empty(), "{what}");
-            (finding.level, finding.code)
-        };
-        assert_eq!(code("damaged at byte 7"), (Level::Problem, exit::CORRUPT));
-        assert_eq!(code("7 bytes of an unfinished write; the next command cuts them"), (Level::Warning, exit::OK));
-        assert_eq!(code("7 bytes of an unfinished write; records may be missing"), (Level::Problem, exit::CORRUPT));
-        assert_eq!(code("it was edited by hand"), (Level::Warning, exit::OK));
-        assert_eq!(code("written by a newer program"), (Level::Problem, exit::CONFIG));
-        assert_eq!(code("it is a symbolic link"), (Level::Problem, exit::FAILED));
+    fn a_problem_weighs_what_its_kind_does() {
+        for (kind, level, code) in [
+            (ProblemKind::Damage, Level::Problem, exit::CORRUPT),
+            (ProblemKind::Newer, Level::Problem, exit::CONFIG),
+            (ProblemKind::Other, Level::Problem, exit::FAILED),
+            (ProblemKind::Torn, Level::Warning, exit::OK),
+            (ProblemKind::Edited, Level::Warning, exit::OK),
+            (ProblemKind::Exposed, Level::Warning, exit::OK),
+            (ProblemKind::Leftover, Level::Warning, exit::OK),
+            (ProblemKind::Copy, Level::Warning, exit::OK),
+        ] {
+            // A name or a text that reads like another kind changes nothing.
+            let finding = weigh("damaged at others can.tmp", kind, "written by a newer program");
+            assert_eq!((finding.level, finding.code), (level, code), "{kind:?}");
+            assert!(!finding.remedy.is_empty(), "{kind:?}");
+        }
     }
 
     #[test]

@@ -59,10 +59,10 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
     match fact {
         Fact::Configured { .. } => "the configuration changed".to_owned(),
         Fact::ModeChanged { mode, .. } => format!("mode is {} · {}", mode.orchestration.word(), mode.rollout.word()),
-        Fact::ModePending { mode: Some(mode) } => {
+        Fact::ModePending { mode: Some(mode), .. } => {
             format!("switching to {} · {} once nothing runs", mode.orchestration.word(), mode.rollout.word())
         }
-        Fact::ModePending { mode: None } => "the mode stays as it is".to_owned(),
+        Fact::ModePending { mode: None, .. } => "the mode stays as it is".to_owned(),
         Fact::PilotChanged { .. } => "the pilot's list changed".to_owned(),
         Fact::WorktreeReady { worktree, .. } => format!("worktree {worktree} is set up"),
         Fact::WorktreeFailed { worktree, message, .. } => format!("setting up worktree {worktree} failed: {message}"),

@@ -1,5 +1,7 @@
 //! Bytes into lines, and the levels of the supervisor's own lines. Reads no file.
 
+use pipeline_lib::view::detail::logs;
+
 /// A line that is longer is cut in two: nobody reads it, and it must not fill the memory.
 const LINE_BYTES_MAX: usize = 256 * 1024;
 
@@ -21,17 +23,13 @@ pub enum Level {
 impl Level {
     /// The level of a line, whose second word it is; none for the further lines of a message.
     pub(super) fn of_line(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace();
-        let time = words.next()?;
-        let begins = time.len() >= 20 && time.as_bytes()[4] == b'-' && time.ends_with('Z');
-        match words.next().filter(|_| begins)? {
-            "ERROR" => Some(Self::Error),
-            "WARN" => Some(Self::Warn),
-            "INFO" => Some(Self::Info),
-            "DEBUG" => Some(Self::Debug),
-            "TRACE" => Some(Self::Trace),
-            _ => None,
-        }
+        logs::Level::of_line(line).map(|level| match level {
+            logs::Level::Error => Self::Error,
+            logs::Level::Warn => Self::Warn,
+            logs::Level::Info => Self::Info,
+            logs::Level::Debug => Self::Debug,
+            logs::Level::Trace => Self::Trace,
+        })
     }
 
     pub(super) fn word(self) -> &'static str {
@@ -47,13 +45,13 @@ impl Level {
 
 /// Collects bytes until a line is whole.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     rest: Vec<u8>,
 }
 
 impl Lines {
     /// The lines that are whole now, without their ends.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(piece);
@@ -83,19 +81,5 @@ mod tests {
         assert_eq!(lines.take(b"c\nd"), ["béc"]);
         assert_eq!((lines.finish().as_deref(), lines.finish()), (Some("d"), None));
         assert_eq!(lines.take(&vec![b'x'; LINE_BYTES_MAX + 10]).len(), 1);
-    }
-
-    #[test]
-    fn only_lines_that_begin_a_message_have_a_level() {
-        for (line, level) in [
-            ("2026-01-31T08:00:00.123456Z  INFO pipeline: tick", Some(Level::Info)),
-            ("2026-01-31T08:00:00Z ERROR x", Some(Level::Error)),
-            ("  INFO further", None),
-            ("2026-01-31T08:00:00Z about INFO", None),
-            ("", None),
-        ] {
-            assert_eq!(Level::of_line(line), level, "{line}");
-        }
-        assert!(Level::Error < Level::Warn);
     }
 }

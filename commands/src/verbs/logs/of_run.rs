@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use pipeline_lib::ids::{AgentName, RunId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::terminal::sgr;
 use pipeline_lib::text;
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_worktrees::host::{self, Observation, Stream};
@@ -28,6 +29,8 @@ struct Wanted {
     task: Option<TaskId>,
     agent: Option<AgentName>,
     live: bool,
+    /// What was drawn in a terminal is cut into pieces where the cursor jumped.
+    interactive: bool,
 }
 
 pub(super) fn print(call: &Call, args: &Logs, context: &Context, engine: &mut Engine) -> Result<()> {
@@ -38,7 +41,7 @@ pub(super) fn print(call: &Call, args: &Logs, context: &Context, engine: &mut En
     let dir = context.run_dir(&wanted.run);
     let mut growth = args.follow.then(|| Growth::of(&dir));
     let mut reader = Reader::new(call, args, &wanted, dir.clone());
-    reader.last_lines(args.last())?;
+    reader.last_lines(args.last(), args.follow)?;
     while let Some(growth) = growth.as_mut().filter(|_| !reader_gone()) {
         // Asked before the reading: what was written before the end is read after it is known.
         let over = is_over(engine, &wanted, &dir)?;
@@ -76,7 +79,12 @@ fn wanted(pipeline: &Pipeline, args: &Logs, runs_dir: &Path) -> Result<Option<Wa
             .hint(format!("`pipeline {kind} list` shows what there is."))
     };
     if let Some(id) = args.task.as_ref().filter(|id| pipeline.task(id).is_none()) {
-        return Err(missing("task", id));
+        // What it ran is in the journal only.
+        return Err(match pipeline.core.archived.contains_key(id.as_str()) {
+            true => CommandError::not_found(format!("{id} is archived, and its runs are no longer listed with it"))
+                .hint(format!("`pipeline events --task {id}` names them; then `pipeline logs --run RUN`.")),
+            false => missing("task", id),
+        });
     }
     let agent = args.agent.as_ref().map(|name| AgentName::new(name).map_err(|_| missing("agent", name))).transpose()?;
     let is_agent = |name: &AgentName| agent.as_ref().is_none_or(|agent| agent == name);
@@ -90,7 +98,7 @@ fn wanted(pipeline: &Pipeline, args: &Logs, runs_dir: &Path) -> Result<Option<Wa
     });
     if let Some(run) = live.max_by_key(|run| run.claimed_at) {
         let (task, agent) = (run.task.clone(), Some(run.agent.clone()));
-        return Ok(Some(Wanted { run: run.id.clone(), task, agent, live: true }));
+        return Ok(Some(Wanted { run: run.id.clone(), task, agent, live: true, interactive: run.interactive }));
     }
     let settled = pipeline.tasks.iter().filter(|task| is_task(&task.id));
     let settled = settled.flat_map(|task| task.runs.iter().map(move |run| (task, run)));
@@ -99,7 +107,8 @@ fn wanted(pipeline: &Pipeline, args: &Logs, runs_dir: &Path) -> Result<Option<Wa
         .max_by_key(|(_, run)| -> (Timestamp, &str) { (run.started_at, run.id.as_str()) });
     if let Some((task, run)) = newest {
         let agent = Some(run.agent.clone());
-        return Ok(Some(Wanted { run: run.id.clone(), task: Some(task.id.clone()), agent, live: false }));
+        let task = Some(task.id.clone());
+        return Ok(Some(Wanted { run: run.id.clone(), task, agent, live: false, interactive: run.interactive }));
     }
     // One that has left the configuration is known by its runs alone.
     match agent.filter(|name| !pipeline.core.agents.contains_key(name)) {
@@ -115,14 +124,18 @@ fn by_id(pipeline: &Pipeline, id: &str, runs_dir: &Path) -> Result<Wanted> {
     };
     let run = RunId::new(id).map_err(|_| missing())?;
     if let Some(live) = pipeline.core.runs.get(&run) {
-        return Ok(Wanted { task: live.task.clone(), agent: Some(live.agent.clone()), live: true, run });
+        let (task, agent) = (live.task.clone(), Some(live.agent.clone()));
+        return Ok(Wanted { task, agent, live: true, interactive: live.interactive, run });
     }
     let mut settled = pipeline.tasks.iter().flat_map(|task| task.runs.iter().map(move |run| (task, run)));
     match settled.find(|(_, settled)| settled.id == run) {
         Some((task, settled)) => {
-            Ok(Wanted { task: Some(task.id.clone()), agent: Some(settled.agent.clone()), live: false, run })
+            let (task, agent) = (Some(task.id.clone()), Some(settled.agent.clone()));
+            Ok(Wanted { task, agent, live: false, interactive: settled.interactive, run })
         }
-        None if runs_dir.join(id).is_dir() => Ok(Wanted { run, task: None, agent: None, live: false }),
+        None if runs_dir.join(id).is_dir() => {
+            Ok(Wanted { run, task: None, agent: None, live: false, interactive: false })
+        }
         None => Err(missing()),
     }
 }
@@ -141,8 +154,9 @@ impl<'a> Reader<'a> {
         Self { call, raw: args.raw, wanted, dir, streams }
     }
 
-    /// Prints at most the last lines of what is there, standard output first.
-    fn last_lines(&mut self, last: usize) -> Result<()> {
+    /// Prints at most the last lines of what is there, standard output first. A line that was never ended counts where
+    /// nobody waits for the rest of it.
+    fn last_lines(&mut self, last: usize, follow: bool) -> Result<()> {
         if last == usize::MAX {
             return self.read();
         }
@@ -158,7 +172,11 @@ impl<'a> Reader<'a> {
                     break;
                 }
             }
+            if !follow {
+                found.extend(lines.finish().map(|line| (*stream, line)));
+            }
         }
+        found.drain(..found.len().saturating_sub(last));
         found.iter().try_for_each(|(stream, line)| self.print(*stream, line))
     }
 
@@ -193,10 +211,18 @@ impl<'a> Reader<'a> {
     }
 
     fn print(&self, stream: Stream, line: &str) -> Result<()> {
-        let shown = if self.raw { line.to_owned() } else { text::safe(line, usize::MAX) };
+        if self.raw || !self.wanted.interactive {
+            let shown = if self.raw { line.to_owned() } else { text::safe(line, usize::MAX) };
+            return self.print_shown(stream, &shown);
+        }
+        let mut pieces = sgr::pieces(line).map(|piece| sgr::Reader::default().line(piece).text());
+        pieces.try_for_each(|piece| self.print_shown(stream, piece.trim_end()))
+    }
+
+    fn print_shown(&self, stream: Stream, shown: &str) -> Result<()> {
         let out = &self.call.output;
         if !out.json {
-            return out.line(&shown);
+            return out.line(shown);
         }
         let stream = match stream {
             Stream::Stdout => "stdout",

@@ -61,7 +61,7 @@ pub(super) fn print(call: &Call, args: &Logs) -> Result<()> {
 }
 
 /// The newest file; their names sort by day.
-fn newest(dir: &Path) -> Option<PathBuf> {
+pub(crate) fn newest(dir: &Path) -> Option<PathBuf> {
     let names = std::fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter(|name| name.starts_with(PREFIX)).max().map(|name| dir.join(name))
 }

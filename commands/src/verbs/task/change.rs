@@ -10,6 +10,7 @@ use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::PRIORITY_DEFAULT;
 use pipeline_lib::view::task_doc;
 
+use super::on_workflow;
 use crate::context::Context;
 use crate::dispatch::Call;
 use crate::engine::Engine;
@@ -166,6 +167,7 @@ pub(super) fn add(call: &Call, args: Add) -> Result<u8> {
         group: args.group.as_deref().map(Group::new).transpose()?,
     };
     let context = call.context()?;
+    on_workflow::check(context.workflows(), new.workflow.as_ref())?;
     let mut engine = Engine::open(&context)?;
     let facts = engine.ask(&context, "task add", Request::AddTasks(vec![new]))?;
     let added = facts.iter().find_map(|fact| match fact {
@@ -213,7 +215,11 @@ pub(super) fn edit(call: &Call, args: Edit) -> Result<u8> {
         return Err(CommandError::usage("nothing to change").hint("`pipeline task edit --help` shows what can be."));
     }
     let task = id(&args.task)?;
-    each(call, "task edit", &[task], |task| Request::Edit { task, edit: edit.clone() })
+    let context = call.context()?;
+    if edit.workflow.is_some() {
+        on_workflow::check(context.workflows(), edit.workflow.as_ref())?;
+    }
+    each_in(call, &context, "task edit", &[task], |task| Request::Edit { task, edit: edit.clone() })
 }
 
 pub(super) fn assign(call: &Call, args: &Assign, interrupt: bool) -> Result<u8> {
@@ -261,10 +267,19 @@ fn existing(texts: &[String]) -> Result<Vec<TaskId>> {
 
 /// Asks the same of each task, in order, and shows where each stands then. The first refusal ends it.
 fn each(call: &Call, actor: &str, tasks: &[TaskId], request: impl Fn(TaskId) -> Request) -> Result<u8> {
-    let context: Context = call.context()?;
-    let mut engine = Engine::open(&context)?;
+    each_in(call, &call.context()?, actor, tasks, request)
+}
+
+fn each_in(
+    call: &Call,
+    context: &Context,
+    actor: &str,
+    tasks: &[TaskId],
+    request: impl Fn(TaskId) -> Request,
+) -> Result<u8> {
+    let mut engine = Engine::open(context)?;
     for task in tasks {
-        engine.ask(&context, actor, request(task.clone()))?;
+        engine.ask(context, actor, request(task.clone()))?;
     }
     let pipeline = engine.pipeline();
     let documents: Vec<_> =

@@ -10,6 +10,8 @@ use pipeline_lib::ids::{Group, TaskId, WorkflowId};
 use pipeline_lib::task::PRIORITY_DEFAULT;
 use serde::Deserialize;
 
+use super::on_workflow;
+use crate::config;
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{CommandError, Result, exit};
@@ -60,8 +62,12 @@ pub(super) fn run(call: &Call, args: &Import) -> Result<u8> {
             .hint("Nothing was added. A task is an object with `title` and optionally id, body, depends_on, priority, workflow, paths, group.")
     })?;
     let count = listed.len();
-    let tasks = listed.into_iter().map(new_task).collect();
     let context = call.context()?;
+    for (index, task) in listed.iter().enumerate() {
+        on_workflow::check(context.workflows(), task.workflow.as_ref())
+            .map_err(|error| at_task(error, &name, &text, index))?;
+    }
+    let tasks = listed.into_iter().map(new_task).collect();
     let mut engine = Engine::open(&context)?;
     let facts = engine.ask(&context, "task import", Request::AddTasks(tasks))?;
     let ids: Vec<&TaskId> = facts
@@ -82,6 +88,17 @@ pub(super) fn run(call: &Call, args: &Import) -> Result<u8> {
     Ok(exit::OK)
 }
 
+/// Says which task of the file asked for a workflow that cannot be used.
+fn at_task(error: CommandError, name: &str, text: &[u8], index: usize) -> CommandError {
+    let list = if is_array(text) { "" } else { "/tasks" };
+    let (line, column) = config::position(&String::from_utf8_lossy(text), &format!("{list}/{index}/workflow"));
+    if error.code == exit::CONFIG {
+        let hint = format!("{name}:{line}:{column} asks for it. {}", error.hint.as_deref().unwrap_or_default());
+        return error.hint(hint);
+    }
+    CommandError { message: format!("cannot import {name}:{line}:{column}: {}", error.message), ..error }
+}
+
 fn read(args: &Import) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let source: Box<dyn std::io::Read> = if args.file.as_os_str() == "-" {
@@ -100,13 +117,16 @@ fn read(args: &Import) -> Result<Vec<u8>> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<Listed>, serde_path_to_error::Error<serde_json::Error>> {
-    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    if first == Some(&b'[') {
+    if is_array(bytes) {
         serde_path_to_error::deserialize(&mut json)
     } else {
         serde_path_to_error::deserialize::<_, Wrapped>(&mut json).map(|wrapped| wrapped.tasks)
     }
+}
+
+fn is_array(bytes: &[u8]) -> bool {
+    bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[')
 }
 
 fn new_task(listed: Listed) -> NewTask {

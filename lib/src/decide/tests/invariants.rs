@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use crate::fact::Effect;
 use crate::mode::Rollout;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Counts, Pipeline};
 use crate::run::{Phase, Work};
-use crate::task::{Step, TaskState};
+use crate::task::{Step, Task, TaskState};
 
 /// Panics with what does not hold.
 pub(crate) fn check(p: &Pipeline) {
@@ -14,6 +14,7 @@ pub(crate) fn check(p: &Pipeline) {
     tasks(p);
     agents(p);
     effects(p);
+    counts(p);
 }
 
 fn runs(p: &Pipeline) {
@@ -111,4 +112,20 @@ fn effects(p: &Pipeline) {
             Effect::WriteCurrentTask { .. } => panic!("the file is compared, not remembered"),
         }
     }
+}
+
+fn blocked(task: &Task) -> bool {
+    matches!(task.state, TaskState::Blocked { .. })
+}
+
+fn counts(p: &Pipeline) {
+    let live = |is: fn(&Task) -> bool| p.tasks.iter().filter(|task| is(task)).count() as u64;
+    let archived = |word| p.core.archived.values().filter(|task| task.status == word).count() as u64;
+    let expected = Counts {
+        completed: live(|t| t.state == TaskState::Completed) + archived("completed"),
+        in_progress: live(|t| t.in_flight() && !blocked(t)),
+        blocked: live(blocked),
+        failed: live(|t| t.state == TaskState::Failed) + archived("failed"),
+    };
+    assert_eq!(p.counts(), expected);
 }

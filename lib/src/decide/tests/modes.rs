@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::event::{Busy, Refusal, Request};
 use crate::fact::Fact;
-use crate::mode::{Orchestration, Rollout};
+use crate::mode::{Mode, Orchestration, Rollout};
 use crate::run::StopReason;
 
 fn busy() -> World {
@@ -42,6 +42,45 @@ fn a_drain_is_taken_back_by_asking_for_the_present_mode() {
     assert_eq!(w.p.core.pending_mode, None);
     w.do_stage("A");
     assert_eq!(w.status("C"), "do_wip");
+}
+
+#[test]
+fn a_drain_remembers_that_there_was_no_evidence() {
+    for asked_without in [true, false] {
+        let mut w = busy();
+        w.mode(Orchestration::Parallel, Rollout::Pilot);
+        let mode = Mode { orchestration: Orchestration::Hybrid, rollout: Rollout::Production };
+        w.asked(Request::SetMode { mode, busy: Busy::Drain, unready: asked_without });
+        w.do_stage("A");
+        w.do_stage("B");
+        let switched = w.journal.iter().rev().find_map(|(_, fact)| match fact {
+            Fact::ModeChanged { mode: to, unready } if *to == mode => Some(*unready),
+            _ => None,
+        });
+        assert_eq!(switched, Some(asked_without));
+    }
+}
+
+#[test]
+fn a_switch_of_the_rollout_leaves_a_drain_as_it_is() {
+    let mut w = busy();
+    w.switch(Orchestration::Hybrid, Rollout::Production, Busy::Drain).unwrap();
+    w.asked(Request::SetRollout { rollout: Rollout::Shadow, unready: false });
+    let mode = |orchestration| Mode { orchestration, rollout: Rollout::Shadow };
+    assert_eq!(w.p.core.mode, mode(Orchestration::Parallel), "the brake works at once");
+    assert_eq!(w.p.core.pending_mode, Some(mode(Orchestration::Hybrid)));
+    assert_eq!(w.asked(Request::SetRollout { rollout: Rollout::Shadow, unready: false }), []);
+    w.do_stage("A");
+    w.do_stage("B");
+    assert_eq!((w.p.core.mode, w.p.core.pending_mode), (mode(Orchestration::Hybrid), None));
+    // A rollout that was to come with the orchestration gives way to a later word about it.
+    let mut w = busy();
+    w.switch(Orchestration::Hybrid, Rollout::Shadow, Busy::Drain).unwrap();
+    w.asked(Request::SetRollout { rollout: Rollout::Production, unready: false });
+    w.do_stage("A");
+    w.do_stage("B");
+    let production = Mode { orchestration: Orchestration::Hybrid, rollout: Rollout::Production };
+    assert_eq!(w.p.core.mode, production);
 }
 
 #[test]

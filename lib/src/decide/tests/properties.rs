@@ -114,6 +114,7 @@ impl Game {
         let limit = settings.scheduler.max_parallel as usize;
         assert!(limit == 0 || working < limit, "{working} agents work already");
         assert!(before.core.pending_mode.is_none(), "something starts while the mode drains");
+        assert!(!task.resumed || !overtaken(before, task), "{} goes on beside one that it overlaps", task.id);
         if task.started_at.is_none() {
             assert!(task.depends_on.iter().all(|d| satisfied(before, d)), "{} starts before its dependencies", task.id);
         }
@@ -345,6 +346,10 @@ impl Game {
         let orchestration =
             pick(&[Orchestration::Parallel, Orchestration::Hybrid, Orchestration::Sequential], a / 3).unwrap();
         let rollout = pick(&[Rollout::Production, Rollout::Production, Rollout::Pilot, Rollout::Shadow], b).unwrap();
+        if b.is_multiple_of(5) {
+            self.feed(&Event::Ask(Request::SetRollout { rollout, unready: false }));
+            return;
+        }
         let busy = pick(&[Busy::Refuse, Busy::Drain, Busy::Stop], b / 4).unwrap();
         self.feed(&Event::Ask(Request::SetMode { mode: Mode { orchestration, rollout }, busy, unready: false }));
     }
@@ -368,6 +373,13 @@ impl World {
     fn task_state(&self, id: &TaskId) -> Option<TaskState> {
         self.p.task(id.as_str()).map(|t| t.state.clone())
     }
+}
+
+/// Whether somebody has come to where a task that was given up wants to go on.
+fn overtaken(p: &Pipeline, task: &Task) -> bool {
+    let beside = p.core.mode.orchestration != Orchestration::Sequential;
+    let overlap = |other: &Task| task.paths.iter().any(|a| other.paths.iter().any(|b| crate::globs::overlap(a, b)));
+    beside && p.in_flight().any(|other| other.id != task.id && overlap(other))
 }
 
 fn satisfied(p: &Pipeline, id: &TaskId) -> bool {

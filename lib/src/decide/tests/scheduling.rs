@@ -4,6 +4,7 @@ use super::world::*;
 use crate::event::{NewTask, Refusal, Request};
 use crate::fact::TaskEdit;
 use crate::mode::{Orchestration, Rollout};
+use crate::run::StopReason;
 use crate::settings::FailedDependency;
 use crate::view::waiting_reason;
 
@@ -181,6 +182,38 @@ fn overlapping_paths_hold_a_task_back_until_the_other_is_finished() {
     assert_eq!(waiting_reason(&w.p, w.task("B")).as_deref(), Some("waits for A: their paths overlap"));
     w.do_stage("A");
     assert_eq!(w.status("B"), "do_wip");
+}
+
+#[test]
+fn a_task_that_was_given_up_waits_for_those_that_came_between() {
+    for hybrid in [false, true] {
+        let mut w = World::workers(2, |_| {});
+        let orchestration = if hybrid { Orchestration::Hybrid } else { Orchestration::Parallel };
+        w.mode(orchestration, Rollout::Production);
+        let named = |id: &str| NewTask::named(id).on("solo");
+        let add = |id: &str| if hybrid { named(id).group("g") } else { named(id).paths(&["src/**"]) };
+        w.add(add("A"));
+        w.add(add("B"));
+        w.tick();
+        assert_eq!((w.status("A").as_str(), w.status("B").as_str()), ("do_wip", "unassigned"));
+        w.asked(Request::Cancel { task: task("A"), reason: None });
+        let run = w.p.core.runs.keys().next().unwrap().clone();
+        w.end(&run, stopped(StopReason::Cancelled));
+        w.collect(&run, left_nothing());
+        w.tick();
+        assert_eq!(w.status("B"), "do_wip");
+        w.asked(Request::Retry { task: task("A"), message: None });
+        w.tick();
+        assert_eq!(w.status("A"), "do_ready", "hybrid: {hybrid}");
+        assert!(waiting_reason(&w.p, w.task("A")).unwrap().starts_with("waits for B"));
+        w.do_stage("B");
+        assert_eq!(w.status("A"), "do_wip");
+        // In flight again, it waits for nobody: its own retry goes on.
+        w.work("A", BAD, left_nothing());
+        w.pass(600);
+        w.tick();
+        assert_eq!(w.status("A"), "do_wip");
+    }
 }
 
 #[test]

@@ -189,3 +189,57 @@ fn picking_the_named_task_respects_its_pinned_agent() {
     assert_eq!(w.agent_of("B"), "architect2");
     assert_eq!(w.status("A"), "unassigned");
 }
+
+/// Who would get a file, and the lines of it that say where the task is and what is to come.
+fn files(w: &World) -> Option<Vec<(String, String)>> {
+    let assigned = w.p.assigned()?;
+    assert_eq!(assigned.files().count() > 0, assigned.task().is_some());
+    let told = |text: String| {
+        assert_eq!(crate::claim::parse(&text), None, "{text}");
+        let lines = text.lines().filter(|line| line.starts_with("At ") || line.starts_with("Your role"));
+        lines.collect::<Vec<_>>().join(" ")
+    };
+    Some(assigned.files().map(|(name, text)| (name.to_string(), told(text))).collect())
+}
+
+#[test]
+fn every_agent_is_told_about_the_current_task_until_it_ends() {
+    let mut w = world();
+    w.add_all(&["A", "B"]);
+    w.read_current(Some("A"));
+    for (stage, at) in [("arch", "Design (`arch`)"), ("test", "Tests (`test`)"), ("super", "(`super`)")] {
+        w.reach("A", stage);
+        let files = files(&w).unwrap();
+        assert_eq!(files.len(), 4, "{files:?}");
+        assert!(files.iter().all(|(_, text)| text.contains(at)), "{stage}: {files:?}");
+        let (_, tests) = files.iter().find(|(name, _)| name == "test").unwrap();
+        assert!(tests.ends_with("Your role is `test`. You will do stage Tests (`test`)."), "{tests}");
+    }
+    assert!(w.p.assigned().unwrap().files().all(|(_, text)| text.contains("Stage test (success)")));
+    w.finish("A");
+    assert_eq!(files(&w).unwrap(), [], "a finished task is nobody's");
+    w.read_current(Some("B"));
+    assert_eq!(files(&w).unwrap().len(), 4);
+    w.asked(Request::Block { task: task("B"), reason: "not now".to_owned() });
+    assert_eq!(files(&w).unwrap().len(), 4, "it is still the task that all have");
+}
+
+#[test]
+fn who_is_told_follows_the_mode_and_the_rollout() {
+    let mut w = world();
+    w.add_all(&["A"]);
+    w.asked(Request::Block { task: task("A"), reason: "not now".to_owned() });
+    w.read_current(Some("A"));
+    for (orchestration, rollout, told) in [
+        (Orchestration::Sequential, Rollout::Production, Some(4)),
+        (Orchestration::Parallel, Rollout::Production, Some(0)),
+        (Orchestration::Hybrid, Rollout::Production, Some(0)),
+        (Orchestration::Sequential, Rollout::Pilot, Some(0)),
+        (Orchestration::Sequential, Rollout::Shadow, None),
+        (Orchestration::Parallel, Rollout::Shadow, None),
+    ] {
+        w.mode(orchestration, rollout);
+        w.see(crate::event::Event::CurrentTaskRead { content: Some("A".to_owned()) });
+        assert_eq!(files(&w).map(|files| files.len()), told, "{orchestration:?} {rollout:?}");
+    }
+}

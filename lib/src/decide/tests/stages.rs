@@ -6,7 +6,7 @@ use crate::decide::CLAIM_GRACE;
 use crate::event::{AdvanceOutcome, MergeOutcome, NewTask, Refusal, Request, Seen};
 use crate::fact::{Effect, Fact};
 use crate::ids::CommitId;
-use crate::run::{ClaimSource, ClaimStatus, Phase, StopReason};
+use crate::run::{Claim, ClaimSource, ClaimStatus, Phase, StopReason};
 use crate::settings::Settings;
 use crate::task::{Ask, Dirty, TaskState};
 use crate::view::attention;
@@ -164,6 +164,31 @@ fn a_claim_is_final_five_seconds_after_the_marker_and_the_run_is_stopped() {
     assert_eq!(w.status("A"), "completed", "the claim stands even if the file says something else by now");
 }
 
+#[test]
+fn saying_it_again_gives_no_more_time() {
+    let mut w = on(solo_named());
+    let run = w.run_of("A");
+    w.start(&run);
+    let say = |w: &mut World, status, source| {
+        let claim = Claim { status, source, at: w.at, ..claim(status) };
+        match source {
+            ClaimSource::Command => w.asked(Request::Done { task: None, run: Some(run.clone()), claim }),
+            _ => w.seen(&run, Seen::Claimed(claim)),
+        }
+    };
+    say(&mut w, ClaimStatus::Blocked, ClaimSource::Marker);
+    w.pass(2);
+    say(&mut w, ClaimStatus::NeedsReview, ClaimSource::Marker);
+    w.pass(2);
+    say(&mut w, ClaimStatus::Completed, ClaimSource::Command);
+    assert_eq!(w.p.next_deadline(), begin().checked_add(CLAIM_GRACE).ok());
+    w.pass(1);
+    assert_eq!(w.tick(), [Fact::RunStopping { run: run.clone(), reason: StopReason::Claimed }]);
+    w.end(&run, stopped(StopReason::Claimed));
+    w.collect(&run, left_nothing());
+    assert_eq!(w.status("A"), "completed", "the last word counts");
+}
+
 fn solo_named() -> Workflow {
     workflow("one", vec![plain_stage("do", "worker")], &[])
 }
@@ -263,6 +288,30 @@ fn a_program_that_converses_has_to_claim() {
     let mut w = on(solo_named());
     w.work("A", OK, left_nothing());
     assert_eq!(w.status("A"), "completed", "a one-shot program's exit with 0 is its claim");
+}
+
+#[test]
+fn a_session_that_ends_has_claimed_nothing() {
+    let said = Decision::Chosen { choice: "success".to_owned(), reasoning: None };
+    for preset in [crate::agents::preset::Preset::Custom, crate::agents::preset::Preset::Claude] {
+        for decision in [Decision::None, said.clone()] {
+            let mut w = on_with(solo_named(), |s| {
+                s.agents[0].preset = preset;
+                s.agents[0].interactive = true;
+            });
+            let run = w.run_of("A");
+            assert!(w.run(&run).interactive);
+            // The mode of a run is that of its start.
+            w.reconfigure(|s| s.agents[0].interactive = false);
+            w.work("A", OK, crate::event::Collected { decision, ..left_nothing() });
+            assert_eq!(w.status("A"), "do_ready");
+            assert!(w.task("A").runs[0].interactive);
+            assert!(w.reason("A").contains("without saying"), "{}", w.reason("A"));
+        }
+    }
+    let mut w = on_with(solo_named(), |s| s.agents[0].interactive = true);
+    w.work("A", OK, left(ClaimStatus::Completed));
+    assert_eq!(w.status("A"), "completed");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::pipeline::Pipeline;
 use crate::run::{Claim, ClaimSource, ClaimStatus, Ended, Evidence, Run, StopReason, Usage, Work};
 use crate::settings::{AgentSettings, Settings};
 use crate::task::{Step, Task, TaskState};
+use crate::view::board::Board;
 use crate::workflow::{Choice, Connection, Stage, Verify, Workflow, tdd};
 
 /// Ticks after which a world that has not settled never will.
@@ -49,7 +50,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn worker(name: &str, role: &str) -> AgentSettings {
-    AgentSettings { name: agent(name), role: Role::new(role).unwrap(), preset: Preset::Custom }
+    AgentSettings { name: agent(name), role: Role::new(role).unwrap(), preset: Preset::Custom, interactive: false }
 }
 
 /// A workflow of one stage `do` without a gate, done by role `worker`.
@@ -188,6 +189,8 @@ pub(crate) struct World {
     steps: u32,
     /// Goes through a checkpoint at every such step.
     mirror: Pipeline,
+    /// Follows what changes.
+    board: Board,
 }
 
 impl World {
@@ -208,6 +211,7 @@ impl World {
             checkpoint_every: 1,
             steps: 0,
             mirror: Pipeline::default(),
+            board: Board::default(),
         };
         world.configure(settings, workflows);
         world.mode(Orchestration::Parallel, Rollout::Production);
@@ -262,6 +266,7 @@ impl World {
     /// Live, replayed on top of a checkpoint, and loaded from one: all the same, the derived index included.
     fn check(&mut self) {
         super::invariants::check(&self.p);
+        crate::view::board::tests::check(&mut self.board, &self.p);
         self.steps += 1;
         if !self.steps.is_multiple_of(self.checkpoint_every) {
             return;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{QueueId, ReadyKey};
+use super::{Counts, QueueId, ReadyKey};
 use crate::fact::{Effect, EffectKey};
 use crate::ids::TaskId;
 use crate::pipeline::Pipeline;
@@ -22,6 +22,8 @@ pub(crate) struct IndexPicture {
     flight: BTreeSet<TaskId>,
     gates: BTreeSet<TaskId>,
     people: BTreeSet<TaskId>,
+    given_up: BTreeSet<TaskId>,
+    counts: Counts,
     finished: BTreeSet<(Timestamp, TaskId)>,
     effects: BTreeMap<EffectKey, Effect>,
     folded: BTreeMap<String, TaskId>,
@@ -57,6 +59,8 @@ impl Pipeline {
             flight: set(&q.flight),
             gates: set(&q.gates),
             people: set(&q.people),
+            given_up: set(&q.given_up),
+            counts: q.counts,
             finished: timed(&q.finished),
             effects: q.effects.clone(),
             folded: q.folded.iter().map(|(folded, id)| (folded.clone(), id.clone())).collect(),

@@ -1,0 +1,159 @@
+//! `pipeline agent send`: gives text to a live session as if a person had pasted it, and says what came of it.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipeline_lib::terminal::{Frame, Input, Key, KeyCode};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::SendArgs;
+use crate::attach::{self, Asked, Link, Session};
+use crate::dispatch::Call;
+use crate::error::{CommandError, Result, exit};
+use crate::live::{PaneAnswer, PaneRequest};
+
+/// How long it may take until the terminal is seen.
+const OPEN_WAIT: Duration = Duration::from_secs(10);
+/// How long the host may take to say whether the program takes it.
+const TAKEN_WAIT: Duration = Duration::from_secs(5);
+/// How long the screen may take to change.
+const CHANGE_WAIT: Duration = Duration::from_secs(3);
+/// Enter is pressed so long after typing: sooner, programs take both for something pasted.
+const ENTER_AFTER_TEXT: Duration = Duration::from_millis(150);
+/// The longest text, in bytes.
+const TEXT_BYTES_MAX: u64 = 512 * 1024;
+/// The longest command of the program itself that is typed, in bytes.
+const COMMAND_BYTES_MAX: usize = 200;
+
+pub(super) fn run(call: &Call, args: &SendArgs) -> Result<u8> {
+    let text = text(&args.text)?;
+    if text.is_empty() && args.no_enter {
+        return Err(CommandError::usage("there is nothing to send").hint("Give a text, or leave `--no-enter` out."));
+    }
+    let session = attach::open(call, &args.name, args.run.as_deref(), None)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let changed = runtime.block_on(send(&session, inputs(&text, !args.no_enter)))?;
+    let (agent, run) = (&session.agent, &session.run);
+    if call.output.json {
+        call.output.json(&serde_json::json!({
+            "schema_version": 1, "agent": agent, "run": run, "taken": true, "screen_changed": changed,
+        }))?;
+    } else {
+        let seen = if changed { "its screen changed" } else { "its screen has not changed yet" };
+        call.output.line(&format!("{agent} taken, {seen}"))?;
+    }
+    Ok(exit::OK)
+}
+
+/// What is to be sent, without the line end that shells and editors put behind it.
+fn text(given: &str) -> Result<String> {
+    let text = match given {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin().lock().take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
+            text
+        }
+        given => given.to_owned(),
+    };
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        let most = TEXT_BYTES_MAX / 1024;
+        return Err(CommandError::usage(format!("the text is longer than {most} KiB"))
+            .hint("Write it into a file of the worktree and send the file's name."));
+    }
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// What a person would do. Programs look for their own commands only in what is typed, not in what is pasted.
+fn inputs(text: &str, submit: bool) -> Vec<Input> {
+    let is_command = text.starts_with('/') && text.len() <= COMMAND_BYTES_MAX && !text.contains(['\n', '\r']);
+    if !is_command && !text.is_empty() {
+        return vec![Input::Paste { text: text.to_owned(), submit }];
+    }
+    let key = |code| Input::Key(Key { code, shift: false, alt: false, control: false });
+    let typed = text.chars().map(|c| key(KeyCode::Char(c)));
+    typed.chain(submit.then(|| key(KeyCode::Enter))).collect()
+}
+
+fn is_enter(input: &Input) -> bool {
+    matches!(input, Input::Key(Key { code: KeyCode::Enter, .. }))
+}
+
+/// Sends, and says whether the screen changed afterwards.
+async fn send(session: &Session, inputs: Vec<Input>) -> Result<bool> {
+    let unreachable = |why: &str| {
+        let message = format!("the terminal of {} cannot be reached: {why}", session.agent);
+        CommandError { kind: "no_terminal", ..CommandError::failed(message) }.hint(
+            "Nothing was sent. `pipeline agent list` shows how it is; a session that has just begun may need a moment.",
+        )
+    };
+    let mut link = session.link.clone();
+    match timeout(OPEN_WAIT, link.wait_for(|link| *link != Link::Opening)).await {
+        Ok(Ok(link)) => match &*link {
+            Link::Open | Link::Opening => {}
+            Link::Silent => return Err(unreachable("its host does not answer")),
+            Link::Ended => return Err(unreachable("its session has ended")),
+            Link::Lost(why) => return Err(unreachable(why)),
+        },
+        Ok(Err(_)) | Err(_) => return Err(unreachable("its host does not answer")),
+    }
+    let mut frames = session.frames.clone();
+    let before = Arc::clone(&frames.borrow_and_update());
+    for (number, input) in inputs.into_iter().enumerate() {
+        if number > 0 && is_enter(&input) {
+            sleep_until(Instant::now() + ENTER_AFTER_TEXT).await;
+        }
+        take(session, input).await?;
+    }
+    Ok(changes(&mut frames, &before).await)
+}
+
+async fn take(session: &Session, input: Input) -> Result<()> {
+    let failed = |why: &str| {
+        CommandError { kind: "not_taken", ..CommandError::failed(format!("{} did not take it: {why}", session.agent)) }
+            .hint(format!("`pipeline agent attach {}` shows what it does.", session.agent))
+    };
+    let (answer, answered) = oneshot::channel();
+    let ask = Asked { ask: PaneRequest::Input(input), answer };
+    if session.asks.send(ask).await.is_err() {
+        return Err(failed("its session has ended"));
+    }
+    match timeout(TAKEN_WAIT, answered).await {
+        Ok(Ok(PaneAnswer::Taken)) => Ok(()),
+        Ok(Ok(PaneAnswer::Refused(why))) => Err(failed(&why)),
+        Ok(Ok(PaneAnswer::Found(_) | PaneAnswer::Text(_))) => Err(failed("its host answers something else")),
+        Ok(Err(_)) => Err(failed("its session has ended")),
+        Err(_) => Err(failed("its host does not answer")),
+    }
+}
+
+/// Whether the screen shows something else, soon.
+async fn changes(frames: &mut watch::Receiver<Arc<Frame>>, before: &Frame) -> bool {
+    let other = frames.wait_for(|frame| frame.lines != before.lines || frame.cursor != before.cursor);
+    matches!(timeout(CHANGE_WAIT, other).await, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_pasted_and_a_programs_own_command_is_typed() {
+        assert_eq!(inputs("do it", true), [Input::Paste { text: "do it".to_owned(), submit: true }]);
+        assert_eq!(inputs("/usr/bin\nx", false), [Input::Paste { text: "/usr/bin\nx".to_owned(), submit: false }]);
+        let typed = inputs("/é", true);
+        assert_eq!(typed.len(), 3);
+        assert!(matches!(typed[1], Input::Key(Key { code: KeyCode::Char('é'), .. })));
+        assert!(is_enter(&typed[2]) && !is_enter(&typed[1]));
+        assert_eq!(inputs("/c", false).len(), 2);
+        assert!(is_enter(&inputs("", true)[0]));
+        assert_eq!(inputs("", false), []);
+    }
+
+    #[test]
+    fn the_line_end_behind_a_text_is_not_part_of_it() {
+        assert_eq!(text("a\nb\r\n\n").unwrap(), "a\nb");
+        assert_eq!(text(&"x".repeat(600 * 1024)).unwrap_err().code, exit::USAGE);
+    }
+}

@@ -1,0 +1,34 @@
+//! Whether a task may be put on a workflow. What is wrong with the file of one is said as `pipeline workflow validate`
+//! says it; whether a task may change its workflow is the engine's business.
+
+use pipeline_lib::ids::WorkflowId;
+
+use crate::config::{WorkflowSet, render_all};
+use crate::error::{CommandError, Result, exit};
+
+/// The workflow of a task that names none.
+const DEFAULT: &str = "tdd";
+
+/// Makes sure that the workflow of a task, or the default where it names none, can be used.
+///
+/// # Errors
+/// When its file is invalid, or no file defines it.
+pub(super) fn check(set: &WorkflowSet, named: Option<&WorkflowId>) -> Result<()> {
+    let id = named.map_or(DEFAULT, WorkflowId::as_str);
+    if set.workflows.iter().any(|workflow| workflow.id.as_str() == id) {
+        return Ok(());
+    }
+    let problems = set.problems_of(id);
+    if problems.is_empty() {
+        let known: Vec<&str> = set.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
+        return Err(CommandError::not_found(format!("there is no workflow `{id}`")).hint(format!(
+            "There are: {}. Others are read from .pipeline/workflows/*.json.",
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        )));
+    }
+    // The caller says "error" itself; the help of each problem stands below its place.
+    let shown = render_all(&problems, false);
+    let message = shown.strip_prefix("error: ").unwrap_or(&shown).trim_end();
+    Err(CommandError::new(exit::CONFIG, "workflow_invalid", message)
+        .hint(format!("Nothing was changed. Mend workflow `{id}`, then run `pipeline workflow validate`.")))
+}
