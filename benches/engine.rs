@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::claim::Decision;
 use pipeline_lib::decide::{Now, decide};
@@ -29,6 +29,8 @@ use pipeline_lib::workflow::parse::parse;
 const AGENTS: usize = 4;
 /// How many assignments are measured: enough to be steady, few enough that the graph stays large.
 const MEASURED: usize = 20_000;
+/// How long after another an assignment comes to its end.
+const STEP: SignedDuration = SignedDuration::from_millis(1);
 /// Pictures that are made of each graph.
 const PICTURES: usize = 90;
 /// Cards a column of a picture has at most, as in the dashboard.
@@ -183,6 +185,7 @@ impl Team {
             }
         }
         let Some(run) = busy.pop() else { return false };
+        now.at += STEP;
         for seen in [
             Seen::Started { pid: 1, at: now.at },
             Seen::Ended { how: Ended::Exited { code: 0 }, at: now.at, evidence: None, output: None },
@@ -228,7 +231,7 @@ fn picture(graph: &Graph) -> f64 {
 
 fn left() -> Seen {
     Seen::Collected(Collected {
-        commit: CommitId("0123456789012345678901234567890123456789".to_owned()),
+        commit: CommitId::from("0123456789012345678901234567890123456789".to_owned()),
         claim: None,
         decision: Decision::None,
         failure: None,

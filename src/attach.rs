@@ -29,7 +29,8 @@ pub fn run(call: &Call, args: &AttachArgs) -> Result<u8> {
             Ok(exit::OK)
         }
         Left::Ended => {
-            call.output.note(&format!("The session of {agent} has ended: run {run}. `pipeline explain {agent}` says more."));
+            call.output
+                .note(&format!("The session of {agent} has ended: run {run}. `pipeline explain {agent}` says more."));
             Ok(exit::OK)
         }
         Left::Lost(why) => Err(CommandError::failed(format!("the terminal of {agent} is lost: {why}"))

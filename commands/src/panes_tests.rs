@@ -302,6 +302,14 @@ fn a_session_that_was_never_seen_leaves_what_it_wrote() {
     rig.wish(&[wish("a")]);
     let pane = rig.wait("a", |pane| texts(pane) == ["Title", "done"]);
     assert_eq!((pane.source, pane.note.as_deref()), (Source::Log, Some("the run has ended")));
+    // Where its host has recorded the end, it is what the terminal showed.
+    fs::create_dir_all(rig.runs.path().join("R-2")).unwrap();
+    rig.log("R-2").write_all(b"\x1b[2J\x1b[1;1H\x1b[1mTitle\x1b[3;1Hdo\x1b[2Dit\r\n").unwrap();
+    let exit = r#"{"version":1,"run":"R-2","how":"exited","code":0,"started_at":"2026-01-01T00:00:00Z","ended_at":"2026-01-01T00:00:01Z","duration_ms":1,"stdout_bytes":33,"stderr_bytes":0,"truncated":false,"cpu_ms":1,"leftovers_killed":0,"terminal":{"columns":80,"rows":24}}"#;
+    fs::write(rig.runs.path().join("R-2/exit.json"), exit).unwrap();
+    rig.screens.send_replace(screen(&[("a", Some(run("R-2", false, true)))]));
+    let pane = rig.wait("a", |pane| texts(pane) == ["Title", "", "it"]);
+    assert_eq!(pane.note.as_deref(), Some("the session has ended"));
 }
 
 #[test]

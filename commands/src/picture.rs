@@ -137,7 +137,8 @@ impl Keeper {
             let screen = painter.paint(context, ticked.supervisor, &look, monitor, ticked.notice);
             publish(screens, screen);
             let live = !ticked.supervisor.engine().pipeline().core.runs.is_empty();
-            live.then_some(LOOK_AGAIN)
+            // What is logged while a tick ends is in the file only after the picture was made.
+            (live || look == Look::Logs).then_some(LOOK_AGAIN)
         })
         .await;
         nudge.abort();
@@ -167,7 +168,8 @@ impl Keeper {
                 self.show(watching.as_deref(), false);
             }
             let live = !self.supervisor.engine().pipeline().core.runs.is_empty();
-            let pause = if live { LOOK_AGAIN } else { LOOK_IDLE };
+            let logs = *self.looks.borrow() == Look::Logs;
+            let pause = if live || logs { LOOK_AGAIN } else { LOOK_IDLE };
             let deadline = tokio::time::Instant::now() + pause;
             tokio::select! {
                 Some(guard) = taken.recv() => return Ok(Some(guard?)),

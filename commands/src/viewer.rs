@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeline_lib::ids::RunId;
+use pipeline_lib::terminal::document::BYTES_MAX;
 use pipeline_lib::terminal::wire::{Decoder, Reply, Request, VERSION, encode};
-use pipeline_lib::terminal::{Frame, Size};
-use pipeline_worktrees::host;
+use pipeline_lib::terminal::{Frame, Line, Size};
+use pipeline_worktrees::host::{self, ExitRecord, Observation, Stream};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -88,6 +89,16 @@ pub(crate) async fn connect(run_dir: &Path) -> Result<UnixStream, String> {
     };
     let made = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
     made.map_err(|error| error.to_string())
+}
+
+/// What the terminal of a run showed that is over, oldest line first; nothing where that is not known.
+pub(crate) fn replayed(run_dir: &Path) -> Option<Vec<Line>> {
+    let Observation::Ended(ExitRecord { terminal: Some(size), stdout_bytes, .. }) = host::observe(run_dir) else {
+        return None;
+    };
+    let from = stdout_bytes.saturating_sub(BYTES_MAX as u64);
+    let printed = host::read_log(run_dir, Stream::Stdout, from, BYTES_MAX).ok()?;
+    Some(host::replay(&printed.bytes, size))
 }
 
 /// Looks at a terminal as wished until that is over. Whoever asks is always answered, if only by being refused.

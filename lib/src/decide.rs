@@ -96,7 +96,8 @@ impl Rules<'_> {
     /// A name for a new run: the time in its first part, so that names sort by age, and random bits in its second.
     fn new_run_id(&self) -> RunId {
         const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-        let mut text = String::from("r");
+        let mut text = String::with_capacity(16);
+        text.push('r');
         let mut put = |value: u64, digits: u32| {
             for place in (0..digits).rev() {
                 text.push(char::from(DIGITS[(value >> (5 * place)) as usize & 31]));

@@ -158,7 +158,13 @@ name_type!(
 /// A full hexadecimal object name of git.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub struct CommitId(pub String);
+pub struct CommitId(Arc<str>);
+
+impl From<String> for CommitId {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
 
 impl CommitId {
     /// The object name as text.

@@ -1,6 +1,9 @@
 //! Runs: one attempt of one agent at one stage of one task, a gate, or the set-up of a worktree. All are the same thing
 //! to the engine: claimed, started by a host process that outlives us, ended by its record.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -136,22 +139,20 @@ pub enum Ended {
     },
 }
 
-impl Ended {
-    /// In words, for people.
-    #[must_use]
-    pub fn describe(&self) -> String {
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited { code } => format!("exited with code {code}"),
-            Self::Signaled { signal } => format!("ended by signal {signal}"),
-            Self::TimedOut => "took longer than its timeout".to_owned(),
-            Self::Stopped { reason } => match reason {
-                StopReason::Claimed => "stopped after its claim".to_owned(),
-                StopReason::Person => "stopped by a person".to_owned(),
-                StopReason::Cancelled => "stopped because the task was taken back".to_owned(),
-                StopReason::ModeSwitch => "stopped by a mode switch".to_owned(),
-            },
-            Self::NotStarted { message, .. } => format!("could not be started: {message}"),
-            Self::Interrupted { why } => format!("interrupted: {why}"),
+            Self::Exited { code } => write!(f, "exited with code {code}"),
+            Self::Signaled { signal } => write!(f, "ended by signal {signal}"),
+            Self::TimedOut => f.write_str("took longer than its timeout"),
+            Self::Stopped { reason } => f.write_str(match reason {
+                StopReason::Claimed => "stopped after its claim",
+                StopReason::Person => "stopped by a person",
+                StopReason::Cancelled => "stopped because the task was taken back",
+                StopReason::ModeSwitch => "stopped by a mode switch",
+            }),
+            Self::NotStarted { message, .. } => write!(f, "could not be started: {message}"),
+            Self::Interrupted { why } => write!(f, "interrupted: {why}"),
         }
     }
 }
@@ -207,7 +208,7 @@ pub struct RunSummary {
     /// Its name.
     pub id: RunId,
     /// `agent`, `gate` or `setup`.
-    pub work: String,
+    pub work: Cow<'static, str>,
     /// Who.
     pub agent: AgentName,
     /// At which stage.

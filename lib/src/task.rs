@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_merge_that_waits_for_the_users_checkout_is_shown_as_ready() {
-        let commit = CommitId("1".repeat(40));
+        let commit = CommitId::from("1".repeat(40));
         let claim = Claimed {
             decision: None,
             commit: commit.clone(),

@@ -311,7 +311,8 @@ impl State {
                 (words, vec![("j k", "lines"), ("ctrl-u ctrl-d", "pages"), ("q", "the present")])
             }
             Mode::Typing => {
-                let name = if self.read_only { format!(" LOOKING AT {} ", self.agent) } else { format!(" {} ", self.agent) };
+                let name =
+                    if self.read_only { format!(" LOOKING AT {} ", self.agent) } else { format!(" {} ", self.agent) };
                 let back = if self.offset > 0 { format!("{name}-{} ", self.frame.offset) } else { name };
                 (back, vec![("ctrl-q", "leaves"), (prefix, "more")])
             }
@@ -322,7 +323,10 @@ impl State {
             x += used + u16::from(used > 0) * 2;
         };
         if let Some((tone, text)) = &self.news {
-            return say(painter, &[(theme.sign(*tone), theme.tone(*tone)), (" ", theme.text()), (text, theme.tone(*tone))]);
+            return say(
+                painter,
+                &[(theme.sign(*tone), theme.tone(*tone)), (" ", theme.text()), (text, theme.tone(*tone))],
+            );
         }
         if self.silent {
             let tone = theme.tone(Tone::Attention);

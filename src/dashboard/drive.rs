@@ -132,7 +132,8 @@ pub(super) async fn drive(
     model.keys = options.keys.clone();
     model.verbs = Arc::new(pipeline_commands::dispatch::verbs());
     let typed = live.typed.clone();
-    let outbox = Outbox::new(Box::new(move |agent, ask, answer| typed.try_send(PaneAsk { agent, ask, answer }).is_ok()));
+    let outbox =
+        Outbox::new(Box::new(move |agent, ask, answer| typed.try_send(PaneAsk { agent, ask, answer }).is_ok()));
     let mut this = Loop {
         terminal,
         live,

@@ -200,9 +200,11 @@ impl Reader {
 
 /// What the innermost scope that means anything says.
 fn class(scopes: &ScopeStack) -> Class {
-    let meant = scopes.as_slice().iter().rev().find_map(|scope| {
-        CLASSES.iter().find(|(prefix, _)| prefix.is_prefix_of(*scope)).map(|(_, class)| *class)
-    });
+    let meant = scopes
+        .as_slice()
+        .iter()
+        .rev()
+        .find_map(|scope| CLASSES.iter().find(|(prefix, _)| prefix.is_prefix_of(*scope)).map(|(_, class)| *class));
     meant.unwrap_or(Class::Plain)
 }
 
@@ -228,7 +230,7 @@ mod tests {
             hunks: vec![Hunk { lines, ..Hunk::default() }],
             left_out: 0,
         };
-        let none = || CommitId(String::new());
+        let none = || CommitId::from(String::new());
         let diff = Diff { from: none(), to: none(), files: vec![file], files_total: 1 };
         Ask { diff: Arc::new(diff), chunk: Chunk { file: 0, hunk: 0, nth } }
     }
@@ -280,7 +282,10 @@ mod tests {
         let long = "x".repeat(READ_BYTES_MAX + 1);
         let lines = [(Side::Both, "let a;"), (Side::Old, "/*"), (Side::New, "let b;"), (Side::New, long.as_str())];
         let lit = read(&ask("a.rs", &lines, 0));
-        assert_eq!((told(&lit.lines[2], "let b;"), lit.lines[1].len(), lit.lines[3].len()), ("kkk...".to_owned(), 0, 0));
+        assert_eq!(
+            (told(&lit.lines[2], "let b;"), lit.lines[1].len(), lit.lines[3].len()),
+            ("kkk...".to_owned(), 0, 0)
+        );
     }
 
     #[test]

@@ -154,7 +154,8 @@ const PANES: &[Place] = &[Place::Panes];
 const ALL_BUT_AGENTS: &[Place] =
     &[Place::Board, Place::Attention, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
 const PAGES: &[Place] = &[Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
-const SIDEWAYS: &[Place] = &[Place::Board, Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics];
+const SIDEWAYS: &[Place] =
+    &[Place::Board, Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
 const LISTS: &[Place] = &[Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
 
 const fn row(

@@ -367,7 +367,7 @@ impl Model {
             Page::Task => self.target_task().map_or(Look::Picture, |task| {
                 Look::Task(TaskLook { task, part: self.reading.part, run: self.reading.run.clone() })
             }),
-            Page::Graph => Look::Graph(self.task.clone()),
+            Page::Graph => Look::Graph(pages::graph::centre(self)),
             Page::Timeline => Look::Timeline,
             Page::Metrics => Look::Metrics,
             Page::Logs => Look::Logs,
@@ -446,6 +446,7 @@ impl Model {
     pub(super) fn adopt(&mut self, screen: Arc<Screen>) {
         let card = self.card().map(|(column, row, card)| (column, row, card.id.clone()));
         let waiting = self.attention().and_then(|(at, _)| Some((at, self.attention_key(at)?)));
+        let chosen = self.task.clone().filter(|_| self.page == Page::Graph);
         self.screen = Picture(screen);
         if let Some((column, row, id)) = card {
             if self.task.is_some() {
@@ -453,6 +454,12 @@ impl Model {
             }
             let moved = self.card().is_none_or(|(_, _, card)| card.id != id);
             self.shifted |= moved && self.focus == Focus::Board;
+        }
+        if chosen.is_some() {
+            // The graph has tasks that the board has no card for.
+            let there = chosen.as_ref().is_some_and(|id| pages::graph::holds(self, id));
+            self.shifted |= !there;
+            self.task = if there { chosen } else { self.task.take() };
         }
         if let Some((at, key)) = waiting {
             let count = self.screen.attention.len();
@@ -497,6 +504,16 @@ impl Model {
                 self.find_card(&task).and_then(|(_, _, card)| card.agent.clone())
             }
         }
+    }
+
+    /// What is filtered for where the person is.
+    pub(super) fn filter_here(&self) -> &str {
+        if self.page == Page::Logs { &self.logs.filter } else { &self.filter }
+    }
+
+    /// The same, to be changed: the log has a filter of its own, all else shares that of the board.
+    pub(super) fn filter_mut(&mut self) -> &mut String {
+        if self.page == Page::Logs { &mut self.logs.filter } else { &mut self.filter }
     }
 
     /// Agents that serve a task now.

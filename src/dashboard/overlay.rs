@@ -38,7 +38,7 @@ const PAGE_ROWS: isize = 10;
 pub(super) fn on_key(model: &mut Model, over: Overlay, key: Key) -> Vec<Intent> {
     if key.code == KeyCode::Esc {
         if matches!(&over, Overlay::Input(input) if input.purpose == Purpose::Filter) {
-            model.filter.clear();
+            model.filter_mut().clear();
         }
         return Vec::new();
     }
@@ -166,7 +166,7 @@ pub(super) fn paste(model: &mut Model, pasted: &str) {
     let room = INPUT_CHARS_MAX.saturating_sub(input.text().chars().count());
     input.before.push_str(&text::one_line(pasted, room));
     if input.purpose == Purpose::Filter {
-        model.filter = input.text();
+        *model.filter_mut() = input.text();
     }
 }
 
@@ -176,7 +176,7 @@ fn type_into(model: &mut Model, mut input: Input, key: Key) -> Vec<Intent> {
     }
     edit(&mut input, key);
     if input.purpose == Purpose::Filter {
-        model.filter = input.text();
+        *model.filter_mut() = input.text();
     }
     model.overlay = Some(Overlay::Input(input));
     Vec::new()
@@ -227,7 +227,7 @@ fn first_removed(text: &mut String) -> Option<char> {
 fn entered(model: &mut Model, input: Input) -> Vec<Intent> {
     let line = input.text().trim().to_owned();
     if input.purpose == Purpose::Filter {
-        model.filter = line;
+        *model.filter_mut() = line;
         return Vec::new();
     }
     if line.is_empty() {

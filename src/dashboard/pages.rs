@@ -7,3 +7,14 @@ pub(super) mod metrics;
 pub(super) mod panes;
 pub(super) mod task;
 pub(super) mod timeline;
+
+use super::model::Model;
+
+/// A new picture has come: what it holds for a page stays in sight while something else is looked at over it.
+pub(super) fn adopt(model: &mut Model) {
+    task::adopt(model);
+    graph::adopt(model);
+    timeline::adopt(model);
+    metrics::adopt(model);
+    logs::adopt(model);
+}

@@ -46,7 +46,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
         Message::Screen(screen) => {
             let known: Vec<_> = (0..model.screen.attention.len()).filter_map(|at| model.attention_key(at)).collect();
             model.adopt(screen);
-            pages::task::adopt(model);
+            pages::adopt(model);
             news(model, &known).into_iter().collect()
         }
         Message::Panes(panes) => {
@@ -192,9 +192,10 @@ fn on_page(model: &Model, action: Action) -> bool {
             | Action::PreviousPanel
             | Action::Open
             | Action::Filter
-            | Action::Agent
     );
-    panes || task || (moves && model.page != Page::Overview)
+    // These two filter by the common line of text.
+    let filters = action == Action::Filter && matches!(model.page, Page::Graph | Page::Logs);
+    panes || task || (moves && model.page != Page::Overview && !filters)
 }
 
 fn act_on_page(model: &mut Model, action: Action) -> Vec<Intent> {
@@ -230,7 +231,11 @@ fn look(model: &mut Model, action: Action, key: Key) {
             let number = key.typed().and_then(|c| c.to_digit(10)).unwrap_or(0) as usize;
             if let Some(row) = number.checked_sub(1).and_then(|at| model.screen.agents.get(at)) {
                 model.agent = Some(row.name.clone());
-                model.focus = Focus::Agents;
+                // The timeline has a row for each agent; elsewhere it is on the overview.
+                if model.page != Page::Timeline {
+                    model.page = Page::Overview;
+                    model.focus = Focus::Agents;
+                }
             }
         }
         Action::Close => {
@@ -241,7 +246,7 @@ fn look(model: &mut Model, action: Action, key: Key) {
         Action::NextAttention => next_attention(model),
         Action::Filter => {
             let mut input = Input::new(Purpose::Filter);
-            input.before.clone_from(&model.filter);
+            input.before = model.filter_here().to_owned();
             model.overlay = Some(Overlay::Input(input));
         }
         Action::NewTask => model.overlay = Some(Overlay::Input(Input::new(Purpose::NewTask))),

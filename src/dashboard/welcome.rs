@@ -91,9 +91,15 @@ fn render(found: &Found, theme: Theme, area: Rect, buffer: &mut Buffer) {
     line(&mut painter, &[(&found.place, strong)]);
     line(&mut painter, &[]);
     if found.repository {
-        line(&mut painter, &[(" i ", accent), ("init   create one here; it begins in shadow mode and starts nothing", text)]);
+        line(
+            &mut painter,
+            &[(" i ", accent), ("init   create one here; it begins in shadow mode and starts nothing", text)],
+        );
     }
-    line(&mut painter, &[(" d ", accent), ("demo   watch one at work in a scratch repository; no model is needed", text)]);
+    line(
+        &mut painter,
+        &[(" d ", accent), ("demo   watch one at work in a scratch repository; no model is needed", text)],
+    );
     line(&mut painter, &[(" q ", accent), ("leave", text)]);
     line(&mut painter, &[]);
     let top = y;
@@ -109,7 +115,13 @@ fn render(found: &Found, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let (sign, style) = tone.map_or((" ", theme.text()), |tone| (theme.sign(tone), theme.tone(tone)));
         for (at, part) in wrap(words, width.saturating_sub(5)).iter().enumerate() {
             painter.text(x + 1, y, 1, if at == 0 { sign } else { " " }, style);
-            painter.text(x + 3, y, width.saturating_sub(4), part, if tone == Some(Tone::Good) { theme.dim() } else { theme.text() });
+            painter.text(
+                x + 3,
+                y,
+                width.saturating_sub(4),
+                part,
+                if tone == Some(Tone::Good) { theme.dim() } else { theme.text() },
+            );
             y += 1;
         }
     }

@@ -14,8 +14,8 @@ const SIZE: (u16, u16) = (132, 38);
 const CELL: (f32, f32) = (8.4, 18.0);
 /// What the terminal's own sixteen colours are in the picture.
 const PALETTE: [&str; 16] = [
-    "#1c1f26", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#c8ccd4", "#5c6370", "#ff7b86", "#b1e18b",
-    "#f5d67b", "#7cc4ff", "#d892f0", "#6fd3df", "#ffffff",
+    "#1c1f26", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#c8ccd4", "#5c6370", "#ff7b86",
+    "#b1e18b", "#f5d67b", "#7cc4ff", "#d892f0", "#6fd3df", "#ffffff",
 ];
 const GROUND: &str = "#15181e";
 const TEXT: &str = "#c8ccd4";
@@ -90,8 +90,12 @@ fn draw(out: &mut String, cells: &[Cell], (x, y): (usize, usize)) {
     let (left, top) = (x as f32 * CELL.0 + 12.0, y as f32 * CELL.1 + 12.0);
     let wide = cells.len() as f32 * CELL.0;
     if ground != GROUND {
-        writeln!(out, "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{}\" fill=\"{ground}\"/>", CELL.1)
-            .expect("text");
+        writeln!(
+            out,
+            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{}\" fill=\"{ground}\"/>",
+            CELL.1
+        )
+        .expect("text");
     }
     let words: String = cells.iter().map(|cell| cell.text.as_str()).collect();
     let begin = words.len() - words.trim_start().len();

@@ -34,7 +34,7 @@ fn every_page_and_overlay_opens_with_its_key_and_closes_again() {
         ("o", &["Board", "Events"]),
         ("?", &["Keys", "Look around"]),
         ("<esc>", &["Board"]),
-        (":", &["Commands", "task add"]),
+        (":", &["Commands", "rollout check"]),
         ("<esc>", &["Board"]),
         ("m", &["Mode", "traditional", "drain"]),
         ("<esc>", &["Board"]),
@@ -68,10 +68,10 @@ fn a_task_is_added_and_the_mode_switched_by_keys() {
     // Busy: the switch waits for the drain that the menu offers.
     screen.press("m4<enter>");
     screen.shows(&["→ sequential"]);
-    assert_eq!(sandbox.state()["orchestration_mode"], "parallel");
+    assert_eq!(sandbox.status()["orchestration_mode"], "parallel");
     sandbox.release("TASK-001.arch.1");
     screen.wait("the switch", |text| text.starts_with(" repo") && text.contains("sequential ●"));
-    assert_eq!(sandbox.state()["orchestration_mode"], "sequential");
+    assert_eq!(sandbox.status()["orchestration_mode"], "sequential");
     screen.press("r1<enter>");
     screen.shows(&["SHADOW"]);
     screen.press(":rollout check<enter>");
@@ -137,7 +137,7 @@ fn two_dashboards_agree_and_the_second_takes_over() {
 fn it_goes_to_the_shell_and_comes_back() {
     let sandbox = with_a_hanging_agent();
     let mut screen = Screen::run(&sandbox, &["/bin/bash", "--norc", "--noprofile", "-i"], SMALL);
-    screen.send(b"PS1='ready> '\n");
+    screen.send(b"bind 'set enable-bracketed-paste off'; PS1='ready> '\n");
     screen.shows(&["ready>"]);
     let program = super::support::program();
     screen.send(format!("{}\n", program.display()).as_bytes());

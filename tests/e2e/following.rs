@@ -106,8 +106,8 @@ fn events_since() {
     let since = |since: &str| s.run(["events", "--since", since]).ok().json_lines();
     assert_eq!(since("0"), all);
     assert_eq!(since("1h"), all);
-    assert_eq!(since(&(all.len() - 1).to_string()), [last.clone()]);
-    assert_eq!(since(last["at"].as_str().unwrap()), [last.clone()]);
+    assert_eq!(since(&(all.len() - 1).to_string()), std::slice::from_ref(last));
+    assert_eq!(since(last["at"].as_str().unwrap()), std::slice::from_ref(last));
     assert!(since("9999999").is_empty() && since("2999-01-01T00:00:00Z").is_empty());
     s.run(["events", "--since", "yesterday"]).code(2).says(&["1h"]);
 }

@@ -39,10 +39,12 @@ fn claude_limit(seconds: u32) -> String {
     format!("printf '{event}' $(( $(date +%s) + {seconds} )); printf '{result}'; exit 1")
 }
 
+/// The verdict and the attempt of each run of a task.
 fn runs(s: &Sandbox, id: &str) -> Vec<(String, u64)> {
     let show = s.show(id);
-    let run = |run: &Value| (run["verdict"].as_str().unwrap().to_owned(), run["attempt"].as_u64().unwrap());
-    show["runs"].as_array().unwrap().iter().map(run).collect()
+    let verdict = |run: &Value| run["verdict"].as_str().unwrap_or_default().to_owned();
+    let run = |run: &Value| (verdict(run), run["attempt"].as_u64().unwrap_or_default());
+    show["runs"].as_array().into_iter().flatten().map(run).collect()
 }
 
 /// A limit stops new starts of its preset until it is over, and burns no attempt; other presets go on. Then a monitor that

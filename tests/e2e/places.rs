@@ -44,6 +44,8 @@ fn a_worktree_for_each_task() {
     s.tick_to("C", "arch_wip");
     s.run(["agent", "sync", "supervisor"]).code(4).says(&["architect", "C"]);
     s.run(["doctor"]).ok();
+    s.write(".pipeline/config.toml", &s.config(&(project + "setup = \"npm ci\"\n"), ""));
+    s.run(["config", "validate"]).code(78).says(&["config.toml:", "`setup` is not run"]);
 }
 
 /// A worktree for each agent, named after the repository, beside it.

@@ -53,7 +53,7 @@ impl Schema<'_> {
             "enum" => wrong(list().contains(value)),
             "minimum" => wrong(number().0.is_none_or(|found| found >= number().1)),
             "maximum" => wrong(number().0.is_none_or(|found| found <= number().1)),
-            "minItems" => wrong(value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap())),
+            "minItems" => wrong(value.as_array().is_none_or(|items| items.len() as f64 >= number().1)),
             "anyOf" => wrong(list().iter().any(|one| self.problems(one, value, at).is_empty())),
             "oneOf" => wrong(list().iter().filter(|one| self.problems(one, value, at).is_empty()).count() == 1),
             "required" => {

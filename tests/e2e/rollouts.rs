@@ -49,7 +49,7 @@ fn the_pilots_list() {
 
 fn switches(s: &Sandbox) -> Vec<Value> {
     let history = s.run(["rollout", "history", "--json"]).ok().json();
-    history["switches"].as_array().unwrap().clone()
+    history["switches"].as_array().cloned().unwrap_or_default()
 }
 
 /// Every switch is on record: who, from where to where, with which evidence, and the figures of that moment.

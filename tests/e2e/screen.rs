@@ -93,16 +93,7 @@ impl Screen {
         let child = command.spawn(pts).expect("the program starts");
         let told = Told::default();
         let term = Term::new(Config::default(), &Cells(columns, rows), told.clone());
-        Self {
-            pty,
-            child,
-            term,
-            parser: Processor::new(),
-            told,
-            raw: Vec::new(),
-            closed: false,
-            status: None,
-        }
+        Self { pty, child, term, parser: Processor::new(), told, raw: Vec::new(), closed: false, status: None }
     }
 
     /// The program's process.

@@ -38,6 +38,12 @@ pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
     }
     let verify = reader.text(section, "verify");
     let setup = reader.text(section, "setup");
+    // What is remembered of a set-up is remembered by agent.
+    if let (true, true, Some(node)) = (setup.is_some(), worktrees.contains("{task}"), section.node("setup")) {
+        let message = "`setup` is not run where there is a worktree for each task";
+        let hint = "Write `worktrees` without {task}, or let the agents and `verify` prepare what they need.";
+        reader.error(&node.at, message, Some(hint));
+    }
     ProjectConfig { base, verify, worktrees, current_task_file: current, setup }
 }
 

@@ -18,12 +18,14 @@ use tokio::time::{Instant, sleep_until};
 use super::{Place, Wanted, interval};
 use crate::error::chain;
 use crate::live::{PaneAnswer, PaneRequest};
-use crate::viewer::Asked;
+use crate::viewer::{Asked, replayed};
 
 /// How much of a stream is read at once, in bytes.
 const PIECE: usize = 256 * 1024;
 /// A line that is not ended yet and longer than this is taken as it is, in bytes.
 const OPEN_BYTES_MAX: usize = 512 * 1024;
+/// What is said of a session that is over.
+pub(super) const ENDED: &str = "the session has ended";
 /// How often it looks where the system gives no notice.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -36,8 +38,14 @@ pub(super) async fn keep(
 ) {
     let Wanted { mut wish, mut run } = wanted.borrow_and_update().clone();
     let mut log = Log::new(&dir, &wish, &run);
-    let mut growth = run.live.then(|| Growth::of(&dir));
-    let (mut stale, mut next) = (true, Instant::now());
+    log.complete = run.interactive && log.replay();
+    let mut growth = (run.live && !log.complete).then(|| Growth::of(&dir));
+    if !log.complete {
+        log.read();
+    }
+    log.look(&wish);
+    place.put(log.pane(&wish, &run, growth.as_ref()));
+    let (mut stale, mut next) = (false, Instant::now() + interval(&wish));
     loop {
         if stale && Instant::now() >= next {
             log.read();
@@ -117,6 +125,8 @@ struct Log {
     /// The offset that was wished for, and the place where that was then.
     scrolled: (usize, Option<Anchor>),
     failed: Option<String>,
+    /// It is what a session showed; nothing follows, even if nobody has taken note of its end yet.
+    complete: bool,
 }
 
 impl Log {
@@ -130,7 +140,15 @@ impl Log {
             open: 0,
             scrolled: (0, None),
             failed: None,
+            complete: false,
         }
+    }
+
+    /// Takes in what a session that is over showed. False where that is not known.
+    fn replay(&mut self) -> bool {
+        let Some(lines) = replayed(&self.dir) else { return false };
+        lines.into_iter().for_each(|line| self.document.push(line));
+        true
     }
 
     /// Takes in what is new.
@@ -177,6 +195,7 @@ impl Log {
         let offset = self.document.offset(wish.size.rows, self.scrolled.1);
         let note = match (&self.failed, growth.and_then(Growth::polls)) {
             (Some(why), _) => Some(why.clone()),
+            (None, _) if self.complete => Some(ENDED.to_owned()),
             (None, _) if !run.live && !self.dir.is_dir() => Some("what it wrote is no longer kept".to_owned()),
             (None, _) if !run.live => Some("the run has ended".to_owned()),
             (None, Some(why)) => Some(format!("looking every {} ms: {why}", POLL.as_millis())),
@@ -189,6 +208,7 @@ impl Log {
     fn answer(&self, ask: PaneRequest, wish: &Wish) -> PaneAnswer {
         let rows = wish.size.rows;
         match ask {
+            PaneRequest::Input(_) if self.complete => PaneAnswer::Refused(ENDED.to_owned()),
             PaneRequest::Input(_) => PaneAnswer::Refused("this run has no terminal to type into".to_owned()),
             PaneRequest::Search { needle, offset, forward } => {
                 PaneAnswer::Found(self.document.search(rows, &needle, offset, forward))

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use pipeline_lib::terminal::Frame;
 use pipeline_lib::view::pane::{Pane, Source};
+use pipeline_worktrees::host::{self, Observation};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Place, Wanted, log};
+use super::log::{self, ENDED};
+use super::{Place, Wanted};
 use crate::live::PaneAnswer;
 use crate::viewer::{Asked, Heard, Over, View, connect, converse};
 
@@ -17,8 +19,6 @@ use crate::viewer::{Asked, Heard, Over, View, connect, converse};
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// The longest such wait.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// What is said of a session that is over.
-const ENDED: &str = "the session has ended";
 
 /// Keeps the picture until nobody wants it any more.
 pub(super) async fn keep(
@@ -43,9 +43,9 @@ pub(super) async fn keep(
         }
         wait = RETRY_MAX.min(wait * 2);
     }
-    match last {
+    match last.filter(|_| !matches!(host::observe(&dir), Observation::Ended(_))) {
+        // Its host died, so that the last picture is all there is.
         Some(last) => remain(&place, wanted, asks, &last).await,
-        // Nothing was seen of it, so what it wrote has to do.
         None => log::keep(dir, place, wanted, asks).await,
     }
 }

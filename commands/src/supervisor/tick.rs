@@ -11,9 +11,9 @@ use pipeline_lib::mode::Orchestration;
 use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
-use super::{assign, ignored};
 use super::look::{look, observe};
 use super::perform::perform;
+use super::{assign, ignored};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Result, chain};

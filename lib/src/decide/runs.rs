@@ -96,7 +96,7 @@ impl Rules<'_> {
                 let failures = self.p.core.worktrees.get(&worktree).map_or(0, |w| w.failures) + 1;
                 let again = failures <= scheduler.retries;
                 let retry_at = again.then(|| after(self.now.at, self.backoff(scheduler.backoff, failures)));
-                let message = format!("`{command}` {}\n{output}", how.describe());
+                let message = format!("`{command}` {}\n{output}", how);
                 Some(Fact::WorktreeFailed { worktree, message, retry_at })
             }
         }
@@ -142,7 +142,7 @@ impl Rules<'_> {
             }
             (Verdict::Failed, _) => {
                 let command = evidence.map_or("the gate", |e| e.command.as_str());
-                let why = format!("the gate failed: `{command}` {}", how.describe());
+                let why = format!("the gate failed: `{command}` {}", how);
                 let feedback = format!("{why}\n{output}");
                 facts.extend(self.attempt_failed(task, stage, &why, &feedback));
             }
@@ -175,8 +175,8 @@ impl Rules<'_> {
         summary.commit = Some(left.commit.clone());
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
         summary.summary = Some(words.clone()).filter(|text| !text.is_empty());
-        // Closed, told about the agent, done with the stage, moved on: growing step by step would copy each of them.
-        let mut facts = Vec::with_capacity(4);
+        // Closed, done with the stage, moved on: growing step by step would copy each of them.
+        let mut facts = Vec::with_capacity(3);
         facts.push(Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) });
         facts.extend(outcome.about_the_agent(self, run));
         // The task may have been taken elsewhere while the run was being stopped.
@@ -229,7 +229,7 @@ impl Rules<'_> {
         if let Ended::Stopped { reason } = how
             && *reason != StopReason::Claimed
         {
-            return Outcome::Void(how.describe());
+            return Outcome::Void(how.to_string());
         }
         if let Some(claim) = claim {
             let words = claim.summary.clone().filter(|text| !text.is_empty());
@@ -256,7 +256,7 @@ impl Rules<'_> {
             (None, Ended::Exited { code: 0 }) => {
                 Outcome::Failed(format!("{} ended without saying that its work is done", run.agent))
             }
-            (None, _) => Outcome::Failed(format!("{} {}", run.agent, how.describe())),
+            (None, _) => Outcome::Failed(format!("{} {}", run.agent, how)),
         }
     }
 
@@ -360,7 +360,7 @@ impl Rules<'_> {
         let started_at = run.started_at.unwrap_or(run.claimed_at);
         RunSummary {
             id: run.id.clone(),
-            work: run.work.word().to_owned(),
+            work: run.work.word().into(),
             agent: run.agent.clone(),
             stage: run
                 .stage
@@ -428,9 +428,11 @@ pub(super) fn claimed(run: &Run, claim: &Claim) -> Fact {
 
 /// The decision if the stage knows it; a stage without a list knows only success.
 fn known_decision(stage: &Stage, word: &str) -> Option<String> {
-    let known = stage.choices();
-    let known = if known.is_empty() { vec![crate::workflow::SUCCESS] } else { known };
-    known.iter().find(|choice| **choice == word).map(|choice| (*choice).to_owned())
+    let known = match stage.decisions.is_empty() {
+        true => word == crate::workflow::SUCCESS,
+        false => stage.decisions.iter().any(|choice| choice.choice == word),
+    };
+    known.then(|| word.to_owned())
 }
 
 fn colon(words: Option<&str>) -> String {

@@ -14,13 +14,13 @@ const NOTIFIED_ROLE: &str = "supervisor";
 impl Rules<'_> {
     /// A claim that the stage's work is done: checked where the stage asks for it, else believed.
     pub(super) fn accept(&self, task: &Task, stage: &Stage, claim: Claimed) -> Vec<Fact> {
-        let Some(decision) = claim.decision.clone() else {
+        let Some(decision) = &claim.decision else {
             return self.ask(task, stage, claim, Ask::Decision, "it made no clear decision".to_owned());
         };
         // Only a decision that means "done" has to hold; any other is followed at once.
-        if !self.means_done(task, stage, &decision) {
+        if !self.means_done(task, stage, decision) {
             let feedback = Some(format!("Stage {} decided `{decision}`.\n{}", stage.id, claim.summary));
-            return self.finish(task, stage, &claim, &decision, feedback);
+            return self.finish(task, stage, &claim, decision, feedback);
         }
         if stage.merge {
             return vec![self.verifying(task, stage, claim, Step::Merge)];
@@ -68,8 +68,7 @@ impl Rules<'_> {
                 vec![self.verifying(task, stage, claim, Step::Advance { commit, onto, dirty: None })]
             }
             None => {
-                let decision = claim.decision.clone().unwrap_or_else(|| SUCCESS.to_owned());
-                self.finish(task, stage, &claim, &decision, None)
+                self.finish(task, stage, &claim, claim.decision.as_deref().unwrap_or(SUCCESS), None)
             }
         }
     }
@@ -129,9 +128,9 @@ impl Rules<'_> {
         match outcome {
             AdvanceOutcome::Moved => {
                 let merged = Merged { commit: Some(commit.clone()), onto: onto.clone(), at: self.now.at };
-                let decision = claim.decision.clone().unwrap_or_else(|| SUCCESS.to_owned());
+                let decision = claim.decision.as_deref().unwrap_or(SUCCESS);
                 let mut facts = vec![Fact::TaskMerged { task: id.clone(), merged }];
-                facts.extend(self.finish(task, stage, claim, &decision, None));
+                facts.extend(self.finish(task, stage, claim, decision, None));
                 facts
             }
             AdvanceOutcome::Stale => vec![self.verifying(task, stage, claim.clone(), Step::Merge)],

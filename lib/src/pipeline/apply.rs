@@ -366,7 +366,9 @@ impl Pipeline {
         {
             agent.run = None;
             agent.since = at;
-            agent.last = summary.map(|s| format!("{}: {}", s.id, s.how.describe())).or(agent.last.take());
+            if let Some(summary) = summary {
+                agent.last = Some(format!("{}: {}", summary.id, summary.how));
+            }
             if agent.removed {
                 self.core.agents.remove(&run.agent);
             }

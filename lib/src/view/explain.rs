@@ -68,7 +68,7 @@ pub fn explain_task(pipeline: &Pipeline, task: &Task) -> Explanation {
         explanation.observations.push(format!("attempt {}", task.attempt));
     }
     for run in task.runs.iter().rev().take(3) {
-        let text = format!("run {} ({} by {}): {}, {:?}", run.id, run.work, run.agent, run.how.describe(), run.verdict);
+        let text = format!("run {} ({} by {}): {}, {:?}", run.id, run.work, run.agent, run.how, run.verdict);
         explanation
             .observations
             .push(text.replace("Passed", "passed").replace("Failed", "failed").replace("Void", "not counted"));

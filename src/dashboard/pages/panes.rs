@@ -268,7 +268,8 @@ fn settle(model: &mut Model) {
     }
     let plan = view::panes(model);
     let agents = &model.screen.agents;
-    let seen = |agent: &AgentName| plan.slots.iter().any(|slot| agents.get(slot.at).is_some_and(|row| row.name == *agent));
+    let seen =
+        |agent: &AgentName| plan.slots.iter().any(|slot| agents.get(slot.at).is_some_and(|row| row.name == *agent));
     model.panes.scrolled.retain(|agent, _| seen(agent));
 }
 

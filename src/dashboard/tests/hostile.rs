@@ -2,10 +2,13 @@
 //! byte leaves but those that ratatui and we ourselves write.
 
 use pipeline_commands::live::Answer;
+use pipeline_lib::terminal::{Attributes, Cursor, CursorShape, Frame, Line, Modes, MouseAction, Size, Span};
 use pipeline_lib::text;
+use pipeline_lib::view::pane::{Pane, Source};
 
 use super::fixture::attention;
 use super::*;
+use crate::dashboard::message::Mouse;
 use crate::dashboard::terminal;
 
 pub(super) const EVIL: &str = "a\u{1b}[2Jb\u{1b}]52;c;aGk=\u{7}c\u{1b}]0;title\u{1b}\\d\u{9b}31me\u{90}q\u{9c}f\u{202e}g\u{2066}h\u{200b}i\
@@ -94,6 +97,57 @@ fn nothing_hostile_comes_with_an_answer_or_what_is_pasted() {
         check(&model);
         press(&mut model, "<enter>");
         check(&model);
+    }
+}
+
+/// A picture that no host of ours makes.
+fn hostile_frame(size: Size, rows: usize) -> Frame {
+    let style = pipeline_lib::terminal::Style { attributes: Attributes(u16::MAX), ..Default::default() };
+    let span = |text: &str| Span { text: text.to_owned(), style };
+    let line = |n: usize| match n % 4 {
+        0 => vec![span(EVIL), span("漢字"), span("\u{301}\u{301}"), span(EVIL)],
+        1 => vec![span(&"x\u{301}".repeat(2_000))],
+        2 => vec![span(""), span("\u{1b}[31m"), span("\u{fe0f}\u{200d}")],
+        _ => Vec::new(),
+    };
+    let cursor = Cursor { column: u16::MAX, row: u16::MAX, shape: CursorShape::Beam };
+    Frame {
+        size,
+        lines: (0..rows).map(|n| Arc::new(Line { spans: line(n) })).collect(),
+        cursor: Some(cursor),
+        offset: usize::MAX,
+        history: usize::MAX - 1,
+        title: EVIL.to_owned(),
+        modes: Modes { alternate: false, mouse: true },
+    }
+}
+
+#[test]
+fn nothing_hostile_comes_with_the_picture_of_a_terminal() {
+    let huge = Size { columns: u16::MAX, rows: u16::MAX };
+    for (size, rows) in [(huge, 3), (Size { columns: 0, rows: 0 }, 0), (Size { columns: 3, rows: 2 }, 2_000)] {
+        for source in [Source::Terminal, Source::Log, Source::Nothing] {
+            let pane =
+                Pane { run: None, source, frame: Arc::new(hostile_frame(size, rows)), note: Some(EVIL.to_owned()) };
+            for script in ["", "z", "i", "<c-b>[kkv<c-u>gGjy", "/x<enter>nN", "<space>"] {
+                let mut model = model(hostile());
+                press(&mut model, "p");
+                let panes = model.screen.agents.iter().map(|row| (row.name.clone(), pane.clone())).collect();
+                update(&mut model, Message::Panes(Arc::new(panes)));
+                press(&mut model, script);
+                check(&model);
+                for (action, x, y) in [
+                    (MouseAction::WheelUp, 5, 5),
+                    (MouseAction::Press, 5, 5),
+                    (MouseAction::Drag, 70, 20),
+                    (MouseAction::Release, 70, 20),
+                ] {
+                    update(&mut model, Message::Mouse(Mouse { action, x, y }));
+                    check(&model);
+                }
+                assert!(view::caret(&model).is_none(), "it is nowhere in the terminal");
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod fixture;
 mod hostile;
 mod keys;
 mod looks;
+mod pages;
 mod panes;
 mod task;
 mod verbs;

@@ -143,9 +143,11 @@ fn until_it_has_come_the_page_says_so_and_what_is_gone_is_said() {
 
 #[test]
 fn without_colours_and_in_ascii_it_says_the_same() {
-    for (name, detail, script) in
-        [("ascii_about", working(), ""), ("ascii_diff", working(), "D"), ("ascii_checks", completed(), "<tab><tab><tab>")]
-    {
+    for (name, detail, script) in [
+        ("ascii_about", working(), ""),
+        ("ascii_diff", working(), "D"),
+        ("ascii_checks", completed(), "<tab><tab><tab>"),
+    ] {
         let id = detail.id.clone();
         let mut model = model(screen_of(detail));
         model.theme = Theme { depth: Depth::Mono, ascii: true, ..Theme::default() };
@@ -261,7 +263,7 @@ fn history_and_output_stay_at_their_end_until_one_looks_back() {
 
 #[test]
 fn files_of_a_diff_are_gone_through() {
-    let mut model = opened(working(), "D", (80, 24));
+    let mut model = opened(working(), "D", (40, 12));
     let at = |model: &Model| model.reading.place.path.clone();
     for (script, expected) in [
         ("l", "src/orders/mod.rs"),
@@ -378,7 +380,9 @@ fn a_check_is_chosen_and_its_output_opened() {
     assert_eq!(model.reading.part, Part::Logs);
     assert!(text(&model).contains("gate-1"));
     let unverified = TaskDetail { runs: Vec::new(), ..completed() };
-    assert!(text(&opened(unverified, "<s-tab><s-tab><s-tab>", (80, 24))).contains("Merged as 7777777777 without a gate"));
+    assert!(
+        text(&opened(unverified, "<s-tab><s-tab><s-tab>", (80, 24))).contains("Merged as 7777777777 without a gate")
+    );
 }
 
 /// The only verb that keys ask for.

@@ -205,7 +205,7 @@ fn draw_card(painter: &mut Painter<'_>, place: Rect, card: &Card) {
 }
 
 /// `014` of `TASK-014`, and the whole of a name that is no number.
-fn number(name: &str) -> &str {
+pub(in crate::dashboard) fn number(name: &str) -> &str {
     match name.rsplit_once('-') {
         Some((_, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits,
         _ => name,

@@ -13,6 +13,7 @@ mod header;
 mod help;
 mod layout;
 mod logs;
+mod measure;
 mod metrics;
 mod output;
 mod overlay;
@@ -31,12 +32,13 @@ use ratatui::layout::Rect;
 
 use super::highlight::Chunk;
 use super::model::{Focus, Model, Overlay, Page};
+use super::pages::task::Extent;
 use super::terminal::Caret;
 pub(super) use arrange::{Hit, Plan, Slot};
-pub(super) use pane::top_row;
-use super::pages::task::Extent;
+pub(super) use board::number;
 use layout::{COLUMNS_MIN, Layout, ROWS_MIN};
 use paint::Painter;
+pub(super) use pane::top_row;
 
 /// Draws a frame and says when something on it changes by itself, such as an age.
 #[must_use]
@@ -98,6 +100,12 @@ pub(super) fn extent(model: &Model) -> Extent {
     layout.map_or_else(Extent::default, |layout| task::extent(model, layout.page))
 }
 
+/// How many rows the figures have, and how many of them fit.
+pub(super) fn metrics_extent(model: &Model) -> Extent {
+    let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1));
+    layout.map_or_else(Extent::default, |layout| metrics::extent(model, layout.page))
+}
+
 /// The pieces of code in sight, top to bottom.
 pub(super) fn code_in_sight(model: &Model) -> Vec<Chunk> {
     let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1));
@@ -136,6 +144,20 @@ fn too_small(painter: &mut Painter<'_>, area: Rect) {
     let theme = painter.theme;
     for (y, line) in (area.y..area.bottom()).zip(&lines) {
         painter.text(area.x, y, area.width, line, if y == area.y { theme.strong() } else { theme.dim() });
+    }
+}
+
+/// Words in place of what is not there: what is so, and what to do about it.
+fn say(painter: &mut Painter<'_>, area: Rect, lines: &[impl AsRef<str>]) {
+    let theme = painter.theme;
+    let mut y = area.y;
+    for (at, line) in lines.iter().enumerate() {
+        for row in paint::wrap(line.as_ref(), area.width) {
+            if y < area.bottom() {
+                painter.text(area.x, y, area.width, &row, if at == 0 { theme.text() } else { theme.dim() });
+            }
+            y += 1;
+        }
     }
 }
 

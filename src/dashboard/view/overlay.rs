@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::paint::{Painter, columns, wrap};
-use crate::dashboard::model::{Confirm, Input, Menu, Model, Note, Overlay, Purpose};
+use crate::dashboard::model::{Confirm, Input, Menu, Model, Note, Overlay, Page, Purpose};
 use crate::dashboard::overlay::{MODES, ROLLOUTS};
 use crate::dashboard::theme::status_tone;
 
@@ -22,7 +22,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, overlay
     match overlay {
         // Drawn from the key table, in `help.rs`.
         Overlay::Help(_) => {}
-        Overlay::Input(input) => draw_input(painter, area, input),
+        Overlay::Input(input) => draw_input(painter, model, area, input),
         Overlay::Palette(palette) => super::palette::draw(painter, model, area, palette),
         Overlay::Confirm(confirm) => draw_confirm(painter, area, confirm),
         Overlay::ModeMenu(menu) => draw_menu(painter, model, area, *menu, true),
@@ -52,7 +52,7 @@ pub(super) fn box_columns(area: Rect) -> u16 {
     if area.width < COLUMNS + 4 { area.width } else { COLUMNS }
 }
 
-fn draw_input(painter: &mut Painter<'_>, area: Rect, input: &Input) {
+fn draw_input(painter: &mut Painter<'_>, model: &Model, area: Rect, input: &Input) {
     let theme = painter.theme;
     let (title, below) = match &input.purpose {
         Purpose::NewTask => (
@@ -68,6 +68,9 @@ fn draw_input(painter: &mut Painter<'_>, area: Rect, input: &Input) {
         ),
         Purpose::Decide(task) => {
             (format!("Decide for {task}"), "Type the word of the way to go, such as success.".to_owned())
+        }
+        Purpose::Filter if model.page == Page::Logs => {
+            ("Filter the log".to_owned(), "Lines that hold this text, in any case.".to_owned())
         }
         Purpose::Filter => ("Filter the board".to_owned(), "Title, name, status or agent.".to_owned()),
         Purpose::Command => ("Command".to_owned(), String::new()),

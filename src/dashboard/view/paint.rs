@@ -198,7 +198,7 @@ pub(super) fn age(now: Timestamp, since: Timestamp) -> (String, Timestamp) {
 }
 
 /// The columns that a text takes once it is made safe.
-pub(super) fn columns(text: &str) -> u16 {
+pub(in crate::dashboard) fn columns(text: &str) -> u16 {
     let clean = clean(text, usize::from(u16::MAX));
     let total: usize =
         Span::raw(clean.as_str()).styled_graphemes(Style::new()).map(|g| usize::from(g.symbol.cell_width())).sum();

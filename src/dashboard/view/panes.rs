@@ -9,7 +9,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::arrange::{Plan, Slot, gap, names, number};
 use super::overlay;
-use super::paint::{Painter, columns};
+use super::paint::{Painter, columns, fit};
 use super::pane;
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::Model;
@@ -19,6 +19,8 @@ use crate::dashboard::theme::status_tone;
 
 /// From here on a title says in a word what its sign means.
 const WORDY: u16 = 60;
+/// Below this the footer is brief.
+const NARROW: u16 = 48;
 /// What the program calls itself is not worth fewer columns.
 const TITLE_COLUMNS_MIN: u16 = 6;
 
@@ -220,8 +222,12 @@ fn strip(painter: &mut Painter<'_>, model: &Model, plan: &Plan) {
         let tone = status_tone(row.status);
         let style = if plan.slot(*at).is_some() { theme.strong() } else { theme.dim() };
         let number = number(*at);
-        let parts =
-            [(number.as_str(), theme.dim()), (theme.sign(tone), theme.tone(tone)), (" ", style), (row.name.as_str(), style)];
+        let parts = [
+            (number.as_str(), theme.dim()),
+            (theme.sign(tone), theme.tone(tone)),
+            (" ", style),
+            (row.name.as_str(), style),
+        ];
         painter.parts(area.x, area.y, area.width, &parts);
         if model.agent().is_some_and(|(selected, _)| selected == *at) {
             painter.overlay(*area, theme.selected());
@@ -268,9 +274,12 @@ pub(super) fn mode(
             return (width, Vec::new());
         }
         Mode::Typing => {
-            let mut hints: Vec<(String, &'static str)> = keys(&[("ctrl-q", "ends it")]);
+            // The way out has to be in sight whatever the name is.
+            let (before, key, ends) = (" TYPING INTO ", "ctrl-q", if width < NARROW { "ends" } else { "ends it" });
+            let room = width.saturating_sub(columns(before) + columns(key) + columns(ends) + 3);
+            let mut hints: Vec<(String, &'static str)> = keys(&[(key, ends)]);
             hints.push((prefix, "more"));
-            (format!(" TYPING INTO {name} "), hints)
+            (format!("{before}{} ", fit(&name, room, painter.theme.ellipsis())), hints)
         }
         Mode::Prefix => {
             let d = if model.panes.typing.is_some() { ("d", "end typing") } else { ("d", "overview") };
@@ -280,9 +289,10 @@ pub(super) fn mode(
         }
         Mode::Scrolling => {
             let copies = [("y", "copy"), ("v", "select"), ("/", "search"), ("n N", "next"), ("esc", "to the present")];
-            (" SCROLL ".to_owned(), keys(&copies))
+            let selecting = model.agent().and_then(|(_, row)| model.panes.scrolled.get(&row.name)?.anchor).is_some();
+            (if selecting { " SELECT " } else { " SCROLL " }.to_owned(), keys(&copies))
         }
     };
     let used = painter.text(x, y, width, &words, painter.theme.mode());
-    ((used + 2).min(width), hints)
+    ((used + 1).min(width), hints)
 }

@@ -15,6 +15,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::paint::{Painter, columns};
+use super::say;
 use crate::dashboard::highlight::Chunk;
 use crate::dashboard::model::Model;
 use crate::dashboard::pages::task::{self, Extent};
@@ -86,20 +87,6 @@ fn nothing(painter: &mut Painter<'_>, model: &Model, area: Rect) {
         }
         _ => {
             painter.text(body.x, body.y, body.width, &format!("Gathering{}", theme.ellipsis()), theme.dim());
-        }
-    }
-}
-
-/// Words in place of what is not there: what is so, and what to do about it.
-fn say(painter: &mut Painter<'_>, area: Rect, lines: &[&str]) {
-    let theme = painter.theme;
-    let mut y = area.y;
-    for (at, line) in lines.iter().enumerate() {
-        for row in super::paint::wrap(line, area.width) {
-            if y < area.bottom() {
-                painter.text(area.x, y, area.width, &row, if at == 0 { theme.text() } else { theme.dim() });
-            }
-            y += 1;
         }
     }
 }

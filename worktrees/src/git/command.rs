@@ -78,7 +78,7 @@ impl Backend for Command {
     fn resolve(&self, rev: &str) -> Result<Option<CommitId>, GitError> {
         let rev = format!("{rev}^{{commit}}");
         let found = self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &rev]).optional()?;
-        Ok(found.map(CommitId))
+        Ok(found.map(CommitId::from))
     }
 
     fn read_ref(&self, full: &str) -> Result<Option<CommitId>, GitError> {
@@ -123,7 +123,7 @@ impl Backend for Command {
                 continue;
             };
             if name.starts_with(prefix) {
-                found.push((name.to_owned(), CommitId(id.to_owned())));
+                found.push((name.to_owned(), CommitId::from(id.to_owned())));
             }
         }
         Ok(found)
@@ -144,7 +144,7 @@ impl Backend for Command {
         let (tree, parents, seconds, message) = (next(), next(), next(), next());
         Ok(CommitInfo {
             tree: tree.to_owned(),
-            parents: parents.split(' ').filter(|id| !id.is_empty()).map(|id| CommitId(id.to_owned())).collect(),
+            parents: parents.split(' ').filter(|id| !id.is_empty()).map(|id| CommitId::from(id.to_owned())).collect(),
             seconds: seconds.parse().unwrap_or_default(),
             // The log ends its entry with a line break of its own.
             message: message.strip_suffix('\n').unwrap_or(message).to_owned(),
@@ -163,7 +163,7 @@ impl Backend for Command {
     }
 
     fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, GitError> {
-        Ok(self.git().args(["merge-base", a.as_str(), b.as_str()]).optional()?.map(CommitId))
+        Ok(self.git().args(["merge-base", a.as_str(), b.as_str()]).optional()?.map(CommitId::from))
     }
 
     fn merge(&self, ancestor: Option<&CommitId>, ours: &CommitId, theirs: &CommitId) -> Result<Merged, GitError> {
@@ -197,7 +197,7 @@ impl Backend for Command {
                 .env(&format!("GIT_{role}_EMAIL"), commit.email)
                 .env(&format!("GIT_{role}_DATE"), &date);
         }
-        Ok(CommitId(git.line()?))
+        Ok(CommitId::from(git.line()?))
     }
 
     fn config(&self, key: &str) -> Result<Option<String>, GitError> {
@@ -257,7 +257,7 @@ impl Backend for Command {
             let Some(last) = found.last_mut() else { continue };
             let line = String::from_utf8_lossy(record);
             if let Some(id) = line.strip_prefix("HEAD ") {
-                last.head = id.bytes().any(|b| b != b'0').then(|| CommitId(id.to_owned()));
+                last.head = id.bytes().any(|b| b != b'0').then(|| CommitId::from(id.to_owned()));
             } else if let Some(reference) = line.strip_prefix("branch ") {
                 last.branch = layout::branch_name(reference);
             }
@@ -292,7 +292,7 @@ impl Backend for Command {
     fn head(&self, checkout: &Checkout) -> Result<Head, GitError> {
         let reference = self.on_head(checkout).args(["symbolic-ref", "--quiet", "HEAD"]).optional()?;
         let commit = self.on_head(checkout).args(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).optional()?;
-        Ok(Head { reference, commit: commit.map(CommitId) })
+        Ok(Head { reference, commit: commit.map(CommitId::from) })
     }
 
     fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError> {

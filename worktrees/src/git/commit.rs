@@ -112,7 +112,7 @@ impl Repo {
     pub(super) fn finish_operation(&self, checkout: &Checkout) -> Result<(), GitError> {
         for file in ["rebase-merge/autostash", "rebase-apply/autostash", "MERGE_AUTOSTASH"] {
             if let Some(stash) = layout::read_optional(&checkout.admin.join(file))? {
-                let stash = CommitId(stash.trim().to_owned());
+                let stash = CommitId::from(stash.trim().to_owned());
                 self.keep(&format!("autostash-{}", stash.short()), &stash, "stashed by an unfinished operation")?;
             }
         }
@@ -182,5 +182,6 @@ impl Repo {
 /// The commits that an unfinished merge brings in.
 fn merge_heads(checkout: &Checkout) -> Result<Vec<CommitId>, GitError> {
     let content = layout::read_optional(&checkout.admin.join("MERGE_HEAD"))?.unwrap_or_default();
-    Ok(content.lines().map(|line| CommitId(line.trim().to_owned())).filter(|id| !id.as_str().is_empty()).collect())
+    let ids = content.lines().map(str::trim).filter(|id| !id.is_empty());
+    Ok(ids.map(|id| CommitId::from(id.to_owned())).collect())
 }

@@ -75,7 +75,7 @@ impl Budget {
 }
 
 fn empty(files_total: usize) -> Diff {
-    let none = || CommitId(String::new());
+    let none = || CommitId::from(String::new());
     Diff { from: none(), to: none(), files: Vec::new(), files_total }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn read_head(admin: &Path) -> Result<Head, GitError> {
     let content = fs::read_to_string(&file).map_err(GitError::io("read", &file))?;
     Ok(match content.trim_end().strip_prefix("ref:") {
         Some(reference) => Head { reference: Some(reference.trim().to_owned()), commit: None },
-        None => Head { reference: None, commit: Some(CommitId(content.trim_end().to_owned())) },
+        None => Head { reference: None, commit: Some(CommitId::from(content.trim_end().to_owned())) },
     })
 }
 

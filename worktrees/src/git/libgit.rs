@@ -81,7 +81,7 @@ fn oid(id: &str) -> Result<Oid, GitError> {
 }
 
 fn id(oid: Oid) -> CommitId {
-    CommitId(oid.to_string())
+    CommitId::from(oid.to_string())
 }
 
 fn absent<T>(result: Result<T, git2::Error>) -> Result<Option<T>, git2::Error> {

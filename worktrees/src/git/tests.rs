@@ -95,7 +95,7 @@ impl Lab {
     }
 
     fn head(&self, rev: &str) -> CommitId {
-        CommitId(git(&self.main, &["rev-parse", rev]))
+        CommitId::from(git(&self.main, &["rev-parse", rev]))
     }
 
     /// A worktree with a branch `name` checked out.
@@ -436,7 +436,7 @@ fn commits_on_a_detached_head_are_kept() {
         lab.repo.ensure_worktree(&path, &lab.head("main")).unwrap();
         write(&path, "a.txt", "loose\n");
         git(&path, &["commit", "-qam", "loose"]);
-        let loose = CommitId(git(&path, &["rev-parse", "HEAD"]));
+        let loose = CommitId::from(git(&path, &["rev-parse", "HEAD"]));
         lab.repo.detach(&path, &lab.head("main")).unwrap();
         let rescues = lab.repo.rescues().unwrap();
         assert_eq!(rescues.len(), 1);

@@ -28,7 +28,7 @@ pub use launch::{
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;
-pub use terminal::{connect, unsent_prompt};
+pub use terminal::{connect, replay, unsent_prompt};
 
 /// The variable in the environment of a run by which its processes are found again when its host is gone.
 pub const RUN_ID_VARIABLE: &str = "PIPELINE_RUN_ID";

@@ -199,6 +199,9 @@ pub struct ExitRecord {
     /// Processes that would not die, which happens while the kernel waits for a disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unkillable: Vec<Identity>,
+    /// The last size of the command's terminal, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<Size>,
 }
 
 impl ExitRecord {
@@ -217,6 +220,7 @@ impl ExitRecord {
             cpu_ms: 0,
             leftovers_killed: 0,
             unkillable: Vec::new(),
+            terminal: None,
         }
     }
 }

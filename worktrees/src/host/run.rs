@@ -206,7 +206,8 @@ fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> (E
         unkillable: end.unkillable,
         ..over(How::TimedOut)
     };
-    (record, supervisor.into_terminal())
+    let terminal = supervisor.into_terminal();
+    (ExitRecord { terminal: terminal.as_ref().map(Terminal::size), ..record }, terminal)
 }
 
 struct End {

@@ -257,21 +257,23 @@ impl<'a> Supervisor<'a> {
         let terminal = self.terminal.as_ref().and_then(|terminal| terminal.deadline(now));
         let wake = [gathering, terminal].into_iter().flatten().min();
         let limit = [left, wake.map(|wake| wake.saturating_duration_since(now))].into_iter().flatten().min();
-        for source in self.poll(now, gathering.is_some(), limit) {
+        let ready = self.poll(now, gathering.is_some(), limit);
+        for source in &ready {
             match source {
                 Source::Signals => self.empty_signals(),
                 Source::Directory => self.hear_directory(),
-                Source::Output(index) => self.take_output(index),
-                Source::Terminal(source) => {
-                    let [stdout, _] = &mut self.outputs;
-                    if let Some(terminal) = &mut self.terminal {
-                        terminal.ready(source, &mut stdout.log);
-                    }
-                }
+                Source::Output(index) => self.take_output(*index),
+                Source::Terminal(_) => {}
             }
         }
+        let [stdout, _] = &mut self.outputs;
         if let Some(terminal) = &mut self.terminal {
-            terminal.work(Instant::now());
+            for source in ready {
+                if let Source::Terminal(source) = source {
+                    terminal.ready(source, &mut stdout.log);
+                }
+            }
+            terminal.work(Instant::now(), &mut stdout.log);
         }
     }
 

@@ -120,7 +120,7 @@ mod tests {
         std::fs::write(dir.join(file), content).unwrap();
         git(dir, &["add", "-A"]);
         git(dir, &["commit", "-q", "-m", file]);
-        CommitId(git(dir, &["rev-parse", "HEAD"]))
+        CommitId::from(git(dir, &["rev-parse", "HEAD"]))
     }
 
     fn ask(merged: Option<Merged>) -> Ask {
@@ -162,7 +162,7 @@ mod tests {
         let onto = commit(dir, "c.txt", "c\n");
         assert_eq!(told(&mut work, ask(None)), ["Underway", "b.txt"], "what base gained is not the task's");
         git(dir, &["merge", "-q", "--no-ff", "pipeline/TASK-001"]);
-        let commit = CommitId(git(dir, &["rev-parse", "HEAD"]));
+        let commit = CommitId::from(git(dir, &["rev-parse", "HEAD"]));
         let at = jiff::Timestamp::UNIX_EPOCH;
         let merged = Merged { commit: Some(commit), onto: onto.clone(), at };
         assert_eq!(told(&mut work, ask(Some(merged))), ["Underway", "b.txt merged"]);
@@ -180,7 +180,11 @@ mod tests {
         git(dir, &["init", "-q", "-b", "main"]);
         commit(dir, "a.txt", "a\n");
         assert_eq!(told(&mut work, ask(None)), ["NoBranch"]);
-        let missing = Merged { commit: Some(CommitId("1".repeat(40))), onto: CommitId("2".repeat(40)), at: jiff::Timestamp::UNIX_EPOCH };
+        let missing = Merged {
+            commit: Some(CommitId::from("1".repeat(40))),
+            onto: CommitId::from("2".repeat(40)),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
         let said = told(&mut work, ask(Some(missing)));
         assert!(said[1].starts_with("failed to read commit"), "{said:?}");
     }

@@ -149,7 +149,7 @@ impl Story {
             }
             how => {
                 self.died.insert(place);
-                (Kind::Died, format!("died ({}): tried again", how.describe()))
+                (Kind::Died, format!("died ({}): tried again", how))
             }
         };
         Some(line(at, kind, &task, run.stage.as_str(), Some(&run.agent), text))

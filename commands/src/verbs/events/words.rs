@@ -44,7 +44,7 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
             None => format!("{task} had nothing to merge"),
         },
         Fact::RunClaimed { run } => claimed(run),
-        Fact::RunEnded { how, .. } => format!("{task} {stage} by {agent} {}", how.describe()),
+        Fact::RunEnded { how, .. } => format!("{task} {stage} by {agent} {}", how),
         Fact::RunClosed { summary: Some(summary), .. } => closed(task, summary),
         Fact::ClaimNoted { claim, .. } => format!("{task} {stage}: {agent} says {}", lower(claim.status)),
         Fact::ClaimRefused { why, .. } => format!("{task} {stage}: a claim was refused, {why}"),
@@ -99,11 +99,11 @@ fn claimed(run: &Run) -> String {
 
 fn closed(task: &str, summary: &RunSummary) -> String {
     let stage = &summary.stage;
-    match (summary.work.as_str(), summary.verdict) {
+    match (&*summary.work, summary.verdict) {
         ("gate", Verdict::Passed) => format!("{task} {stage} gate passed"),
-        ("gate", Verdict::Failed) => format!("{task} {stage} gate failed: {}", summary.how.describe()),
+        ("gate", Verdict::Failed) => format!("{task} {stage} gate failed: {}", summary.how),
         (_, Verdict::Passed) => format!("{task} {stage} by {} held", summary.agent),
-        (_, Verdict::Failed) => format!("{task} {stage} by {} failed: {}", summary.agent, summary.how.describe()),
+        (_, Verdict::Failed) => format!("{task} {stage} by {} failed: {}", summary.agent, summary.how),
         (_, Verdict::Void) => format!("{task} {stage} by {} was taken back", summary.agent),
     }
 }

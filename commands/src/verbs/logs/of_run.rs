@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use pipeline_lib::ids::{AgentName, RunId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::terminal::sgr;
+use pipeline_lib::terminal::{Line, sgr};
 use pipeline_lib::text;
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_worktrees::host::{self, Observation, Stream};
@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{CommandError, Result};
+use crate::viewer::replayed;
 
 /// How much of a stream is read at once.
 const PIECE: usize = 1024 * 1024;
@@ -39,6 +40,12 @@ pub(super) fn print(call: &Call, args: &Logs, context: &Context, engine: &mut En
         return Ok(());
     };
     let dir = context.run_dir(&wanted.run);
+    if wanted.interactive
+        && !args.raw
+        && let Some(shown) = replayed(&dir)
+    {
+        return print_session(call, args, &wanted, &dir, &shown);
+    }
     let mut growth = args.follow.then(|| Growth::of(&dir));
     let mut reader = Reader::new(call, args, &wanted, dir.clone());
     reader.last_lines(args.last(), args.follow)?;
@@ -56,6 +63,14 @@ pub(super) fn print(call: &Call, args: &Logs, context: &Context, engine: &mut En
         call.output.note(&format!("the output of run {} is no longer kept", wanted.run));
     }
     Ok(())
+}
+
+/// Prints what the terminal of a session showed that is over: all of it once, however often it was drawn.
+fn print_session(call: &Call, args: &Logs, wanted: &Wanted, dir: &Path, shown: &[Line]) -> Result<()> {
+    let reader = Reader::new(call, args, wanted, dir.to_owned());
+    let skip = shown.len().saturating_sub(args.last());
+    let mut lines = shown.iter().skip(skip);
+    lines.try_for_each(|line| reader.print_shown(Stream::Stdout, line.text().trim_end()))
 }
 
 fn is_over(engine: &mut Engine, wanted: &Wanted, dir: &Path) -> Result<bool> {

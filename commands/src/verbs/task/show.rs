@@ -181,13 +181,13 @@ fn runs(call: &Call, task: &Task) -> Result<()> {
         };
         rows.push(vec![
             run.id.to_string(),
-            run.work.clone(),
+            run.work.to_string(),
             run.stage.to_string(),
             run.agent.to_string(),
             run.attempt.to_string(),
             short_seconds(seconds_between(run.started_at, run.ended_at)),
             verdict,
-            run.how.describe(),
+            run.how.to_string(),
         ]);
         if let Some(evidence) = &run.evidence {
             let short = |hex: &str| hex.get(..12).unwrap_or(hex).to_owned();

@@ -28,7 +28,7 @@ fn a_passed_gate_lets_the_task_go_on() {
     w.gate("A", OK);
     assert_eq!(w.status("A"), "super_wip");
     let gate = w.task("A").runs.last().unwrap();
-    assert_eq!((gate.work.as_str(), gate.verdict), ("gate", Verdict::Passed));
+    assert_eq!((&*gate.work, gate.verdict), ("gate", Verdict::Passed));
     assert_eq!(gate.evidence.as_ref().unwrap().command, "cargo test");
     assert_eq!((w.p.core.metrics.gates, w.p.core.metrics.gates_failed), (1, 0));
 }

@@ -282,7 +282,7 @@ impl Game {
             6 => left_limited(None),
             _ => left_nothing(),
         };
-        left.commit = CommitId(format!("c{}", self.w.p.core.seq));
+        left.commit = CommitId::from(format!("c{}", self.w.p.core.seq));
         let words = |word: &str| Decision::Chosen { choice: word.to_owned(), reasoning: None };
         left.decision = pick(&[Decision::None, Decision::None, words("rework"), Decision::Unclear], b / 64).unwrap();
         left
@@ -298,16 +298,16 @@ impl Game {
             .collect();
         let Some(id) = pick(&open, a) else { return };
         let TaskState::Verifying { claim, step, .. } = self.w.task_state(&id).unwrap() else { return };
-        let onto = CommitId("base".to_owned());
+        let onto = CommitId::from("base".to_owned());
         let event = match step {
             Step::Merge => {
-                let commit = CommitId(format!("m{}", self.w.p.core.seq));
+                let commit = CommitId::from(format!("m{}", self.w.p.core.seq));
                 let outcome = match b % 8 {
                     0 => MergeOutcome::AlreadyMerged { onto },
                     1 => MergeOutcome::Conflict { files: vec!["f".to_owned()] },
                     _ => MergeOutcome::Commit { commit, onto },
                 };
-                let head = if b % 16 == 15 { CommitId("stale".to_owned()) } else { claim.commit };
+                let head = if b % 16 == 15 { CommitId::from("stale".to_owned()) } else { claim.commit };
                 Event::MergePrepared { task: id, head, outcome }
             }
             Step::Gate { .. } => return,

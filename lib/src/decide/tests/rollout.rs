@@ -101,8 +101,8 @@ fn no_gate_starts_in_shadow_and_base_does_not_move() {
     w.prepared(
         "A",
         MergeOutcome::Commit {
-            commit: crate::ids::CommitId("m".to_owned()),
-            onto: crate::ids::CommitId("b".to_owned()),
+            commit: crate::ids::CommitId::from("m".to_owned()),
+            onto: crate::ids::CommitId::from("b".to_owned()),
         },
     );
     assert_eq!(w.status("A"), "super_verifying");

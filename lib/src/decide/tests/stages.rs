@@ -320,7 +320,7 @@ fn a_task_travels_to_its_merge() {
     w.add_all(&["A"]);
     w.reach("A", "super");
     w.do_stage("A");
-    assert_eq!(w.effects(), [Effect::PrepareMerge { task: task("A"), head: CommitId("c4".to_owned()) }]);
+    assert_eq!(w.effects(), [Effect::PrepareMerge { task: task("A"), head: CommitId::from("c4".to_owned()) }]);
     w.merged("A");
     let gate = w.run(&w.run_of("A")).work.clone();
     assert!(
@@ -385,7 +385,7 @@ fn where_base_moved_meanwhile_the_merge_is_made_and_verified_again() {
 #[test]
 fn what_is_in_base_already_completes_without_a_merge() {
     let mut w = at_merge();
-    w.prepared("A", MergeOutcome::AlreadyMerged { onto: CommitId("base".to_owned()) });
+    w.prepared("A", MergeOutcome::AlreadyMerged { onto: CommitId::from("base".to_owned()) });
     assert_eq!(w.status("A"), "completed");
     assert_eq!(w.task("A").merged.as_ref().unwrap().commit, None);
 }
@@ -393,7 +393,7 @@ fn what_is_in_base_already_completes_without_a_merge() {
 #[test]
 fn results_of_another_merge_are_ignored() {
     let mut w = at_merge();
-    let other = CommitId("other".to_owned());
+    let other = CommitId::from("other".to_owned());
     let outcome = MergeOutcome::Conflict { files: vec![] };
     assert_eq!(w.see(crate::event::Event::MergePrepared { task: task("A"), head: other.clone(), outcome }), []);
     w.merged("A");

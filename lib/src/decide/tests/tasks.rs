@@ -240,7 +240,7 @@ fn block_and_unblock_return_a_task_to_its_stage() {
 fn only_a_completed_task_is_rolled_back_and_only_once() {
     let mut w = World::workers(1, |_| {});
     w.add_all(&["A"]);
-    let back = || Request::RolledBack { task: task("A"), commit: Some(CommitId("abc".to_owned())) };
+    let back = || Request::RolledBack { task: task("A"), commit: Some(CommitId::from("abc".to_owned())) };
     assert!(matches!(w.ask(back()), Err(Refusal::Illegal { .. })));
     w.finish("A");
     w.asked(back());

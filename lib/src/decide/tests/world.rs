@@ -138,7 +138,7 @@ pub(crate) fn claim(status: ClaimStatus) -> Claim {
 /// What a run left that claims nothing.
 pub(crate) fn left_nothing() -> Collected {
     Collected {
-        commit: CommitId("c0".to_owned()),
+        commit: CommitId::from("c0".to_owned()),
         claim: None,
         decision: Decision::None,
         failure: None,
@@ -402,7 +402,7 @@ impl World {
 
     pub(crate) fn collect(&mut self, run: &RunId, mut left: Collected) -> Vec<Fact> {
         self.commits += 1;
-        left.commit = CommitId(format!("c{}", self.commits));
+        left.commit = CommitId::from(format!("c{}", self.commits));
         self.seen(run, Seen::Collected(left))
     }
 
@@ -472,8 +472,8 @@ impl World {
     /// A merge commit is made.
     pub(crate) fn merged(&mut self, id: &str) {
         self.commits += 1;
-        let commit = CommitId(format!("m{}", self.commits));
-        self.prepared(id, MergeOutcome::Commit { commit, onto: CommitId("base".to_owned()) });
+        let commit = CommitId::from(format!("m{}", self.commits));
+        self.prepared(id, MergeOutcome::Commit { commit, onto: CommitId::from("base".to_owned()) });
     }
 
     pub(crate) fn advanced(&mut self, id: &str, outcome: AdvanceOutcome) -> Vec<Fact> {

@@ -227,12 +227,7 @@ fn node(pipeline: &Pipeline, task: &Task, places: &HashMap<&TaskId, usize>) -> N
 
 /// The longest chain of unfinished tasks, and how long it takes. A task counts for the time that is left of it; without runs
 /// to go by, for the stages that are left.
-fn critical(
-    pipeline: &Pipeline,
-    durations: &Durations,
-    tasks: &[&Task],
-    nodes: &[Node],
-) -> (Vec<usize>, Option<f64>) {
+fn critical(pipeline: &Pipeline, durations: &Durations, tasks: &[&Task], nodes: &[Node]) -> (Vec<usize>, Option<f64>) {
     // The longest way to the end of each task, and the task before it on that way.
     let mut ways: Vec<(f64, Option<usize>)> = Vec::with_capacity(nodes.len());
     for (task, node) in tasks.iter().zip(nodes) {

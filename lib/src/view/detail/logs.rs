@@ -112,11 +112,18 @@ mod tests {
 
     #[test]
     fn a_line_is_taken_apart_and_its_further_lines_go_with_it() {
-        let first = Line::read(7, "2026-01-31T08:09:10.123456Z  WARN pipeline::tick: a tick failed error=\"x: y\"", None);
-        assert_eq!((first.level, first.time.as_str(), first.target.as_str()), (Level::Warn, "08:09:10", "pipeline::tick"));
+        let first =
+            Line::read(7, "2026-01-31T08:09:10.123456Z  WARN pipeline::tick: a tick failed error=\"x: y\"", None);
+        assert_eq!(
+            (first.level, first.time.as_str(), first.target.as_str()),
+            (Level::Warn, "08:09:10", "pipeline::tick")
+        );
         assert_eq!(first.text, "a tick failed error=\"x: y\"");
         let further = Line::read(8, "  because \u{1b}[31mof this", Some(first.level));
-        assert_eq!((further.level, further.time.as_str(), further.text.as_str()), (Level::Warn, "", "  because of this"));
+        assert_eq!(
+            (further.level, further.time.as_str(), further.text.as_str()),
+            (Level::Warn, "", "  because of this")
+        );
         let bare = Line::read(9, "2026-01-31T08:09:10Z ERROR no part: of the program is named", None);
         assert_eq!((bare.target.as_str(), bare.text.as_str()), ("", "no part: of the program is named"));
     }

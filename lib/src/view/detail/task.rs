@@ -404,7 +404,7 @@ fn settled_run(pipeline: &Pipeline, run: &RunSummary) -> RunLine {
         attempt: run.attempt,
         started_at: run.started_at,
         ended_at: Some(run.ended_at),
-        how: run.how.describe(),
+        how: run.how.to_string(),
         verdict: Some(run.verdict),
         summary: run.summary.clone(),
         commit: run.commit.clone(),

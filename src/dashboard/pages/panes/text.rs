@@ -33,23 +33,23 @@ pub(in crate::dashboard) struct Copying {
 /// The number of a row's line, from the oldest one that is kept. It stays while more is printed, until the oldest lines are
 /// forgotten.
 pub(super) fn line_at(frame: &Frame, row: usize) -> usize {
-    (frame.history + row).saturating_sub(frame.offset)
+    frame.history.saturating_add(row).saturating_sub(frame.offset)
 }
 
 /// Copies lines by their numbers, both included: at once where all are in sight, else when their text has come.
 pub(super) fn copy(model: &mut Model, agent: &AgentName, one: usize, other: usize) -> Vec<Intent> {
     let Some(frame) = frame(model, agent) else { return Vec::new() };
     let rows = frame.lines.len();
-    let (first, last) = (one.min(other), one.max(other).min(frame.history + rows.saturating_sub(1)));
+    let (first, last) = (one.min(other), one.max(other).min(frame.history.saturating_add(rows).saturating_sub(1)));
     let top = line_at(&frame, 0);
     let count = (last + 1).saturating_sub(first);
-    let shown = first.max(top)..(last + 1).min(top + rows);
+    let shown = first.max(top)..(last + 1).min(top.saturating_add(rows));
     let seen: Vec<String> = shown.clone().filter_map(|line| Some(text_of(frame.lines.get(line - top)?))).collect();
     if seen.len() == count {
         return put(model, &seen);
     }
-    let above = |line: usize| (frame.history + rows).saturating_sub(line + 1);
-    let ask = PaneRequest::Text { from: above(first) + GROWTH_LINES_MAX, to: above(last) };
+    let above = |line: usize| frame.history.saturating_add(rows).saturating_sub(line + 1);
+    let ask = PaneRequest::Text { from: above(first).saturating_add(GROWTH_LINES_MAX), to: above(last) };
     model.panes.copying = Some(Copying { agent: agent.clone(), count, from: shown.start - first, seen });
     vec![Intent::Pane(agent.clone(), ask)]
 }

@@ -33,7 +33,7 @@ pub(in crate::dashboard) enum Row<'a> {
 
 /// How many rows a file has.
 pub(in crate::dashboard) fn rows_of(file: &FileDiff) -> usize {
-    let lines: usize = file.hunks.iter().map(|hunk| hunk.lines.len() + 1).sum();
+    let lines: usize = file.hunks.iter().map(|hunk| hunk.lines.len() + usize::from(has_head(hunk))).sum();
     2 + lines.max(usize::from(!has_lines(file))) + usize::from(is_cut(file))
 }
 
@@ -43,6 +43,11 @@ fn has_lines(file: &FileDiff) -> bool {
 
 fn is_cut(file: &FileDiff) -> bool {
     file.left_out > 0
+}
+
+/// A hunk from the first line of a file on leaves nothing out above it, so that there is nothing to say.
+fn has_head(hunk: &Hunk) -> bool {
+    hunk.old_start.max(hunk.new_start) > 1 || !hunk.heading.is_empty()
 }
 
 /// A row of a file.
@@ -55,13 +60,16 @@ pub(in crate::dashboard) fn row(file: &FileDiff, at: usize) -> Row<'_> {
     }
     let mut left = at - 1;
     for (number, hunk) in file.hunks.iter().enumerate() {
-        if left == 0 {
-            return Row::Hunk(hunk);
+        if has_head(hunk) {
+            if left == 0 {
+                return Row::Hunk(hunk);
+            }
+            left -= 1;
         }
-        if let Some(line) = hunk.lines.get(left - 1) {
-            return Row::Line(number, left - 1, line);
+        if let Some(line) = hunk.lines.get(left) {
+            return Row::Line(number, left, line);
         }
-        left -= hunk.lines.len() + 1;
+        left -= hunk.lines.len();
     }
     if is_cut(file) { Row::LeftOut(file.left_out) } else { Row::NoLines }
 }
@@ -113,7 +121,8 @@ mod tests {
 
     fn file(path: &str, hunks: &[usize], left_out: usize) -> FileDiff {
         let line = || DiffLine { side: Side::New, old: 0, new: 1, text: String::new(), unended: false };
-        let hunk = |lines: &usize| Hunk { lines: (0..*lines).map(|_| line()).collect(), ..Hunk::default() };
+        let hunk =
+            |lines: &usize| Hunk { lines: (0..*lines).map(|_| line()).collect(), new_start: 9, ..Hunk::default() };
         FileDiff {
             path: path.to_owned(),
             old_path: None,
@@ -128,7 +137,7 @@ mod tests {
     }
 
     fn diff(files: Vec<FileDiff>) -> Diff {
-        let none = || CommitId(String::new());
+        let none = || CommitId::from(String::new());
         Diff { from: none(), to: none(), files_total: files.len(), files }
     }
 
@@ -157,6 +166,13 @@ mod tests {
             assert_eq!(offset(&diff, &place(&diff, at)), at);
         }
         assert_eq!(offset(&diff, &place(&diff, 1_000)), total(&diff) - 1);
+    }
+
+    #[test]
+    fn a_hunk_at_the_very_beginning_needs_no_head() {
+        let mut whole = diff(vec![file("a", &[2, 1], 0)]);
+        whole.files[0].hunks[0].new_start = 1;
+        assert_eq!((letters(&whole, 0).as_str(), total(&whole)), ("0H0+0+0@0+0.", 6));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) use pipeline_lib::view::detail::task::TaskDetail;
 use pipeline_lib::view::detail::task::{Changes, History, Output, Related, RunLine, StageMark};
 use pipeline_lib::view::screen::{EventLine, Screen, Tone};
 
-use super::super::fixture::{ago, agent, attention, task};
+use super::super::fixture::{agent, ago, attention, task};
 
 /// A picture with this task opened.
 pub(super) fn screen_of(detail: TaskDetail) -> Arc<Screen> {
@@ -24,7 +24,7 @@ pub(super) fn screen_of(detail: TaskDetail) -> Arc<Screen> {
 }
 
 fn commit(digit: char) -> CommitId {
-    CommitId(digit.to_string().repeat(40))
+    CommitId::from(digit.to_string().repeat(40))
 }
 
 fn run_id(id: &str) -> RunId {
@@ -148,7 +148,9 @@ fn printed() -> Vec<Arc<Line>> {
         spans: vec![span("● ", tool), span(name, bold), span(&format!("({on})"), Style::default())],
     };
     let mut lines = vec![
-        Line::plain("I will read the migration first, then move the table one step at a time, so that each step can be undone."),
+        Line::plain(
+            "I will read the migration first, then move the table one step at a time, so that each step can be undone.",
+        ),
         used("Read", "migrations/0042_orders.sql"),
         Line { spans: vec![span("  214 lines", dim)] },
         used("Bash", "cargo test -p orders"),

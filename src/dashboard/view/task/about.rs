@@ -12,6 +12,7 @@ use crate::dashboard::highlight::Class;
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::{Model, Place};
 use crate::dashboard::pages::task::{Extent, top};
+use crate::dashboard::view::measure::grouped;
 use crate::dashboard::view::paint::{Painter, columns, fit};
 
 /// The columns of a label.
@@ -126,8 +127,9 @@ fn why(rows: &mut Rows, model: &Model, detail: &TaskDetail) {
             row.push((format!("   or press {key}"), theme.dim()));
         }
     }
-    // The first one says since when, which stands above already.
-    for (at, seen) in why.observations.iter().skip(1).enumerate() {
+    // The first one says since when, which stands above already; runs have a part of their own.
+    let seen = why.observations.iter().skip(1).filter(|seen| !seen.starts_with("run "));
+    for (at, seen) in seen.enumerate() {
         rows.labelled(LABEL, if at == 0 { "seen" } else { "" }, seen, theme.dim());
     }
     rows.gap();
@@ -274,17 +276,4 @@ fn written(rows: &mut Rows, detail: &TaskDetail) {
         ]);
         rows.text(0, output.summary.trim_end(), theme.text());
     }
-}
-
-/// `81204` as `81,204`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -6,7 +6,7 @@ use pipeline_lib::view::screen::Tone;
 use ratatui::layout::Rect;
 
 use super::rows::Rows;
-use super::runs::{split, took, tone};
+use super::runs::{split, tone, took};
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::{Model, Place};
 use crate::dashboard::pages::task::check;

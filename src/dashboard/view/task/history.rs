@@ -41,8 +41,8 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, detail:
         painter.right(x, y, 4, &age, theme.dim());
         x += 6;
         if area.width >= MOMENT_COLUMNS_MIN {
-            let moment = event.at.strftime("%F %T").to_string();
-            x += painter.text(x, y, 20, &moment, theme.dim()) + 2;
+            let moment = event.at.strftime("%F %TZ").to_string();
+            x += painter.text(x, y, 21, &moment, theme.dim()) + 2;
         }
         painter.text(x, y, 1, theme.sign(event.tone), theme.tone(event.tone));
         painter.text(x + 2, y, area.right().saturating_sub(x + 2), &event.text, theme.text());

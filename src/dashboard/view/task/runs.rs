@@ -1,20 +1,21 @@
 //! What agents and gates did for a task, one run a row, and below it what there is to say about the chosen one.
 
-use jiff::Timestamp;
 use pipeline_lib::run::Verdict;
 use pipeline_lib::view::detail::task::{RunLine, TaskDetail};
 use pipeline_lib::view::screen::Tone;
 use ratatui::layout::Rect;
 
-use super::about::grouped;
 use super::rows::Rows;
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::{Model, Place};
 use crate::dashboard::pages::task::run_at;
+use crate::dashboard::view::measure::{grouped, length};
 use crate::dashboard::view::paint::Painter;
 
 /// From here on a row has room for what a run used.
 const USAGE_COLUMNS_MIN: u16 = 70;
+/// From here on also for longer names.
+const WIDE_COLUMNS_MIN: u16 = 100;
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, detail: &TaskDetail) {
     if detail.runs.is_empty() {
@@ -65,7 +66,18 @@ impl Grid {
             let how = x + 28;
             return Self { stage: x + 2, who: x + 9, attempt: x + 21, took: x + 21, tokens: how, cost: how, how };
         }
-        Self { stage: x + 2, who: x + 11, attempt: x + 23, took: x + 27, tokens: x + 34, cost: x + 43, how: x + 52 }
+        // Where there is room names are not cut.
+        let wide = if line.width >= WIDE_COLUMNS_MIN { 8 } else { 0 };
+        let attempt = x + 23 + wide * 2;
+        Self {
+            stage: x + 2,
+            who: x + 11 + wide,
+            attempt,
+            took: attempt + 4,
+            tokens: attempt + 11,
+            cost: attempt + 20,
+            how: attempt + 29,
+        }
     }
 }
 
@@ -122,18 +134,8 @@ pub(super) fn tone(run: &RunLine) -> Tone {
 /// How long a run took, or has taken so far.
 pub(super) fn took(painter: &mut Painter<'_>, run: &RunLine) -> String {
     match run.ended_at {
-        Some(ended) => length(run.started_at, ended),
+        Some(ended) => length(ended.duration_since(run.started_at).as_secs()),
         None => painter.age(run.started_at),
-    }
-}
-
-/// A length of time in at most six columns.
-fn length(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.duration_since(from).as_secs().max(0);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
 

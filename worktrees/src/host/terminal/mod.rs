@@ -12,6 +12,7 @@ mod palette;
 mod prompt;
 mod queue;
 mod render;
+mod replay;
 mod serve;
 mod socket;
 mod viewer;
@@ -38,16 +39,17 @@ use super::logs::CappedLog;
 use super::run::note;
 
 pub use self::prompt::unsent_prompt;
+pub use self::replay::replay;
 pub use self::socket::connect;
 
 /// Taken from the program at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Less than this at a time means that the program writes in small pieces.
 const SMALL_READ_BYTES: usize = 4 * 1024;
-/// After a small piece the next ones are left to gather this long while somebody wants to see them soon.
-const GATHER_WATCHED: Duration = Duration::from_millis(10);
-/// The same while nobody does.
-const GATHER: Duration = Duration::from_millis(30);
+/// After a small piece the next ones are left to gather this long.
+const GATHER: Duration = Duration::from_millis(40);
+/// Or until the next picture is due, if that is no later than this.
+const GATHER_MAX: Duration = Duration::from_millis(60);
 /// After a large piece nothing is left to gather this long: the program would have to wait for us.
 const BULK: Duration = Duration::from_millis(20);
 /// The emulator works this long before something else has its turn.
@@ -74,6 +76,8 @@ pub(super) struct Terminal {
     /// What was read last, and the part of it that the emulator has not taken in.
     buffer: Vec<u8>,
     backlog: Range<usize>,
+    /// What was read is a small piece.
+    is_piece: bool,
     gather_until: Option<Instant>,
     bulk_until: Option<Instant>,
     typed_until: Option<Instant>,
@@ -102,6 +106,7 @@ impl Terminal {
             emulator: Emulator::new(size),
             buffer: vec![0; BUFFER_BYTES],
             backlog: 0..0,
+            is_piece: false,
             gather_until: None,
             bulk_until: None,
             typed_until: None,
@@ -117,6 +122,11 @@ impl Terminal {
     /// Pastes this, with Enter, once the program is ready for it.
     pub(super) fn prompt(&mut self, run_dir: &Path, text: String) {
         self.prompt = Some(Prompt::new(run_dir, text, self.emulator.version(), Instant::now()));
+    }
+
+    /// How large it is.
+    pub(super) fn size(&self) -> Size {
+        self.emulator.size()
     }
 
     /// Starts a command that has this for its terminal, in a session of its own.
@@ -170,12 +180,7 @@ impl Terminal {
     /// Takes in what a source has. Output goes to the log first.
     pub(super) fn ready(&mut self, source: Source, log: &mut CappedLog) {
         match source {
-            Source::Program => {
-                // Else it is only that there is room for input, which comes later.
-                if self.backlog.is_empty() {
-                    self.read(log);
-                }
-            }
+            Source::Program => self.read(log),
             Source::Callers => self.admit(),
             Source::Viewer(index) => {
                 if let Some(viewer) = self.viewers.get_mut(index) {
@@ -190,8 +195,12 @@ impl Terminal {
         self.socket.restore();
     }
 
-    /// Does everything that is due.
-    pub(super) fn work(&mut self, now: Instant) {
+    /// Does everything that is due. Output goes to the log first.
+    pub(super) fn work(&mut self, now: Instant, log: &mut CappedLog) {
+        if self.gather_until.is_some_and(|until| until <= now) {
+            self.gather_until = None;
+            self.read(log);
+        }
         self.emulate(now);
         if self.emulator.sync_deadline().is_some_and(|deadline| deadline <= now) {
             self.emulator.end_sync();
@@ -205,9 +214,15 @@ impl Terminal {
             viewer.send();
         }
         self.viewers.retain(|viewer| !viewer.is_gone());
+        if std::mem::take(&mut self.is_piece) {
+            self.gather_until = self.gathering(now);
+        }
     }
 
     fn read(&mut self, log: &mut CappedLog) {
+        if !self.backlog.is_empty() {
+            return;
+        }
         let mut filled = 0;
         while let (Some(pty), Some(room)) = (&mut self.pty, self.buffer.get_mut(filled..)) {
             if room.is_empty() {
@@ -227,21 +242,23 @@ impl Terminal {
         if filled > 0 {
             log.write(self.buffer.get(..filled).unwrap_or_default());
             self.backlog = 0..filled;
-            self.gather_until = self.gathering(filled, Instant::now());
+            self.is_piece = filled < SMALL_READ_BYTES;
+            if !self.is_piece {
+                self.bulk_until = Instant::now().checked_add(BULK);
+            }
         }
     }
 
-    /// Until when to leave the program alone after it wrote so much.
-    fn gathering(&mut self, read: usize, now: Instant) -> Option<Instant> {
-        if read >= SMALL_READ_BYTES {
-            self.bulk_until = now.checked_add(BULK);
-        }
+    /// Until when to leave the program alone.
+    fn gathering(&self, now: Instant) -> Option<Instant> {
         let is_before = |until: Option<Instant>| until.is_some_and(|until| now < until);
         if self.pts.is_none() || is_before(self.bulk_until) || is_before(self.typed_until) {
             return None;
         }
-        let soon = self.viewers.iter().filter_map(Viewer::interval).any(|interval| interval < GATHER);
-        now.checked_add(if soon { GATHER_WATCHED } else { GATHER })
+        // The next picture is made of what has come until then.
+        let due = self.viewers.iter().filter_map(Viewer::may_be_due).min();
+        let soon = due.filter(|due| *due > now && due.duration_since(now) <= GATHER_MAX);
+        soon.or_else(|| now.checked_add(GATHER))
     }
 
     /// Gives the emulator its time.
@@ -257,7 +274,7 @@ impl Terminal {
         let answers = self.emulator.take_answers();
         if !answers.is_empty() {
             // The program waits for them, and goes on then.
-            self.gather_until = None;
+            self.is_piece = false;
             self.queue.answer(&answers);
         }
     }

@@ -34,38 +34,62 @@ pub(super) fn line<T>(term: &Term<T>, line: i32) -> Line {
 }
 
 fn row(row: &Row<Cell>, colors: &Colors) -> Line {
+    let mut styles = Styles::new(colors);
     let cells = &row[..];
-    let is_blank = |cell: &Cell| visible(cell.c) == ' ' && cell.zerowidth().is_none_or(<[char]>::is_empty);
     let is_spacer = |cell: &Cell| cell.flags.contains(Flags::WIDE_CHAR_SPACER);
-    let used =
-        cells.iter().rposition(|cell| !is_blank(cell) || is_spacer(cell) || style(cell, colors) != Style::default());
+    let used = cells.iter().rposition(|cell| {
+        visible(cell.c) != ' '
+            || is_spacer(cell)
+            || cell.zerowidth().is_some_and(|there| !there.is_empty())
+            || styles.of(cell) != Style::default()
+    });
     let cells = used.and_then(|last| cells.get(..=last)).unwrap_or_default();
     let mut line = Line::default();
     let mut rest = cells.iter().peekable();
     while let Some(cell) = rest.next() {
         let c = visible(cell.c);
-        let style = style(cell, colors);
-        let wide = columns_of(c) > 1;
+        let style = styles.of(cell);
+        let wide = !c.is_ascii() && columns_of(c) > 1;
         let has_room = wide && rest.next_if(|next| is_spacer(next)).is_some();
         // A wide character that lost its other half is none any more, nor is a half that lost its character.
         let c = if (wide && !has_room) || is_spacer(cell) { ' ' } else { c };
         let span = match line.spans.last_mut() {
             Some(span) if span.style == style => span,
-            _ => line.spans.push_mut(Span { text: String::new(), style }),
+            _ => line.spans.push_mut(Span { text: String::with_capacity(rest.len() + 4), style }),
         };
         span.text.push(c);
-        if c != ' ' {
-            let combining = cell.zerowidth().unwrap_or_default().iter().copied();
-            span.text.extend(combining.filter(|&c| columns_of(c) == 0 && visible(c) == c));
+        if let Some(combining) = cell.zerowidth().filter(|_| c != ' ') {
+            span.text.extend(combining.iter().filter(|&&c| columns_of(c) == 0 && visible(c) == c));
         }
     }
     line
+}
+
+/// The styles of cells. Neighbours mostly have the same one, which is then not made again.
+struct Styles<'a> {
+    colors: &'a Colors,
+    last: Option<((Color, Color, Flags), Style)>,
+}
+
+impl<'a> Styles<'a> {
+    fn new(colors: &'a Colors) -> Self {
+        Self { colors, last: None }
+    }
+
+    fn of(&mut self, cell: &Cell) -> Style {
+        let looks = (cell.fg, cell.bg, cell.flags);
+        match self.last {
+            Some((last, style)) if last == looks => style,
+            _ => self.last.insert((looks, style(cell, self.colors))).1,
+        }
+    }
 }
 
 /// A character that may be shown in its place. What steers and what cannot be seen does not come so far, except for tabs,
 /// which the emulator keeps.
 fn visible(c: char) -> char {
     match c {
+        ' '..='~' => c,
         '\t' | '\n' => ' ',
         hidden if text::is_hidden(hidden) => char::REPLACEMENT_CHARACTER,
         other => other,

@@ -164,9 +164,10 @@ impl Viewer {
         self.eager_until = now.checked_add(EAGER);
     }
 
-    /// How often they want to be shown something, if they want to.
-    pub(super) fn interval(&self) -> Option<Duration> {
-        self.view.as_ref().map(|view| view.interval)
+    /// When the next picture may be due, if there has been one.
+    pub(super) fn may_be_due(&self) -> Option<Instant> {
+        let view = self.view.as_ref()?;
+        view.sent_at?.checked_add(view.interval)
     }
 
     /// When a picture of this version is to be sent; none where there is nothing to send or no room for it.

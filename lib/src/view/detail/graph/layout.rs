@@ -16,8 +16,12 @@ use route::Routed;
 /// What is to be laid out. Nodes are numbered, and each comes after all that it depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
-    /// How many columns each node takes.
+    /// How many columns each node would take.
     pub widths: &'a [u16],
+    /// How many columns there are. Where all do not fit, the widest nodes are cut.
+    pub room: usize,
+    /// What a node is not cut below.
+    pub least: u16,
     /// What each node depends on.
     pub after: &'a [Vec<usize>],
     /// The chain whose lines should be straight.
@@ -31,6 +35,8 @@ pub struct Plan<'a> {
 pub struct Layout {
     /// Each node's place.
     pub places: Vec<Place>,
+    /// Nodes that are wider are cut to so many columns.
+    pub cap: u16,
     /// The layers from left to right.
     pub layers: Vec<Layer>,
     /// The lines.
@@ -95,7 +101,8 @@ pub fn layout(plan: Plan<'_>) -> Layout {
             places[node].row = top + row;
         }
     }
-    let depth = layer_of.iter().zip(&after).filter(|_| !groups.is_empty()).map(|(layer, _)| layer + 1).max().unwrap_or(0);
+    let depth =
+        layer_of.iter().zip(&after).filter(|_| !groups.is_empty()).map(|(layer, _)| layer + 1).max().unwrap_or(0);
     let across = depth.max(plan.spread).max(1);
     let top = if rows > 0 && !single.is_empty() { rows + 1 } else { rows };
     for (at, node) in single.iter().enumerate() {
@@ -104,18 +111,23 @@ pub fn layout(plan: Plan<'_>) -> Layout {
     if !single.is_empty() {
         rows = top + single.len().div_ceil(across);
     }
-    let (layers, channels, width) = columns(plan.widths, &places, &routed);
-    let lines = routed.iter().flat_map(|(top, part)| part.lines(plan.widths, &layers, &channels, *top)).collect();
-    Layout { places, layers, lines, implied, width, rows }
+    let widest = plan.widths.iter().copied().max().unwrap_or(0).max(plan.least);
+    // Cut no further than needed.
+    let fits = |cap: &u16| columns(plan.widths, *cap, &places, &routed).2 <= plan.room;
+    let cap = (plan.least..=widest).rev().find(fits).unwrap_or(plan.least);
+    let (layers, channels, width) = columns(plan.widths, cap, &places, &routed);
+    let widths: Vec<usize> = plan.widths.iter().map(|width| usize::from(*width.min(&cap))).collect();
+    let lines = routed.iter().flat_map(|(top, part)| part.lines(&widths, &layers, &channels, *top)).collect();
+    Layout { places, cap, layers, lines, implied, width, rows }
 }
 
 /// Where each layer and each channel behind it begins, and the columns of all.
-fn columns(widths: &[u16], places: &[Place], routed: &[(usize, Routed)]) -> (Vec<Layer>, Vec<usize>, usize) {
+fn columns(widths: &[u16], cap: u16, places: &[Place], routed: &[(usize, Routed)]) -> (Vec<Layer>, Vec<usize>, usize) {
     let count = places.iter().map(|place| place.layer + 1).max().unwrap_or(0);
     let mut layers = vec![Layer::default(); count];
     for (place, width) in places.iter().zip(widths) {
         let layer = &mut layers[place.layer];
-        layer.width = layer.width.max(usize::from(*width));
+        layer.width = layer.width.max(usize::from(*width.min(&cap)));
     }
     let mut channels = Vec::with_capacity(count);
     let mut x = 0;

@@ -57,7 +57,8 @@ fn dependencies_and_dependents_are_named_with_their_state() {
     w.add(NewTask::named("C").on("solo").after(&["B"]));
     w.tick();
     let b = detail(&w, "B");
-    let said = |list: &[Related]| list.iter().map(|r| format!("{} {} {:?}", r.id, r.status, r.tone)).collect::<Vec<_>>();
+    let said =
+        |list: &[Related]| list.iter().map(|r| format!("{} {} {:?}", r.id, r.status, r.tone)).collect::<Vec<_>>();
     assert_eq!(said(&b.after), ["A do_wip Active"]);
     assert_eq!(said(&b.before), ["C unassigned Waiting"]);
     assert_eq!((b.before_total, b.why.rule.as_str()), (1, "waits for A"));

@@ -219,7 +219,8 @@ impl<'a> Play<'a> {
         }
         for at in 0..self.agents.len() {
             let name = self.agents[at].name;
-            let rests = self.pipeline.core.agents.get(name).and_then(|agent| self.pipeline.core.paused.get(&agent.preset));
+            let rests =
+                self.pipeline.core.agents.get(name).and_then(|agent| self.pipeline.core.paused.get(&agent.preset));
             if let Some(pause) = rests.filter(|_| self.agents[at].does == Does::Nothing) {
                 self.agents[at].does = Does::Rest;
                 let wait_ms = pause.until.duration_since(self.now).as_millis().clamp(0, i128::from(i64::MAX));

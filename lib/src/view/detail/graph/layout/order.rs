@@ -171,8 +171,7 @@ impl Block {
         for sweep in 0..SWEEPS {
             let count = self.layers.len();
             for step in 1..count {
-                let (layer, forward) =
-                    if sweep % 2 == 0 { (step, true) } else { (count - 1 - step, false) };
+                let (layer, forward) = if sweep % 2 == 0 { (step, true) } else { (count - 1 - step, false) };
                 self.sort_layer(layer, forward);
             }
             let crossings = self.crossings();

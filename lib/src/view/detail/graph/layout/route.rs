@@ -266,7 +266,7 @@ impl Routed {
     /// The lines, from row `top` on.
     pub(super) fn lines<'a>(
         &'a self,
-        widths: &'a [u16],
+        widths: &'a [usize],
         layers: &'a [Layer],
         channels: &'a [usize],
         top: usize,
@@ -275,7 +275,7 @@ impl Routed {
             let from = self.block.vertices.get(*path.first()?)?.node?;
             let to = self.block.vertices.get(*path.last()?)?.node?;
             let start = &layers[self.block.vertices[path[0]].layer + self.block.first];
-            let begin = start.x + usize::from(widths[from]) + 1;
+            let begin = start.x + widths[from] + 1;
             let mut points = vec![(begin, top + self.row[path[0]])];
             for pair in path.windows(2) {
                 let layer = self.block.vertices[pair[0]].layer;

@@ -8,7 +8,7 @@ use super::*;
 
 fn laid_out(after: &[Vec<usize>]) -> Layout {
     let widths: Vec<u16> = (0..after.len()).map(|at| 3 + (at % 4) as u16).collect();
-    layout(Plan { widths: &widths, after, chain: &[], spread: 1 })
+    layout(Plan { widths: &widths, room: usize::MAX, least: 1, after, chain: &[], spread: 1 })
 }
 
 /// The cells of a line: column, row, and whether it goes through there from side to side, up and down, or turns.
@@ -150,7 +150,7 @@ fn known_shapes() {
 fn the_chain_is_straight() {
     let after = [vec![], vec![0], vec![0], vec![1, 2], vec![3], vec![2]];
     let chain = [0, 2, 3, 4];
-    let drawn = layout(Plan { widths: &[3; 6], after: &after, chain: &chain, spread: 1 });
+    let drawn = layout(Plan { widths: &[3; 6], room: 99, least: 1, after: &after, chain: &chain, spread: 1 });
     let rows: HashSet<usize> = chain.iter().map(|node| drawn.places[*node].row).collect();
     assert_eq!(rows.len(), 1, "{:?}", drawn.places);
 }
@@ -158,7 +158,7 @@ fn the_chain_is_straight() {
 #[test]
 fn what_waits_for_nothing_is_spread_below() {
     let after = [vec![], vec![], vec![1], vec![], vec![]];
-    let drawn = layout(Plan { widths: &[3; 5], after: &after, chain: &[], spread: 3 });
+    let drawn = layout(Plan { widths: &[3; 5], room: 99, least: 1, after: &after, chain: &[], spread: 3 });
     let at = |node: usize| (drawn.places[node].layer, drawn.places[node].row);
     assert_eq!([at(1), at(2), at(0), at(3), at(4)], [(0, 0), (1, 0), (0, 2), (1, 2), (2, 2)]);
     assert_eq!(drawn.rows, 3);
@@ -187,4 +187,15 @@ fn two_hundred_tasks_in_a_thicket_are_laid_out_in_bounded_space() {
     let drawn = laid_out(&after);
     assert!(drawn.rows < 2_000 && drawn.layers.len() <= 200);
     check_lines(&drawn, &HashMap::new());
+}
+
+#[test]
+fn nodes_are_cut_no_further_than_the_room_asks_for() {
+    let after = [vec![], vec![0], vec![1]];
+    let of = |room: usize| {
+        let drawn = layout(Plan { widths: &[30, 20, 10], room, least: 8, after: &after, chain: &[], spread: 1 });
+        (drawn.cap, drawn.width <= room)
+    };
+    // Two channels take four columns each.
+    assert_eq!([of(100), of(68), of(67), of(40), of(10)], [(30, true), (30, true), (29, true), (11, true), (8, false)]);
 }
