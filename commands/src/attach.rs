@@ -68,7 +68,7 @@ pub fn open(call: &Call, name: &str, run: Option<&str>, size: Option<Size>) -> R
     let run = find(engine.pipeline(), name, run)?;
     let dir = context.run_dir(&run.id);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (view, views) = watch::channel(View { resize: size, offset: 0, interval: INTERVAL });
+    let (view, views) = watch::channel(View { resize: size, offset: 0, at: None, interval: INTERVAL });
     let (frames_in, frames) = watch::channel(Arc::new(Frame::blank(size.unwrap_or(Size::UNSEEN))));
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let (link_in, link) = watch::channel(Link::Opening);

@@ -69,6 +69,8 @@ pub enum PaneRequest {
         needle: String,
         /// Where to begin.
         offset: usize,
+        /// In which picture.
+        at: Option<u64>,
         /// Towards the present.
         forward: bool,
     },
@@ -78,6 +80,8 @@ pub enum PaneRequest {
         from: usize,
         /// The newest.
         to: usize,
+        /// In which picture, by its `scrolled`; none for now.
+        at: Option<u64>,
     },
 }
 

@@ -67,6 +67,7 @@ impl Wanted {
         View {
             resize: self.wish.resize.then_some(self.wish.size),
             offset: self.wish.offset,
+            at: self.wish.at,
             interval: interval(&self.wish),
         }
     }
@@ -174,9 +175,11 @@ impl Keeper {
             let old = shown.wanted.borrow().wish.clone();
             if old != wanted.wish {
                 let mut view = wanted.view();
-                if old.offset == wanted.wish.offset {
+                if (old.offset, old.at) == (wanted.wish.offset, wanted.wish.at)
+                    && let Some(pane) = self.panes.borrow().get(&agent)
+                {
                     // What was looked at stays in sight while more is printed, so it may be further up by now.
-                    view.offset = self.panes.borrow().get(&agent).map_or(view.offset, |pane| pane.frame.offset);
+                    (view.offset, view.at) = (pane.frame.offset, Some(pane.frame.scrolled));
                 }
                 shown.view.send_replace(view);
             }

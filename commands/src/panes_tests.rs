@@ -105,7 +105,7 @@ impl Rig {
 }
 
 fn wish(name: &str) -> Wish {
-    Wish { agent: agent(name), size: Size { columns: 40, rows: 4 }, resize: true, offset: 0, focused: true }
+    Wish { agent: agent(name), size: Size { columns: 40, rows: 4 }, resize: true, offset: 0, at: None, focused: true }
 }
 
 fn texts(pane: &Pane) -> Vec<String> {
@@ -156,16 +156,25 @@ fn a_log_is_scrolled_searched_and_copied_from() {
     let pane = rig.wait("a", |pane| pane.frame.history == 7);
     assert_eq!((texts(&pane)[0].as_str(), pane.frame.offset), ("line 5", 3), "what is looked at stays");
     rig.wish(&[Wish { offset: 2, focused: false, ..wish("a") }]);
-    let search = PaneRequest::Search { needle: "LINE 2".to_owned(), offset: 3, forward: false };
+    let search = PaneRequest::Search { needle: "LINE 2".to_owned(), offset: 3, at: None, forward: false };
     assert_eq!(rig.ask("a", search), PaneAnswer::Found(Some(6)));
     assert_eq!(
-        rig.ask("a", PaneRequest::Text { from: 1, to: 0 }),
+        rig.ask("a", PaneRequest::Text { from: 1, to: 0, at: None }),
         PaneAnswer::Text(vec!["line 10".into(), "line 11".into()])
     );
+    let at = Some(pane.frame.scrolled);
+    log.write_all(b"line 12\n").unwrap();
+    rig.wait("a", |pane| pane.frame.history == 8);
+    let search = PaneRequest::Search { needle: "LINE 2".to_owned(), offset: 3, at, forward: false };
+    assert_eq!(rig.ask("a", search), PaneAnswer::Found(Some(6)), "in the picture that it was asked for");
+    assert_eq!(rig.ask("a", PaneRequest::Text { from: 0, to: 0, at }), PaneAnswer::Text(vec!["line 11".into()]));
     let typed = PaneRequest::Input(Input::Paste { text: "x".to_owned(), submit: true });
     assert!(matches!(rig.ask("a", typed.clone()), PaneAnswer::Refused(why) if why.contains("no terminal")));
     assert!(matches!(rig.ask("b", typed), PaneAnswer::Refused(why) if why.contains("not shown")));
     assert_eq!(texts(&rig.wait("a", |_| true))[0], "line 5", "another look at the same place moves nothing");
+    rig.wish(&[Wish { offset: 4, at, ..wish("a") }]);
+    let pane = rig.wait("a", |pane| pane.frame.offset == 5);
+    assert_eq!(texts(&pane)[0], "line 4", "a line above what that picture had");
 }
 
 #[test]
@@ -250,11 +259,11 @@ fn a_session_is_seen_typed_into_and_left() {
     let host = Host::of(&rig.runs.path().join("R-1"));
     rig.wish(&[wish("a")]);
     let (mut link, view) = host.greet("R-1", "hello");
-    assert_eq!(view, Request::View { resize: Some(Size { columns: 40, rows: 4 }), offset: 0, interval_ms: 33 });
+    assert_eq!(view, Request::View { resize: Some(Size { columns: 40, rows: 4 }), offset: 0, at: None, interval_ms: 33 });
     let pane = rig.wait("a", |pane| texts(pane) == ["hello"]);
     assert_eq!((pane.source, pane.note), (Source::Terminal, None));
     rig.wish(&[Wish { focused: false, resize: false, ..wish("a") }]);
-    assert_eq!(link.next(), Some(Request::View { resize: None, offset: 0, interval_ms: 100 }));
+    assert_eq!(link.next(), Some(Request::View { resize: None, offset: 0, at: Some(0), interval_ms: 100 }));
     let input = Input::Paste { text: "x".to_owned(), submit: false };
     let (answer, answered) = oneshot::channel();
     let ask = PaneRequest::Input(input.clone());

@@ -33,8 +33,10 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub struct View {
     /// The size that it should have; none to leave it as it is.
     pub resize: Option<Size>,
-    /// How many lines above the present screen to look.
+    /// How many lines above the present screen to look; 0 to look at it.
     pub offset: usize,
+    /// In which picture that many, by its `scrolled`; none for now.
+    pub at: Option<u64>,
     /// The shortest time between two pictures.
     pub interval: Duration,
 }
@@ -42,7 +44,7 @@ pub struct View {
 impl View {
     fn request(self) -> Request {
         let interval_ms = u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX);
-        Request::View { resize: self.resize, offset: self.offset, interval_ms }
+        Request::View { resize: self.resize, offset: self.offset, at: self.at, interval_ms }
     }
 }
 
@@ -197,10 +199,10 @@ impl<'a> Talk<'a> {
     fn ask(&mut self, asked: Asked) {
         let (request, waiting) = match asked.ask {
             PaneRequest::Input(input) => (Request::Input { input }, &mut self.inputs),
-            PaneRequest::Search { needle, offset, forward } => {
-                (Request::Search { needle, offset, forward }, &mut self.searches)
+            PaneRequest::Search { needle, offset, at, forward } => {
+                (Request::Search { needle, offset, at, forward }, &mut self.searches)
             }
-            PaneRequest::Text { from, to } => (Request::Text { from, to }, &mut self.texts),
+            PaneRequest::Text { from, to, at } => (Request::Text { from, to, at }, &mut self.texts),
         };
         let refuse = |why: &str| PaneAnswer::Refused(why.to_owned());
         // Whoever asked may have gone; then nobody needs telling.

@@ -209,6 +209,9 @@ pub struct Frame {
     pub offset: usize,
     /// How many lines there are above the present screen.
     pub history: usize,
+    /// How many lines have left the present screen upwards so far, kept or forgotten. Whoever names a place of this
+    /// picture says this too, so that it is the same place though more was printed since.
+    pub scrolled: u64,
     /// What the program calls itself, made safe.
     pub title: String,
     /// What it asked for.
@@ -226,6 +229,7 @@ impl Frame {
             cursor: None,
             offset: 0,
             history: 0,
+            scrolled: 0,
             title: String::new(),
             modes: Modes::default(),
         }
@@ -244,6 +248,7 @@ impl Frame {
             cursor: self.cursor,
             offset: self.offset,
             history: self.history,
+            scrolled: self.scrolled,
             title: self.title.clone(),
             modes: self.modes,
         }
@@ -264,6 +269,7 @@ impl Frame {
         self.cursor = update.cursor.filter(|cursor| cursor.column < size.columns && cursor.row < size.rows);
         self.offset = update.offset;
         self.history = update.history;
+        self.scrolled = update.scrolled;
         self.title = update.title;
         self.modes = update.modes;
     }
@@ -282,6 +288,8 @@ pub struct Update {
     pub offset: usize,
     /// Lines above the present screen.
     pub history: usize,
+    /// Lines that have left the present screen.
+    pub scrolled: u64,
     /// What the program calls itself.
     pub title: String,
     /// What it asked for.

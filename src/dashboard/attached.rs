@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use pipeline_commands::attach::{Asked, Link, Session, View};
 use pipeline_commands::live::{PaneAnswer, PaneRequest};
 use pipeline_lib::ids::{AgentName, TaskId};
+use pipeline_lib::terminal::wire::lines_since;
 use pipeline_lib::terminal::{Frame, Input, MouseAction, Size};
 use pipeline_lib::view::screen::Tone;
 use ratatui::buffer::Buffer;
@@ -119,8 +120,8 @@ enum Mode {
 enum Ask {
     /// To hand something to the agent.
     Input(Input),
-    /// To look at the terminal this many lines further up.
-    Look(usize),
+    /// To look elsewhere.
+    Look,
     /// To put a text into the clipboard.
     Copy(String),
     /// To leave.
@@ -139,8 +140,8 @@ struct State {
     frame: Arc<Frame>,
     silent: bool,
     mode: Mode,
-    /// How far up was asked for last.
-    offset: usize,
+    /// How far up was asked for last, and in which picture.
+    wish: (usize, Option<u64>),
     marked: Option<Marked>,
     /// What just happened, until the next key.
     news: Option<(Tone, String)>,
@@ -170,7 +171,7 @@ impl State {
     }
 
     fn behind_prefix(&mut self, key: Key) -> Option<Ask> {
-        self.mode = if self.offset > 0 { Mode::Scrolling } else { Mode::Typing };
+        self.mode = if self.wish.0 > 0 { Mode::Scrolling } else { Mode::Typing };
         if self.is_prefix(key) {
             return self.type_in(key);
         }
@@ -226,12 +227,16 @@ impl State {
 
     /// Looks so many lines further up, or down.
     fn look(&mut self, up: isize) -> Option<Ask> {
-        // Where it is by now comes with each picture, unless none has answered yet.
-        let from = if self.offset == 0 || self.frame.offset == 0 { self.offset } else { self.frame.offset };
+        let (offset, at) = self.wish;
+        // What is looked at stays in its place while more is printed, so it is further up by now.
+        let since = if offset == 0 { 0 } else { lines_since(at, self.frame.scrolled) };
+        let from = offset.saturating_add(since).min(self.frame.history);
         let to = from.saturating_add_signed(up).min(self.frame.history);
-        let changed = to != self.offset;
-        self.offset = to;
-        changed.then_some(Ask::Look(to))
+        if to == from {
+            return None;
+        }
+        self.wish = (to, Some(self.frame.scrolled));
+        Some(Ask::Look)
     }
 
     fn on_mouse(&mut self, mouse: Mouse) -> Option<Ask> {
@@ -242,7 +247,7 @@ impl State {
         let x = mouse.x.min(inner.width.saturating_sub(1)).min(frame.size.columns.saturating_sub(1));
         let y = usize::from(mouse.y.min(inner.height.saturating_sub(1)));
         let row = (pane::top_row(frame, inner.height) + y).min(frame.lines.len().saturating_sub(1));
-        if asked && !self.read_only && self.mode == Mode::Typing && self.offset == 0 && self.marked.is_none() {
+        if asked && !self.read_only && self.mode == Mode::Typing && self.wish.0 == 0 && self.marked.is_none() {
             let row = u16::try_from(row).ok()?;
             return Some(Ask::Input(Input::Mouse { action: mouse.action, column: x, row }));
         }
@@ -284,7 +289,7 @@ impl State {
     }
 
     fn caret(&self) -> Option<Caret> {
-        let typing = self.mode == Mode::Typing && self.offset == 0 && !self.read_only && self.marked.is_none();
+        let typing = self.mode == Mode::Typing && self.wish.0 == 0 && !self.read_only && self.marked.is_none();
         if typing { pane::caret(self.inner(), &self.frame) } else { None }
     }
 
@@ -313,7 +318,7 @@ impl State {
             Mode::Typing => {
                 let name =
                     if self.read_only { format!(" LOOKING AT {} ", self.agent) } else { format!(" {} ", self.agent) };
-                let back = if self.offset > 0 { format!("{name}-{} ", self.frame.offset) } else { name };
+                let back = if self.frame.offset > 0 { format!("{name}-{} ", self.frame.offset) } else { name };
                 (back, vec![("ctrl-q", "leaves"), (prefix, "more")])
             }
         };
@@ -391,7 +396,7 @@ impl<'a> Loop<'a> {
             frame: Arc::clone(&session.frames.borrow()),
             silent: false,
             mode: Mode::Typing,
-            offset: 0,
+            wish: (0, None),
             marked: None,
             news: None,
         };
@@ -504,11 +509,11 @@ impl<'a> Loop<'a> {
         match ask {
             None => {}
             Some(Ask::Leave) => return Ok(Some(Left::Detached)),
-            Some(Ask::Look(_)) => self.wish(),
+            Some(Ask::Look) => self.wish(),
             Some(Ask::Copy(text)) => self.terminal.copy(&text)?,
             Some(Ask::Input(input)) => {
-                if self.state.offset > 0 {
-                    self.state.offset = 0;
+                if self.state.wish.0 > 0 {
+                    self.state.wish = (0, None);
                     self.wish();
                 }
                 self.outbox.push(self.state.agent.clone(), PaneRequest::Input(input));
@@ -519,23 +524,18 @@ impl<'a> Loop<'a> {
 
     fn resized(&mut self, size: (u16, u16)) {
         self.state.size = size;
-        // What is looked at stays in sight.
-        if self.state.offset > 0 {
-            self.state.offset = self.state.frame.offset;
-        }
         self.wish();
     }
 
     /// Tells the host what is to be seen.
     fn wish(&mut self) {
         let resize = (!self.state.read_only).then(|| inner_size(self.state.size));
-        let offset = self.state.offset;
+        let (offset, at) = self.state.wish;
         self.session.view.send_if_modified(|view| {
-            let new = View { resize, offset, ..*view };
-            // Where it is by now may be further up than what was said last, so the same wish is not said twice.
-            let is_new = new != *view || offset > 0;
+            let new = View { resize, offset, at, ..*view };
+            let is_news = new != *view;
             *view = new;
-            is_new
+            is_news
         });
     }
 

@@ -66,7 +66,11 @@ impl Viewer {
     }
 
     fn look(&mut self, resize: Option<Size>, offset: usize) {
-        self.send(&Request::View { resize, offset, interval_ms: 0 });
+        self.look_from(resize, offset, None);
+    }
+
+    fn look_from(&mut self, resize: Option<Size>, offset: usize, at: Option<u64>) {
+        self.send(&Request::View { resize, offset, at, interval_ms: 0 });
     }
 
     fn type_text(&mut self, text: &str) {
@@ -216,16 +220,25 @@ fn viewers_see_what_each_of_them_wants_to() {
     back.look(None, 50);
     back.wait_text("51");
     assert_eq!((back.rows()[0].as_str(), back.frame.offset, back.frame.history), ("42", 50, 91));
+    let at = Some(back.frame.scrolled);
     back.type_text("\n");
     now.wait_text("200");
     back.wait_for(|frame| frame.history == 192);
     assert_eq!((back.rows()[0].as_str(), back.frame.offset), ("42", 151), "the same lines, further up");
     assert_eq!(
-        back.ask(&Request::Search { needle: "77".to_owned(), offset: 0, forward: false }),
+        back.ask(&Request::Search { needle: "77".to_owned(), offset: 0, at: None, forward: false }),
         Reply::Found { offset: Some(15) }
     );
-    let Reply::Text { lines } = back.ask(&Request::Text { from: 3, to: 1 }) else { panic!("not a text") };
+    let Reply::Text { lines } = back.ask(&Request::Text { from: 3, to: 1, at: None }) else { panic!("not a text") };
     assert_eq!(lines, ["198", "199", "200"]);
+    // What is named by an earlier picture is what was there then.
+    let search = Request::Search { needle: "30".to_owned(), offset: 50, at, forward: false };
+    assert_eq!(back.ask(&search), Reply::Found { offset: Some(62) });
+    let Reply::Text { lines } = back.ask(&Request::Text { from: 3, to: 1, at }) else { panic!("not a text") };
+    assert_eq!(lines, ["98", "99", "100"]);
+    back.look_from(None, 52, at);
+    back.wait_for(|frame| frame.offset == 153);
+    assert_eq!(back.rows()[0], "40");
     back.send(&Request::Pause);
     back.look(None, 0);
     back.wait_text("200");
@@ -305,7 +318,7 @@ fn a_viewer_that_does_not_read_holds_nobody_up() {
     // Nor does one that asks and does not listen to the answers.
     let mut rude = Viewer::of(&run);
     rude.stream.set_nonblocking(true).unwrap();
-    let request = encode(&Request::Text { from: usize::MAX, to: 0 }).unwrap();
+    let request = encode(&Request::Text { from: usize::MAX, to: 0, at: None }).unwrap();
     while rude.stream.write(&request).is_ok() {}
     let mut viewer = Viewer::looking(&run);
     viewer.type_text("\n");

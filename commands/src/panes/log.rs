@@ -8,6 +8,7 @@ use std::time::Duration;
 use pipeline_lib::agents::transcript::Transcript;
 use pipeline_lib::terminal::document::{Anchor, BYTES_MAX, Document};
 use pipeline_lib::terminal::sgr;
+use pipeline_lib::terminal::wire::lines_since;
 use pipeline_lib::view::pane::{Pane, Source, Wish};
 use pipeline_lib::view::screen::RunRow;
 use pipeline_worktrees::host::{self, HostError, Stream};
@@ -122,8 +123,8 @@ struct Log {
     document: Document,
     /// Lines at the end of the document that are not ended yet.
     open: usize,
-    /// The offset that was wished for, and the place where that was then.
-    scrolled: (usize, Option<Anchor>),
+    /// The offset that was wished for and in which picture, and the place where that was then.
+    scrolled: ((usize, Option<u64>), Option<Anchor>),
     failed: Option<String>,
     /// It is what a session showed; nothing follows, even if nobody has taken note of its end yet.
     complete: bool,
@@ -138,7 +139,7 @@ impl Log {
             errors: sgr::Reader::default(),
             document: Document::new(wish.size.columns),
             open: 0,
-            scrolled: (0, None),
+            scrolled: ((0, None), None),
             failed: None,
             complete: false,
         }
@@ -185,10 +186,12 @@ impl Log {
     /// Looks as wished from here on.
     fn look(&mut self, wish: &Wish) {
         let (wished, anchor) = self.scrolled;
-        let kept = self.document.offset(wish.size.rows, anchor);
+        let rows = wish.size.rows;
+        let (kept, new) = (self.document.offset(rows, anchor), (wish.offset, wish.at));
+        let since = if wish.offset == 0 { 0 } else { lines_since(wish.at, self.document.scrolled(rows)) };
         self.document.set_columns(wish.size.columns);
-        let offset = if wish.offset == wished { kept } else { wish.offset };
-        self.scrolled = (wish.offset, self.document.anchor(wish.size.rows, offset));
+        let offset = if new == wished { kept } else { wish.offset.saturating_add(since) };
+        self.scrolled = (new, self.document.anchor(rows, offset));
     }
 
     fn pane(&self, wish: &Wish, run: &RunRow, growth: Option<&Growth>) -> Pane {
@@ -210,10 +213,15 @@ impl Log {
         match ask {
             PaneRequest::Input(_) if self.complete => PaneAnswer::Refused(ENDED.to_owned()),
             PaneRequest::Input(_) => PaneAnswer::Refused("this run has no terminal to type into".to_owned()),
-            PaneRequest::Search { needle, offset, forward } => {
-                PaneAnswer::Found(self.document.search(rows, &needle, offset, forward))
+            PaneRequest::Search { needle, offset, at, forward } => {
+                let since = lines_since(at, self.document.scrolled(rows));
+                let found = self.document.search(rows, &needle, offset.saturating_add(since), forward);
+                PaneAnswer::Found(found.map(|offset| offset.saturating_sub(since)))
             }
-            PaneRequest::Text { from, to } => PaneAnswer::Text(self.document.text(rows, from, to)),
+            PaneRequest::Text { from, to, at } => {
+                let since = lines_since(at, self.document.scrolled(rows));
+                PaneAnswer::Text(self.document.text(rows, from.saturating_add(since), to.saturating_add(since)))
+            }
         }
     }
 }

@@ -63,8 +63,7 @@ impl Pipeline {
                 self.rebuild_index();
             }
             Fact::ModeChanged { mode, .. } => {
-                self.core.mode = *mode;
-                self.core.pending_mode = None;
+                (self.core.mode, self.core.pending_mode) = (*mode, None);
                 self.core.shadow_plan.clear();
                 self.clear_holds();
                 self.rebuild_index();

@@ -98,6 +98,7 @@ impl Document {
         let mut frame = Frame::blank(size.clamped());
         frame.history = self.history(size.rows);
         frame.offset = offset.min(frame.history);
+        frame.scrolled = self.scrolled(size.clamped().rows);
         let shown = self.rows.iter().skip(frame.history - frame.offset);
         for (place, row) in frame.lines.iter_mut().zip(shown) {
             *place = Arc::clone(row);
@@ -108,6 +109,12 @@ impl Document {
     /// How many rows there are above a screen of so many.
     fn history(&self, rows: u16) -> usize {
         self.rows.len().saturating_sub(usize::from(rows))
+    }
+
+    /// How many rows have left a present screen of so many upwards, see [`Frame::scrolled`].
+    #[must_use]
+    pub fn scrolled(&self, rows: u16) -> u64 {
+        self.forgotten + self.history(rows) as u64
     }
 
     /// A place so many rows above the present screen; none where that is the present screen.

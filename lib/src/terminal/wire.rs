@@ -11,6 +11,12 @@ use crate::ids::RunId;
 
 /// The form of the messages. A side that is told another number says so and ends the connection.
 pub const VERSION: u32 = 1;
+/// How many lines further up a place is that was named by a picture, once so many lines have left the present screen.
+#[must_use]
+pub fn lines_since(at: Option<u64>, scrolled: u64) -> usize {
+    at.map_or(0, |at| usize::try_from(scrolled.saturating_sub(at)).unwrap_or(usize::MAX))
+}
+
 /// The longest message in bytes; whoever sends a longer one is not understood and is hung up on.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -27,8 +33,10 @@ pub enum Request {
     View {
         /// The size that the terminal should have. The latest wish of all viewers counts.
         resize: Option<Size>,
-        /// How many lines above the present screen to look.
+        /// How many lines above the present screen to look; 0 to look at it.
         offset: usize,
+        /// In which picture that many, by its [`scrolled`](super::Frame::scrolled); none for now.
+        at: Option<u64>,
         /// The shortest time between two updates. What follows an input of this viewer comes at once.
         interval_ms: u64,
     },
@@ -45,6 +53,8 @@ pub enum Request {
         needle: String,
         /// The offset to begin above (or below).
         offset: usize,
+        /// In which picture, as for `View`. What is found is told for the same picture.
+        at: Option<u64>,
         /// Towards the present instead of the past.
         forward: bool,
     },
@@ -55,6 +65,8 @@ pub enum Request {
         from: usize,
         /// The newest line.
         to: usize,
+        /// In which picture, as for `View`.
+        at: Option<u64>,
     },
 }
 
@@ -167,7 +179,7 @@ mod tests {
     #[test]
     fn messages_survive_being_cut_at_every_byte() {
         let first = Request::Hello { version: VERSION };
-        let second = Request::Search { needle: "näher".to_owned(), offset: 3, forward: true };
+        let second = Request::Search { needle: "näher".to_owned(), offset: 3, at: Some(7), forward: true };
         let mut bytes = encode(&first).expect("short");
         bytes.extend(encode(&second).expect("short"));
         for cut in 0..=bytes.len() {

@@ -16,8 +16,11 @@ pub struct Wish {
     pub size: Size,
     /// Whether the terminal is to be given this size. Else as much of it is shown as fits.
     pub resize: bool,
-    /// How many lines above the present screen to look.
+    /// How many lines above the present screen to look; 0 to look at it.
     pub offset: usize,
+    /// In which picture that many, by its `scrolled`; none for now. Said again, the two name the place that is looked at
+    /// already, wherever it is by now.
+    pub at: Option<u64>,
     /// Whether it has the person's attention: pictures come as quickly as they can be drawn.
     pub focused: bool,
 }

@@ -22,7 +22,7 @@ const WIDE_COLUMNS: u16 = 100;
 /// A task takes so many columns at most; more is too far for the eye to go along a line.
 const LABEL_COLUMNS_MAX: u16 = 44;
 /// A task is not cut below this many columns, by whether the page is wide.
-const LABEL_COLUMNS_MIN: [u16; 2] = [16, 24];
+const LABEL_COLUMNS_MIN: [u16; 2] = [20, 26];
 /// Tasks without a line stand side by side where each has this many columns.
 const SPREAD_COLUMNS: u16 = 36;
 /// What stands before the name of a task: a mark, its sign and a space.
@@ -150,14 +150,15 @@ impl Drawing {
             Action::Right => self.along(from, true),
             Action::Left => self.along(from, false),
             Action::First => self.first(),
-            Action::Last => (0..places.len()).max_by_key(|at| (places[*at].row, places[*at].layer)),
+            Action::Last => (0..places.len()).max_by_key(|at| (places[*at].layer, places[*at].row)),
             _ => None,
         }
     }
 
+    /// The top of the first layer.
     fn first(&self) -> Option<usize> {
         let places = &self.layout.places;
-        (0..places.len()).min_by_key(|at| (places[*at].row, places[*at].layer))
+        (0..places.len()).min_by_key(|at| (places[*at].layer, places[*at].row))
     }
 
     /// Along a line, the one of the chain that decides before others; where there is none, to the nearest in the next layer.

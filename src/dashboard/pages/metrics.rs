@@ -10,9 +10,9 @@ use crate::dashboard::message::Intent;
 use crate::dashboard::model::Model;
 use crate::dashboard::view;
 
-/// The stretches of time that can be looked at: in words, and in seconds.
-pub(in crate::dashboard) const STRETCHES: [(&str, i64); 4] =
-    [("1h", 3_600), ("6h", 21_600), ("1d", 86_400), ("7d", 604_800)];
+/// The stretches of time that can be looked at: in words, in seconds, and how many seconds of them are counted together.
+pub(in crate::dashboard) const STRETCHES: [(&str, i64, i64); 4] =
+    [("1h", 3_600, 120), ("6h", 21_600, 900), ("1d", 86_400, 3_600), ("7d", 604_800, 21_600)];
 /// The longest of them that is taken without being asked for.
 const STRETCH_USUAL: usize = 2;
 /// Rows that a page goes.
@@ -84,7 +84,7 @@ pub(in crate::dashboard) fn stretch(model: &Model) -> usize {
             times.into_iter().filter_map(|times| times.first()).min().copied()
         });
         let needed = model.now.duration_since(first.unwrap_or(model.now)).as_secs();
-        let found = STRETCHES.iter().position(|(_, seconds)| *seconds >= needed);
+        let found = STRETCHES.iter().position(|(_, seconds, _)| *seconds >= needed);
         found.unwrap_or(STRETCH_USUAL).min(STRETCH_USUAL)
     })
 }

@@ -49,8 +49,8 @@ pub(in crate::dashboard) struct Looking {
     pub(in crate::dashboard) scrolled: BTreeMap<AgentName, Scroll>,
     /// What the button of the mouse holds.
     pub(in crate::dashboard) held: Option<Held>,
-    /// What is to be copied once its text has come.
-    pub(in crate::dashboard) copying: Option<text::Copying>,
+    /// Whose text is to be copied once it has come.
+    pub(in crate::dashboard) copying: Option<AgentName>,
 }
 
 /// Who is typed into: this session and no later one of the same agent.
@@ -219,8 +219,8 @@ pub(in crate::dashboard) fn answered(
 ) -> Vec<Intent> {
     match (ask, answer) {
         (_, PaneAnswer::Taken) => {}
-        (PaneRequest::Search { forward, .. }, PaneAnswer::Found(found)) => {
-            scroll::found(model, agent, *forward, found);
+        (PaneRequest::Search { at, forward, .. }, PaneAnswer::Found(found)) => {
+            scroll::found(model, agent, (*at, *forward), found);
         }
         (_, PaneAnswer::Found(_)) => {}
         (_, PaneAnswer::Text(lines)) => return text::arrived(model, agent, &lines),
@@ -254,7 +254,7 @@ pub(in crate::dashboard) fn shown(model: &mut Model, before: &Panes) {
         match (old, new) {
             (Some(old), Some(new)) if old.run != new.run => drop(model.panes.scrolled.remove(&agent)),
             (Some(old), Some(new)) if !Arc::ptr_eq(&old.frame, &new.frame) => {
-                scroll::moved(model, &agent, &old.frame, &new.frame);
+                scroll::moved(model, &agent, &new.frame);
             }
             _ => {}
         }

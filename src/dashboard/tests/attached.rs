@@ -11,7 +11,7 @@ fn state(size: (u16, u16)) -> State {
     for (place, n) in frame.lines.iter_mut().zip(1..6) {
         *place = Arc::new(Line::plain(format!("line {n}")));
     }
-    frame.history = 100;
+    (frame.history, frame.scrolled) = (100, 100);
     frame.title = "✳ Planning".to_owned();
     frame.cursor = Some(Cursor { column: 6, row: 4, shape: CursorShape::Block });
     State {
@@ -24,7 +24,7 @@ fn state(size: (u16, u16)) -> State {
         frame: Arc::new(frame),
         silent: false,
         mode: Mode::Typing,
-        offset: 0,
+        wish: (0, None),
         marked: None,
         news: None,
     }
@@ -100,19 +100,21 @@ fn the_last_line_says_whose_it_is_and_how_to_leave() {
 #[test]
 fn what_was_shown_before_can_be_looked_at() {
     let mut state = state((80, 24));
+    let looked = |state: &mut State, name: &str| press(state, name).map(|ask| (ask, state.wish));
     press(&mut state, "<c-b>");
     assert_eq!(press(&mut state, "["), None);
-    assert_eq!(press(&mut state, "k"), Some(Ask::Look(1)));
-    assert_eq!(press(&mut state, "<pageup>"), Some(Ask::Look(24)), "one picture has not come yet");
-    state.frame = Arc::new(Frame { offset: 30, ..(*state.frame).clone() });
+    let at = |offset, scrolled| Some((Ask::Look, (offset, Some(scrolled))));
+    assert_eq!(looked(&mut state, "k"), at(1, 100));
+    assert_eq!(looked(&mut state, "<pageup>"), at(24, 100), "no picture has answered yet");
+    state.frame = Arc::new(Frame { offset: 30, scrolled: 106, ..(*state.frame).clone() });
     assert!(drawn(&state)[23].contains("SCROLL -30 of 100"));
-    assert_eq!(press(&mut state, "k"), Some(Ask::Look(31)), "from where it is by now");
-    assert_eq!(press(&mut state, "g"), Some(Ask::Look(100)));
-    assert_eq!(press(&mut state, "q"), Some(Ask::Look(0)));
+    assert_eq!(looked(&mut state, "k"), at(31, 106), "from where it is by now");
+    assert_eq!(looked(&mut state, "g"), at(100, 106));
+    assert_eq!(looked(&mut state, "q"), at(0, 106));
     assert_eq!(press(&mut state, "q"), typed(Code::Char('q'), false));
     let wheel = |action| Mouse { action, x: 1, y: 1 };
-    state.frame = Arc::new(Frame { offset: 0, ..(*state.frame).clone() });
-    assert_eq!(state.on_mouse(wheel(MouseAction::WheelUp)), Some(Ask::Look(3)));
+    assert_eq!(state.on_mouse(wheel(MouseAction::WheelUp)), Some(Ask::Look));
+    assert_eq!(state.wish, (3, Some(106)));
 }
 
 #[test]

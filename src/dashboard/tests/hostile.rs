@@ -117,6 +117,7 @@ fn hostile_frame(size: Size, rows: usize) -> Frame {
         cursor: Some(cursor),
         offset: usize::MAX,
         history: usize::MAX - 1,
+        scrolled: u64::MAX,
         title: EVIL.to_owned(),
         modes: Modes { alternate: false, mouse: true },
     }

@@ -7,6 +7,7 @@ use pipeline_commands::live::{PaneAnswer, PaneRequest};
 use pipeline_lib::agents::stream::Format;
 use pipeline_lib::ids::{AgentName, RunId};
 use pipeline_lib::terminal::document::Document;
+use pipeline_lib::terminal::wire::lines_since;
 use pipeline_lib::terminal::{
     self, Attributes, Colour, Cursor, CursorShape, Input, KeyCode as Code, Line, MouseAction, Span, Style as CellStyle,
 };
@@ -30,7 +31,7 @@ struct Host {
     title: &'static str,
     note: Option<&'static str>,
     /// What was wished for last, and where that was then.
-    scrolled: (usize, Option<terminal::document::Anchor>),
+    scrolled: ((usize, Option<u64>), Option<terminal::document::Anchor>),
     document: Document,
     modes: terminal::Modes,
 }
@@ -38,7 +39,7 @@ struct Host {
 impl Host {
     fn new(source: Source, lines: Vec<Line>) -> Self {
         let (document, modes) = (Document::new(80), terminal::Modes::default());
-        let mut this = Self { source, lines, title: "", note: None, scrolled: (0, None), document, modes };
+        let mut this = Self { source, lines, title: "", note: None, scrolled: ((0, None), None), document, modes };
         this.lines.clone().into_iter().for_each(|line| this.document.push(line));
         this
     }
@@ -50,8 +51,10 @@ impl Host {
 
     fn pane(&mut self, wish: &Wish) -> Pane {
         self.document.set_columns(wish.size.columns);
-        if wish.offset != self.scrolled.0 {
-            self.scrolled = (wish.offset, self.document.anchor(wish.size.rows, wish.offset));
+        if (wish.offset, wish.at) != self.scrolled.0 {
+            let since = if wish.offset == 0 { 0 } else { lines_since(wish.at, self.document.scrolled(wish.size.rows)) };
+            let anchor = self.document.anchor(wish.size.rows, wish.offset + since);
+            self.scrolled = ((wish.offset, wish.at), anchor);
         }
         let mut frame = self.document.frame(wish.size, self.document.offset(wish.size.rows, self.scrolled.1));
         frame.title = self.title.to_owned();
@@ -88,10 +91,15 @@ impl Hosts {
                 let document = &self.0[&agent].document;
                 let answer = match &ask {
                     PaneRequest::Input(_) => PaneAnswer::Taken,
-                    PaneRequest::Search { needle, offset, forward } => {
-                        PaneAnswer::Found(document.search(rows, needle, *offset, *forward))
+                    PaneRequest::Search { needle, offset, at, forward } => {
+                        let since = lines_since(*at, document.scrolled(rows));
+                        let found = document.search(rows, needle, offset + since, *forward);
+                        PaneAnswer::Found(found.map(|offset| offset.saturating_sub(since)))
                     }
-                    PaneRequest::Text { from, to } => PaneAnswer::Text(document.text(rows, *from, *to)),
+                    PaneRequest::Text { from, to, at } => {
+                        let since = lines_since(*at, document.scrolled(rows));
+                        PaneAnswer::Text(document.text(rows, from + since, to + since))
+                    }
                 };
                 next.extend(update(model, Message::PaneAnswered { agent, ask, answer }));
             }
@@ -513,15 +521,35 @@ fn what_is_looked_at_stays_while_more_is_printed() {
 }
 
 #[test]
-fn the_same_place_can_be_asked_for_twice() {
+fn what_is_asked_for_is_meant_as_it_was_seen() {
     let (mut model, mut hosts) = page(2, (80, 24), "2z<c-u>");
-    for n in 0..10 {
-        hosts.0.get_mut(&agent("tester")).unwrap().print(&format!("more {n}"));
-    }
+    let first = |model: &Model| pane(model)[0].clone();
+    assert_eq!(first(&model), "test orders::case_171 ... ok");
+    let print = |hosts: &mut Hosts, lines| {
+        for n in 0..lines {
+            hosts.0.get_mut(&agent("tester")).unwrap().print(&format!("more {n}"));
+        }
+    };
+    // Much is printed between the last picture and the key.
+    print(&mut hosts, 500);
+    hosts.press(&mut model, "<c-u>");
+    assert_eq!(first(&model), "test orders::case_161 ... ok");
+    // And between a key and the picture that answers it, which the next key does not wait for.
+    press(&mut model, "<c-u>");
+    print(&mut hosts, 300);
+    press(&mut model, "<c-d><c-d>");
+    print(&mut hosts, 40);
     hosts.show(&mut model);
-    assert_eq!(model.shown[&agent("tester")].frame.offset, 20);
-    hosts.press(&mut model, "<c-d>");
-    assert_eq!(model.shown[&agent("tester")].frame.offset, 9, "10 is what was said before, and would be no news");
+    assert_eq!(first(&model), "test orders::case_171 ... ok");
+    // So is what is searched for and copied.
+    print(&mut hosts, 900);
+    hosts.press(&mut model, "/cart::empty<enter>");
+    assert_eq!(under_bar(&model), ["test cart::empty ... failed"]);
+    let intents = press(&mut model, "v<c-u>y");
+    print(&mut hosts, 70);
+    let text = copied(&hosts.answer(&mut model, intents));
+    assert_eq!(text.lines().next_back(), Some("test cart::empty ... failed"));
+    assert_eq!(text.lines().count(), 11);
 }
 
 #[test]

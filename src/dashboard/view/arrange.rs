@@ -19,6 +19,8 @@ const ROWS: (u16, u16) = (38, 5);
 const COLUMNS_ENOUGH: u16 = 100;
 /// What most programs expect; fewer columns cost them something.
 const COLUMNS_USUAL: u16 = 80;
+/// Fewer rows show little at a time.
+const ROWS_USUAL: u16 = 12;
 /// From here on there is space around the line between two columns.
 const AIRY: u16 = 120;
 /// The columns between two names of the strip.
@@ -101,8 +103,8 @@ impl Plan {
             let inner = slot.inner();
             let agent: AgentName = model.screen.agents.get(slot.at)?.name.clone();
             let size = pipeline_lib::terminal::Size { columns: inner.width, rows: inner.height };
-            let offset = model.panes.scrolled.get(&agent).map_or(0, |scroll| scroll.wish);
-            Some(Wish { agent, size, resize: true, offset, focused: selected == Some(slot.at) })
+            let (offset, at) = model.panes.scrolled.get(&agent).map_or((0, None), |scroll| scroll.wish);
+            Some(Wish { agent, size, resize: true, offset, at, focused: selected == Some(slot.at) })
         };
         self.slots.iter().filter(|slot| slot.inner().height > 0).filter_map(wish).collect()
     }
@@ -215,7 +217,7 @@ fn grid(area: Rect, count: u16, columns: u16) -> Vec<Rect> {
     areas
 }
 
-/// The columns that serve so many panes best: wide enough for programs first, then as high as can be.
+/// The columns that serve so many panes best: what can be seen counts, and less of it where a pane is narrow or low.
 fn best_columns(area: Rect, count: u16) -> u16 {
     let (columns, rows) = (fit(area.width, GRID.0, gap(area)), fit(area.height, GRID.1, 0));
     let fits = |columns: &u16| count.div_ceil(*columns) <= rows;
@@ -223,7 +225,8 @@ fn best_columns(area: Rect, count: u16) -> u16 {
         let worth = |pane: &Rect| {
             let width = u64::from(pane.width);
             let height = u64::from(pane.height.saturating_sub(1));
-            width.min(u64::from(COLUMNS_ENOUGH)) * width.min(u64::from(COLUMNS_USUAL)) * height
+            let seen = width.min(u64::from(COLUMNS_ENOUGH)) * height;
+            seen * width.min(u64::from(COLUMNS_USUAL)) * height.min(u64::from(ROWS_USUAL))
         };
         grid(area, count, *columns).iter().map(worth).sum::<u64>()
     };
@@ -291,8 +294,12 @@ mod tests {
     }
 
     #[test]
-    fn panes_are_wide_enough_first() {
-        for (area, columns) in [(page(80, 22), [1, 1, 2, 2, 0, 0]), (page(200, 46), [1, 2, 3, 2, 3, 2])] {
+    fn panes_are_neither_too_narrow_nor_too_low() {
+        for (area, columns) in [
+            (page(80, 22), [1, 1, 2, 2, 0, 0]),
+            (page(120, 36), [1, 1, 2, 2, 2, 2]),
+            (page(200, 46), [1, 2, 3, 2, 3, 2]),
+        ] {
             for (count, columns) in (1..).zip(columns).filter(|(_, columns)| *columns > 0) {
                 assert_eq!(best_columns(area, count), columns, "{count} in {area}");
             }

@@ -124,12 +124,15 @@ fn chain(painter: &mut Painter<'_>, line: Rect, drawing: &Drawing) {
 fn plane(painter: &mut Painter<'_>, model: &Model, area: Rect, drawing: &Drawing) {
     let layout = &drawing.layout;
     let near = near(drawing);
+    // Where there is room, an empty row between any two makes the lines easier to follow.
+    let pitch = if layout.rows * 2 <= usize::from(area.height) + 1 { 2 } else { 1 };
     let (left, top) = corner(drawing, area);
-    let mut canvas = Canvas::new(left, top, area.width, area.height);
+    let mut canvas = Canvas::new(left, top * pitch, area.width, area.height);
     for line in &layout.lines {
         let heavy = drawing.graph.is_critical(drawing.nodes[line.from], drawing.nodes[line.to]);
         let near = near.as_ref().is_none_or(|near| near.holds_line(drawing.nodes[line.from], drawing.nodes[line.to]));
-        canvas.line(&line.points, Stroke { heavy, near });
+        let points: Vec<_> = line.points.iter().map(|(x, row)| (*x, row * pitch)).collect();
+        canvas.line(&points, Stroke { heavy, near });
     }
     let any = near.is_some();
     canvas.draw(painter, area, |theme, stroke| match (stroke.near, stroke.heavy) {
@@ -149,7 +152,7 @@ fn plane(painter: &mut Painter<'_>, model: &Model, area: Rect, drawing: &Drawing
         }
         let near = near.as_ref().is_none_or(|near| near.holds(drawing.nodes[at]));
         let style = node_style(painter.theme, model, drawing.node(at), near);
-        let spot = Rect { y: area.y + to_u16(place.row - top), height: 1, ..area };
+        let spot = Rect { y: area.y + to_u16((place.row - top) * pitch), height: 1, ..area };
         label(painter, spot, (x, left), drawing, at, style);
     }
     edges(painter, area, drawing, (left, top));
@@ -215,6 +218,9 @@ fn label(painter: &mut Painter<'_>, spot: Rect, (x, left): (usize, usize), drawi
     painter.text(from + 1, spot.y, width.saturating_sub(1).min(1), theme.sign(node.tone), theme.tone(node.tone));
     let name_style = if critical { style.patch(theme.strong()) } else { style };
     let room = width.saturating_sub(BEFORE_NAME);
+    if room < columns(name(node, drawing.wide)) {
+        return;
+    }
     let used = painter.text(from + BEFORE_NAME, spot.y, room, name(node, drawing.wide), name_style) + 1;
     painter.text(from + BEFORE_NAME + used, spot.y, room.saturating_sub(used), &node.title, style);
     if drawing.chosen == Some(at) {

@@ -79,8 +79,8 @@ fn levels(painter: &mut Painter<'_>, model: &Model, line: Rect, logs: &Logs) {
         let of = |other: Level| other == level || (level == Level::Debug && other > level);
         let count = logs.lines.iter().filter(|line| of(line.level)).count();
         let here = level == model.logs.level;
-        let word = if here { format!("[{}]", level.word()) } else { format!(" {} ", level.word()) };
-        let count = format!("{} ", grouped(count as u64));
+        let (open, close) = if here { ("[", "]") } else { (" ", " ") };
+        let (word, count) = (format!("{open}{} ", level.word()), format!("{}{close} ", grouped(count as u64)));
         let style = match level <= model.logs.level {
             _ if here => theme.accent(),
             true => theme.text(),
@@ -89,7 +89,8 @@ fn levels(painter: &mut Painter<'_>, model: &Model, line: Rect, logs: &Logs) {
         if x + columns(&word) + columns(&count) > line.right() {
             break;
         }
-        x += painter.parts(x, line.y, line.right() - x, &[(&word, style), (&count, theme.dim())]);
+        let counted = if here { theme.accent() } else { theme.dim() };
+        x += painter.parts(x, line.y, line.right() - x, &[(&word, style), (&count, counted)]);
     }
     let hint = "h l less, more";
     if x + columns(hint) + 3 < line.right() {
@@ -106,7 +107,11 @@ fn draw_line(painter: &mut Painter<'_>, spot: Rect, line: &Line) {
     x += 9;
     let quiet = line.level == Level::Info;
     if !further {
-        let sign = if quiet { " " } else { theme.sign(tone) };
+        let sign = match line.level {
+            Level::Info => " ",
+            Level::Debug | Level::Trace => theme.pick("·", "."),
+            Level::Error | Level::Warn => theme.sign(tone),
+        };
         painter.text(x, spot.y, 1, sign, theme.tone(tone));
     }
     x += 2;

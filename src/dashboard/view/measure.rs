@@ -37,12 +37,18 @@ pub(super) fn roughly(seconds: f64) -> String {
 
 /// A length of time that was measured, in seconds, in at most five columns.
 pub(super) fn span(seconds: f64) -> String {
-    match seconds.max(0.0) {
-        s if s < 9.95 => format!("{s:.1}s"),
-        s if s < 99.5 => format!("{s:.0}s"),
-        s if s < 99.5 * 60.0 => format!("{:.0}m", s / 60.0),
-        s if s < 99.5 * 3_600.0 => format!("{:.0}h", s / 3_600.0),
-        s => format!("{:.0}d", s / 86_400.0),
+    let (number, unit) = match seconds.max(0.0) {
+        s if s < 59.5 => (s, 's'),
+        s if s < 59.5 * 60.0 => (s / 60.0, 'm'),
+        s if s < 47.5 * 3_600.0 => (s / 3_600.0, 'h'),
+        s => (s / 86_400.0, 'd'),
+    };
+    // One place behind the point where it says something.
+    let tenths = (number * 10.0).round();
+    if tenths < 100.0 && tenths % 10.0 != 0.0 {
+        format!("{:.1}{unit}", tenths / 10.0)
+    } else {
+        format!("{number:.0}{unit}")
     }
 }
 
@@ -78,7 +84,15 @@ mod tests {
         {
             assert_eq!(roughly(seconds), expected);
         }
-        for (seconds, expected) in [(0.26, "0.3s"), (42.0, "42s"), (100.0, "2m"), (7_000.0, "2h"), (999_999.0, "12d")] {
+        for (seconds, expected) in [
+            (0.26, "0.3s"),
+            (9.97, "10s"),
+            (42.0, "42s"),
+            (100.0, "1.7m"),
+            (3_600.0, "1h"),
+            (7_000.0, "1.9h"),
+            (999_999.0, "12d"),
+        ] {
             assert_eq!(span(seconds), expected);
         }
         for (number, expected) in

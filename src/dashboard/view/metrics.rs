@@ -2,7 +2,7 @@
 
 mod sheet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use pipeline_lib::view::detail::metrics::{Buckets, Figures, Share};
 use pipeline_lib::view::screen::Tone;
 use ratatui::layout::Rect;
@@ -15,14 +15,18 @@ use crate::dashboard::model::Model;
 use crate::dashboard::pages::metrics::{Measure, STRETCHES, shown, stretch};
 use crate::dashboard::pages::task::Extent;
 use crate::dashboard::theme::Theme;
-use sheet::{Sheet, bar, spark};
+use sheet::{Sheet, bar, curve};
 
 /// The columns of what a curve is called.
 const LABEL_COLUMNS: u16 = 14;
 /// The columns of a curve's figure.
 const FIGURE_COLUMNS: u16 = 6;
-/// The most columns of a curve.
-const CURVE_COLUMNS_MAX: u16 = 120;
+/// The columns of the most that a curve reaches.
+const MOST_COLUMNS: u16 = 10;
+/// A curve has at most so many rows.
+const CURVE_ROWS_MAX: usize = 3;
+/// What is counted together takes so many columns at most.
+const BUCKET_COLUMNS_MAX: u16 = 4;
 /// From so many columns on a share says all of its figures.
 const WIDE_COLUMNS: u16 = 70;
 /// From so many columns on stages and agents stand side by side.
@@ -47,7 +51,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
             &["Nothing has been measured yet.", "The first run that ends brings the first figures."],
         );
     }
-    let (word, _) = STRETCHES[stretch(model)];
+    let (word, ..) = STRETCHES[stretch(model)];
     let dot = theme.dot();
     let beside = format!("last {word}{dot}h l longer, shorter{dot}tab: bars of {}", model.figures.measure.word());
     let (sheet, next) = sheet_of(model, figures, body);
@@ -79,67 +83,124 @@ pub(super) fn extent(model: &Model, area: Rect) -> Extent {
 /// Everything there is to see, and when it changes by itself.
 fn sheet_of(model: &Model, figures: &Figures, body: Rect) -> (Sheet, Timestamp) {
     let theme = model.theme;
-    let mut sheet = Sheet::new(theme, body.width);
-    let room = body.width.saturating_sub(LABEL_COLUMNS + FIGURE_COLUMNS + 2).min(CURVE_COLUMNS_MAX);
-    let (_, seconds) = STRETCHES[stretch(model)];
-    let buckets = Buckets::over(SignedDuration::from_secs(seconds), usize::from(room.max(1)), model.now);
-    curves(&mut sheet, figures, buckets, room);
     let roomy = body.height >= ROOMY_ROWS;
-    sheet.gap(roomy);
     let beside = body.width >= BESIDE_COLUMNS;
     let width = if beside { body.width / 2 - 2 } else { body.width };
     let stages = shares(theme, model.figures.measure, ("stage", &figures.by_stage), width);
     let agents = shares(theme, model.figures.measure, ("agent", &figures.by_agent), width);
+    let mut below = Sheet::new(theme, body.width);
+    below.gap(roomy);
     if beside {
-        sheet.beside(stages, agents, body.width - width);
+        below.beside(stages, agents, body.width - width);
     } else {
-        sheet.append(stages);
-        sheet.gap(roomy);
-        sheet.append(agents);
+        below.append(stages);
+        below.gap(roomy);
+        below.append(agents);
     }
-    sheet.gap(roomy);
-    totals(&mut sheet, figures);
+    below.gap(roomy);
+    totals(&mut below, figures);
+    let mut sheet = Sheet::new(theme, body.width);
+    let most = if body.width >= WIDE_COLUMNS { MOST_COLUMNS } else { 0 };
+    let room = body.width.saturating_sub(LABEL_COLUMNS + FIGURE_COLUMNS + 2 + most);
+    let (_, stretch, seconds) = STRETCHES[stretch(model)];
+    let all = u16::try_from(stretch / seconds).unwrap_or(u16::MAX);
+    // Where all do not fit the latest are shown.
+    let count = all.min(room).max(1);
+    let each = (room / count).clamp(1, BUCKET_COLUMNS_MAX);
+    let buckets = Buckets { seconds, count: usize::from(count), now: model.now };
+    let curves = curves(figures, buckets);
+    // Curves take what is left, an empty row between any two counted in.
+    let left = usize::from(body.height).saturating_sub(below.len() + 1);
+    let rows = (left / curves.len()).saturating_sub(1).clamp(1, if theme.ascii { 1 } else { CURVE_ROWS_MAX });
+    for curve in &curves {
+        draw_curve(&mut sheet, curve, (count * each, most), each, rows);
+    }
+    scale(&mut sheet, buckets, count * each);
+    sheet.append(below);
     (sheet, buckets.next())
 }
 
-/// A curve for each thing that happens.
-fn curves(sheet: &mut Sheet, figures: &Figures, buckets: Buckets, room: u16) {
-    let theme = sheet.theme;
-    let counted = |times: &[Timestamp]| {
+/// Something that happens over time.
+struct Curve {
+    label: &'static str,
+    /// All that is in sight together.
+    figure: String,
+    /// The most that any of its values is.
+    most: String,
+    values: Vec<Option<f64>>,
+    tone: Tone,
+}
+
+fn curves(figures: &Figures, buckets: Buckets) -> [Curve; 6] {
+    let most = |values: &[Option<f64>]| values.iter().flatten().copied().fold(0.0, f64::max);
+    let counted = |label, times: &[Timestamp], tone| {
         let counts = buckets.counts(times);
-        (short(counts.iter().sum::<f64>() as u64), counts.into_iter().map(Some).collect::<Vec<_>>())
+        let figure = short(counts.iter().sum::<f64>() as u64);
+        let values: Vec<Option<f64>> = counts.into_iter().map(Some).collect();
+        Curve { label, figure, most: short(most(&values) as u64), values, tone }
     };
-    let took = |q: f64| {
+    let inside: Vec<(Timestamp, f64)> =
+        figures.cycles.iter().filter(|(at, _)| buckets.of(*at).is_some()).copied().collect();
+    let took = |label, q: f64| {
         let values = buckets.quantiles(&figures.cycles, q);
-        let inside: Vec<(Timestamp, f64)> =
-            figures.cycles.iter().filter(|(at, _)| buckets.of(*at).is_some()).copied().collect();
+        // One bucket that holds them all.
         let whole = Buckets { seconds: i64::MAX / 4, count: 1, ..buckets }.quantiles(&inside, q);
         let figure = whole.first().copied().flatten().map_or_else(|| "-".to_owned(), span);
-        (figure, values)
+        Curve { label, figure, most: span(most(&values)), values, tone: Tone::Active }
     };
-    for (label, (figure, values), tone) in [
-        ("completed", counted(&figures.completions), Tone::Good),
-        ("cycle p50", took(0.5), Tone::Active),
-        ("cycle p90", took(0.9), Tone::Active),
-        ("runs failed", counted(&figures.failures), Tone::Bad),
-        ("gates failed", counted(&figures.gate_failures), Tone::Bad),
-        ("retries", counted(&figures.retries), Tone::Attention),
-    ] {
+    [
+        counted("completed", &figures.completions, Tone::Good),
+        took("cycle p50", 0.5),
+        took("cycle p90", 0.9),
+        counted("runs failed", &figures.failures, Tone::Bad),
+        counted("gates failed", &figures.gate_failures, Tone::Bad),
+        counted("retries", &figures.retries, Tone::Attention),
+    ]
+}
+
+fn draw_curve(sheet: &mut Sheet, of: &Curve, (room, most): (u16, u16), each: u16, rows: usize) {
+    let theme = sheet.theme;
+    let x = LABEL_COLUMNS + FIGURE_COLUMNS + 2;
+    sheet.gap(rows > 1 && sheet.len() > 0);
+    let lines = curve(theme, &of.values, rows);
+    let last = lines.len() - 1;
+    for (at, line) in lines.iter().enumerate() {
         sheet.row();
-        sheet.text(0, LABEL_COLUMNS, label, theme.text());
-        sheet.right(LABEL_COLUMNS, FIGURE_COLUMNS, &figure, theme.strong());
-        let quiet = values.iter().flatten().all(|value| *value == 0.0);
-        let style = if quiet { theme.dim() } else { theme.tone(tone) };
-        sheet.text(LABEL_COLUMNS + FIGURE_COLUMNS + 2, room, &spark(theme, &values), style);
+        if at == last {
+            sheet.text(0, LABEL_COLUMNS, of.label, theme.text());
+            sheet.right(LABEL_COLUMNS, FIGURE_COLUMNS, &of.figure, theme.strong());
+        }
+        if at == 0 && most > 0 && of.values.iter().flatten().any(|value| *value > 0.0) {
+            sheet.right(x + room, most, &format!("max {}", of.most), theme.dim());
+        }
+        // What is nothing is seen less than what is something.
+        let mut from = 0;
+        while from < of.values.len() {
+            let nothing = |value: &Option<f64>| value.is_none_or(|value| value == 0.0);
+            let quiet = nothing(&of.values[from]);
+            let length = of.values[from..].iter().take_while(|value| nothing(value) == quiet).count();
+            // A gap keeps apart what is wide enough to have one.
+            let gap = usize::from(each > 2);
+            let wide = |c: char| std::iter::repeat_n(c, usize::from(each) - gap).chain(std::iter::repeat_n(' ', gap));
+            let text: String = line.chars().skip(from).take(length).flat_map(wide).collect();
+            let at = u16::try_from(from).unwrap_or(u16::MAX).saturating_mul(each);
+            let style = if quiet { theme.dim() } else { theme.tone(of.tone) };
+            sheet.text(x + at, room.saturating_sub(at), &text, style);
+            from += length;
+        }
     }
-    // What the curves span, and the most that one of their columns stands for.
-    sheet.row();
+}
+
+/// What the curves span, and what is counted together in them.
+fn scale(sheet: &mut Sheet, buckets: Buckets, room: u16) {
+    let theme = sheet.theme;
     let x = LABEL_COLUMNS + FIGURE_COLUMNS + 2;
     let stretch = buckets.seconds * i64::try_from(buckets.count).unwrap_or(1);
-    let each = format!("{} a column", span(buckets.seconds as f64));
+    let each = format!("{} each", span(buckets.seconds as f64));
+    sheet.row();
     sheet.text(x, room, &format!("-{}", span(stretch as f64)), theme.dim());
     sheet.right(x, room, "now", theme.dim());
-    if room > 40 {
+    if room > 24 {
         sheet.text(x + room / 2 - columns(&each) / 2, room / 2, &each, theme.dim());
     }
 }
@@ -211,7 +272,7 @@ fn totals(sheet: &mut Sheet, figures: &Figures) {
     let waited = totals.attention_wait_seconds;
     let facts = [
         ("completed", format!("{} of {}", totals.tasks_completed, totals.tasks_total)),
-        ("an hour", format!("{:.0}", totals.throughput_per_hour)),
+        ("per hour", format!("{:.0}", totals.throughput_per_hour)),
         ("runs", format!("{}, {} failed", totals.runs_total, totals.runs_failed)),
         ("gates", format!("{}, {} failed", totals.gates_total, totals.gate_failures_total)),
         ("retries", totals.retries_total.to_string()),
@@ -220,9 +281,14 @@ fn totals(sheet: &mut Sheet, figures: &Figures) {
         ("tokens", short(totals.tokens_total)),
         ("cost", money(totals.cost_usd_total)),
         ("people waited for", format!("p50 {}, p90 {}", span(waited.p50), span(waited.p90))),
-        ("sources disagreed", format!("{} times", totals.state_disagreements_total)),
+        ("sources disagreed", totals.state_disagreements_total.to_string()),
     ];
     sheet.row();
     sheet.text(0, sheet.width, "since the beginning", theme.strong());
     sheet.flow(&facts);
+    if let Some(since) = figures.since {
+        let words = format!("Failures and retries are known since {} only.", since.strftime("%F %H:%MZ"));
+        sheet.row();
+        sheet.text(0, sheet.width, &words, theme.dim());
+    }
 }

@@ -30,7 +30,7 @@ pub(super) fn wish(model: &Model, area: Rect) -> Option<Wish> {
     let (_, row) = model.agent()?;
     let size = Size { columns: inner.width, rows: inner.height };
     let seen = inner.width > 0 && inner.height > 0;
-    seen.then(|| Wish { agent: row.name.clone(), size, resize: false, offset: 0, focused: false })
+    seen.then(|| Wish { agent: row.name.clone(), size, resize: false, offset: 0, at: None, focused: false })
 }
 
 fn inner(area: Rect) -> Rect {

@@ -199,6 +199,10 @@ pub(super) fn age(now: Timestamp, since: Timestamp) -> (String, Timestamp) {
 
 /// The columns that a text takes once it is made safe.
 pub(in crate::dashboard) fn columns(text: &str) -> u16 {
+    // Most texts are such, and long ones are measured word by word.
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return u16::try_from(text.len()).unwrap_or(u16::MAX);
+    }
     let clean = clean(text, usize::from(u16::MAX));
     let total: usize =
         Span::raw(clean.as_str()).styled_graphemes(Style::new()).map(|g| usize::from(g.symbol.cell_width())).sum();

@@ -119,8 +119,10 @@ fn is_selected(model: &Model, slot: &Slot) -> bool {
     model.agent().is_some_and(|(at, _)| at == slot.at)
 }
 
+/// Whether keys go to an agent: it is typed into, and nobody moves in what it showed before.
 fn is_typed_into(model: &Model, row: &AgentRow) -> bool {
-    model.panes.typing.as_ref().is_some_and(|typing| typing.agent == row.name)
+    let scrolling = model.panes.scrolled.get(&row.name).is_some_and(|scroll| scroll.keys);
+    !scrolling && model.panes.typing.as_ref().is_some_and(|typing| typing.agent == row.name)
 }
 
 /// Whether the keys move in what a pane showed before.
@@ -192,12 +194,12 @@ fn body(painter: &mut Painter<'_>, model: &Model, slot: &Slot, row: &AgentRow, s
     }
     pane::draw(painter, inner, shown);
     let Some(scroll) = model.panes.scrolled.get(&row.name) else { return };
-    let bar = has_scroll_keys(model, slot).then(|| scroll.rows(&shown.frame));
-    for at in bar.iter().cloned().flatten().take(shown.frame.lines.len()) {
-        pane::mark(painter, inner, &shown.frame, (at, 0, inner.width), theme.selected());
-    }
+    let keys = has_scroll_keys(model, slot);
     for (at, line) in shown.frame.lines.iter().enumerate() {
-        let under_bar = bar.as_ref().is_some_and(|bar| bar.contains(&at));
+        let under_bar = keys && scroll.has(&shown.frame, at);
+        if under_bar {
+            pane::mark(painter, inner, &shown.frame, (at, 0, inner.width), theme.selected());
+        }
         // On the bar, which is reversed, what is found is not.
         let style = if under_bar { under(theme.found()) } else { theme.found() };
         for (from, to) in matches(line, &model.panes.needle) {

@@ -88,7 +88,8 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
         painter.changes_by(axis.moves_at());
     }
     let ticks = Ticks::of(axis);
-    ticks.draw(painter, parts.ticks, axis);
+    let finish = timeline.outlook.finish.as_ref().and_then(|finish| finish.as_ref().ok());
+    ticks.draw(painter, parts.ticks, axis, finish.map(|at| axis.column(*at)));
     rows(painter, model, timeline, &parts, axis, &ticks);
     words::draw(painter, model, timeline, parts.below, axis);
 }
@@ -111,13 +112,21 @@ impl Ticks {
         Self(ticks)
     }
 
-    fn draw(&self, painter: &mut Painter<'_>, line: Rect, axis: Axis) {
+    /// Writes what stands at the ticks, and where everything is predicted to be done.
+    fn draw(&self, painter: &mut Painter<'_>, line: Rect, axis: Axis, finish: Option<i64>) {
+        const DONE: &str = "done";
+        let finish = finish.filter(|column| *column > axis.now).and_then(|column| u16::try_from(column).ok());
+        let finish = finish.filter(|column| column + columns(DONE) <= line.width);
+        let done = finish.map_or(u16::MAX..u16::MAX, |column| column.saturating_sub(1)..column + columns(DONE));
+        if let Some(column) = finish {
+            painter.text(line.x + column, line.y, columns(DONE), DONE, painter.theme.tone(Tone::Good));
+        }
         let mut free = 0;
         for (column, text) in &self.0 {
             let used = columns(text);
             // Right below its tick; what would hang over the end ends there.
             let at = (*column).min(line.width.saturating_sub(used));
-            if at < free {
+            if at < free || (at <= done.end && at + used > done.start) {
                 continue;
             }
             let now = i64::from(*column) == axis.now;

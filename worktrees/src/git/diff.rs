@@ -127,19 +127,13 @@ pub(super) fn by_library(repo: &git2::Repository, from: &str, to: &str, limits: 
         for index in 0..out.files_total.min(limits.files) {
             let Some(delta) = diff.get_delta(index) else { continue };
             let mut file = library_file(&delta);
-            let lines_max = budget.of_file();
-            // The library compares no lines of a file that became a link, say.
-            let (old, new) = (delta.old_file().id(), delta.new_file().id());
-            let became = delta.status() == git2::Delta::Typechange;
-            match (repo.find_blob(old).ok().filter(|_| became), repo.find_blob(new).ok().filter(|_| became)) {
-                (Some(old), Some(new)) => {
-                    let patch = git2::Patch::from_blobs(&old, None, &new, None, None)?;
-                    library_lines(&patch, &mut file, lines_max)?;
-                }
-                _ => match git2::Patch::from_diff(&diff, index)? {
-                    Some(patch) => library_lines(&patch, &mut file, lines_max)?,
+            if delta.status() == git2::Delta::Typechange {
+                library_typechange(repo, &delta, &mut file, budget.of_file())?;
+            } else {
+                match git2::Patch::from_diff(&diff, index)? {
+                    Some(patch) => library_lines(&patch, &mut file, budget.of_file())?,
                     None => file.binary = true,
-                },
+                }
             }
             budget.spend(&mut file);
             out.files.push(file);
@@ -163,6 +157,19 @@ fn library_file(delta: &git2::DiffDelta<'_>) -> FileDiff {
     let modes = (u32::from(delta.old_file().mode()), u32::from(delta.new_file().mode()));
     out.modes = Some(modes).filter(|(old, new)| *old != 0 && *new != 0 && old != new);
     out
+}
+
+/// A file that became a link, say: the library itself compares no lines of it.
+fn library_typechange(
+    repo: &git2::Repository,
+    delta: &git2::DiffDelta<'_>,
+    file: &mut FileDiff,
+    lines_max: usize,
+) -> Result<(), git2::Error> {
+    // A submodule on one of the sides has no lines.
+    let blob = |of: git2::DiffFile<'_>| repo.find_blob(of.id()).ok();
+    let Some((old, new)) = blob(delta.old_file()).zip(blob(delta.new_file())) else { return Ok(()) };
+    library_lines(&git2::Patch::from_blobs(&old, None, &new, None, None)?, file, lines_max)
 }
 
 fn library_lines(patch: &git2::Patch<'_>, file: &mut FileDiff, lines_max: usize) -> Result<(), git2::Error> {

@@ -102,3 +102,59 @@ impl Reader {
         Answer { task: self.task.clone(), history }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Kept;
+    use jiff::Timestamp;
+    use pipeline_lib::fact::Fact;
+    use pipeline_lib::task::{Hold, HoldReason};
+    use pipeline_state::{Options, StateError, Store};
+
+    fn id(name: &str) -> TaskId {
+        TaskId::new(name).unwrap()
+    }
+
+    fn record(store: &mut Store<Kept>, facts: Vec<Fact>) -> u64 {
+        store
+            .transact("test", |transaction| {
+                for fact in facts {
+                    transaction.record(Timestamp::UNIX_EPOCH, fact);
+                }
+                Ok::<_, StateError>(())
+            })
+            .unwrap();
+        store.machine().0.core.seq
+    }
+
+    fn held(task: &str, by: &str) -> Fact {
+        Fact::TaskHeld { task: id(task), hold: Hold { by: id(by), why: HoldReason::Paths } }
+    }
+
+    fn told(work: &mut impl FnMut(Ask, &mut dyn FnMut(Answer)), task: &str, seq: u64) -> Vec<Vec<String>> {
+        let mut said = Vec::new();
+        work(Ask { task: id(task), seq }, &mut |answer| {
+            assert_eq!(answer.task, id(task));
+            said.push(answer.history.lines.iter().map(|line| line.text.clone()).collect());
+        });
+        said
+    }
+
+    #[test]
+    fn what_happened_to_a_task_is_read_once_and_then_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::<Kept>::init(dir.path(), Options::default()).unwrap();
+        let mut work = worker(dir.path().to_owned());
+        let seq = record(&mut store, vec![held("A", "X"), held("B", "Y"), Fact::TaskDue { task: id("A") }]);
+        let first = ["waits for X", "may be tried again"].map(str::to_owned).to_vec();
+        assert_eq!(told(&mut work, "A", seq), [first.clone()]);
+        assert_eq!(told(&mut work, "A", seq), [[""; 0]; 0], "nothing is new");
+        let seq = record(&mut store, vec![held("B", "Z")]);
+        assert_eq!(told(&mut work, "A", seq), [[""; 0]; 0], "nothing of it");
+        let seq = record(&mut store, vec![held("A", "B")]);
+        assert_eq!(told(&mut work, "A", seq), [[first, vec!["waits for B".to_owned()]].concat()]);
+        assert_eq!(told(&mut work, "B", seq), [["waits for Y".to_owned(), "waits for Z".to_owned()]]);
+        assert_eq!(told(&mut work, "C", seq), [[""; 0]], "one without a history is told too");
+    }
+}

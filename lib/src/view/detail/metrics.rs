@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::history::{History, Kind};
 use crate::metrics::{RunStats, seconds_between};
@@ -146,14 +146,6 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// So many buckets that end now and reach back over a stretch of time.
-    #[must_use]
-    pub fn over(stretch: SignedDuration, count: usize, now: Timestamp) -> Self {
-        let count = count.max(1);
-        let seconds = (stretch.as_secs() / i64::try_from(count).unwrap_or(i64::MAX)).max(1);
-        Self { seconds, count, now }
-    }
-
     /// The one that a moment falls into, the oldest being 0.
     #[must_use]
     pub fn of(self, at: Timestamp) -> Option<usize> {
@@ -229,8 +221,8 @@ mod tests {
     #[test]
     fn what_falls_into_a_bucket_stays_in_it_until_a_new_one_begins() {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
-        let buckets = Buckets::over(SignedDuration::from_secs(60), 6, at(1_000_005));
-        assert_eq!((buckets.seconds, buckets.next()), (10, at(1_000_010)));
+        let buckets = Buckets { seconds: 10, count: 6, now: at(1_000_005) };
+        assert_eq!(buckets.next(), at(1_000_010));
         let times = [at(999_940), at(999_950), at(1_000_000), at(1_000_009), at(1_000_010)];
         assert_eq!(buckets.counts(&times), [1.0, 0.0, 0.0, 0.0, 0.0, 2.0]);
         let later = Buckets { now: at(1_000_009), ..buckets };

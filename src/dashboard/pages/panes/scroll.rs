@@ -1,10 +1,11 @@
 //! What a pane showed before: moving in it, searching it, and selecting lines of it. The host keeps what is looked at in its
-//! place while more is printed; how far up that is by then comes with each picture.
+//! place while more is printed, so all places are named by the picture in which they are meant.
 
 use crossterm::event::KeyCode;
 use pipeline_commands::live::PaneRequest;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::terminal::Frame;
+use pipeline_lib::terminal::wire::lines_since;
 use pipeline_lib::view::screen::Tone;
 
 use super::text::{copy, line_at, matches};
@@ -18,14 +19,14 @@ use crate::dashboard::view;
 /// A pane that is not looked at as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::dashboard) struct Scroll {
-    /// How many lines above the present screen were asked for last. Where it is by now is in its picture.
-    pub(in crate::dashboard) wish: usize,
-    /// Where it was when that was asked for, until a picture has answered.
-    asked_at: Option<usize>,
+    /// How many lines above the present screen were asked for last, and in which picture.
+    pub(in crate::dashboard) wish: (usize, Option<u64>),
+    /// No picture has answered that yet.
+    waiting: bool,
     /// The row of the picture on which the bar lies.
     pub(in crate::dashboard) row: usize,
     /// The line at which a selection began.
-    pub(in crate::dashboard) anchor: Option<usize>,
+    pub(in crate::dashboard) anchor: Option<u64>,
     /// It was asked for by a key; else the wheel was turned, and what is typed still goes to the agent.
     pub(in crate::dashboard) keys: bool,
     /// What was found is to have the bar, once it is in sight.
@@ -37,27 +38,50 @@ pub(in crate::dashboard) struct Scroll {
 struct Seek {
     forward: bool,
     /// The line from which on.
-    from: usize,
+    from: u64,
 }
 
 impl Scroll {
     /// The lines that are selected, by their numbers, both included: the one under the bar if nothing else is.
-    pub(in crate::dashboard) fn lines(&self, frame: &Frame) -> (usize, usize) {
-        let bar = line_at(frame, self.row);
+    pub(in crate::dashboard) fn lines(&self, frame: &Frame) -> (u64, u64) {
+        let bar = self.bar(frame);
         let anchor = self.anchor.unwrap_or(bar);
         (anchor.min(bar), anchor.max(bar))
     }
 
-    /// The selected rows of a picture that shows them.
-    pub(in crate::dashboard) fn rows(&self, frame: &Frame) -> std::ops::RangeInclusive<usize> {
+    /// Whether a row of a picture is selected.
+    pub(in crate::dashboard) fn has(&self, frame: &Frame, row: usize) -> bool {
+        if self.anchor.is_none() {
+            return row == self.row;
+        }
         let (first, last) = self.lines(frame);
-        let top = line_at(frame, 0);
-        first.saturating_sub(top)..=last.saturating_sub(top)
+        (first..=last).contains(&line_at(frame, row))
     }
 
-    /// How far up it is, as far as is known.
+    /// The line under the bar, once what was asked for is in sight.
+    fn bar(&self, frame: &Frame) -> u64 {
+        let place = self.place(frame) as u64;
+        frame.scrolled.saturating_add(self.row as u64).saturating_sub(place)
+    }
+
+    /// How far up it is in a picture, which may not have answered yet.
     fn place(&self, frame: &Frame) -> usize {
-        if self.asked_at.is_some() { self.wish.min(frame.history) } else { frame.offset }
+        let (offset, at) = self.wish;
+        match self.waiting {
+            false => frame.offset,
+            true if offset == 0 => 0,
+            true => offset.saturating_add(lines_since(at, frame.scrolled)).min(frame.history),
+        }
+    }
+
+    /// Asks for a place of a picture. Whether that is another one.
+    fn go_to(&mut self, frame: &Frame, to: usize) -> bool {
+        if to == self.place(frame) {
+            return false;
+        }
+        self.wish = (to, Some(frame.scrolled));
+        self.waiting = to != frame.offset;
+        true
     }
 }
 
@@ -88,7 +112,7 @@ fn open(model: &mut Model, agent: &AgentName, keys: bool) -> bool {
     let (first, last) = visible(model, agent, &frame);
     let blank = |row: &usize| frame.lines.get(*row).is_none_or(|line| line.text().trim().is_empty());
     let row = (first..=last).rev().find(|row| !blank(row)).unwrap_or(last);
-    let new = Scroll { wish: 0, asked_at: None, row, anchor: None, keys, seek: None };
+    let new = Scroll { wish: (0, None), waiting: false, row, anchor: None, keys, seek: None };
     let scroll = model.panes.scrolled.entry(agent.clone()).or_insert(new);
     scroll.keys |= keys;
     true
@@ -114,25 +138,8 @@ fn page(model: &Model, agent: &AgentName) -> isize {
 pub(super) fn by_view(model: &mut Model, agent: &AgentName, up: isize) -> bool {
     let Some(frame) = frame(model, agent) else { return false };
     let Some(scroll) = model.panes.scrolled.get_mut(agent) else { return false };
-    let from = scroll.place(&frame);
-    go_to(scroll, &frame, from.saturating_add_signed(up).min(frame.history)) != from
-}
-
-/// Asks for a place, and says which one.
-fn go_to(scroll: &mut Scroll, frame: &Frame, to: usize) -> usize {
-    let from = scroll.place(frame);
-    if to == from {
-        return from;
-    }
-    // A wish that is said twice is none; meanwhile the place has moved up, so the next line has to do.
-    let to = match to == scroll.wish {
-        true if to > from => (to + 1).min(frame.history),
-        true if to > 0 => to - 1,
-        _ => to,
-    };
-    scroll.wish = to;
-    scroll.asked_at = Some(frame.offset);
-    to
+    let to = scroll.place(&frame).saturating_add_signed(up).min(frame.history);
+    scroll.go_to(&frame, to)
 }
 
 /// Moves the bar by rows, and what is in sight with it.
@@ -153,7 +160,7 @@ fn to_end(model: &mut Model, agent: &AgentName, oldest: bool) {
     let (first, last) = visible(model, agent, &frame);
     let Some(scroll) = model.panes.scrolled.get_mut(agent) else { return };
     scroll.row = if oldest { first } else { last };
-    go_to(scroll, &frame, if oldest { frame.history } else { 0 });
+    scroll.go_to(&frame, if oldest { frame.history } else { 0 });
 }
 
 /// The wheel was turned over a pane. Whoever gets to the present by it is done, unless something is selected.
@@ -166,7 +173,7 @@ pub(super) fn wheel(model: &mut Model, agent: &AgentName, up: isize) {
     }
     let moved = by_view(model, agent, up);
     let Some(scroll) = model.panes.scrolled.get(agent) else { return };
-    let present = scroll.wish == 0 && scroll.anchor.is_none();
+    let present = scroll.wish.0 == 0 && scroll.anchor.is_none();
     if present && (up < 0 || !moved) {
         model.panes.scrolled.remove(agent);
     }
@@ -202,7 +209,7 @@ pub(super) fn key(model: &mut Model, key: Key) -> Option<Vec<Intent>> {
 fn mark(model: &mut Model, agent: &AgentName) {
     let Some(frame) = frame(model, agent) else { return };
     let Some(scroll) = model.panes.scrolled.get_mut(agent) else { return };
-    scroll.anchor = if scroll.anchor.is_some() { None } else { Some(line_at(&frame, scroll.row)) };
+    scroll.anchor = if scroll.anchor.is_some() { None } else { Some(scroll.bar(&frame)) };
 }
 
 /// Ends a selection, if there is one.
@@ -263,9 +270,8 @@ fn search(model: &mut Model, forward: bool) -> Vec<Intent> {
     }
     let (first, last) = visible(model, &agent, &frame);
     let Some(scroll) = model.panes.scrolled.get_mut(&agent) else { return Vec::new() };
-    let row = scroll.row;
-    let seek = Seek { forward, from: line_at(&frame, row) };
-    if scroll.asked_at.is_none()
+    let seek = Seek { forward, from: scroll.bar(&frame) };
+    if !scroll.waiting
         && let Some(found) = seek.row(&frame, &needle).filter(|row| (first..=last).contains(row))
     {
         scroll.row = found;
@@ -275,7 +281,7 @@ fn search(model: &mut Model, forward: bool) -> Vec<Intent> {
     let place = scroll.place(&frame);
     // Below what is in sight, or above it.
     let offset = if forward { place.saturating_sub(last) } else { place };
-    let ask = PaneRequest::Search { needle, offset, forward };
+    let ask = PaneRequest::Search { needle, offset, at: Some(frame.scrolled), forward };
     vec![Intent::Pane(agent, ask)]
 }
 
@@ -292,8 +298,8 @@ impl Seek {
     }
 }
 
-/// A search was answered.
-pub(super) fn found(model: &mut Model, agent: &AgentName, forward: bool, found: Option<usize>) {
+/// A search was answered, for the picture with so many lines scrolled.
+pub(super) fn found(model: &mut Model, agent: &AgentName, (at, forward): (Option<u64>, bool), found: Option<usize>) {
     let Some(frame) = frame(model, agent) else { return };
     let Some(scroll) = model.panes.scrolled.get_mut(agent) else { return };
     if !scroll.seek.is_some_and(|seek| seek.forward == forward) {
@@ -303,7 +309,9 @@ pub(super) fn found(model: &mut Model, agent: &AgentName, forward: bool, found: 
         scroll.seek = None;
         return none(model, forward);
     };
-    if go_to(scroll, &frame, to) == frame.offset && scroll.asked_at.is_none() {
+    let to = if to == 0 { 0 } else { to.saturating_add(lines_since(at, frame.scrolled)).min(frame.history) };
+    scroll.go_to(&frame, to);
+    if !scroll.waiting {
         land(model, agent, &frame);
     }
 }
@@ -326,20 +334,10 @@ fn none(model: &mut Model, forward: bool) {
 }
 
 /// A new picture has come.
-pub(super) fn moved(model: &mut Model, agent: &AgentName, old: &Frame, new: &Frame) {
+pub(super) fn moved(model: &mut Model, agent: &AgentName, frame: &Frame) {
     let Some(scroll) = model.panes.scrolled.get_mut(agent) else { return };
-    if let Some(from) = scroll.asked_at {
-        let there = if scroll.wish < from { new.offset < from } else { new.offset >= scroll.wish.min(new.history) };
-        if there {
-            scroll.asked_at = None;
-            land(model, agent, new);
-        }
-        return;
-    }
-    // What is in sight stays while more is printed. Where that is more than the history has grown by, the oldest lines were
-    // forgotten, and all numbers are that much lower.
-    let (printed, grown) = (new.offset.saturating_sub(old.offset), new.history.saturating_sub(old.history));
-    if let Some(anchor) = &mut scroll.anchor {
-        *anchor = anchor.saturating_sub(printed.saturating_sub(grown));
+    if scroll.waiting && scroll.place(frame) == frame.offset {
+        scroll.waiting = false;
+        land(model, agent, frame);
     }
 }

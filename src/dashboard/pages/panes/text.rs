@@ -1,7 +1,5 @@
 //! The text of what is selected or searched for in a pane, on its way to the clipboard.
 
-use std::sync::Arc;
-
 use pipeline_commands::live::PaneRequest;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::terminal::{Frame, Line, columns_of};
@@ -14,67 +12,32 @@ use crate::dashboard::update::toast;
 
 /// The longest text that is copied, in bytes: more is not taken by many terminals.
 const COPY_BYTES_MAX: usize = 100_000;
-/// How many lines may be printed between the question for a text and the answer.
-const GROWTH_LINES_MAX: usize = 2_000;
-
-/// What is to be copied once its text has come. Lines are named from the end, which goes on while the question is under way,
-/// so more is asked for, and those that were in sight tell which of it is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::dashboard) struct Copying {
-    agent: AgentName,
-    /// How many lines.
-    count: usize,
-    /// Which of them was the first in sight.
-    from: usize,
-    /// Those that were in sight.
-    seen: Vec<String>,
-}
-
-/// The number of a row's line, from the oldest one that is kept. It stays while more is printed, until the oldest lines are
-/// forgotten.
-pub(super) fn line_at(frame: &Frame, row: usize) -> usize {
-    frame.history.saturating_add(row).saturating_sub(frame.offset)
+/// The number of a row's line, from the first one that was ever printed. It stays whatever is printed behind it.
+pub(super) fn line_at(frame: &Frame, row: usize) -> u64 {
+    frame.scrolled.saturating_add(row as u64).saturating_sub(frame.offset as u64)
 }
 
 /// Copies lines by their numbers, both included: at once where all are in sight, else when their text has come.
-pub(super) fn copy(model: &mut Model, agent: &AgentName, one: usize, other: usize) -> Vec<Intent> {
+pub(super) fn copy(model: &mut Model, agent: &AgentName, first: u64, last: u64) -> Vec<Intent> {
     let Some(frame) = frame(model, agent) else { return Vec::new() };
-    let rows = frame.lines.len();
-    let (first, last) = (one.min(other), one.max(other).min(frame.history.saturating_add(rows).saturating_sub(1)));
-    let top = line_at(&frame, 0);
-    let count = (last + 1).saturating_sub(first);
-    let shown = first.max(top)..(last + 1).min(top.saturating_add(rows));
-    let seen: Vec<String> = shown.clone().filter_map(|line| Some(text_of(frame.lines.get(line - top)?))).collect();
-    if seen.len() == count {
+    let rows = 0..frame.lines.len();
+    let is_meant = |row: &usize| (first..=last).contains(&line_at(&frame, *row));
+    let seen: Vec<String> = rows.filter(is_meant).filter_map(|row| Some(frame.lines.get(row)?.text())).collect();
+    if seen.len() as u64 == (last - first).saturating_add(1) {
         return put(model, &seen);
     }
-    let above = |line: usize| frame.history.saturating_add(rows).saturating_sub(line + 1);
-    let ask = PaneRequest::Text { from: above(first).saturating_add(GROWTH_LINES_MAX), to: above(last) };
-    model.panes.copying = Some(Copying { agent: agent.clone(), count, from: shown.start - first, seen });
+    let end = frame.scrolled.saturating_add(frame.lines.len() as u64);
+    let above = |line: u64| usize::try_from(end.saturating_sub(line.saturating_add(1))).unwrap_or(usize::MAX);
+    let ask = PaneRequest::Text { from: above(first), to: above(last), at: Some(frame.scrolled) };
+    model.panes.copying = Some(agent.clone());
     vec![Intent::Pane(agent.clone(), ask)]
 }
 
 /// The text that was asked for has come.
 pub(super) fn arrived(model: &mut Model, agent: &AgentName, lines: &[String]) -> Vec<Intent> {
-    let Some(copying) = model.panes.copying.take_if(|copying| copying.agent == *agent) else { return Vec::new() };
-    let Some(found) = copying.find(lines) else {
-        toast(model, "what was selected has moved on; select it again".to_owned(), Tone::Attention);
-        return Vec::new();
-    };
-    put(model, found)
-}
-
-impl Copying {
-    /// The lines that are meant: those nearest to the end that agree with what was seen.
-    fn find<'a>(&self, lines: &'a [String]) -> Option<&'a [String]> {
-        let starts = 0..=lines.len().checked_sub(self.count)?;
-        let agrees = |start: &usize| {
-            let seen = lines.iter().skip(start + self.from);
-            self.seen.iter().zip(seen).all(|(one, other)| one.trim_end() == other.trim_end())
-        };
-        // What has not grown since is at the end.
-        let start = starts.rev().find(agrees)?;
-        lines.get(start..start + self.count)
+    match model.panes.copying.take_if(|copying| copying == agent) {
+        Some(_) => put(model, lines),
+        None => Vec::new(),
     }
 }
 
@@ -97,11 +60,6 @@ pub(super) fn copied(model: &mut Model, text: String, lines: usize) -> Vec<Inten
     }
     toast(model, format!("copied {words}"), Tone::Good);
     vec![Intent::Copy(text)]
-}
-
-/// The text of a line, without the blanks at its end.
-fn text_of(line: &Arc<Line>) -> String {
-    line.text().trim_end().to_owned()
 }
 
 /// The text between two columns of a line, the second one not included.
@@ -164,17 +122,5 @@ mod tests {
         assert_eq!(part_of(&line, 1, 4), "漢e\u{301}");
         assert_eq!(part_of(&line, 4, 5), "b");
         assert_eq!(part_of(&line, 9, 20), "");
-    }
-
-    #[test]
-    fn lines_are_found_though_more_was_printed_since() {
-        let text = |range: std::ops::Range<usize>| range.map(|n| format!("line {n}")).collect::<Vec<_>>();
-        let agent = AgentName::new("impl").expect("a name");
-        // Lines 10 to 19 are meant, of which the last three were in sight.
-        let copying = Copying { agent, count: 10, from: 7, seen: text(17..20) };
-        assert_eq!(copying.find(&text(0..20)), Some(&text(10..20)[..]), "nothing was printed");
-        assert_eq!(copying.find(&text(0..55)), Some(&text(10..20)[..]));
-        assert_eq!(copying.find(&text(30..90)), None, "too much was printed");
-        assert_eq!(copying.find(&text(15..20)), None, "the oldest are forgotten");
     }
 }

@@ -14,7 +14,7 @@ use pipeline_lib::view::detail::timeline::{Outlook, Planned, Row, Span, Timeline
 use pipeline_lib::view::screen::{Screen, Tone};
 use pipeline_lib::view::{MetricsDoc, metrics};
 
-use crate::dashboard::tests::fixture::{ago, agent, attention, empty, now, task};
+use crate::dashboard::tests::fixture::{agent, ago, attention, empty, now, task};
 
 /// The busy picture with something to see on a page.
 pub(super) fn with(detail: Detail) -> Arc<Screen> {
@@ -241,8 +241,13 @@ pub(super) fn logs() -> Logs {
     for nth in 0..40 {
         let (level, text) = match nth % 8 {
             1 => ("DEBUG", "pipeline_worktrees::host: a host answered run=01K2X3 pid=4711".to_owned()),
-            3 => ("WARN", "pipeline_commands::supervisor::watch: polling instead of watching error=\"too many\"".to_owned()),
-            5 if nth > 20 => ("ERROR", "pipeline_commands::supervisor: a tick failed error=\"the disk is full\"".to_owned()),
+            3 => (
+                "WARN",
+                "pipeline_commands::supervisor::watch: polling instead of watching error=\"too many\"".to_owned(),
+            ),
+            5 if nth > 20 => {
+                ("ERROR", "pipeline_commands::supervisor: a tick failed error=\"the disk is full\"".to_owned())
+            }
             _ => ("INFO", format!("pipeline_commands::supervisor: tick facts={nth}")),
         };
         let line = format!("2026-01-01T00:{:02}:{:02}.123456Z {level:>5} {text}", nth / 4, nth * 15 % 60);

@@ -108,22 +108,29 @@ impl Sheet {
     }
 }
 
-/// A curve of one column for each value: eight heights, or digits from 1 to 9 where only ASCII may be used. Nothing stands
-/// where nothing is known, and a low mark where the value is 0.
-pub(super) fn spark(theme: Theme, values: &[Option<f64>]) -> String {
-    const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// A curve of one column for each value, as rows from top to bottom: eighths of a row, or digits from 1 to 9 in a single row
+/// where only ASCII may be used. Nothing stands where nothing is known, and a low mark where the value is 0.
+pub(super) fn curve(theme: Theme, values: &[Option<f64>], rows: usize) -> Vec<String> {
+    const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = values.iter().flatten().copied().fold(0.0, f64::max);
-    let sign = |value: f64| {
-        let share = if most > 0.0 { value / most } else { 0.0 };
-        match (value > 0.0, theme.ascii) {
-            (false, true) => '.',
-            (false, false) => HEIGHTS[0],
-            // What is there at all is higher than what is not.
-            (true, false) => HEIGHTS[((share * 7.0).round() as usize).clamp(1, 7)],
-            (true, true) => char::from_digit(((share * 9.0).round() as u32).clamp(1, 9), 10).unwrap_or('9'),
-        }
+    let share = |value: f64| if most > 0.0 { value / most } else { 0.0 };
+    if theme.ascii {
+        let digit = |value: f64| match value > 0.0 {
+            false => '.',
+            true => char::from_digit(((share(value) * 9.0).round() as u32).clamp(1, 9), 10).unwrap_or('9'),
+        };
+        return vec![values.iter().map(|value| value.map_or(' ', digit)).collect()];
+    }
+    // What is there at all is higher than what is not.
+    let height = |value: f64| match value > 0.0 {
+        false => 1,
+        true => ((share(value) * 8.0 * rows as f64).round() as usize).max(2),
     };
-    values.iter().map(|value| value.map_or(' ', sign)).collect()
+    let row = |below: usize| {
+        let sign = |value: &Option<f64>| EIGHTHS[value.map_or(0, height).saturating_sub(below * 8).min(8)];
+        values.iter().map(sign).collect()
+    };
+    (0..rows).rev().map(row).collect()
 }
 
 /// A bar for a share of the most there is, in eighths of a column where there are signs for them.
@@ -153,9 +160,10 @@ mod tests {
     #[test]
     fn curves_show_what_is_nothing_what_is_unknown_and_what_is_most() {
         let values = [Some(0.0), None, Some(0.1), Some(4.0), Some(8.0)];
-        assert_eq!(spark(Theme::default(), &values), "▁ ▂▅█");
-        assert_eq!(spark(ASCII, &values), ". 159");
-        assert_eq!(spark(Theme::default(), &[Some(0.0)]), "▁");
+        assert_eq!(curve(Theme::default(), &values, 1), ["▁ ▂▄█"]);
+        assert_eq!(curve(Theme::default(), &values, 2), ["    █", "▁ ▂██"]);
+        assert_eq!(curve(ASCII, &values, 2), [". 159"]);
+        assert_eq!(curve(Theme::default(), &[Some(0.0)], 1), ["▁"]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ const LIST_COLUMNS: (u16, u16) = (64, 34);
 const GUTTER: u16 = 3;
 /// From so many rows on the list stands above the lines.
 const LIST_ROWS_MIN: u16 = 14;
+/// The columns before the name of a file.
+const NAME: u16 = 4;
 /// The columns of the bar of a file.
 const BAR: usize = 10;
 /// From so many columns on lines have a number, and from so many both of their numbers.
@@ -39,7 +41,8 @@ impl Places {
         if area.width >= WIDE_COLUMNS {
             let below = Rect { y: below.y + 1, height: below.height.saturating_sub(1), ..below };
             let longest = diff.files.iter().map(|file| columns(&file.path)).max().unwrap_or(0);
-            let width = (longest + 28).clamp(LIST_COLUMNS.1, LIST_COLUMNS.0);
+            let counts = Counts::of(diff);
+            let width = (NAME + longest + 1 + counts.width()).clamp(LIST_COLUMNS.1, LIST_COLUMNS.0);
             let x = below.x + width + GUTTER;
             let list = Rect { width, ..below };
             return Self { summary, list, lines: Rect { x, width: below.right() - x, ..below } };
@@ -165,20 +168,16 @@ fn list(painter: &mut Painter<'_>, area: Rect, diff: &Diff, current: usize) {
     let first = super::super::first_row(current, fit_rows);
     let most = diff.files.iter().map(|file| file.added + file.removed).max().unwrap_or(1).max(1);
     let count = |number: usize, sign: &str| if number == 0 { String::new() } else { format!("{sign}{number}") };
-    let widest = |number: fn(&FileDiff) -> usize| {
-        diff.files.iter().map(|file| number(file).to_string().len()).max().unwrap_or(1)
-    };
-    let (added, removed) = (to_u16(widest(|file| file.added)) + 1, to_u16(widest(|file| file.removed)) + 1);
-    let bar = if area.width >= 60 || area.width >= LIST_COLUMNS.1 { to_u16(BAR) + 1 } else { 0 };
+    let counts = Counts::of(diff);
+    let Counts { added, removed } = counts;
     for (at, (file, y)) in diff.files.iter().skip(first).zip(area.y..).take(fit_rows).enumerate() {
         let here = first + at == current;
         let style = if here { theme.strong() } else { theme.text() };
         painter.text(area.x, y, 1, if here { theme.pick("›", ">") } else { " " }, theme.accent());
         painter.text(area.x + 2, y, 1, file.change.letter(), theme.dim());
-        let right = added + 1 + removed + bar + 1;
-        let room = area.width.saturating_sub(4 + right);
-        painter.text(area.x + 4, y, room, &name(file, room, theme.ellipsis()), style);
-        let mut x = area.x + 4 + room + 1;
+        let room = area.width.saturating_sub(NAME + 1 + counts.width());
+        painter.text(area.x + NAME, y, room, &name(file, room, theme.ellipsis()), style);
+        let mut x = area.x + NAME + room + 1;
         if file.binary {
             let word = if added + 1 + removed < 6 { "bin" } else { "binary" };
             painter.right(x, y, added + 1 + removed, word, theme.dim());
@@ -187,12 +186,10 @@ fn list(painter: &mut Painter<'_>, area: Rect, diff: &Diff, current: usize) {
             painter.right(x + added + 1, y, removed, &count(file.removed, "-"), theme.side(Side::Old));
         }
         x += added + 1 + removed + 1;
-        if bar > 0 {
-            let (plus, minus) = shares(file, most);
-            let parts = [("+".repeat(plus), theme.side(Side::New)), ("-".repeat(minus), theme.side(Side::Old))];
-            let parts: Vec<(&str, Style)> = parts.iter().map(|(text, style)| (text.as_str(), *style)).collect();
-            painter.parts(x, y, to_u16(BAR), &parts);
-        }
+        let (plus, minus) = shares(file, most);
+        let (plus, minus) = ("+".repeat(plus), "-".repeat(minus));
+        let parts = [(plus.as_str(), theme.side(Side::New)), (minus.as_str(), theme.side(Side::Old))];
+        painter.parts(x, y, to_u16(BAR), &parts);
     }
     let more = diff.files_total - (first + fit_rows).min(diff.files_total);
     if hidden && rows > 1 && more > 0 {
@@ -201,7 +198,29 @@ fn list(painter: &mut Painter<'_>, area: Rect, diff: &Diff, current: usize) {
         } else {
             format!("and {more} more")
         };
-        painter.text(area.x + 4, area.bottom() - 1, area.width.saturating_sub(4), &words, theme.dim());
+        painter.text(area.x + NAME, area.bottom() - 1, area.width.saturating_sub(NAME), &words, theme.dim());
+    }
+}
+
+/// The columns of the counts of all files.
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    added: u16,
+    removed: u16,
+}
+
+impl Counts {
+    fn of(diff: &Diff) -> Self {
+        let widest = |number: fn(&FileDiff) -> usize| {
+            let most = diff.files.iter().map(number).max().unwrap_or(0);
+            to_u16(most.to_string().len()) + 1
+        };
+        Self { added: widest(|file| file.added), removed: widest(|file| file.removed) }
+    }
+
+    /// With the bar behind them.
+    fn width(self) -> u16 {
+        self.added + 1 + self.removed + 1 + to_u16(BAR)
     }
 }
 

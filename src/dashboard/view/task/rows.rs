@@ -1,6 +1,7 @@
 //! Rows of text made before they are drawn, so that they can be counted, scrolled and put side by side.
 
 use jiff::Timestamp;
+use pipeline_lib::terminal::columns_of;
 use pipeline_lib::view::screen::Tone;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -46,7 +47,7 @@ impl Rows {
     /// A text in as many rows as it needs, each behind `indent` columns.
     pub(super) fn text(&mut self, indent: u16, text: &str, style: Style) {
         let room = self.width.saturating_sub(indent).max(1);
-        for line in text.lines().flat_map(|line| wrap(line, room)) {
+        for line in text.lines().flat_map(|line| wrap(line, room)).flat_map(|line| broken(line, room)) {
             self.rows.push(vec![(" ".repeat(usize::from(indent)), Style::new()), (line, style)]);
         }
     }
@@ -90,5 +91,39 @@ impl Rows {
             painter.parts(area.x, y, area.width, &parts);
         }
         self.changes_at.into_iter().for_each(|at| painter.changes_by(at));
+    }
+}
+
+/// A line in pieces that fit, for one that has no spaces to be broken at.
+fn broken(line: String, room: u16) -> Vec<String> {
+    if columns(&line) <= room {
+        return vec![line];
+    }
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for c in line.chars() {
+        let wide = u16::try_from(columns_of(c)).unwrap_or(0);
+        if used + wide > room && used > 0 {
+            pieces.push(String::new());
+            used = 0;
+        }
+        used += wide;
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(c);
+        }
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_spaces_is_broken_where_it_has_to_be() {
+        let mut rows = Rows::new(Theme::default(), Timestamp::UNIX_EPOCH, 10);
+        rows.text(2, "one two three\nhttps://example.org/x\n漢字漢字漢字", Style::new());
+        let texts: Vec<String> = rows.rows.iter().map(|row| row[1].0.clone()).collect();
+        assert_eq!(texts, ["one two", "three", "https://", "example.", "org/x", "漢字漢字", "漢字"]);
     }
 }

@@ -36,8 +36,9 @@ pub(super) fn draw(painter: &mut Painter<'_>, line: Rect, row: &Row, axis: Axis,
     }
     // The latest come first, and cover what is older where a column holds several; what went wrong covers all.
     let failed = |span: &&Span| matches!(span.end, Some((_, Verdict::Failed)));
+    let failures: Vec<i64> = row.spans.iter().filter(failed).map(|span| ends(span, axis).1).collect();
     for span in row.spans.iter().rev() {
-        bar(painter, line, span, axis, letters);
+        bar(painter, line, span, axis, letters, &failures);
     }
     for span in row.spans.iter().filter(failed) {
         let (_, end) = ends(span, axis);
@@ -69,7 +70,7 @@ fn letter<'a>(letters: &'a [Letter], stage: Option<&pipeline_lib::ids::StageId>)
     letters.iter().find(|letter| Some(&letter.stage) == stage)
 }
 
-fn bar(painter: &mut Painter<'_>, line: Rect, span: &Span, axis: Axis, letters: &[Letter]) {
+fn bar(painter: &mut Painter<'_>, line: Rect, span: &Span, axis: Axis, letters: &[Letter], failures: &[i64]) {
     let theme = painter.theme;
     let (begin, end) = ends(span, axis);
     let shown = visible(begin, end, line);
@@ -86,8 +87,10 @@ fn bar(painter: &mut Painter<'_>, line: Rect, span: &Span, axis: Axis, letters: 
     for x in shown.clone() {
         painter.text(line.x + x, line.y, 1, pattern, style);
     }
-    let from = line.x + shown.start;
-    let room = shown.end - shown.start;
+    // The sign of a failure before it takes the first column.
+    let after = u16::from(failures.contains(&begin) && begin < end);
+    let from = line.x + shown.start + after;
+    let room = shown.end - shown.start - after;
     if let (Kind::Agent, Some(letter)) = (span.kind, letter) {
         label(painter, (from, line.y, room), &words(span, letter), style);
     }

@@ -145,6 +145,9 @@ fn runs(painter: &mut Painter<'_>, area: Rect, row: &Row, axis: Axis, now: Times
     let beside = format!("{} runs in sight, {failed} failed{}busy {}", seen.len(), theme.dot(), length(busy));
     let title = Rect { x: area.x - 2, width: area.width + 3, height: 1, ..area };
     painter.rule(title, row.agent.as_str(), &beside, "", false);
+    if seen.is_empty() {
+        painter.text(area.x, area.y + 1, area.width, "Nothing in sight. h looks further back.", theme.dim());
+    }
     for (y, span) in (area.y + 1..area.bottom()).zip(seen) {
         draw_run(painter, Rect { y, height: 1, ..area }, span, theme);
     }

@@ -194,6 +194,11 @@ impl Emulator {
         (offset > 0).then(|| Anchor(self.scrolled.saturating_sub(offset)))
     }
 
+    /// Lines that have left the present screen upwards since the beginning.
+    pub(super) fn scrolled(&self) -> u64 {
+        self.scrolled
+    }
+
     /// How many lines above the present screen that place is now. What is no longer kept is where the oldest line is.
     pub(super) fn offset(&self, anchor: Option<Anchor>) -> usize {
         match anchor {
@@ -218,6 +223,7 @@ impl Emulator {
                 cursor: render::cursor(&this.term, offset),
                 offset,
                 history: this.term.history_size(),
+                scrolled: this.scrolled,
                 title: this.title.clone(),
                 modes: render::modes(*this.term.mode()),
             }

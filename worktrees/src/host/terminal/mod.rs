@@ -43,9 +43,9 @@ pub use self::replay::replay;
 pub use self::socket::connect;
 
 /// Taken from the program at a time.
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 32 * 1024;
 /// Less than this at a time means that the program writes in small pieces.
-const SMALL_READ_BYTES: usize = 4 * 1024;
+const SMALL_READ_BYTES: usize = 2 * 1024;
 /// After a small piece the next ones are left to gather this long.
 const GATHER: Duration = Duration::from_millis(40);
 /// Or until the next picture is due, if that is no later than this.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use pipeline_lib::terminal::wire::{Reply, Request, VERSION};
+use pipeline_lib::terminal::wire::{Reply, Request, VERSION, lines_since};
 use pipeline_lib::terminal::{Frame, Input, keys};
 use rustix::event::{PollFd, PollFlags};
 
@@ -58,8 +58,9 @@ impl Terminal {
                     viewer.close();
                 }
             }
-            Request::View { resize: _, offset, interval_ms } => {
-                viewer.look(self.emulator.anchor(offset), Duration::from_millis(interval_ms));
+            Request::View { resize: _, offset, at, interval_ms } => {
+                let since = if offset == 0 { 0 } else { lines_since(at, self.emulator.scrolled()) };
+                viewer.look(self.emulator.anchor(offset.saturating_add(since)), Duration::from_millis(interval_ms));
             }
             Request::Pause => viewer.look_away(),
             Request::Input { .. } => match taken {
@@ -69,10 +70,14 @@ impl Terminal {
                     viewer.reply(&Reply::Taken);
                 }
             },
-            Request::Search { needle, offset, forward } => {
-                viewer.reply(&Reply::Found { offset: self.emulator.search(&needle, offset, forward) });
+            Request::Search { needle, offset, at, forward } => {
+                let since = lines_since(at, self.emulator.scrolled());
+                let found = self.emulator.search(&needle, offset.saturating_add(since), forward);
+                viewer.reply(&Reply::Found { offset: found.map(|offset| offset.saturating_sub(since)) });
             }
-            Request::Text { from, to } => {
+            Request::Text { from, to, at } => {
+                let since = lines_since(at, self.emulator.scrolled());
+                let (from, to) = (from.saturating_add(since), to.saturating_add(since));
                 viewer.reply(&Reply::Text { lines: self.emulator.text(from, to, TEXT_BYTES_MAX) });
             }
         }
