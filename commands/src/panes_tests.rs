@@ -259,7 +259,10 @@ fn a_session_is_seen_typed_into_and_left() {
     let host = Host::of(&rig.runs.path().join("R-1"));
     rig.wish(&[wish("a")]);
     let (mut link, view) = host.greet("R-1", "hello");
-    assert_eq!(view, Request::View { resize: Some(Size { columns: 40, rows: 4 }), offset: 0, at: None, interval_ms: 33 });
+    assert_eq!(
+        view,
+        Request::View { resize: Some(Size { columns: 40, rows: 4 }), offset: 0, at: None, interval_ms: 33 }
+    );
     let pane = rig.wait("a", |pane| texts(pane) == ["hello"]);
     assert_eq!((pane.source, pane.note), (Source::Terminal, None));
     rig.wish(&[Wish { focused: false, resize: false, ..wish("a") }]);

@@ -13,11 +13,13 @@ mod keymap;
 mod keys;
 mod message;
 mod model;
-mod notify;
+mod notice;
 mod overlay;
 mod pace;
 mod pages;
 mod palette;
+mod place;
+mod questions;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,7 @@ use pipeline_commands::live::Live;
 
 pub use attached::{Attachment, Left, attached, room};
 pub use keymap::{BadKeys, Keymap};
-pub use notify::{Channel, Notify};
+pub use notice::{Channel, Notify};
 pub use theme::{Depth, Ground, Theme};
 pub use welcome::{Begin, Found, welcome};
 

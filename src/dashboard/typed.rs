@@ -107,7 +107,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_burst_arrives_whole_and_in_order_and_never_too_much_at_once() {
-        let sent: Rc<RefCell<VecDeque<(PaneRequest, oneshot::Sender<PaneAnswer>)>>> = Rc::default();
+        type Sent = VecDeque<(PaneRequest, oneshot::Sender<PaneAnswer>)>;
+        let sent: Rc<RefCell<Sent>> = Rc::default();
         let taken = Rc::clone(&sent);
         let mut outbox = Outbox::new(Box::new(move |_, ask, answer| {
             taken.borrow_mut().push_back((ask, answer));

@@ -6,7 +6,6 @@ use std::time::Duration;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::terminal::MouseAction;
 use pipeline_lib::text;
-use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::screen::Tone;
 
 use super::answer;
@@ -17,6 +16,7 @@ use super::model::{AttentionKey, Confirm, Focus, Input, Menu, Model, Note, Overl
 use super::overlay;
 use super::pages;
 use super::palette;
+use super::questions;
 use super::view;
 
 /// How long good news stays.
@@ -130,12 +130,12 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
             Vec::new()
         }
         Action::Stop => {
-            stop_or_start(model);
+            questions::stop_or_start(model);
             Vec::new()
         }
         Action::Cancel => {
             if let Some(task) = task_or_toast(model) {
-                model.overlay = Some(Overlay::Confirm(cancel_question(&task)));
+                model.overlay = Some(Overlay::Confirm(questions::cancel(&task)));
             }
             Vec::new()
         }
@@ -416,50 +416,6 @@ fn task_or_toast(model: &mut Model) -> Option<TaskId> {
         toast(model, "no task is selected".to_owned(), Tone::Attention);
     }
     task
-}
-
-fn stop_or_start(model: &mut Model) {
-    let agent = model.target_agent();
-    let row = agent.and_then(|name| model.screen.agents.iter().find(|row| row.name == name));
-    let Some(row) = row else {
-        return toast(model, "no agent works on it".to_owned(), Tone::Attention);
-    };
-    let name = &row.name;
-    let confirm = if row.status == AgentStatus::Stopped {
-        Confirm {
-            question: format!("Start {name} again?"),
-            lines: vec!["It was stopped by a person and takes work again.".to_owned()],
-            yes: "start",
-            argv: words(&["agent", "start", name.as_str()]),
-        }
-    } else {
-        let work = row.task.as_ref().map(|task| {
-            let stage = row.stage.as_deref().unwrap_or("its stage");
-            format!("Kept: its work is committed to the branch of {task}, which can start {stage} again.")
-        });
-        Confirm {
-            question: format!("Stop {name}?"),
-            lines: vec![
-                work.unwrap_or_else(|| "It has no live run; nothing is lost.".to_owned()),
-                "No attempt is counted. It stays stopped until x starts it again.".to_owned(),
-            ],
-            yes: "stop",
-            argv: words(&["agent", "stop", name.as_str()]),
-        }
-    };
-    model.overlay = Some(Overlay::Confirm(confirm));
-}
-
-fn cancel_question(task: &TaskId) -> Confirm {
-    Confirm {
-        question: format!("Cancel {task}?"),
-        lines: vec![
-            "A live run is stopped; tasks that depend on it do not start.".to_owned(),
-            "Kept: its branch with all committed work. R takes it up again.".to_owned(),
-        ],
-        yes: "cancel the task",
-        argv: words(&["task", "cancel", task.as_str()]),
-    }
 }
 
 fn focus_at(model: &mut Model, x: u16, y: u16) {

@@ -124,7 +124,8 @@ fn check(bytes: &[u8]) {
             assert!(title.contains("pipeline repo"), "{title:?}");
             after
         } else {
-            let body = sequence.strip_prefix('[').unwrap_or_else(|| panic!("{:?}", &sequence[..sequence.len().min(20)]));
+            let body =
+                sequence.strip_prefix('[').unwrap_or_else(|| panic!("{:?}", &sequence[..sequence.len().min(20)]));
             let end = body.find(|c: char| c.is_ascii_alphabetic()).expect("a sequence ends");
             let (arguments, last) = (&body[..end], &body[end..=end]);
             let plain = arguments.chars().all(|c| c.is_ascii_digit() || c == ';');

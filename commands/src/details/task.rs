@@ -87,13 +87,7 @@ impl Task {
         }
         while let Some(compare::Answer { task, changes }) = job.answered() {
             let before = self.changes.take().filter(|(of, _)| *of == task).map(|(_, before)| before);
-            let changes = match (changes, before) {
-                (Changes::Underway, Some(Changes::Known { diff, merged, .. })) => {
-                    Changes::Known { diff, merged, stale: true }
-                }
-                (changes, _) => changes,
-            };
-            self.changes = Some((task, changes));
+            self.changes = Some((task, followed(before, changes)));
         }
         self.changes.as_ref().filter(|(of, _)| *of == detail.id).map(|(_, known)| known.clone()).unwrap_or_default()
     }
@@ -111,5 +105,32 @@ impl Task {
             self.history = Some((task, history));
         }
         self.history.as_ref().filter(|(of, _)| of == task).map(|(_, history)| history.clone())
+    }
+}
+
+/// While something is compared again, what was known before stays in sight.
+fn followed(before: Option<Changes>, now: Changes) -> Changes {
+    match (before, now) {
+        (Some(Changes::Known { diff, merged, .. }), Changes::Underway) => Changes::Known { diff, merged, stale: true },
+        (_, now) => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipeline_lib::diff::Diff;
+    use pipeline_lib::ids::CommitId;
+
+    #[test]
+    fn what_was_known_stays_in_sight_until_it_is_compared_again() {
+        let none = || CommitId::from(String::new());
+        let diff = Arc::new(Diff { from: none(), to: none(), files: Vec::new(), files_total: 0 });
+        let known = |stale| Changes::Known { diff: Arc::clone(&diff), merged: false, stale };
+        assert_eq!(followed(None, Changes::Underway), Changes::Underway);
+        assert_eq!(followed(Some(Changes::NoBranch), Changes::Underway), Changes::Underway);
+        assert_eq!(followed(Some(known(false)), Changes::Underway), known(true));
+        assert_eq!(followed(Some(known(true)), known(false)), known(false));
+        assert_eq!(followed(Some(known(true)), Changes::NoBranch), Changes::NoBranch);
     }
 }

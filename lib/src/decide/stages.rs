@@ -67,9 +67,7 @@ impl Rules<'_> {
             Some((commit, onto)) => {
                 vec![self.verifying(task, stage, claim, Step::Advance { commit, onto, dirty: None })]
             }
-            None => {
-                self.finish(task, stage, &claim, claim.decision.as_deref().unwrap_or(SUCCESS), None)
-            }
+            None => self.finish(task, stage, &claim, claim.decision.as_deref().unwrap_or(SUCCESS), None),
         }
     }
 

@@ -353,7 +353,8 @@ mod tests {
         let bytes = modes(MouseReports::Buttons, MouseEncoding::Bytes);
         let characters = modes(MouseReports::Drags, MouseEncoding::Characters);
         let arrows = InputModes { wheel_is_arrows: true, ..InputModes::default() };
-        let table: [(MouseAction, (u16, u16), InputModes, &[u8]); 15] = [
+        type Row = (MouseAction, (u16, u16), InputModes, &'static [u8]);
+        let table: [Row; 15] = [
             (Press, (0, 0), numbers, b"\x1b[<0;1;1M"),
             (Release, (299, 9), numbers, b"\x1b[<0;300;10m"),
             (Drag, (4, 5), numbers, b"\x1b[<32;5;6M"),

@@ -210,7 +210,7 @@ fn shares(theme: Theme, measure: Measure, (title, shares): (&str, &[Share]), wid
     let mut sheet = Sheet::new(theme, width);
     let wide = width >= WIDE_COLUMNS;
     let names = shares.iter().map(|share| columns(&share.name)).max().unwrap_or(0);
-    let names = names.max(6).min(NAME_COLUMNS_MAX);
+    let names = names.clamp(6, NAME_COLUMNS_MAX);
     // What stands behind the name: its heading, its columns, and what it says of a share.
     type Column = (&'static str, u16, fn(&Share) -> String);
     let value: Column = match measure {

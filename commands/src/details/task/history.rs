@@ -148,7 +148,7 @@ mod tests {
         let mut work = worker(dir.path().to_owned());
         let seq = record(&mut store, vec![held("A", "X"), held("B", "Y"), Fact::TaskDue { task: id("A") }]);
         let first = ["waits for X", "may be tried again"].map(str::to_owned).to_vec();
-        assert_eq!(told(&mut work, "A", seq), [first.clone()]);
+        assert_eq!(told(&mut work, "A", seq), std::slice::from_ref(&first));
         assert_eq!(told(&mut work, "A", seq), [[""; 0]; 0], "nothing is new");
         let seq = record(&mut store, vec![held("B", "Z")]);
         assert_eq!(told(&mut work, "A", seq), [[""; 0]; 0], "nothing of it");

@@ -302,7 +302,7 @@ impl Seek {
 pub(super) fn found(model: &mut Model, agent: &AgentName, (at, forward): (Option<u64>, bool), found: Option<usize>) {
     let Some(frame) = frame(model, agent) else { return };
     let Some(scroll) = model.panes.scrolled.get_mut(agent) else { return };
-    if !scroll.seek.is_some_and(|seek| seek.forward == forward) {
+    if scroll.seek.is_none_or(|seek| seek.forward != forward) {
         return;
     }
     let Some(to) = found else {

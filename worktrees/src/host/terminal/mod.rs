@@ -42,8 +42,9 @@ pub use self::prompt::unsent_prompt;
 pub use self::replay::replay;
 pub use self::socket::connect;
 
-/// Taken from the program at a time.
-const BUFFER_BYTES: usize = 32 * 1024;
+/// Taken from the program at a time: what the kernel hands out at most. It fetches the next piece while the emulator works
+/// on this one; whoever asks for that too soon waits for it.
+const READ_BYTES: usize = 4095;
 /// Less than this at a time means that the program writes in small pieces.
 const SMALL_READ_BYTES: usize = 2 * 1024;
 /// After a small piece the next ones are left to gather this long.
@@ -76,8 +77,10 @@ pub(super) struct Terminal {
     /// What was read last, and the part of it that the emulator has not taken in.
     buffer: Vec<u8>,
     backlog: Range<usize>,
-    /// What was read is a small piece.
+    /// What was read last is a small piece.
     is_piece: bool,
+    /// There was more than could be read at once.
+    is_full: bool,
     gather_until: Option<Instant>,
     bulk_until: Option<Instant>,
     typed_until: Option<Instant>,
@@ -104,9 +107,10 @@ impl Terminal {
             pty: Some(pty),
             pts: Some(pts),
             emulator: Emulator::new(size),
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: vec![0; READ_BYTES],
             backlog: 0..0,
             is_piece: false,
+            is_full: false,
             gather_until: None,
             bulk_until: None,
             typed_until: None,
@@ -202,6 +206,11 @@ impl Terminal {
             self.read(log);
         }
         self.emulate(now);
+        // A picture is made of all that the program wrote at once.
+        while self.is_full && self.backlog.is_empty() && now.elapsed() < EMULATE {
+            self.read(log);
+            self.emulate(now);
+        }
         if self.emulator.sync_deadline().is_some_and(|deadline| deadline <= now) {
             self.emulator.end_sync();
         }
@@ -219,32 +228,25 @@ impl Terminal {
         }
     }
 
+    /// Reads once.
     fn read(&mut self, log: &mut CappedLog) {
-        if !self.backlog.is_empty() {
-            return;
-        }
-        let mut filled = 0;
-        while let (Some(pty), Some(room)) = (&mut self.pty, self.buffer.get_mut(filled..)) {
-            if room.is_empty() {
-                break;
-            }
-            match pty.read(room) {
-                Ok(read) if read > 0 => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // EIO, which is how the end looks when nobody has the other side, or nothing at all.
-                Ok(_) | Err(_) => {
-                    self.pty = None;
-                    self.queue.clear();
+        let Some(pty) = self.pty.as_mut().filter(|_| self.backlog.is_empty()) else { return };
+        self.is_full = false;
+        match pty.read(&mut self.buffer) {
+            Ok(read) if read > 0 => {
+                log.write(self.buffer.get(..read).unwrap_or_default());
+                self.backlog = 0..read;
+                self.is_full = read == self.buffer.len();
+                self.is_piece = read < SMALL_READ_BYTES;
+                if !self.is_piece {
+                    self.bulk_until = Instant::now().checked_add(BULK);
                 }
             }
-        }
-        if filled > 0 {
-            log.write(self.buffer.get(..filled).unwrap_or_default());
-            self.backlog = 0..filled;
-            self.is_piece = filled < SMALL_READ_BYTES;
-            if !self.is_piece {
-                self.bulk_until = Instant::now().checked_add(BULK);
+            Err(error) if is_passing(&error) => {}
+            // EIO, which is how the end looks when nobody has the other side, or nothing at all.
+            Ok(_) | Err(_) => {
+                self.pty = None;
+                self.queue.clear();
             }
         }
     }
@@ -320,6 +322,10 @@ impl Terminal {
 
 fn resize(pty: &Pty, size: Size) -> io::Result<()> {
     pty.resize(pty_process::Size::new(size.rows, size.columns)).map_err(into_io)
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn into_io(error: pty_process::Error) -> io::Error {

@@ -15,6 +15,7 @@ use pipeline_lib::terminal::{Frame, Line};
 use rustix::event::PollFlags;
 
 use super::emulator::Anchor;
+use super::is_passing;
 
 /// Replies on their way; a viewer that has not taken these is not listened to.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -251,8 +252,4 @@ fn with_lines(shown: &Frame, next: &Frame, lines: &[(usize, Arc<Line>)]) -> Fram
         }
     }
     Frame { lines: all, title: next.title.clone(), ..*next }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
