@@ -1,39 +1,30 @@
 //! One agent's terminal over the whole screen but its last line, which says whose it is and how to leave. What is typed
-//! goes to the agent; leaving ends nothing. What the keys do is pure, and below it the loop that performs it.
+//! goes to the agent; leaving ends nothing. This is the loop; what the keys do and what is drawn is in `screen.rs`.
+
+mod screen;
 
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crossterm::event::{EventStream, KeyCode};
+use crossterm::event::EventStream;
 use futures::StreamExt as _;
-use jiff::Timestamp;
 use pipeline_commands::attach::{Asked, Link, Session, View};
 use pipeline_commands::live::{PaneAnswer, PaneRequest};
-use pipeline_lib::ids::{AgentName, TaskId};
-use pipeline_lib::terminal::wire::lines_since;
-use pipeline_lib::terminal::{Frame, Input, MouseAction, Size};
+use pipeline_lib::terminal::Size;
 use pipeline_lib::view::screen::Tone;
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
 use tokio::time::{Instant, sleep_until};
 
 use super::drive::{self, Signals};
 use super::keymap::Keymap;
-use super::keys::Action;
-use super::message::{Key, Message, Mouse};
-use super::model::Place;
+use super::message::Message;
 use super::pace::Pace;
-use super::pages::panes::Marked;
-use super::terminal::{Caret, Terminal};
+use super::terminal::Terminal;
 use super::theme::Theme;
 use super::typed::Outbox;
-use super::view::{paint::Painter, pane};
+use screen::{Ask, State, inner_size};
 
-/// Lines that one turn of the wheel moves.
-const WHEEL_LINES: isize = 3;
 /// How many pending events are taken before a frame is due all the same.
 const EVENTS_PER_FRAME_MAX: usize = 1024;
 
@@ -128,20 +119,9 @@ impl<'a> Loop<'a> {
     fn new(session: Session, how: Attachment, terminal: &'a mut Terminal, signals: Signals) -> io::Result<Self> {
         let asks = session.asks.clone();
         let outbox = Outbox::new(Box::new(move |_, ask, answer| asks.try_send(Asked { ask, answer }).is_ok()));
-        let state = State {
-            agent: session.agent.clone(),
-            task: session.task.clone(),
-            theme: how.theme,
-            keys: how.keys,
-            read_only: how.read_only,
-            size: Terminal::size()?,
-            frame: Arc::clone(&session.frames.borrow()),
-            silent: false,
-            mode: Mode::Typing,
-            wish: (0, None),
-            marked: None,
-            news: None,
-        };
+        let whose = (session.agent.clone(), session.task.clone());
+        let frame = Arc::clone(&session.frames.borrow());
+        let state = State::new(whose, how, Terminal::size()?, frame);
         let (events, pace) = (EventStream::new(), Pace::new());
         Ok(Self { terminal, session, signals, events, outbox, pace, state, dirty: true })
     }

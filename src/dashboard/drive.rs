@@ -260,9 +260,11 @@ impl Loop<'_> {
         if awaited == Some(true) {
             self.pace.answered(Instant::now());
         }
-        self.dirty |= changed;
+        let typing = self.model.panes.typing.is_some();
         self.model.now = Timestamp::now();
         let intents = update(&mut self.model, Message::Panes(panes));
+        // Whoever was typed into may have gone.
+        self.dirty |= changed || typing != self.model.panes.typing.is_some();
         self.perform(intents).await
     }
 

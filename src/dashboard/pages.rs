@@ -12,6 +12,7 @@ use super::model::Model;
 
 /// A new picture has come: what it holds for a page stays in sight while something else is looked at over it.
 pub(super) fn adopt(model: &mut Model) {
+    panes::adopt(model);
     task::adopt(model);
     graph::adopt(model);
     timeline::adopt(model);

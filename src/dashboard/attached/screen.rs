@@ -13,6 +13,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::Attachment;
 use crate::dashboard::keymap::Keymap;
 use crate::dashboard::keys::Action;
 use crate::dashboard::message::{Key, Message, Mouse};
@@ -58,23 +59,48 @@ pub(super) enum Ask {
 /// All that the screen is drawn from.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct State {
-    agent: AgentName,
+    pub(super) agent: AgentName,
     task: Option<TaskId>,
     theme: Theme,
     keys: Keymap,
-    read_only: bool,
-    size: (u16, u16),
-    frame: Arc<Frame>,
-    silent: bool,
+    /// Nothing is typed, and the agent's terminal keeps its size.
+    pub(super) read_only: bool,
+    pub(super) size: (u16, u16),
+    pub(super) frame: Arc<Frame>,
+    /// The host does not say what the terminal shows.
+    pub(super) silent: bool,
     mode: Mode,
     /// How far up was asked for last, and in which picture.
-    wish: (usize, Option<u64>),
+    pub(super) wish: (usize, Option<u64>),
     marked: Option<Marked>,
     /// What just happened, until the next key.
-    news: Option<(Tone, String)>,
+    pub(super) news: Option<(Tone, String)>,
 }
 
 impl State {
+    /// The screen before the first key.
+    pub(super) fn new(
+        (agent, task): (AgentName, Option<TaskId>),
+        how: Attachment,
+        size: (u16, u16),
+        frame: Arc<Frame>,
+    ) -> Self {
+        Self {
+            agent,
+            task,
+            theme: how.theme,
+            keys: how.keys,
+            read_only: how.read_only,
+            size,
+            frame,
+            silent: false,
+            mode: Mode::Typing,
+            wish: (0, None),
+            marked: None,
+            news: None,
+        }
+    }
+
     fn inner(&self) -> Rect {
         Rect::new(0, 0, self.size.0, self.size.1.saturating_sub(1))
     }
@@ -202,7 +228,7 @@ impl State {
     }
 
     /// What happens in the terminal.
-    fn on_message(&mut self, message: Message) -> Option<Ask> {
+    pub(super) fn on_message(&mut self, message: Message) -> Option<Ask> {
         match message {
             Message::Key(key) => self.on_key(key),
             Message::Paste(text) => self.on_paste(text),
@@ -215,12 +241,14 @@ impl State {
         }
     }
 
-    fn caret(&self) -> Option<Caret> {
+    /// Where the cursor belongs.
+    pub(super) fn caret(&self) -> Option<Caret> {
         let typing = self.mode == Mode::Typing && self.wish.0 == 0 && !self.read_only && self.marked.is_none();
         if typing { pane::caret(self.inner(), &self.frame) } else { None }
     }
 
-    fn render(&self, area: Rect, buffer: &mut Buffer) {
+    /// Draws the screen.
+    pub(super) fn render(&self, area: Rect, buffer: &mut Buffer) {
         let mut painter = Painter::new(buffer, self.theme, Timestamp::UNIX_EPOCH);
         let inner = self.inner().intersection(area);
         match &self.marked {

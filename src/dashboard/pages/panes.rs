@@ -242,6 +242,11 @@ pub(in crate::dashboard) fn mouse(model: &mut Model, mouse: Mouse) -> Option<Vec
     Some(intents)
 }
 
+/// A new picture of the pipeline has come, in which a session may be over.
+pub(in crate::dashboard) fn adopt(model: &mut Model) {
+    typing::check(model);
+}
+
 /// New pictures have come in the place of these.
 pub(in crate::dashboard) fn shown(model: &mut Model, before: &Panes) {
     if model.page != Page::Panes {

@@ -407,8 +407,8 @@ fn what_is_typed_never_reaches_a_later_session() {
     let mut screen = (*agents(4)).clone();
     screen.agents[0].run = Some(run("r-9", true, true));
     update(&mut model, Message::Screen(Arc::new(screen)));
-    assert_eq!(press(&mut model, "y"), [], "it was meant for the one before");
     assert_eq!(mode(&model), Mode::Looking);
+    assert_eq!(press(&mut model, "y"), [], "it was meant for the one before");
     assert!(lines(&model)[23].contains("the session of architect is over"));
 
     hosts.press(&mut model, "<esc>pi");
@@ -733,6 +733,29 @@ fn layouts_go_around() {
     }
     hosts.press(&mut model, "<space><space><space>3<enter>");
     assert_eq!(view::wishes(&model)[0].agent, agent("impl-1"), "enter makes it the large one");
+}
+
+#[test]
+fn without_colours_and_in_ascii_it_says_the_same() {
+    for script in ["", "z", "<space>", "2<c-u>v", "2<c-u>/ok<enter>", "i", "i<c-b>", "5"] {
+        for size in SIZES {
+            let mut model = model_at(agents(5), size);
+            model.theme = Theme { depth: Depth::Mono, ascii: true, ..Theme::default() };
+            let mut hosts = hosts();
+            hosts.0.insert(agent("architect"), Host::new(Source::Terminal, plain(&["what now?"])));
+            hosts.press(&mut model, "p");
+            hosts.press(&mut model, script);
+            let (buffer, _) = draw(&model);
+            assert!(buffer.content().iter().all(|cell| cell.symbol().is_ascii()), "{script}: {:#?}", lines(&model));
+            assert!(buffer.content().iter().all(|cell| cell.fg == ratatui::style::Color::Reset));
+        }
+    }
+    // The selected pane and the one that is typed into stand out without colours too.
+    let (mut model, mut hosts) = page(4, (80, 24), "2");
+    model.theme = Theme { depth: Depth::Mono, ascii: true, ..Theme::default() };
+    assert!(lines(&model)[1].contains(">2 * tester") && lines(&model)[1].contains("===="), "{}", lines(&model)[1]);
+    hosts.press(&mut model, "i");
+    assert!(draw(&model).0[(60, 1)].modifier.contains(Modifier::REVERSED));
 }
 
 #[test]

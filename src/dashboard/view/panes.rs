@@ -21,6 +21,8 @@ use crate::dashboard::theme::status_tone;
 const WORDY: u16 = 60;
 /// Below this the footer is brief.
 const NARROW: u16 = 48;
+/// What there is to know about a picture is not worth fewer columns.
+const NOTE_COLUMNS_MIN: u16 = 12;
 /// What the program calls itself is not worth fewer columns.
 const TITLE_COLUMNS_MIN: u16 = 6;
 
@@ -155,7 +157,8 @@ fn title(painter: &mut Painter<'_>, model: &Model, slot: &Slot, row: &AgentRow, 
     let room = |x: u16| line.right().saturating_sub(x);
     let note = shown.filter(|pane| pane.source != Source::Nothing).and_then(|pane| pane.note.as_deref());
     let note = note.map(|note| pipeline_lib::text::one_line(note, usize::from(line.width))).unwrap_or_default();
-    let tail = if note.is_empty() || columns(&note) + 4 > room(x) { 0 } else { columns(&note) + 1 };
+    // A rule of three columns is what still looks like one.
+    let tail = if note.is_empty() || room(x) < NOTE_COLUMNS_MIN { 0 } else { (columns(&note) + 1).min(room(x) - 3) };
     let own = shown.map(|pane| pane.frame.title.as_str()).unwrap_or_default();
     let spare = room(x).saturating_sub(tail + 3);
     if !own.is_empty() && spare >= TITLE_COLUMNS_MIN {
@@ -166,7 +169,7 @@ fn title(painter: &mut Painter<'_>, model: &Model, slot: &Slot, row: &AgentRow, 
         painter.text(at, line.y, 1, rule, theme.rule(selected));
     }
     if tail > 0 {
-        painter.right(line.x, line.y, line.width, &note, theme.dim());
+        painter.text(line.right() - tail + 1, line.y, tail - 1, &note, theme.dim());
     }
     if is_typed_into(model, row) {
         painter.overlay(line, theme.mode());

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use pipeline_lib::ids::CommitId;
 
-use super::backend::{Checkout, Differences, Head, NewCommit, RefChange};
+use super::backend::{Checkout, Differences, Head, NewCommit, RefChange, text};
 use super::{GitError, Repo, layout};
 
 /// Where the uncommitted work of a worktree went.
@@ -38,34 +38,47 @@ impl Repo {
     ///
     /// A merge that the agent left is concluded if every conflict in it is resolved. With conflicts left, its files are
     /// committed as they are but not recorded as a merge, so that the conflict comes up again instead of being taken
-    /// for resolved. Repositories inside the worktree are not committed.
+    /// for resolved.
     ///
     /// # Errors
-    /// When the worktree cannot be read, its index is locked, or the branch moved meanwhile.
+    /// When the worktree cannot be read, its index is locked, or the branch moved meanwhile. Also when there is a repository
+    /// inside the worktree, which git could only record without its content: then everything else is committed, and the
+    /// worktree is not clean.
     pub fn commit_all(&self, worktree: &Path, message: &str, leave_out: &[&str]) -> Result<Committed, GitError> {
         let checkout = self.checkout(worktree)?;
-        let head = self.backend.head(&checkout)?;
-        let base = head.commit.clone().ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
         let differences = self.differences(&checkout)?;
-        let in_progress = self.in_progress(&checkout)?;
+        let committed = self.commit_differences(&checkout, &differences, message, leave_out)?;
+        let is_repository =
+            |path: &&PathBuf| checkout.path.join(path).symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let files: Vec<String> = differences.untracked.iter().filter(is_repository).map(|path| text(path)).collect();
+        if files.is_empty() { Ok(committed) } else { Err(GitError::Dirty { path: checkout.path, files }) }
+    }
+
+    fn commit_differences(
+        &self,
+        checkout: &Checkout,
+        differences: &Differences,
+        message: &str,
+        leave_out: &[&str],
+    ) -> Result<Committed, GitError> {
+        let head = self.backend.head(checkout)?;
+        let base = head.commit.clone().ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
+        let in_progress = self.in_progress(checkout)?;
         let mut parents = vec![base.clone()];
         if !differences.unmerged {
-            parents.extend(merge_heads(&checkout)?.into_iter().filter(|parent| *parent != base));
+            parents.extend(merge_heads(checkout)?.into_iter().filter(|parent| *parent != base));
         }
         let leave_out = leave_out.iter().map(PathBuf::from).collect::<Vec<_>>();
         let before = self.tree_of(&base)?;
-        let tree = if differences.is_empty() {
-            before.clone()
-        } else {
-            self.stage(&checkout, &differences, &leave_out, true)?
-        };
+        let tree =
+            if differences.is_empty() { before.clone() } else { self.stage(checkout, differences, &leave_out, true)? };
         let unchanged = tree == before && parents.len() == 1;
         if unchanged && !in_progress {
             return Ok(Committed::Nothing);
         }
         let commit =
             if unchanged { base.clone() } else { self.write_commit(&tree, &parents, message, Timestamp::now())? };
-        let reference = match self.branch_for(&checkout, &head, &base)? {
+        let reference = match self.branch_for(checkout, &head, &base)? {
             Some((reference, old)) => {
                 let change =
                     RefChange { name: &reference, old: Some(&old), new: Some(&commit), reason: "commit: pipeline" };
@@ -73,17 +86,17 @@ impl Repo {
                     return Err(GitError::Moved { reference });
                 }
                 if head.reference.is_none() {
-                    self.backend.set_head(&checkout, Ok(&reference))?;
+                    self.backend.set_head(checkout, Ok(&reference))?;
                 }
                 reference
             }
             None => {
                 let rescue = self.keep(&format!("detached-{}", commit.short()), &commit, "commit on no branch")?;
-                self.backend.set_head(&checkout, Err(&commit))?;
+                self.backend.set_head(checkout, Err(&commit))?;
                 rescue
             }
         };
-        self.finish_operation(&checkout)?;
+        self.finish_operation(checkout)?;
         Ok(match layout::branch_name(&reference) {
             Some(_) if unchanged => Committed::Nothing,
             Some(branch) => Committed::Branch { branch, commit },

@@ -415,6 +415,41 @@ fn a_checkout_refuses_to_lose_or_mix_up_work() {
 }
 
 #[test]
+fn a_worktree_that_lets_go_of_its_branch_keeps_every_file() {
+    each(|lab| {
+        let task = lab.branch("task", &[("a.txt", "task\n")]);
+        let path = lab.path("task");
+        write(&path, "b.txt", "work\n");
+        lab.repo.let_go(&path).unwrap();
+        lab.repo.let_go(&path).unwrap();
+        let status = lab.repo.worktree_status(&path).unwrap();
+        assert_eq!((status.head, status.branch, status.changed), (Some(task), None, vec!["b.txt".to_owned()]));
+        let other = lab.path("other");
+        lab.repo.ensure_worktree(&other, &lab.head("main")).unwrap();
+        lab.repo.checkout_branch(&other, "task").unwrap();
+        assert_eq!((&*read(&other, "a.txt"), &*read(&path, "b.txt")), ("task\n", "work\n"));
+    });
+}
+
+#[test]
+fn a_repository_inside_a_worktree_is_said_and_the_rest_is_committed() {
+    each(|lab| {
+        let path = lab.worktree("task");
+        write(&path, "a.txt", "work\n");
+        write(&path, "inner/file.txt", "its own\n");
+        git(&path.join("inner"), &["init", "-q"]);
+        for _ in 0..2 {
+            let Err(GitError::Dirty { files, .. }) = lab.repo.commit_all(&path, "work", &[]) else {
+                panic!("{:?}", lab.kind)
+            };
+            assert_eq!(files, ["inner/"]);
+        }
+        assert_eq!(git(&lab.main, &["show", "task:a.txt"]), "work");
+        assert_eq!(read(&path, "inner/file.txt"), "its own\n");
+    });
+}
+
+#[test]
 fn an_ignored_file_in_the_way_is_not_overwritten() {
     each(|lab| {
         let path = lab.worktree("task");
@@ -792,6 +827,7 @@ fn an_excluded_line_is_added_once_and_taken_back() {
     lab.repo.exclude("/.pipeline/").unwrap();
     lab.repo.exclude("/.pipeline/").unwrap();
     assert_eq!(fs::read(&file).unwrap(), b"# mine\r\nno end\n/.pipeline/\n");
+    assert_eq!(lab.repo.excluded().unwrap(), ["# mine", "no end", "/.pipeline/"]);
     lab.repo.unexclude("/.pipeline/").unwrap();
     lab.repo.unexclude("/.pipeline/").unwrap();
     assert_eq!(fs::read(&file).unwrap(), b"# mine\r\nno end\n");

@@ -54,7 +54,7 @@ const GATHER_MAX: Duration = Duration::from_millis(60);
 /// After a large piece nothing is left to gather this long: the program would have to wait for us.
 const BULK: Duration = Duration::from_millis(20);
 /// The emulator works this long before something else has its turn.
-const EMULATE: Duration = Duration::from_millis(10);
+const EMULATE: Duration = Duration::from_millis(5);
 /// What of a terminal the host waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {

@@ -82,8 +82,9 @@ pub(super) fn forecast(pipeline: &Pipeline, durations: &Durations, now: Timestam
     let mut play = Play::new(pipeline, durations, known, now);
     play.run();
     let done = play.tasks.iter().filter(|task| task.done).count();
-    // Those that were played through stand for those that were not.
-    outlook.beyond = if play.tasks.is_empty() { 0 } else { beyond * done / play.tasks.len() };
+    let outside = play.outside();
+    // Those that are known stand for those that are not.
+    outlook.beyond = outside + if play.tasks.is_empty() { 0 } else { beyond * (done + outside) / play.tasks.len() };
     outlook.going = done + outlook.beyond;
     outlook.waiting = total - outlook.going.min(total);
     outlook.finish = Some(match (done, pipeline.core.mode.rollout) {
@@ -136,8 +137,10 @@ struct Left<'a> {
     at: usize,
     /// Tasks of the play that have to be done before it starts.
     open: usize,
-    /// It cannot start: it waits for something outside the play.
+    /// It cannot start: a person or another agent is needed.
     stuck: bool,
+    /// It is not played: it waits for a task that is not.
+    outside: bool,
     done: bool,
 }
 
@@ -189,7 +192,11 @@ impl<'a> Play<'a> {
                         left.open += 1;
                         dependents[*before].push(at);
                     }
-                    None => left.stuck |= !pipeline.is_satisfied(dependency) && Some(dependency) != held,
+                    None if Some(dependency) == held => {}
+                    None => match pipeline.task(dependency.as_str()) {
+                        Some(before) if !before.state.is_final() => left.outside = true,
+                        _ => left.stuck = true,
+                    },
                 }
             }
         }
@@ -284,7 +291,7 @@ impl<'a> Play<'a> {
     /// Puts the next stage of a task where agents look for it, if it may start.
     fn offer(&mut self, at: usize) {
         let left = &self.tasks[at];
-        if left.open > 0 || left.stuck {
+        if left.open > 0 || left.stuck || left.outside {
             return;
         }
         let Some((_, role, _)) = left.stages.get(left.at) else { return self.finish(at) };
@@ -315,6 +322,16 @@ impl<'a> Play<'a> {
                 self.offer(dependent);
             }
         }
+    }
+
+    /// How many tasks were not played, though nothing but others that were not stands in front of them.
+    fn outside(&self) -> usize {
+        let mut todo: Vec<usize> = (0..self.tasks.len()).filter(|at| self.tasks[*at].outside).collect();
+        let mut known: BTreeSet<usize> = todo.iter().copied().collect();
+        while let Some(at) = todo.pop() {
+            todo.extend(self.dependents[at].iter().copied().filter(|behind| known.insert(*behind)));
+        }
+        known.into_iter().filter(|at| !self.tasks[*at].stuck).count()
     }
 
     fn run(&mut self) {
@@ -409,5 +426,5 @@ fn left<'a>(pipeline: &'a Pipeline, durations: &Durations, task: &'a Task) -> Le
     let person = pipeline.waits_for_person(task);
     let live = task.state.run().is_some();
     let stuck = person || stages.is_empty() || (!live && !pipeline.may_touch(&task.id));
-    Left { task, stages, at: 0, open: 0, stuck, done: false }
+    Left { task, stages, at: 0, open: 0, stuck, outside: false, done: false }
 }

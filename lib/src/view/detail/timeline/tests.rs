@@ -135,6 +135,17 @@ fn beyond_what_is_played_through_the_rate_goes_on() {
 }
 
 #[test]
+fn what_waits_for_tasks_that_are_not_played_through_goes_on_at_the_rate_too() {
+    let mut w = practised(2, 100);
+    let ids: Vec<String> = (0..1_000).map(|n| format!("A{n}")).collect();
+    w.asked(Request::AddTasks(ids.iter().map(|id| NewTask::named(id).on("solo")).collect()));
+    // Among the first to be known, and behind the last to be.
+    w.add(NewTask::named("B").after(&["A0", "A999"]).on("solo"));
+    let outlook = drawn(&w).outlook;
+    assert_eq!((outlook.going, outlook.waiting), (1_001, 0));
+}
+
+#[test]
 fn gates_keep_their_agent_and_rows_name_stages_in_order() {
     let mut w = World::new();
     w.add_all(&["A"]);
