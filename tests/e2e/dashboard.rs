@@ -49,6 +49,10 @@ fn every_page_and_overlay_opens_with_its_key_and_closes_again() {
     ] {
         screen.press(key);
         screen.shows(words);
+        // Escape and the next key at once would be alt and that key.
+        let over = ["Look around", "rollout check", "traditional", "New task", "Cancel T-1?", "bolder mode"];
+        let closes = *key == *"<esc>";
+        screen.wait("the overlay closes", |text| !closes || !over.iter().any(|words| text.contains(words)));
     }
     screen.press("q");
     assert_eq!(screen.code(), 0);
@@ -68,6 +72,8 @@ fn a_task_is_added_and_the_mode_switched_by_keys() {
     // Busy: the switch waits for the drain that the menu offers.
     screen.press("m4<enter>");
     screen.shows(&["→ sequential"]);
+    // What the verb answered may lie over the board.
+    screen.press("<esc>");
     assert_eq!(sandbox.status()["orchestration_mode"], "parallel");
     sandbox.release("TASK-001.arch.1");
     screen.wait("the switch", |text| text.starts_with(" repo") && text.contains("sequential ●"));
@@ -76,7 +82,7 @@ fn a_task_is_added_and_the_mode_switched_by_keys() {
     screen.shows(&["SHADOW"]);
     screen.press(":rollout check<enter>");
     screen.shows(&["rollout check"]);
-    screen.press("<esc>q");
+    screen.press("<c-c>");
     assert_eq!(screen.code(), 0);
 }
 

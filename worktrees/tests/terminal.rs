@@ -408,6 +408,20 @@ fn hostile_output_is_text_to_those_who_look_and_bounded_in_the_host() {
 }
 
 #[test]
+fn a_string_without_an_end_is_not_kept() {
+    let run =
+        run(r"printf '\033]0;'; head -c 60000000 /dev/zero | tr '\0' x; printf '\007seen'; echo done > done; read x");
+    let (host, _) = run.start().wait_running();
+    assert_eq!(run.wait_line("done"), "done");
+    let mut viewer = Viewer::looking(&run);
+    viewer.wait_text("seen");
+    let peak = memory_kb(&host, "VmHWM");
+    assert!(peak < 40 * 1024, "{peak} kB");
+    viewer.type_text("\n");
+    viewer.wait_end();
+}
+
+#[test]
 fn a_leftover_that_holds_the_terminal_is_ended_with_the_rest() {
     let run = run(
         "trap '' HUP; setsid sh -c 'trap \"\" HUP; echo $$ > pid; exec sleep 600' & until test -s pid; do :; done; exit 3",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use pipeline_lib::view::detail::Detail;
 use pipeline_lib::view::detail::timeline::Timeline;
 
@@ -60,10 +60,10 @@ pub(in crate::dashboard) fn zoom(model: &Model) -> usize {
 /// time goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dashboard) struct Axis {
-    /// How long a column is, in seconds.
-    pub(in crate::dashboard) quantum: i64,
-    /// The second at which the first column begins.
-    from: i64,
+    /// How long a column is, in milliseconds: at least a second.
+    pub(in crate::dashboard) quantum_ms: i64,
+    /// The first column, counted from the beginning of time.
+    first: i64,
     /// How many columns there are.
     pub(in crate::dashboard) columns: u16,
     /// The column of the present moment, which may be beyond the last one.
@@ -74,31 +74,36 @@ impl Axis {
     /// An axis of so many columns that looks back over a stretch of time, with room for what is to come if that is known.
     pub(in crate::dashboard) fn new(now: Timestamp, (seconds, back): (i64, u16), columns: u16, future: bool) -> Self {
         let past = i64::from(if future { columns * 3 / 4 } else { columns.saturating_sub(1) }).max(1);
-        let quantum = (seconds + past - 1).div_euclid(past).max(1);
-        let this = now.as_second().div_euclid(quantum);
+        let quantum_ms = (seconds * 1_000 / past).max(1_000);
+        let this = now.as_millisecond().div_euclid(quantum_ms);
         let first = this - (past - 1) - i64::from(back) * (past / 2).max(1);
-        Self { quantum, from: first * quantum, columns, now: this - first }
+        Self { quantum_ms, first, columns, now: this - first }
     }
 
     /// The column of a moment, which may be before the first or beyond the last one.
     pub(in crate::dashboard) fn column(self, at: Timestamp) -> i64 {
-        (at.as_second() - self.from).div_euclid(self.quantum)
+        at.as_millisecond().div_euclid(self.quantum_ms) - self.first
+    }
+
+    /// When a column begins.
+    fn begin_of(self, column: i64) -> Timestamp {
+        let ms = (self.first.saturating_add(column)).saturating_mul(self.quantum_ms);
+        Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
     }
 
     /// When the present moment comes to the next column.
     pub(in crate::dashboard) fn moves_at(self) -> Timestamp {
-        Timestamp::from_second(self.from + (self.now + 1) * self.quantum).unwrap_or(Timestamp::MAX)
+        self.begin_of(self.now + 1)
     }
 
     /// When the first column begins.
     pub(in crate::dashboard) fn begin(self) -> Timestamp {
-        Timestamp::from_second(self.from).unwrap_or(Timestamp::MIN)
+        self.begin_of(0)
     }
 
     /// When the last column ends.
     pub(in crate::dashboard) fn end(self) -> Timestamp {
-        let length = SignedDuration::from_secs(i64::from(self.columns) * self.quantum);
-        self.begin().checked_add(length).unwrap_or(Timestamp::MAX)
+        self.begin_of(i64::from(self.columns))
     }
 }
 

@@ -17,6 +17,12 @@ const TARGET_COLUMNS: u16 = 26;
 /// From so many columns on a line says its level in a word.
 const LEVEL_COLUMNS_MIN: u16 = 60;
 
+/// What is said of an empty log.
+const NOTHING: [&str; 2] = [
+    "Nothing has been logged.",
+    "To log how things are done as well: level = \"debug\" in [logs] of config.toml, or --log-level debug.",
+];
+
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
     let body = Rect { x: area.x + 2, y: area.y + 1, width: area.width.saturating_sub(3), height: area.height - 1 };
     let Some(logs) = shown(model) else {
@@ -37,7 +43,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
         return say(painter, body, &["The log cannot be read.".to_owned(), problem.clone()]);
     }
     if logs.lines.is_empty() {
-        return say(painter, body, &["Nothing has been logged yet.", "A monitor writes here: pipeline monitor"]);
+        return say(painter, body, &NOTHING);
     }
     if seen.is_empty() {
         return say(painter, body, &["No line passes.", "l shows more levels; / and esc clear the filter."]);

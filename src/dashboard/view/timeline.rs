@@ -99,10 +99,10 @@ struct Ticks(Vec<(u16, String)>);
 
 impl Ticks {
     fn of(axis: Axis) -> Self {
-        let step = TICKS.iter().copied().find(|step| step / axis.quantum >= TICK_COLUMNS).unwrap_or(172_800);
+        let step = TICKS.iter().copied().find(|step| step * 1_000 / axis.quantum_ms >= TICK_COLUMNS).unwrap_or(172_800);
         let mut ticks = Vec::new();
         for nth in -60..=60_i64 {
-            let column = axis.now + nth * step / axis.quantum;
+            let column = axis.now + nth * step * 1_000 / axis.quantum_ms;
             if let Ok(column) = u16::try_from(column)
                 && column < axis.columns
             {
@@ -227,7 +227,7 @@ mod tests {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let axis = |now: i64| Axis::new(at(now), (900, 0), 60, true);
         let first = axis(1_000_000);
-        assert_eq!((first.quantum, first.now), (20, 44));
+        assert_eq!((first.quantum_ms, first.now), (20_000, 44));
         assert_eq!(first.column(at(1_000_000)), first.now);
         assert_eq!(first.moves_at(), at(1_000_020));
         assert_eq!(axis(1_000_019), first);
@@ -239,11 +239,12 @@ mod tests {
 
     #[test]
     fn no_axis_moves_more_often_than_once_a_second() {
-        for columns in [1, 30, 60, 200, 2_000] {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        for columns in [1, 30, 60, 103, 200, 2_000] {
             for (_, seconds) in ZOOMS {
-                let now = Timestamp::from_second(1_000_000).unwrap();
                 let axis = Axis::new(now, (seconds, 0), columns, true);
-                assert!(axis.moves_at() >= now + SignedDuration::from_secs(1));
+                let again = Axis::new(axis.moves_at(), (seconds, 0), columns, true);
+                assert!(again.moves_at() >= axis.moves_at() + SignedDuration::from_secs(1));
                 assert!(!Ticks::of(axis).0.is_empty());
             }
         }

@@ -1,7 +1,7 @@
 //! What the timeline says in words: when everything is predicted to be done and what that rests on, what the patterns mean,
 //! and the runs of the chosen agent.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pipeline_lib::run::Verdict;
 use pipeline_lib::view::detail::history::Kind;
 use pipeline_lib::view::detail::timeline::{Outlook, Row, Span, Timeline, Unknown};
@@ -14,7 +14,7 @@ use super::letters;
 use crate::dashboard::model::Model;
 use crate::dashboard::pages::timeline::Axis;
 use crate::dashboard::theme::Theme;
-use crate::dashboard::view::measure::{grouped, length, roughly};
+use crate::dashboard::view::measure::{grouped, length, roughly, span};
 use crate::dashboard::view::paint::{Painter, columns, wrap};
 
 /// From so many rows on the runs of the chosen agent are listed.
@@ -99,7 +99,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, timeline: &Timeline
 }
 
 fn later(now: Timestamp, seconds: i64) -> Timestamp {
-    now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+    now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 
 /// What letters, patterns and signs mean.
@@ -140,9 +140,9 @@ fn runs(painter: &mut Painter<'_>, area: Rect, row: &Row, axis: Axis, now: Times
     let seen: Vec<&Span> =
         row.spans.iter().filter(|span| ended(span) >= axis.begin() && span.from < axis.end()).collect();
     let failed = seen.iter().filter(|span| matches!(span.end, Some((_, Verdict::Failed)))).count();
-    let busy: i64 =
-        seen.iter().map(|span| (ended(span).min(now)).duration_since(span.from.max(axis.begin())).as_secs()).sum();
-    let beside = format!("{} runs in sight, {failed} failed{}busy {}", seen.len(), theme.dot(), length(busy));
+    let inside = |run: &Span| ended(run).min(now).duration_since(run.from.max(axis.begin()));
+    let busy = seen.iter().map(|run| inside(run)).fold(SignedDuration::ZERO, SignedDuration::saturating_add);
+    let beside = format!("{} runs in sight, {failed} failed{}busy {}", seen.len(), theme.dot(), took(busy));
     let title = Rect { x: area.x - 2, width: area.width + 3, height: 1, ..area };
     painter.rule(title, row.agent.as_str(), &beside, "", false);
     if seen.is_empty() {
@@ -151,6 +151,11 @@ fn runs(painter: &mut Painter<'_>, area: Rect, row: &Row, axis: Axis, now: Times
     for (y, span) in (area.y + 1..area.bottom()).zip(seen) {
         draw_run(painter, Rect { y, height: 1, ..area }, span, theme);
     }
+}
+
+/// How long something took; where that is short to a tenth of a second.
+fn took(time: SignedDuration) -> String {
+    if time.as_secs() < 10 { span(time.as_secs_f64()) } else { length(time.as_secs()) }
 }
 
 fn draw_run(painter: &mut Painter<'_>, line: Rect, span: &Span, theme: Theme) {
@@ -162,7 +167,7 @@ fn draw_run(painter: &mut Painter<'_>, line: Rect, span: &Span, theme: Theme) {
                 Verdict::Failed => Tone::Bad,
                 Verdict::Void => Tone::Gone,
             };
-            (tone, length(at.duration_since(span.from).as_secs()))
+            (tone, took(at.duration_since(span.from)))
         }
     };
     let ago = span.end.map_or_else(|| "now".to_owned(), |(at, _)| painter.age(at));

@@ -253,3 +253,120 @@ fn with_lines(shown: &Frame, next: &Frame, lines: &[(usize, Arc<Line>)]) -> Fram
     }
     Frame { lines: all, title: next.title.clone(), ..*next }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipeline_lib::terminal::{Colour, Size, Span, Style};
+
+    /// The other side.
+    struct Person {
+        stream: UnixStream,
+        decoder: Decoder,
+        frame: Frame,
+        updates: usize,
+    }
+
+    impl Person {
+        fn receive(&mut self) {
+            let mut buffer = vec![0; 1 << 20];
+            while let Ok(read @ 1..) = self.stream.read(&mut buffer) {
+                self.decoder.push(&buffer[..read]);
+                while let Some(Reply::Update { update }) = self.decoder.next_message().unwrap() {
+                    self.frame.apply(update);
+                    self.updates += 1;
+                }
+            }
+        }
+    }
+
+    fn pair(frame: &Frame) -> (Viewer, Person) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let person = Person { stream: theirs, decoder: Decoder::default(), frame: frame.clone(), updates: 0 };
+        (Viewer::new(ours).unwrap(), person)
+    }
+
+    /// A frame in which no two cells look alike.
+    fn colourful(size: Size, seed: u8) -> Frame {
+        let cell = |row: u16, column: u16| {
+            let [low, high] = (row + column).to_le_bytes();
+            let style = Style { foreground: Colour::Rgb(low, high, seed), ..Style::default() };
+            Span { text: "x".to_owned(), style }
+        };
+        let line = |row| Arc::new(Line { spans: (0..size.columns).map(|column| cell(row, column)).collect() });
+        Frame { lines: (0..size.rows).map(line).collect(), ..Frame::blank(size) }
+    }
+
+    #[test]
+    fn a_picture_that_is_too_long_for_one_message_comes_in_parts() {
+        let size = Size { columns: 300, rows: 200 };
+        // What they have from before is of no use, and is gone in the end.
+        let (mut viewer, mut person) = pair(&colourful(size, 1));
+        let mut now = Instant::now();
+        viewer.look(None, Duration::ZERO);
+        let mut wanted = Rc::new(Frame::blank(size));
+        for version in 1..200 {
+            if version == 3 {
+                wanted = Rc::new(colourful(size, 2));
+            }
+            now += INTERVAL_MIN;
+            if viewer.due(version.min(3), now).is_some_and(|due| due <= now) {
+                viewer.show(&wanted, version.min(3), now);
+                assert!(viewer.out.len() <= UPDATE_BYTES_MAX + READ_BYTES, "{}", viewer.out.len());
+            }
+            viewer.send();
+            person.receive();
+        }
+        assert!(person.frame == *wanted);
+        assert!(person.updates > 5, "{}", person.updates);
+        assert!(viewer.is_idle() && !viewer.is_gone());
+    }
+
+    #[test]
+    fn whoever_does_not_read_is_sent_one_picture_and_costs_no_more() {
+        let size = Size { columns: 100, rows: 50 };
+        let (mut viewer, mut person) = pair(&Frame::blank(size));
+        let mut now = Instant::now();
+        viewer.look(None, Duration::ZERO);
+        let mut made = 0;
+        for version in 1..100_u8 {
+            now += Duration::from_secs(1);
+            if viewer.due(version.into(), now).is_some() {
+                viewer.show(&Rc::new(colourful(size, version)), version.into(), now);
+                made += 1;
+            }
+            viewer.send();
+        }
+        assert!(made < 10, "{made} pictures were made for nobody");
+        let latest = Rc::new(colourful(size, 100));
+        for _ in 0..10 {
+            now += Duration::from_secs(1);
+            person.receive();
+            viewer.send();
+            if viewer.due(100, now).is_some() {
+                viewer.show(&latest, 100, now);
+            }
+        }
+        assert!(person.frame == *latest, "then it is the latest");
+    }
+
+    #[test]
+    fn pictures_come_no_more_often_than_wished_but_at_once_after_an_input() {
+        let (mut viewer, _person) = pair(&Frame::blank(Size::UNSEEN));
+        let start = Instant::now();
+        let later = |ms| start + Duration::from_millis(ms);
+        assert_eq!(viewer.due(1, start), None, "nothing was asked for");
+        viewer.look(None, Duration::from_millis(100));
+        assert_eq!(viewer.due(1, start), Some(start));
+        viewer.show(&Rc::new(Frame::blank(Size::UNSEEN)), 1, start);
+        assert_eq!(viewer.due(2, start), None, "the first is still on its way");
+        viewer.send();
+        assert_eq!((viewer.due(1, later(1)), viewer.due(2, later(1))), (None, Some(later(100))));
+        viewer.expect_soon(later(10));
+        assert_eq!(viewer.due(2, later(20)), Some(later(20)));
+        assert_eq!(viewer.due(2, later(70)), Some(later(100)));
+        viewer.look_away();
+        assert_eq!(viewer.due(2, later(200)), None);
+    }
+}
