@@ -6,6 +6,7 @@
 //! facts are written, never across git, a spawn or a wait.
 
 mod assign;
+mod finished;
 mod ignored;
 mod launch;
 mod look;

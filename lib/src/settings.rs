@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::agents::preset::Preset;
-use crate::ids::{AgentName, Role};
+use crate::ids::{AgentName, Role, TaskId};
 
 /// Everything `decide` needs to know about the project's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct Settings {
     pub verify: Option<String>,
     /// A shell command that prepares a fresh worktree.
     pub setup: Option<String>,
+    /// What there is a worktree for.
+    pub worktrees: WorktreeFor,
     /// The workers, in the order of the configuration file.
     pub agents: Vec<AgentSettings>,
     /// How tasks are handed out and repeated.
@@ -31,10 +33,62 @@ impl Default for Settings {
             base: "main".to_owned(),
             verify: None,
             setup: None,
+            worktrees: WorktreeFor::Agent,
             agents: Vec::new(),
             scheduler: SchedulerSettings::default(),
             rollout: RolloutSettings::default(),
         }
+    }
+}
+
+impl Settings {
+    /// The name under which the set-up of a worktree is remembered; [`worktree_parts`] takes it apart.
+    #[must_use]
+    pub fn worktree(&self, agent: &AgentName, task: &TaskId) -> String {
+        self.worktrees.name("", agent, task)
+    }
+
+    /// The same of the worktree in which gates on the claims of an agent run.
+    #[must_use]
+    pub fn gate_worktree(&self, agent: &AgentName, task: &TaskId) -> String {
+        self.worktrees.name(GATE, agent, task)
+    }
+}
+
+/// What the name of a gate's worktree begins with.
+const GATE: &str = "gate-";
+/// What stands before the task in the name of a worktree; no name of an agent or a task holds it.
+const OF_TASK: char = '@';
+
+/// What there is a worktree for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorktreeFor {
+    /// Each agent.
+    #[default]
+    Agent,
+    /// Each task.
+    Task,
+    /// Each task of each agent.
+    AgentAndTask,
+}
+
+impl WorktreeFor {
+    fn name(self, prefix: &str, agent: &AgentName, task: &TaskId) -> String {
+        match self {
+            Self::Agent => format!("{prefix}{agent}"),
+            Self::Task => format!("{prefix}{OF_TASK}{task}"),
+            Self::AgentAndTask => format!("{prefix}{agent}{OF_TASK}{task}"),
+        }
+    }
+}
+
+/// The parts of a worktree's name: the agent, or the gate on its claims, which may be empty; and the task.
+#[must_use]
+pub fn worktree_parts(name: &str) -> (&str, Option<TaskId>) {
+    match name.split_once(OF_TASK) {
+        Some((agent, task)) => (agent, TaskId::new(task).ok()),
+        None => (name, None),
     }
 }
 

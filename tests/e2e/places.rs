@@ -26,13 +26,23 @@ fn a_worktree_for_each_task() {
     assert_eq!(gates.lines().count(), 5);
     assert_eq!(s.git(&["status", "--porcelain", "--untracked-files=no"]), "");
     assert!(!s.repo().join(".pipeline/worktrees").exists());
+    // Nobody needs them any more.
+    for name in ["A", "B", "A+gate", "B+gate"] {
+        assert!(!s.path("trees/repo").join(name).exists(), "{name}");
+    }
     // What somebody leaves in one is found, and kept.
+    s.plan("K.arch", "marker BLOCKED");
+    s.add("K", &[]);
+    s.tick_to("K", "blocked");
+    std::fs::write(s.path("trees/repo/K/mine.txt"), "precious\n").unwrap();
+    s.run(["task", "cancel", "K"]).ok();
     s.commit("new.txt", "new\n");
-    std::fs::write(s.path("trees/repo/A/mine.txt"), "precious\n").unwrap();
+    s.tick();
+    assert!(s.path("trees/repo/K/mine.txt").exists());
     s.run(["agent", "sync", "--all"]).ok().says(&["kept at"]);
     let base = s.git(&["rev-parse", "main"]);
     assert_eq!(
-        s.shell("git -C ../trees/repo/A rev-parse HEAD; git -C ../trees/repo/A status --porcelain")
+        s.shell("git -C ../trees/repo/K rev-parse HEAD; git -C ../trees/repo/K status --porcelain")
             .ok()
             .stdout
             .trim_end(),
@@ -44,8 +54,39 @@ fn a_worktree_for_each_task() {
     s.tick_to("C", "arch_wip");
     s.run(["agent", "sync", "supervisor"]).code(4).says(&["architect", "C"]);
     s.run(["doctor"]).ok();
-    s.write(".pipeline/config.toml", &s.config(&(project + "setup = \"npm ci\"\n"), ""));
-    s.run(["config", "validate"]).code(78).says(&["config.toml:", "`setup` is not run"]);
+}
+
+/// A worktree of a task's own is set up once, where agents work and where gates run; where that fails the task waits for
+/// a person, others do not.
+#[test]
+fn worktrees_of_tasks_are_set_up() {
+    for (template, ours, gate) in [
+        ("../trees/{task}", "trees/A", "trees/A+gate"),
+        ("../trees/{task}/{agent}", "trees/A/test", "trees/A/gate-implementation"),
+    ] {
+        let s = Sandbox::new();
+        let setup = format!(
+            "pwd -P >> {0}setups; case $PWD in */B*) test -e {0}mended;; esac && touch prepared.o",
+            s.path("").display()
+        );
+        s.commit(".gitignore", "*.o\n");
+        s.plan("default", "test -e prepared.o && work && marker COMPLETED || exit 1");
+        let project = format!("worktrees = {template:?}\nsetup = {setup:?}\nverify = \"test -e prepared.o\"\n");
+        s.init("production", &s.config(&project, "retries = 1\nbackoff = \"0s\"\n"));
+        s.add("B", &["--priority", "1"]);
+        s.add("A", &[]);
+        s.tick_until("one is done, one asks", |status| {
+            word(status, "A") == "completed" && word(status, "B") == "blocked"
+        });
+        let setups = std::fs::read_to_string(s.path("setups")).unwrap();
+        let made = |path: &str| setups.lines().filter(|line| *line == s.path(path).to_string_lossy()).count();
+        assert_eq!((made(ours), made(gate)), (1, 1), "{setups}");
+        assert_eq!(s.show("A")["attempt"], 1, "waiting for the set-up is no attempt");
+        assert!(s.show("B")["reason"].as_str().unwrap().contains("set up"), "{}", s.show("B"));
+        std::fs::write(s.path("mended"), "").unwrap();
+        s.run(["task", "unblock", "B"]).ok();
+        s.tick_to("B", "completed");
+    }
 }
 
 /// A worktree for each agent, named after the repository, beside it.

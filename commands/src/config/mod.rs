@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use pipeline_lib::agents::Preset;
-use pipeline_lib::ids::{AgentName, Role};
-use pipeline_lib::settings::{AgentSettings, RolloutSettings, SchedulerSettings, Settings};
+use pipeline_lib::ids::{AgentName, Role, TaskId};
+use pipeline_lib::settings::{AgentSettings, RolloutSettings, SchedulerSettings, Settings, WorktreeFor};
 
 pub use definitions::{Definition, Definitions, load_definitions};
 pub use digest::digest;
@@ -213,6 +213,7 @@ impl Config {
             base: self.project.base.as_deref().unwrap_or(base).to_owned(),
             verify: self.project.verify.clone(),
             setup: self.project.setup.clone(),
+            worktrees: self.worktree_for(),
             agents: self.agents.iter().map(agent).collect(),
             scheduler: self.scheduler.clone(),
             rollout: self.rollout.clone(),
@@ -243,10 +244,27 @@ impl Config {
         project::is_worktree(&self.project.worktrees, root, agent, path)
     }
 
+    /// The task that a worktree was made for, where each task has one.
+    #[must_use]
+    pub fn task_of_worktree(&self, root: &Path, agent: &str, path: &Path) -> Option<TaskId> {
+        TaskId::new(&project::task_of_worktree(&self.project.worktrees, root, agent, path)?).ok()
+    }
+
+    /// What there is a worktree for.
+    #[must_use]
+    pub fn worktree_for(&self) -> WorktreeFor {
+        let names = |placeholder: &str| self.project.worktrees.contains(placeholder);
+        match (names("{agent}"), names("{task}")) {
+            (true, true) => WorktreeFor::AgentAndTask,
+            (false, true) => WorktreeFor::Task,
+            (_, false) => WorktreeFor::Agent,
+        }
+    }
+
     /// Whether there is a worktree for each task.
     #[must_use]
     pub fn has_worktree_per_task(&self) -> bool {
-        self.project.worktrees.contains("{task}")
+        self.worktree_for() != WorktreeFor::Agent
     }
 }
 

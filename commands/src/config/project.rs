@@ -38,12 +38,6 @@ pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
     }
     let verify = reader.text(section, "verify");
     let setup = reader.text(section, "setup");
-    // What is remembered of a set-up is remembered by agent.
-    if let (true, true, Some(node)) = (setup.is_some(), worktrees.contains("{task}"), section.node("setup")) {
-        let message = "`setup` is not run where there is a worktree for each task";
-        let hint = "Write `worktrees` without {task}, or let the agents and `verify` prepare what they need.";
-        reader.error(&node.at, message, Some(hint));
-    }
     ProjectConfig { base, verify, worktrees, current_task_file: current, setup }
 }
 
@@ -163,20 +157,33 @@ pub(crate) fn worktree(template: &str, root: &Path, agent: &str, task: &str) -> 
 
 /// Whether a path is what the template makes of this agent and some task.
 pub(crate) fn is_worktree(template: &str, root: &Path, agent: &str, path: &Path) -> bool {
+    task_of_worktree(template, root, agent, path).is_some()
+}
+
+/// The task for which the template makes this path of this agent; empty where the path names no task.
+pub(crate) fn task_of_worktree(template: &str, root: &Path, agent: &str, path: &Path) -> Option<String> {
     // No name holds this, so that it shows where the task's stands.
     const SOME_TASK: &str = "\u{1}";
     let shown = worktree(template, root, agent, SOME_TASK);
-    let fits = |(shown, part): (Component<'_>, Component<'_>)| {
+    if shown.components().count() != path.components().count() {
+        return None;
+    }
+    let mut found = String::new();
+    for (shown, part) in shown.components().zip(path.components()) {
         let (shown, part) = (shown.as_os_str().to_string_lossy(), part.as_os_str().to_string_lossy());
         match shown.split_once(SOME_TASK) {
-            None => shown == part,
+            None if shown == part => {}
+            None => return None,
             Some((before, after)) => {
-                let task = part.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-                task.is_some_and(|task| !task.is_empty())
+                let task = part.strip_prefix(before)?.strip_suffix(after)?;
+                if task.is_empty() {
+                    return None;
+                }
+                found = task.to_owned();
             }
         }
-    };
-    shown.components().count() == path.components().count() && shown.components().zip(path.components()).all(fits)
+    }
+    Some(found)
 }
 
 #[cfg(test)]

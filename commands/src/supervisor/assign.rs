@@ -168,7 +168,7 @@ fn write(context: &Context, pipeline: &Pipeline, files: &[Wanted<'_>], live: &BT
 fn write_one(context: &Context, pipeline: &Pipeline, wanted: &Wanted<'_>) -> Result<(), Failure> {
     let Placed { task, worktree } = &wanted.placed;
     if !worktree.join(".git").exists() {
-        let record = pipeline.core.worktrees.get(wanted.agent.as_str());
+        let record = pipeline.core.worktrees.get(&pipeline.core.settings.worktree(wanted.agent, task));
         // One that was set up and is gone has to be found fresh by the next run, or it would not be set up again.
         if record.is_some_and(|record| record.setup.is_some()) && context.config().project.setup.is_some() {
             return Ok(());

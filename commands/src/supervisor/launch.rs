@@ -12,6 +12,7 @@ use pipeline_lib::event::{Event, Seen};
 use pipeline_lib::ids::{AgentName, CommitId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, Work};
+use pipeline_lib::settings::worktree_parts;
 use pipeline_lib::task::Task;
 use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::Stage;
@@ -35,7 +36,7 @@ const NOTICE_CHARS_MAX: usize = 500;
 pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
     match &run.work {
         Work::Agent => launch_agent(context, pipeline, run),
-        Work::Gate { command, commit } => launch_gate(context, run, command, commit),
+        Work::Gate { command, commit } => launch_gate(context, pipeline, run, command, commit),
         Work::Setup { command, worktree } => launch_setup(context, run, command, worktree),
     }
 }
@@ -48,7 +49,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
     let base = context.base_head()?;
     let path = context.worktree(run.agent.as_str(), Some(&task.id));
     if prepare_worktree(context, repo, &path, &base)? {
-        return Ok(Some(fresh(run, run.agent.as_str())));
+        return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
     }
     repo.ensure_branch(&task.branch(), &base)?;
     assign::clear(&path, &task.id)?;
@@ -68,8 +69,8 @@ pub(super) fn prepare_worktree(context: &Context, repo: &Repo, path: &Path, at: 
     Ok(prepared.fresh && context.config().project.setup.is_some())
 }
 
-fn fresh(run: &Run, worktree: &str) -> Event {
-    Event::Run { run: run.id.clone(), seen: Seen::WorktreeFresh { worktree: worktree.to_owned() } }
+fn fresh(run: &Run, worktree: String) -> Event {
+    Event::Run { run: run.id.clone(), seen: Seen::WorktreeFresh { worktree } }
 }
 
 /// Checks the task's branch out. What somebody left uncommitted in the worktree is set aside first; a worktree of ours
@@ -305,12 +306,19 @@ pub(crate) fn base_environment(context: &Context) -> BTreeMap<String, String> {
     env
 }
 
-fn launch_gate(context: &Context, run: &Run, command: &str, commit: &CommitId) -> Result<Option<Event>, Failure> {
+fn launch_gate(
+    context: &Context,
+    pipeline: &Pipeline,
+    run: &Run,
+    command: &str,
+    commit: &CommitId,
+) -> Result<Option<Event>, Failure> {
     let name = gate_worktree(&run.agent);
     let path = context.worktree(&name, run.task.as_ref());
     let repo = context.repo();
     if prepare_worktree(context, repo, &path, commit)? {
-        return Ok(Some(fresh(run, &name)));
+        let of_task = run.task.as_ref().map(|task| pipeline.core.settings.gate_worktree(&run.agent, task));
+        return Ok(Some(fresh(run, of_task.unwrap_or(name))));
     }
     detach_clean(repo, &path, commit)?;
     start_shell(context, run, RunKind::Gate, command, &path)?;
@@ -332,7 +340,8 @@ pub(crate) fn detach_clean(repo: &Repo, path: &Path, commit: &CommitId) -> Resul
 }
 
 fn launch_setup(context: &Context, run: &Run, command: &str, worktree: &str) -> Result<Option<Event>, Failure> {
-    let path = context.worktree(worktree, run.task.as_ref());
+    let (agent, task) = worktree_parts(worktree);
+    let path = context.worktree(agent, task.as_ref());
     let base = context.base_head()?;
     prepare_worktree(context, context.repo(), &path, &base)?;
     start_shell(context, run, RunKind::Setup, command, &path)?;

@@ -11,6 +11,7 @@ use pipeline_lib::mode::Orchestration;
 use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
+use super::finished;
 use super::look::{look, observe};
 use super::perform::perform;
 use super::{assign, ignored};
@@ -219,12 +220,13 @@ impl Supervisor {
         }
     }
 
-    /// Has git ignore no task file longer than there is one.
+    /// Takes worktrees of finished tasks away, and has git ignore no task file longer than there is one.
     fn tidy(&mut self, context: &Context) {
         let now = Some(self.engine.pipeline().core.seq);
         if self.tidied == now {
             return;
         }
+        finished::remove_worktrees(context, self.engine.pipeline());
         match ignored::tidy(context, self.engine.pipeline()) {
             Ok(()) => self.tidied = now,
             Err(failure) => tracing::warn!(message = failure.message, "the list of ignored paths could not be kept"),

@@ -410,8 +410,14 @@ impl Outcome {
         match self {
             Self::Limited { until, why } => {
                 let preset = rules.p.core.agents.get(&run.agent)?.preset;
-                let pause = rules.p.core.settings.scheduler.limit_pause;
-                let until = until.filter(|at| *at > rules.now.at).unwrap_or_else(|| after(rules.now.at, pause));
+                let scheduler = &rules.p.core.settings.scheduler;
+                let until = match until {
+                    Some(at) if *at > rules.now.at => *at,
+                    // It was lifted before anybody looked. A short rest all the same: the time may be misread.
+                    Some(at) if *at >= run.claimed_at => after(rules.now.at, scheduler.backoff),
+                    // A time before the run even began says nothing.
+                    Some(_) | None => after(rules.now.at, scheduler.limit_pause),
+                };
                 Some(Fact::PresetPaused { preset, until, why: why.clone() })
             }
             Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),

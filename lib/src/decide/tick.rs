@@ -7,6 +7,7 @@ use crate::ids::{AgentName, TaskId};
 use crate::mode::{Orchestration, Rollout};
 use crate::pipeline::{Agent, QueueId, ReadyKey, Slot, Worktree};
 use crate::run::{Phase, Run, StopReason, Work};
+use crate::settings::WorktreeFor;
 use crate::task::{Hold, HoldReason, Step, Task, TaskState};
 use crate::workflow::Verify;
 
@@ -86,12 +87,13 @@ impl Rules<'_> {
             let Some(command) = self.gate_command(task) else {
                 return self.gate_passed(task, stage, claim, commit, onto.as_ref());
             };
-            match self.set_up(&gate_worktree(&claim.agent), &claim.agent) {
+            let worktree = self.p.core.settings.gate_worktree(&claim.agent, &task.id);
+            match self.set_up(&worktree, &claim.agent) {
                 SetUp::Ready => {}
                 SetUp::Start(run) => return vec![Fact::RunClaimed { run }],
                 SetUp::Wait => continue,
                 SetUp::Broken(why) => {
-                    return self.block(task, Some(stage), &format!("the gate's set-up failed: {why}"));
+                    return self.not_set_up(task, worktree, &format!("the gate's set-up failed: {why}"));
                 }
             }
             let run = Run {
@@ -103,6 +105,16 @@ impl Rules<'_> {
             return vec![Fact::RunClaimed { run: Box::new(run) }];
         }
         Vec::new()
+    }
+
+    /// A task whose worktree cannot be set up waits for a person. Where the worktree is the task's own, the set-up is
+    /// tried anew once the task goes on; that of an agent waits until the agent is started.
+    fn not_set_up(&self, task: &Task, worktree: String, why: &str) -> Vec<Fact> {
+        let mut facts = self.block(task, task.state.stage(), why);
+        if self.p.core.settings.worktrees != WorktreeFor::Agent {
+            facts.push(Fact::WorktreeReset { worktree });
+        }
+        facts
     }
 
     /// The command that checks a claim at the stage a task is at; none where nothing is checked.
@@ -162,8 +174,15 @@ impl Rules<'_> {
             return held;
         }
         let Some(stage) = self.p.stage_of(task) else { return Vec::new() };
-        if let SetUp::Start(run) = self.set_up(name.as_str(), name) {
-            return vec![Fact::RunClaimed { run }];
+        let worktree = self.p.core.settings.worktree(name, &task.id);
+        match self.set_up(&worktree, name) {
+            SetUp::Ready => {}
+            SetUp::Start(run) => return vec![Fact::RunClaimed { run }],
+            // Neither an agent nor a task whose worktree is not ready is considered.
+            SetUp::Wait => return Vec::new(),
+            SetUp::Broken(why) => {
+                return self.not_set_up(task, worktree, &format!("its worktree cannot be set up: {why}"));
+            }
         }
         let run = Run {
             task: Some(task.id.clone()),
@@ -189,10 +208,10 @@ impl Rules<'_> {
     fn best_for(&self, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
         match self.p.core.mode.orchestration {
             Orchestration::Sequential => {
-                self.current_for(false, name, agent).filter(|key| !self.has_live_run(key.slot))
+                self.current_for(false, name, agent).filter(|key| self.may_begin(name, key.slot))
             }
             Orchestration::Parallel | Orchestration::Hybrid => {
-                self.p.queue.ready_for(false, name, &agent.role).find(|key| !self.has_live_run(key.slot))
+                self.p.queue.ready_for(false, name, &agent.role).find(|key| self.may_begin(name, key.slot))
             }
         }
     }
@@ -206,6 +225,24 @@ impl Rules<'_> {
             QueueId::Role(role) => *role == agent.role,
         };
         (serves && walled == behind_wall).then_some(key)
+    }
+
+    /// Whether nothing of the task's own is in the way of a start.
+    fn may_begin(&self, name: &AgentName, slot: Slot) -> bool {
+        !self.has_live_run(slot) && !self.waits_for_its_worktree(name, slot)
+    }
+
+    /// Where a task has a worktree of its own, the set-up of that one may be running or wait for its next attempt.
+    fn waits_for_its_worktree(&self, name: &AgentName, slot: Slot) -> bool {
+        let (core, settings) = (&self.p.core, &self.p.core.settings);
+        if settings.setup.is_none() || settings.worktrees == WorktreeFor::Agent {
+            return false;
+        }
+        let Some(task) = self.p.tasks.at(slot) else { return false };
+        let wanted = settings.worktree(name, &task.id);
+        let runs = |run: &Run| matches!(&run.work, Work::Setup { worktree, .. } if *worktree == wanted);
+        let record = core.worktrees.get(&wanted);
+        core.runs.values().any(runs) || record.is_some_and(|w| w.broken.is_none() && !self.setup_wait_is_over(w))
     }
 
     /// A task that was taken back and is wanted again waits until its old run has let go of its branch.

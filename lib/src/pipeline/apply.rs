@@ -1,14 +1,16 @@
 //! How each fact changes what is known. No rule is decided here: a fact says what has become true.
 
+mod agents;
+
 use jiff::Timestamp;
 
 use super::tasks::Slot;
-use super::{Agent, Archived, EffectFailure, NOTICES_MAX, Notice, Pause, Pipeline};
+use super::{Archived, EffectFailure, NOTICES_MAX, Notice, Pipeline};
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId};
 use crate::metrics::seconds_between;
 use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
-use crate::settings::Settings;
+use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
 
 impl Pipeline {
@@ -89,37 +91,6 @@ impl Pipeline {
             }
             _ => {}
         }
-    }
-
-    fn configure_agents(&mut self, at: Timestamp, settings: &Settings) {
-        for agent in self.core.agents.values_mut() {
-            agent.removed = true;
-        }
-        for wanted in &settings.agents {
-            // One that was away for a while may have left work behind that is still being checked.
-            let run = self.core.runs.values().find(|run| run.agent == wanted.name).map(|run| run.id.clone());
-            let verifying =
-                self.in_flight().filter(|t| reserved(&t.state) == Some(&wanted.name)).min_by_key(|t| t.order);
-            let verifying = verifying.map(|task| task.id.clone());
-            let agent = self.core.agents.entry(wanted.name.clone()).or_insert_with(|| Agent {
-                role: wanted.role.clone(),
-                preset: wanted.preset,
-                stopped: false,
-                broken: None,
-                removed: false,
-                run,
-                verifying,
-                since: at,
-                last: None,
-            });
-            agent.role.clone_from(&wanted.role);
-            agent.preset = wanted.preset;
-            agent.removed = false;
-            // A changed configuration is the usual cure for what was broken.
-            agent.broken = None;
-        }
-        self.core.agents.retain(|_, agent| !agent.removed || agent.run.is_some());
-        self.core.worktrees.retain(|_, worktree| worktree.broken.is_none());
     }
 
     /// Holds are found again where they still apply.
@@ -272,10 +243,11 @@ impl Pipeline {
         let Some(slot) = self.tasks.slot(id.as_str()) else { return };
         self.index_removed(slot);
         if let Some(task) = self.tasks.remove(id.as_str()) {
-            let archived =
-                Archived { title: task.title, status: task.state.word(), finished_at: task.finished_at.unwrap_or(at) };
+            let finished_at = task.finished_at.unwrap_or(at);
+            let archived = Archived { title: task.title, status: task.state.word(), finished_at };
             self.queue.count_archived(&archived);
             self.core.archived.insert(id.clone(), archived);
+            self.core.worktrees.retain(|name, _| worktree_parts(name).1.as_ref() != Some(id));
         }
     }
 
@@ -424,39 +396,6 @@ impl Pipeline {
         }
     }
 
-    fn apply_agent(&mut self, at: Timestamp, fact: &Fact) {
-        match fact {
-            Fact::WorktreeReady { worktree, setup } => {
-                let record = self.core.worktrees.entry(worktree.clone()).or_default();
-                *record = super::Worktree { setup: Some(setup.clone()), ..super::Worktree::default() };
-            }
-            Fact::WorktreeFailed { worktree, message, retry_at } => {
-                let record = self.core.worktrees.entry(worktree.clone()).or_default();
-                record.failures += 1;
-                record.retry_at = *retry_at;
-                record.broken = retry_at.is_none().then(|| message.clone());
-            }
-            Fact::WorktreeReset { worktree } => {
-                self.core.worktrees.remove(worktree);
-            }
-            Fact::AgentStopped { agent } => self.change_agent(agent, at, |a| a.stopped = true),
-            Fact::AgentEnabled { agent } => self.change_agent(agent, at, |a| {
-                a.stopped = false;
-                a.broken = None;
-            }),
-            Fact::AgentBroken { agent, message } => {
-                self.change_agent(agent, at, |a| a.broken = Some(message.clone()));
-            }
-            Fact::PresetPaused { preset, until, why } => {
-                self.core.paused.insert(*preset, Pause { until: *until, why: why.clone(), since: at });
-            }
-            Fact::PresetResumed { preset } => {
-                self.core.paused.remove(preset);
-            }
-            _ => {}
-        }
-    }
-
     fn change_task(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) {
         let Some(slot) = self.tasks.slot(id.as_str()) else { return };
         if let Some(task) = self.tasks.at_mut(slot) {
@@ -480,13 +419,6 @@ impl Pipeline {
         }
         self.core.effect_failures.remove(&EffectKey::Run(id.clone()));
         self.reindex_run(id);
-    }
-
-    fn change_agent(&mut self, name: &AgentName, at: Timestamp, change: impl FnOnce(&mut Agent)) {
-        if let Some(agent) = self.core.agents.get_mut(name) {
-            change(agent);
-            agent.since = at;
-        }
     }
 }
 

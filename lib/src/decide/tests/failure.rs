@@ -183,6 +183,14 @@ fn a_reset_time_in_the_past_is_not_believed() {
 }
 
 #[test]
+fn a_limit_that_was_lifted_before_anybody_looked_costs_only_a_short_rest() {
+    let mut w = one();
+    w.pass(60);
+    w.work("A", BAD, left_limited(begin().checked_add(SignedDuration::from_secs(30)).ok()));
+    assert_eq!(w.p.next_deadline(), begin().checked_add(SignedDuration::from_secs(65)).ok());
+}
+
+#[test]
 fn a_missing_program_breaks_the_agent_and_burns_no_retries() {
     let mut w = World::workers(2, |_| {});
     w.add_all(&["A"]);
