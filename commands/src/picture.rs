@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pipeline_lib::agents::Preset;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::text;
@@ -329,7 +330,8 @@ fn figures(pipeline: &Pipeline) -> Figures {
     let tasks = pipeline.counts();
     let counted = &pipeline.core.metrics;
     let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    let busy = pipeline.core.agents.values().filter(|a| a.run.is_some() || a.verifying.is_some()).count();
+    let workers = pipeline.core.agents.values().filter(|agent| agent.preset != Preset::Command);
+    let busy = workers.filter(|a| a.run.is_some() || a.verifying.is_some()).count();
     Figures {
         tasks: count(pipeline.tasks_total()),
         completed: count(tasks.completed),

@@ -6,6 +6,7 @@
 //! facts are written, never across git, a spawn or a wait.
 
 mod assign;
+mod commands;
 mod finished;
 mod ignored;
 mod launch;

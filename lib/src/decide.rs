@@ -3,6 +3,7 @@
 //!
 //! A tick takes one step at a time: the caller applies its facts and ticks again until nothing follows.
 
+mod compose;
 mod modes;
 mod plan;
 mod requests;
@@ -59,6 +60,7 @@ pub fn decide(pipeline: &Pipeline, event: &Event, now: Now) -> Result<Vec<Fact>,
         Event::Ask(request) => rules.request(request)?,
         Event::Run { run, seen } => rules.run_seen(run, seen),
         Event::MergePrepared { task, head, outcome } => rules.merge_prepared(task, head, outcome),
+        Event::PartsJoined { task, outcome } => rules.parts_joined(task, outcome),
         Event::BaseAdvanced { task, commit, outcome } => rules.base_advanced(task, commit, outcome),
         Event::CurrentTaskRead { content } => rules.current_task_read(content.as_deref()),
         Event::EffectFailed { key, message, permanent } => rules.effect_failed(key, message, *permanent),

@@ -1,8 +1,10 @@
 //! What happened, as `decide` hears it: something a person asked for, something seen outside, or time passing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::agents::stream::Failure;
 use crate::claim::Decision;
@@ -11,7 +13,7 @@ use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId}
 use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::{Claim, Ended, Evidence, Usage};
 use crate::settings::Settings;
-use crate::task::Dirty;
+use crate::task::{Dirty, Stops};
 use crate::workflow::Workflow;
 
 /// What happened.
@@ -43,6 +45,13 @@ pub enum Event {
         task: TaskId,
         /// The head that was to be merged.
         head: CommitId,
+        /// What came of it.
+        outcome: MergeOutcome,
+    },
+    /// The branches of tasks that did parts of a stage were brought together, or not.
+    PartsJoined {
+        /// The task whose stage it was.
+        task: TaskId,
         /// What came of it.
         outcome: MergeOutcome,
     },
@@ -300,6 +309,10 @@ pub struct NewTask {
     pub paths: Vec<String>,
     /// Its group.
     pub group: Option<Group>,
+    /// What it is given.
+    pub params: BTreeMap<String, Value>,
+    /// Where a person wants to be asked.
+    pub stops: Stops,
 }
 
 impl NewTask {
@@ -315,6 +328,8 @@ impl NewTask {
             workflow: None,
             paths: Vec::new(),
             group: None,
+            params: BTreeMap::new(),
+            stops: Stops::default(),
         }
     }
 }

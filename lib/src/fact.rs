@@ -262,9 +262,18 @@ pub struct Move {
     /// The stage is entered anew: attempts start over and the visit is counted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub entered: bool,
+    /// Tasks begin to do parts of the stage: it is an attempt.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub began: bool,
     /// The attempt that was under way does not count.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
+    /// The stage was probed, and there is something to do.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub probed: bool,
+    /// A person who wanted to be asked has agreed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub agreed: bool,
     /// It is a retry, for the statistics.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
@@ -386,6 +395,13 @@ pub enum Effect {
         /// Which.
         run: RunId,
     },
+    /// Bring the branches of tasks that did parts of a stage together on the task's own.
+    JoinParts {
+        /// Of which task.
+        task: TaskId,
+        /// What to bring together.
+        heads: Vec<CommitId>,
+    },
     /// Make the merge commit of a task's branch on base, in the object database only.
     PrepareMerge {
         /// Of which task.
@@ -415,7 +431,9 @@ impl Effect {
     pub fn key(&self) -> EffectKey {
         match self {
             Self::Launch { run } | Self::Stop { run, .. } | Self::Collect { run } => EffectKey::Run(run.clone()),
-            Self::PrepareMerge { task, .. } | Self::AdvanceBase { task, .. } => EffectKey::Task(task.clone()),
+            Self::JoinParts { task, .. } | Self::PrepareMerge { task, .. } | Self::AdvanceBase { task, .. } => {
+                EffectKey::Task(task.clone())
+            }
             Self::WriteCurrentTask { .. } => EffectKey::CurrentTask,
         }
     }
@@ -427,6 +445,7 @@ impl Effect {
             Self::Launch { .. } => "launch",
             Self::Stop { .. } => "stop",
             Self::Collect { .. } => "collect",
+            Self::JoinParts { .. } => "join",
             Self::PrepareMerge { .. } => "merge",
             Self::AdvanceBase { .. } => "advance",
             Self::WriteCurrentTask { .. } => "current_task",

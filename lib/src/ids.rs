@@ -4,7 +4,7 @@
 //! whether the named thing exists.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -41,6 +41,31 @@ fn check_name(kind: &'static str, text: &str) -> Result<(), NameError> {
     };
     let text = text.chars().filter(|c| !c.is_control()).take(80).collect();
     Err(NameError { kind, text, problem })
+}
+
+/// The role of stages that no agent does but a command. No agent of the configuration can have it.
+pub const COMMAND_ROLE: &str = "command";
+/// The role under which stages are queued that other tasks do. Nobody has it.
+const PARTS_ROLE: &str = "parts";
+
+/// [`COMMAND_ROLE`].
+#[must_use]
+pub fn command_role() -> &'static Role {
+    static ROLE: LazyLock<Role> = LazyLock::new(|| Role(Arc::from(COMMAND_ROLE)));
+    &ROLE
+}
+
+/// The role under which stages are queued that other tasks do.
+#[must_use]
+pub fn parts_role() -> &'static Role {
+    static ROLE: LazyLock<Role> = LazyLock::new(|| Role(Arc::from(PARTS_ROLE)));
+    &ROLE
+}
+
+/// Whether no agent of the configuration can have a role, because it is ours.
+#[must_use]
+pub fn is_reserved(role: &Role) -> bool {
+    role == command_role() || role == parts_role()
 }
 
 macro_rules! name_type {

@@ -146,6 +146,14 @@ pub struct Agent {
     pub last: Option<String>,
 }
 
+impl Agent {
+    /// Whether people are shown it: a place for the commands of workflows is nobody while it is empty.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.preset != Preset::Command || self.run.is_some()
+    }
+}
+
 /// A worktree's set-up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Worktree {
@@ -210,6 +218,8 @@ pub struct Archived {
     pub finished_at: Timestamp,
 }
 
+/// Tasks that do parts of tasks that do parts, so many times over, are looked at.
+const NESTING_MAX: usize = 32;
 /// Notices beyond this number push the oldest out.
 const NOTICES_MAX: usize = 50;
 
@@ -281,9 +291,16 @@ impl Pipeline {
     pub fn may_touch(&self, task: &TaskId) -> bool {
         match self.core.mode.rollout {
             Rollout::Shadow => false,
-            Rollout::Pilot => self.core.pilot.covers(task),
+            Rollout::Pilot => self.pilot_covers(task),
             Rollout::Production => true,
         }
+    }
+
+    /// A task that does a part of another one is touched where that one is.
+    fn pilot_covers(&self, task: &TaskId) -> bool {
+        let parent = |id: &TaskId| self.task(id.as_str())?.parent.as_ref().map(|parent| parent.task.clone());
+        let mut chain = std::iter::successors(Some(task.clone()), parent).take(NESTING_MAX);
+        chain.any(|id| self.core.pilot.covers(&id))
     }
 
     /// Dependencies of a task that are not satisfied yet.
@@ -331,7 +348,9 @@ impl Pipeline {
                 let run = self.core.runs.get(run)?;
                 run.task.as_ref().map_or(self.core.mode.rollout > Rollout::Shadow, |task| self.may_touch(task))
             }
-            Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => self.may_touch(task),
+            Effect::JoinParts { task, .. } | Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
+                self.may_touch(task)
+            }
             Effect::WriteCurrentTask { .. } => self.core.mode.rollout > Rollout::Shadow,
         };
         allowed.then(|| Permitted(effect.clone()))

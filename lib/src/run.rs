@@ -54,6 +54,16 @@ pub struct Run {
 pub enum Work {
     /// The agent's own program, on the task's branch.
     Agent,
+    /// The command of a stage, on the task's branch.
+    Command {
+        /// The shell command, as it is run.
+        command: String,
+    },
+    /// The question whether there is anything to do at a stage.
+    Probe {
+        /// The shell command, as it is run.
+        command: String,
+    },
     /// A gate's command, on this commit.
     Gate {
         /// The shell command.
@@ -71,11 +81,28 @@ pub enum Work {
 }
 
 impl Work {
+    /// Whether it serves a stage: it holds the task's branch while it lives, and what it leaves is collected.
+    #[must_use]
+    pub fn serves_stage(&self) -> bool {
+        match self {
+            Self::Agent | Self::Command { .. } | Self::Probe { .. } => true,
+            Self::Gate { .. } | Self::Setup { .. } => false,
+        }
+    }
+
+    /// Whether it is the stage's own work, of which an outcome can be claimed.
+    #[must_use]
+    pub fn can_claim(&self) -> bool {
+        matches!(self, Self::Agent | Self::Command { .. })
+    }
+
     /// One word for it.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Agent => "agent",
+            Self::Command { .. } => "command",
+            Self::Probe { .. } => "probe",
             Self::Gate { .. } => "gate",
             Self::Setup { .. } => "setup",
         }
@@ -207,7 +234,7 @@ pub enum ClaimSource {
 pub struct RunSummary {
     /// Its name.
     pub id: RunId,
-    /// `agent`, `gate` or `setup`.
+    /// `agent`, `command`, `probe`, `gate` or `setup`.
     pub work: Cow<'static, str>,
     /// Who.
     pub agent: AgentName,

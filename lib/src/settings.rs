@@ -122,6 +122,8 @@ pub struct SchedulerSettings {
     pub verify_timeout: SignedDuration,
     /// Agents working at once; 0 means as many as there are.
     pub max_parallel: u32,
+    /// Commands of workflows that run at once, beside agents.
+    pub max_commands: u32,
     /// How long a task waits until it counts as one priority more urgent.
     pub ageing: SignedDuration,
     /// How often a task may enter one stage before a person is asked.
@@ -143,6 +145,7 @@ impl Default for SchedulerSettings {
             stage_timeout: SignedDuration::from_mins(30),
             verify_timeout: SignedDuration::from_mins(15),
             max_parallel: 4,
+            max_commands: 4,
             ageing: SignedDuration::from_hours(1),
             max_visits: 10,
             failed_dependency: FailedDependency::Block,

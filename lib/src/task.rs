@@ -6,6 +6,7 @@
 //!                    │   └── retry ───┴────────────────┘    ├─► awaiting_approval ─► (goes on, or back)
 //!                    └── unblock, retry ── blocked ◄────────┘
 //! any that is not finished ─► cancelled;  a connection for `failed` to nowhere ─► failed
+//! <stage>_ready ─► (waits for tasks that do parts of it, as `<stage>_wip`) ─► as after a run
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
 use crate::run::RunSummary;
@@ -101,6 +103,52 @@ pub struct Task {
     /// How it was merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
+    /// What it was given, checked against what its workflow declares.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Value>,
+    /// The task whose stage it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
+    /// Where a person wants to be asked beside what its workflow says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stops: Option<Box<Stops>>,
+    /// The present stage was probed, and there is something to do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probed: bool,
+}
+
+/// The task whose stage another one serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Which.
+    pub task: TaskId,
+    /// Its stage.
+    pub stage: StageId,
+    /// Why there is a task of its own.
+    pub why: ParentWhy,
+    /// The task on whose branch it works, where that is not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<TaskId>,
+}
+
+/// Why a task serves a stage of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParentWhy {
+    /// The stage is done by it, and waits for it.
+    Part,
+    /// The stage failed, and the workflow says what is done then.
+    Failure,
+}
+
+/// Where a person wants to be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stops {
+    /// Before the stage at this place of the workflow, from 1.
+    pub before: Option<u32>,
+    /// After every stage.
+    pub every: bool,
 }
 
 /// How many finished runs a task remembers.
@@ -123,6 +171,18 @@ pub enum TaskState {
         stage: StageId,
         /// The run.
         run: RunId,
+    },
+    /// Tasks that do a part of a stage, or all of it, are waited for.
+    Waiting {
+        /// The stage.
+        stage: StageId,
+        /// The tasks.
+        on: Vec<TaskId>,
+    },
+    /// A person wanted to be asked before the stage.
+    Paused {
+        /// The stage.
+        stage: StageId,
     },
     /// The claim of a stage is being checked or merged.
     Verifying {
@@ -180,6 +240,11 @@ pub struct Claimed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// The branches of the tasks that did parts of the stage have to be brought together on the task's own.
+    Join {
+        /// What each of them ended with.
+        heads: Vec<CommitId>,
+    },
     /// The merge commit has to be made.
     Merge,
     /// The gate has to run, or runs, on this commit.
@@ -282,6 +347,8 @@ impl TaskState {
         match self {
             Self::Ready { stage }
             | Self::Working { stage, .. }
+            | Self::Waiting { stage, .. }
+            | Self::Paused { stage }
             | Self::Verifying { stage, .. }
             | Self::AwaitingApproval { stage, .. } => Some(stage),
             Self::Blocked { stage } => stage.as_ref(),
@@ -297,6 +364,8 @@ impl TaskState {
             Self::Unassigned
             | Self::Ready { .. }
             | Self::Working { .. }
+            | Self::Waiting { .. }
+            | Self::Paused { .. }
             | Self::Verifying { .. }
             | Self::AwaitingApproval { .. }
             | Self::Blocked { .. } => false,
@@ -312,6 +381,8 @@ impl TaskState {
             Self::Verifying { .. }
             | Self::Unassigned
             | Self::Ready { .. }
+            | Self::Waiting { .. }
+            | Self::Paused { .. }
             | Self::AwaitingApproval { .. }
             | Self::Blocked { .. }
             | Self::Failed
@@ -327,11 +398,11 @@ impl TaskState {
         match self {
             Self::Unassigned => "unassigned".to_owned(),
             Self::Ready { stage } => format!("{stage}_ready"),
-            Self::Working { stage, .. } => format!("{stage}_wip"),
+            Self::Working { stage, .. } | Self::Waiting { stage, .. } => format!("{stage}_wip"),
             // Nothing is being checked while the user's checkout is in the way: the stage waits.
             Self::Verifying { stage, step: Step::Advance { dirty: Some(_), .. }, .. } => format!("{stage}_ready"),
             Self::Verifying { stage, .. } => format!("{stage}_verifying"),
-            Self::AwaitingApproval { .. } => "awaiting_approval".to_owned(),
+            Self::AwaitingApproval { .. } | Self::Paused { .. } => "awaiting_approval".to_owned(),
             Self::Blocked { .. } => "blocked".to_owned(),
             Self::Failed => "failed".to_owned(),
             Self::Completed => "completed".to_owned(),
@@ -345,7 +416,13 @@ impl Task {
     /// The branch that carries its work.
     #[must_use]
     pub fn branch(&self) -> String {
-        branch_of(&self.id)
+        branch_of(self.branch_task())
+    }
+
+    /// The task that the branch is named after.
+    #[must_use]
+    pub fn branch_task(&self) -> &TaskId {
+        self.parent.as_ref().and_then(|parent| parent.branch.as_ref()).unwrap_or(&self.id)
     }
 
     /// Started and not finished: its branch may hold work that base does not have. One that was given up meanwhile is so

@@ -4,6 +4,7 @@
 //!
 //! Knows no process and no socket, and interprets no escape sequence.
 
+pub mod capture;
 pub mod document;
 pub mod keys;
 pub mod sgr;
@@ -288,7 +289,8 @@ pub struct Update {
     pub offset: usize,
     /// Lines above the present screen.
     pub history: usize,
-    /// Lines that have left the present screen.
+    /// Lines that have left the present screen. Hosts that were started before there was such a number do not tell it.
+    #[serde(default)]
     pub scrolled: u64,
     /// What the program calls itself.
     pub title: String,

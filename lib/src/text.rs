@@ -229,6 +229,16 @@ pub fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// The known word that was probably meant: few edits away for its length.
+pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let length = word.chars().count();
+    let bound = |other: &str| (length.max(other.chars().count()) / 2).min(3);
+    // Words of very different lengths are not compared: there may be thousands.
+    let near = known.filter(|other| other.len().abs_diff(word.len()) <= 12);
+    let (edits, other) = near.map(|other| (distance(word, other), other)).min_by_key(|(edits, _)| *edits)?;
+    (edits <= bound(other)).then_some(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,14 +3,21 @@
 //! The types here are what the engine runs on; `parse` reads the JSON of a workflow file into them and reports every
 //! problem by JSON pointer. Line numbers and files are the caller's business.
 
+pub mod hub;
+pub mod params;
 pub mod parse;
+pub mod render;
+pub mod schedule;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::ids::{Role, StageId, WorkflowId};
+pub use crate::ids::COMMAND_ROLE;
+use crate::ids::{Role, StageId, WorkflowId, command_role, parts_role};
 
 /// The decision that means "the work of this stage is done".
 pub const SUCCESS: &str = "success";
@@ -42,6 +49,27 @@ pub struct Workflow {
     pub connections: Vec<Connection>,
     /// Where a task enters.
     pub start: StageId,
+    /// Events that start it, where no rule of the registry says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<String>,
+    /// What a task on it may be given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Param>,
+    /// The workflow that is started when a task on this one fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<WorkflowId>,
+    /// When it is started by itself: a cron expression, or "every 5 minutes".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// What has been achieved when it is completed, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub success_criteria: Vec<String>,
+    /// How many stages a task may enter, revisits counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u32>,
+    /// How long a task may take from its first start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<SignedDuration>,
     /// Every other field of the file, kept and shown.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub extra: serde_json::Map<String, serde_json::Value>,
@@ -55,8 +83,35 @@ pub struct Stage {
     /// Its name for people.
     #[serde(default)]
     pub name: String,
-    /// The role that does the work.
+    /// The role that does the work; [`COMMAND_ROLE`] where no agent does.
     pub role: Role,
+    /// What is done.
+    #[serde(default, skip_serializing_if = "Doing::is_agent")]
+    pub doing: Doing,
+    /// A shell command that exits with 0 where there is nothing left to do: the stage is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// One task for each combination of these values, all at the same time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub matrix: BTreeMap<String, Vec<Value>>,
+    /// A shell command that is run when the task is cancelled at this stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_cancel: Option<String>,
+    /// More environment; values are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Names of secrets that its command may see as environment variables. Their values are nowhere in the state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// Globs of files that are kept with their checksums.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
+    /// What measured figures have to reach for the stage to succeed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<Threshold>,
+    /// Where its commands run.
+    #[serde(default, skip_serializing_if = "Place::is_worktree")]
+    pub place: Place,
     /// What the agent is asked to do.
     #[serde(default)]
     pub description: String,
@@ -90,13 +145,159 @@ pub struct Stage {
 }
 
 /// A decision a stage may return.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// The word.
     pub choice: String,
     /// What it means.
     #[serde(default)]
     pub description: String,
+    /// Exit codes of the stage's command that mean it; empty: only the command's own words do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exit: Vec<Exit>,
+}
+
+/// What an exit code is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// Exactly this one.
+    Code(i32),
+    /// Every one that no choice of the stage names.
+    Other,
+}
+
+/// What is done at a stage.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doing {
+    /// An agent of the stage's role works.
+    #[default]
+    Agent,
+    /// A shell command is run. It is a template.
+    Command(String),
+    /// A task on another workflow is done first, on the same branch.
+    Workflow {
+        /// Which.
+        workflow: WorkflowId,
+        /// What it is given; texts are templates.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        params: BTreeMap<String, Value>,
+    },
+    /// These stages are done at the same time and waited for.
+    Parallel(Vec<StageId>),
+    /// Requirements are looked at and the next stage is chosen by what is missing.
+    Hub(hub::Hub),
+}
+
+impl Doing {
+    /// Whether an agent works.
+    #[must_use]
+    pub fn is_agent(&self) -> bool {
+        *self == Self::Agent
+    }
+}
+
+/// Where the commands of a stage run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In a worktree, on the task's branch.
+    #[default]
+    Worktree,
+    /// In the main checkout, as it is. Nothing is checked out or committed there.
+    Repository,
+}
+
+impl Place {
+    /// Whether it is a worktree.
+    #[must_use]
+    pub fn is_worktree(&self) -> bool {
+        *self == Self::Worktree
+    }
+}
+
+/// What a task may be given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Param {
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Whether a task cannot be added without it.
+    #[serde(default)]
+    pub required: bool,
+    /// What it is where nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// What it can be.
+    #[serde(default)]
+    pub kind: ParamKind,
+    /// The only values it may have; empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Value>,
+}
+
+/// What a parameter can be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParamKind {
+    /// Any text.
+    #[default]
+    Text,
+    /// A number.
+    Number,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// A list.
+    List,
+    /// An object.
+    Object,
+}
+
+impl ParamKind {
+    /// What it is called in a sentence.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Integer => "a whole number",
+            Self::Boolean => "true or false",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
+
+/// What a measured figure has to reach.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// What is measured, in the stage's words: `coverage`, `failures`.
+    pub name: String,
+    /// Where it is read.
+    pub from: Figure,
+    /// The least that will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The most that will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+}
+
+/// Where a figure is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// The last number after this text in the command's output.
+    Output(String),
+    /// The line coverage of an LCOV file, in percent.
+    Lcov(String),
+    /// The line coverage of a Cobertura file, in percent.
+    Cobertura(String),
+    /// Failed and erroneous tests of a JUnit file.
+    Junit(String),
 }
 
 /// The check a stage's claim has to pass.
@@ -136,6 +337,29 @@ pub enum Next<'a> {
 }
 
 impl Workflow {
+    /// A workflow of these stages, of which nothing else is said.
+    #[must_use]
+    pub fn new(id: WorkflowId, start: StageId, stages: Vec<Stage>, connections: Vec<Connection>) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            version: String::new(),
+            category: String::new(),
+            description: String::new(),
+            stages,
+            connections,
+            start,
+            triggers: Vec::new(),
+            params: BTreeMap::new(),
+            on_failure: None,
+            schedule: None,
+            success_criteria: Vec::new(),
+            max_steps: None,
+            timeout: None,
+            extra: serde_json::Map::new(),
+        }
+    }
+
     /// The stage of this name.
     #[must_use]
     pub fn stage(&self, id: &StageId) -> Option<&Stage> {
@@ -179,6 +403,66 @@ fn choose<'c>(of_stage: impl Iterator<Item = &'c Connection> + Clone, decision: 
 }
 
 impl Stage {
+    /// A stage at which an agent of this role works, and nothing else is said.
+    #[must_use]
+    pub fn new(id: StageId, role: Role) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            role,
+            doing: Doing::Agent,
+            probe: None,
+            matrix: BTreeMap::new(),
+            on_cancel: None,
+            env: BTreeMap::new(),
+            secrets: Vec::new(),
+            artifacts: Vec::new(),
+            thresholds: Vec::new(),
+            place: Place::Worktree,
+            description: String::new(),
+            inputs: Vec::new(),
+            decisions: Vec::new(),
+            verify: Verify::None,
+            approval: false,
+            merge: false,
+            timeout: None,
+            retries: None,
+            backoff: None,
+            max_visits: None,
+        }
+    }
+
+    /// Whether tasks of their own do it.
+    #[must_use]
+    pub fn has_parts(&self) -> bool {
+        match self.doing {
+            Doing::Workflow { .. } | Doing::Parallel(_) => true,
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) => !self.matrix.is_empty(),
+        }
+    }
+
+    /// The role that the next thing to do at the stage waits for.
+    #[must_use]
+    pub fn waits_for(&self, probed: bool) -> &Role {
+        if self.probe.is_some() && !probed {
+            return command_role();
+        }
+        if self.has_parts() {
+            return parts_role();
+        }
+        match self.doing {
+            Doing::Agent => &self.role,
+            Doing::Command(_) | Doing::Hub(_) | Doing::Workflow { .. } | Doing::Parallel(_) => command_role(),
+        }
+    }
+
+    /// The decision that an exit code of the stage's command means by itself.
+    #[must_use]
+    pub fn decision_of_exit(&self, code: i32) -> Option<&str> {
+        let means = |exit: Exit| self.decisions.iter().find(|choice| choice.exit.contains(&exit));
+        means(Exit::Code(code)).or_else(|| means(Exit::Other)).map(|choice| choice.choice.as_str())
+    }
+
     /// The words this stage may decide, for the parser of decisions.
     #[must_use]
     pub fn choices(&self) -> Vec<&str> {
@@ -201,27 +485,23 @@ impl Stage {
 
 fn stage(id: &str, role: &str, name: &str, description: &str) -> Stage {
     Stage {
-        id: StageId::new(id).expect("a literal stage id is well formed"),
         name: name.to_owned(),
-        role: Role::new(role).expect("a literal role is well formed"),
         description: description.to_owned(),
-        inputs: Vec::new(),
-        decisions: Vec::new(),
-        verify: Verify::None,
-        approval: false,
-        merge: false,
-        timeout: None,
-        retries: None,
-        backoff: None,
-        max_visits: None,
+        ..Stage::new(
+            StageId::new(id).expect("a literal stage id is well formed"),
+            Role::new(role).expect("a literal role is well formed"),
+        )
     }
 }
 
 /// The default workflow: design, tests, implementation, merge.
 #[must_use]
 pub fn tdd() -> Arc<Workflow> {
-    let choice =
-        |word: &str, description: &str| Choice { choice: word.to_owned(), description: description.to_owned() };
+    let choice = |word: &str, description: &str| Choice {
+        choice: word.to_owned(),
+        description: description.to_owned(),
+        exit: Vec::new(),
+    };
     let connection = |from: &str, to: Option<&str>, condition: &str| Connection {
         from: StageId::new(from).expect("a literal stage id is well formed"),
         to: to.map(|to| StageId::new(to).expect("a literal stage id is well formed")),
@@ -266,22 +546,21 @@ pub fn tdd() -> Arc<Workflow> {
     ];
     supervisor.verify = Verify::Project;
     supervisor.merge = true;
+    let connections = vec![
+        connection("arch", Some("test"), SUCCESS),
+        connection("test", Some("impl"), SUCCESS),
+        connection("impl", Some("super"), SUCCESS),
+        connection("super", None, SUCCESS),
+        connection("super", Some("impl"), "rework"),
+        connection("super", Some("impl"), CONFLICT),
+    ];
+    let id = WorkflowId::new("tdd").expect("a literal workflow id is well formed");
+    let start = arch.id.clone();
     Arc::new(Workflow {
-        id: WorkflowId::new("tdd").expect("a literal workflow id is well formed"),
         name: "Test-driven development".to_owned(),
         version: "1.0.0".to_owned(),
         category: "development".to_owned(),
         description: "Design, then tests, then the implementation, then review and merge.".to_owned(),
-        start: arch.id.clone(),
-        stages: vec![arch, test, implementation, supervisor],
-        connections: vec![
-            connection("arch", Some("test"), SUCCESS),
-            connection("test", Some("impl"), SUCCESS),
-            connection("impl", Some("super"), SUCCESS),
-            connection("super", None, SUCCESS),
-            connection("super", Some("impl"), "rework"),
-            connection("super", Some("impl"), CONFLICT),
-        ],
-        extra: serde_json::Map::new(),
+        ..Workflow::new(id, start, vec![arch, test, implementation, supervisor], connections)
     })
 }

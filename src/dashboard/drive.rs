@@ -151,6 +151,9 @@ pub(super) async fn drive(
     };
     loop {
         if this.dirty && this.pace.may_draw(Instant::now()) {
+            if this.live.panes.has_changed().unwrap_or(false) && !this.on_woken(Woken::Panes).await? {
+                return Ok(());
+            }
             this.draw()?;
         }
         let woken = this.wait().await?;
@@ -183,7 +186,8 @@ impl Loop<'_> {
                 Ok(()) => Ok(Woken::Picture),
                 Err(_) => Err(io::Error::other("the supervisor behind the dashboard has ended")),
             },
-            Ok(()) = self.live.panes.changed() => Ok(Woken::Panes),
+            // What comes before the next frame is taken with it, unless somebody waits for just that.
+            Ok(()) = self.live.panes.changed(), if !self.dirty || self.model.panes.typing.is_some() => Ok(Woken::Panes),
             Some(()) = self.hooks.next(), if !self.hooks.is_empty() => Ok(Woken::Nothing),
             Some((agent, ask, answer)) = self.outbox.next(), if !self.outbox.is_empty() => {
                 Ok(Woken::PaneAnswer(agent, ask, answer))
@@ -263,6 +267,9 @@ impl Loop<'_> {
         let typing = self.model.panes.typing.is_some();
         self.model.now = Timestamp::now();
         let intents = update(&mut self.model, Message::Panes(panes));
+        if changed && !self.dirty && !typing {
+            self.pace.gathers(Instant::now());
+        }
         // Whoever was typed into may have gone.
         self.dirty |= changed || typing != self.model.panes.typing.is_some();
         self.perform(intents).await

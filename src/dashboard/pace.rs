@@ -9,6 +9,8 @@ use tokio::time::Instant;
 const FRAME: Duration = Duration::from_millis(33);
 /// The shortest time between two frames of which somebody waits for the second.
 const FRAME_AWAITED: Duration = Duration::from_millis(8);
+/// Pictures of terminals that nobody types into come in shoals: a frame waits this long for the others.
+const GATHER: Duration = Duration::from_millis(12);
 /// How long somebody who has pressed a key waits to see what comes of it.
 const AWAITED: Duration = Duration::from_millis(150);
 
@@ -19,18 +21,21 @@ pub(super) struct Pace {
     pressed_at: Option<Instant>,
     /// The next frame is one that somebody waits for.
     awaited: bool,
+    /// Until when the next frame waits for more to show.
+    gather_until: Option<Instant>,
 }
 
 impl Pace {
     /// Before the first frame.
     pub(super) fn new() -> Self {
-        Self { drawn_at: None, pressed_at: None, awaited: false }
+        Self { drawn_at: None, pressed_at: None, awaited: false, gather_until: None }
     }
 
     /// When the next frame may be drawn; at once if none has been.
     pub(super) fn next(&self) -> Option<Instant> {
         let least = if self.awaited { FRAME_AWAITED } else { FRAME };
-        self.drawn_at.map(|at| at + least)
+        let gathered = self.gather_until.filter(|_| !self.awaited);
+        self.drawn_at.map(|at| at + least).max(gathered)
     }
 
     /// Whether a frame may be drawn now.
@@ -49,16 +54,38 @@ impl Pace {
         self.awaited |= self.pressed_at.is_some_and(|at| now.duration_since(at) < AWAITED);
     }
 
+    /// There is a picture that nobody waits for, and nothing else to draw.
+    pub(super) fn gathers(&mut self, now: Instant) {
+        self.gather_until.get_or_insert(now + GATHER);
+    }
+
     /// A frame was drawn.
     pub(super) fn drawn(&mut self, now: Instant) {
         self.drawn_at = Some(now);
         self.awaited = false;
+        self.gather_until = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_waits_a_little_for_all_pictures_of_a_shoal_but_not_for_ever() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut pace = Pace::new();
+        pace.drawn(at(0));
+        pace.gathers(at(100));
+        pace.gathers(at(105));
+        assert!(!pace.may_draw(at(111)) && pace.may_draw(at(112)));
+        pace.pressed(at(106));
+        assert!(pace.may_draw(at(106)), "a key is not kept waiting by them");
+        pace.drawn(at(106));
+        pace.gathers(at(107));
+        assert!(!pace.may_draw(at(138)) && pace.may_draw(at(139)), "frames come no more often than before");
+    }
 
     #[test]
     fn a_frame_comes_sooner_where_somebody_waits_for_it() {

@@ -263,6 +263,35 @@ fn a_new_size_reaches_the_program() {
 }
 
 #[test]
+fn the_size_goes_with_whoever_wanted_it() {
+    let run = run("trap 'stty size' WINCH; stty size; while :; do read x; done");
+    run.start();
+    let size = |columns, rows| Size { columns, rows };
+    let (mut first, mut second, mut third) = (Viewer::looking(&run), Viewer::of(&run), Viewer::of(&run));
+    first.look(Some(size(55, 12)), 0);
+    first.wait_for(|frame| frame.size == size(55, 12));
+    second.look(Some(size(66, 16)), 0);
+    first.wait_for(|frame| frame.size == size(66, 16));
+    third.look(Some(size(77, 17)), 0);
+    first.wait_for(|frame| frame.size == size(77, 17));
+    // The latest of those who stay, and not before the one who counts has left.
+    third.send(&Request::Pause);
+    first.wait_text("16 66");
+    third.look(Some(size(77, 17)), 0);
+    first.wait_for(|frame| frame.size == size(77, 17));
+    drop(second);
+    drop(third);
+    first.wait_text("12 55");
+    assert_eq!(first.frame.size, size(55, 12));
+    // Where nobody wants any, it stays.
+    let mut last = Viewer::looking(&run);
+    drop(first);
+    last.wait_for(|frame| frame.size == size(55, 12));
+    host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap();
+    run.wait_ended();
+}
+
+#[test]
 fn a_paste_is_one_piece_and_enter_comes_after_it() {
     let run = run(r"
         stty raw -echo; printf '\033[?2004hready'

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_lib::agents::{Preset, TemplateError, Vars, expand};
-use pipeline_lib::ids::{AgentName, NameError, Role};
+use pipeline_lib::ids::{AgentName, COMMAND_ROLE, NameError, Role};
 
 use super::node::{Node, Value};
 use super::problem::{Origin, Place};
@@ -103,6 +103,11 @@ pub(crate) fn read_rest(
 ) -> Option<AgentConfig> {
     let errors = |reader: &Reader| reader.problems.iter().filter(|problem| !problem.warning).count();
     let before = errors(reader);
+    if is_place_for_commands(&name) {
+        let at = section.node("name").map_or(block, |node| &node.at);
+        let message = format!("`{name}` is the name of a place in which commands of workflows run");
+        reader.error(at, message, Some("Give this agent another name."));
+    }
     if name.as_str().starts_with(GATE_PREFIX) {
         let at = section.node("name").map_or(block, |node| &node.at);
         let message = format!("`{name}` is the name of the worktree in which the gate of another agent runs");
@@ -239,4 +244,10 @@ pub(crate) fn origins(root: &Node, agents: &[AgentConfig], origins: &mut BTreeMa
             origins.insert(format!("agents.{}.{key}", agent.name), Origin::from(&field.node.at));
         }
     }
+}
+
+/// Whether a name is that of a place in which the commands of workflows run.
+fn is_place_for_commands(name: &AgentName) -> bool {
+    let number = name.as_str().strip_prefix(COMMAND_ROLE).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }

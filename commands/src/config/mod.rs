@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use pipeline_lib::agents::Preset;
-use pipeline_lib::ids::{AgentName, Role, TaskId};
+use pipeline_lib::ids::{AgentName, COMMAND_ROLE, Role, TaskId, command_role};
 use pipeline_lib::settings::{AgentSettings, RolloutSettings, SchedulerSettings, Settings, WorktreeFor};
 
 pub use definitions::{Definition, Definitions, load_definitions};
@@ -214,10 +214,18 @@ impl Config {
             verify: self.project.verify.clone(),
             setup: self.project.setup.clone(),
             worktrees: self.worktree_for(),
-            agents: self.agents.iter().map(agent).collect(),
+            agents: self.agents.iter().map(agent).chain(self.places_for_commands()).collect(),
             scheduler: self.scheduler.clone(),
             rollout: self.rollout.clone(),
         }
+    }
+
+    /// Where the commands of workflows run: like agents, so that everything that holds for a run holds for them.
+    fn places_for_commands(&self) -> impl Iterator<Item = AgentSettings> {
+        (1..=self.scheduler.max_commands).filter_map(|number| {
+            let name = AgentName::new(&format!("{COMMAND_ROLE}-{number}")).ok()?;
+            Some(AgentSettings { name, role: command_role().clone(), preset: Preset::Command, interactive: false })
+        })
     }
 
     /// The agent of this name.

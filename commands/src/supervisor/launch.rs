@@ -9,18 +9,18 @@ use pipeline_lib::agents::preset::{Vars, expand, git_write_roots};
 use pipeline_lib::claim::marker::{Choice, Earlier, TaskFile, render_task_file};
 use pipeline_lib::decide::gate_worktree;
 use pipeline_lib::event::{Event, Seen};
-use pipeline_lib::ids::{AgentName, CommitId, TaskId};
+use pipeline_lib::ids::CommitId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, Work};
 use pipeline_lib::settings::worktree_parts;
-use pipeline_lib::task::Task;
+use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::Stage;
 use pipeline_worktrees::git::{GitError, Repo};
 use pipeline_worktrees::host::{self, RunKind};
 
-use super::assign;
 use super::perform::Failure;
+use super::{assign, commands};
 use crate::config::{AgentConfig, Mode};
 use crate::context::Context;
 
@@ -36,6 +36,7 @@ const NOTICE_CHARS_MAX: usize = 500;
 pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
     match &run.work {
         Work::Agent => launch_agent(context, pipeline, run),
+        Work::Command { command } | Work::Probe { command } => commands::launch(context, pipeline, run, command),
         Work::Gate { command, commit } => launch_gate(context, pipeline, run, command, commit),
         Work::Setup { command, worktree } => launch_setup(context, run, command, worktree),
     }
@@ -51,13 +52,28 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
     if prepare_worktree(context, repo, &path, &base)? {
         return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
     }
-    repo.ensure_branch(&task.branch(), &base)?;
+    start_branch(context, pipeline, task, &base)?;
     assign::clear(&path, &task.id)?;
     check_out(context, pipeline, repo, run, &path, &task.branch())?;
     write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
     start(context, run, &claim)?;
     Ok(None)
+}
+
+/// Makes sure that a task's branch is there. That of a task which does a part of another one begins where that one is.
+pub(super) fn start_branch(
+    context: &Context,
+    pipeline: &Pipeline,
+    task: &Task,
+    base: &CommitId,
+) -> Result<(), Failure> {
+    let repo = context.repo();
+    let parent = task.parent.as_ref().filter(|parent| parent.why == ParentWhy::Part);
+    let parent = parent.and_then(|parent| pipeline.task(parent.task.as_str()));
+    let head = parent.map(|parent| repo.branch_head(&parent.branch())).transpose()?.flatten();
+    repo.ensure_branch(&task.branch(), head.as_ref().unwrap_or(base))?;
+    Ok(())
 }
 
 /// Makes sure that a worktree is there. True if it is new and has to be set up first.
@@ -69,13 +85,13 @@ pub(super) fn prepare_worktree(context: &Context, repo: &Repo, path: &Path, at: 
     Ok(prepared.fresh && context.config().project.setup.is_some())
 }
 
-fn fresh(run: &Run, worktree: String) -> Event {
+pub(super) fn fresh(run: &Run, worktree: String) -> Event {
     Event::Run { run: run.id.clone(), seen: Seen::WorktreeFresh { worktree } }
 }
 
 /// Checks the task's branch out. What somebody left uncommitted in the worktree is set aside first; a worktree of ours
 /// that still has the branch and no live run lets go of it.
-fn check_out(
+pub(super) fn check_out(
     context: &Context,
     pipeline: &Pipeline,
     repo: &Repo,
@@ -284,7 +300,7 @@ pub(super) fn worktree_git_dir(worktree: &Path) -> PathBuf {
 }
 
 /// The trace context of a run (W3C Trace Context, level 1): one trace a task, one span a run.
-fn traceparent(task: &Task, run: &Run) -> String {
+pub(super) fn traceparent(task: &Task, run: &Run) -> String {
     use sha2::{Digest, Sha256};
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let trace = Sha256::digest(format!("{} {}", task.id, task.created_at));
@@ -359,13 +375,19 @@ fn start_shell(context: &Context, run: &Run, kind: RunKind, command: &str, cwd: 
     start(context, run, &claim(run, kind, argv, env, cwd.to_owned()))
 }
 
-fn claim(run: &Run, kind: RunKind, argv: Vec<String>, env: BTreeMap<String, String>, cwd: PathBuf) -> host::Claim {
+pub(super) fn claim(
+    run: &Run,
+    kind: RunKind,
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    cwd: PathBuf,
+) -> host::Claim {
     let mut claim = host::Claim::new(run.id.clone(), kind, argv, env, cwd);
     claim.timeout_ms = u64::try_from(run.timeout.as_millis()).ok();
     claim
 }
 
-fn start(context: &Context, run: &Run, claim: &host::Claim) -> Result<(), Failure> {
+pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim) -> Result<(), Failure> {
     let dir = context.run_dir(&run.id);
     host::prepare(&dir, claim)?;
     host::spawn_host(context.host_program(), &dir)?;
@@ -379,9 +401,4 @@ pub(super) fn stop(context: &Context, run: &Run, reason: &str, grace: Duration) 
     host::prepare(&dir, &nothing)?;
     host::request_stop(&dir, reason, grace)?;
     Ok(())
-}
-
-/// Where the worktree of a run is.
-pub(super) fn worktree_of(context: &Context, agent: &AgentName, task: Option<&TaskId>) -> PathBuf {
-    context.worktree(agent.as_str(), task)
 }

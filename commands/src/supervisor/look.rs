@@ -43,7 +43,7 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
     // A session draws for people; there is no stream in it that says what it does.
     let output = if run.interactive { drawn(&output) } else { output };
     let format = pipeline.core.agents.get(&run.agent).map(|a| a.preset.info().format);
-    let format = format.filter(|_| run.work == Work::Agent && !run.interactive);
+    let format = format.filter(|_| run.work.can_claim() && !run.interactive);
     let summary = format.map(|f| summarize(f, &output, &jiff::Zoned::now()));
     let last_line = match &summary {
         Some(summary) => summary.last_line.clone(),
@@ -107,7 +107,7 @@ pub fn observe(context: &Context, run: &Run) -> Result<Vec<Event>, host::HostErr
             let how = ended(run, record.how);
             events.push(event(RunEvent::Ended {
                 evidence: evidence(context, run, &how),
-                output: (run.work != Work::Agent).then(|| both_outputs(&dir)),
+                output: (!run.work.serves_stage()).then(|| both_outputs(&dir)),
                 how,
                 at: record.ended_at,
             }));
@@ -186,7 +186,7 @@ pub(super) fn both_outputs(dir: &Path) -> String {
 
 /// What a live agent claims in its files; a claim that names another run is not its own.
 fn claims(context: &Context, run: &Run) -> Vec<RunEvent> {
-    if run.work != Work::Agent {
+    if !run.work.can_claim() {
         return Vec::new();
     }
     match claim_in_files(context, run, || task_file_text(context, run)) {

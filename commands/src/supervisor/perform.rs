@@ -16,9 +16,9 @@ use pipeline_lib::text;
 use pipeline_worktrees::git::{self, Advance, Committed, GitError};
 use pipeline_worktrees::host::{self, HostError, Stream};
 
-use super::assign;
-use super::launch::{self, replace_file, worktree_of};
+use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
+use super::{assign, commands};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -89,6 +89,7 @@ pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permit
             let seen = Seen::Collected(collect(context, pipeline, run)?);
             Ok(Some(Event::Run { run: run.id.clone(), seen }))
         }),
+        Effect::JoinParts { task, heads } => join_parts(context, pipeline, task, heads).map(Some),
         Effect::PrepareMerge { task, head } => prepare_merge(context, pipeline, task, head).map(Some),
         Effect::AdvanceBase { task, onto, commit } => advance(context, task, onto, commit).map(Some),
         Effect::WriteCurrentTask { task } => write_current_task(context, task.as_ref()).map(|()| None),
@@ -126,8 +127,10 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     let gone = || Failure::permanent(format!("the task of run {} is not there", run.id));
     let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(gone)?;
     let repo = context.repo();
-    let worktree = worktree_of(context, &run.agent, Some(&task.id));
     let dir = context.run_dir(&run.id);
+    let Some(worktree) = commands::worktree(context, pipeline, run, task) else {
+        return what_was_said(context, pipeline, run, task, &dir, None, Vec::new());
+    };
     let name = Context::task_file_name(&task.id);
     // A host may have died before anybody saw it start.
     let started = run.started_at.is_some() || dir.join("start.json").exists();
@@ -153,12 +156,25 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         // The files stay as they are: whoever works here next brings them where it needs them, all in one go.
         repo.let_go(&worktree)?;
     }
-    let commit = match repo.branch_head(&task.branch())? {
+    what_was_said(context, pipeline, run, task, &dir, task_file, notes)
+}
+
+/// What a run said about its outcome, and where its work stands.
+fn what_was_said(
+    context: &Context,
+    pipeline: &Pipeline,
+    run: &Run,
+    task: &Task,
+    dir: &Path,
+    task_file: Option<String>,
+    notes: Vec<String>,
+) -> Result<Collected, Failure> {
+    let commit = match context.repo().branch_head(&task.branch())? {
         Some(commit) => commit,
         None => context.base_head()?,
     };
     let claim = claim_in_files(context, run, || task_file).and_then(Result::ok);
-    let summary = summary_of(pipeline, run, &dir);
+    let summary = summary_of(pipeline, run, dir);
     let choices = pipeline.stage_of(task).map(|stage| stage.choices()).unwrap_or_default();
     // What a session has on its screen is no last message: it may be anybody's words.
     let final_text = summary.as_ref().filter(|_| !run.interactive).and_then(|s| s.final_text.clone());
@@ -181,7 +197,7 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         decision,
         failure: summary.and_then(|s| s.failure),
         summary: words,
-        output: both_outputs(&dir),
+        output: both_outputs(dir),
         usage,
     })
 }
@@ -242,6 +258,45 @@ fn keep_work(context: &Context, run: &Run, task: &Task, worktree: &Path) -> Resu
         }
     }
     Ok(notes)
+}
+
+/// Brings the branches of tasks that did parts of a stage together on the task's own, one after the other. Repeated, it
+/// finds what it did.
+fn join_parts(context: &Context, pipeline: &Pipeline, id: &TaskId, heads: &[CommitId]) -> Result<Event, Failure> {
+    let gone = || Failure::permanent(format!("task {id} is not there"));
+    let task = pipeline.task(id.as_str()).ok_or_else(gone)?;
+    let repo = context.repo();
+    let base = context.base_head()?;
+    super::launch::start_branch(context, pipeline, task, &base)?;
+    let branch = task.branch();
+    let first =
+        repo.branch_head(&branch)?.ok_or_else(|| Failure::permanent(format!("branch {branch} is not there")))?;
+    let mut onto = first.clone();
+    for (nth, head) in heads.iter().enumerate() {
+        let message = format!("{id}: join part {} of {}", nth + 1, heads.len());
+        onto = match repo.merge_commit(&onto, head, &message, task.state_since)? {
+            _ if repo.is_ancestor(&onto, head)? => head.clone(),
+            git::MergeOutcome::AlreadyMerged => onto,
+            git::MergeOutcome::Commit(commit) => commit,
+            git::MergeOutcome::Conflict { files } => {
+                return Ok(Event::PartsJoined { task: id.clone(), outcome: MergeOutcome::Conflict { files } });
+            }
+        };
+    }
+    if onto != first {
+        match repo.advance_branch(&branch, &first, &onto)? {
+            Advance::Moved => {}
+            Advance::Stale { .. } => {
+                return Err(Failure { message: format!("branch {branch} moved meanwhile"), permanent: false });
+            }
+            Advance::CheckoutDirty { path, .. } => {
+                let message = format!("branch {branch} is checked out with changes at {}", path.display());
+                return Err(Failure { message, permanent: false });
+            }
+        }
+    }
+    let outcome = MergeOutcome::Commit { commit: onto, onto: first };
+    Ok(Event::PartsJoined { task: id.clone(), outcome })
 }
 
 fn prepare_merge(context: &Context, pipeline: &Pipeline, id: &TaskId, head: &CommitId) -> Result<Event, Failure> {

@@ -147,6 +147,7 @@ impl Supervisor {
                     pipeline.core.runs.get(run).is_some_and(|run| agents.contains(&run.agent))
                 }
                 Effect::Launch { .. }
+                | Effect::JoinParts { .. }
                 | Effect::PrepareMerge { .. }
                 | Effect::AdvanceBase { .. }
                 | Effect::WriteCurrentTask { .. } => false,

@@ -30,6 +30,9 @@ pub enum Preset {
     Demo,
     /// A command from the settings.
     Custom,
+    /// A shell, for the commands of workflows. No agent of the configuration is one.
+    #[serde(rename = "command")]
+    Command,
 }
 
 /// What is known about a preset.
@@ -218,6 +221,18 @@ const CUSTOM: PresetInfo = PresetInfo {
     install: "",
 };
 
+const COMMAND: PresetInfo = PresetInfo {
+    program: "",
+    headless: &[],
+    interactive: &[],
+    prompt_by_paste: false,
+    format: Format::Auto,
+    exit_is_claim: true,
+    tried: true,
+    note: "runs the commands of workflows",
+    install: "",
+};
+
 impl Preset {
     /// Every preset, in the order they are shown.
     pub const ALL: [Self; 8] =
@@ -235,6 +250,7 @@ impl Preset {
             Self::Opencode => "opencode",
             Self::Demo => "demo",
             Self::Custom => "custom",
+            Self::Command => "command",
         }
     }
 
@@ -250,6 +266,7 @@ impl Preset {
             Self::Opencode => &OPENCODE,
             Self::Demo => &DEMO,
             Self::Custom => &CUSTOM,
+            Self::Command => &COMMAND,
         }
     }
 }

@@ -114,7 +114,8 @@ impl Rules<'_> {
         let firsts = self.p.core.agents.iter().flat_map(|(name, agent)| {
             [false, true].map(|walled| self.p.queue.ready_for(walled, name, &agent.role).next())
         });
-        let first: Option<ReadyKey> = firsts.flatten().min();
+        let parts = [false, true].map(|walled| self.p.queue.ready_for_parts(walled).next());
+        let first: Option<ReadyKey> = firsts.chain(parts).flatten().min();
         first.and_then(|key| self.p.tasks.at(key.slot)).map(|task| task.id.clone())
     }
 }

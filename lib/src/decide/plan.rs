@@ -46,7 +46,7 @@ pub fn plan(pipeline: &Pipeline, mode: Mode, current: Option<&str>, at: Timestam
             if let Fact::RunClaimed { run } = fact
                 && !matches!(run.work, Work::Gate { .. })
             {
-                let work = run.task.clone().zip(run.stage.clone()).filter(|_| run.work == Work::Agent);
+                let work = run.task.clone().zip(run.stage.clone()).filter(|_| run.work.serves_stage());
                 starts.push(Start { agent: run.agent.clone(), work });
             }
             copy.apply(at, fact);

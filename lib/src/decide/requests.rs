@@ -1,6 +1,8 @@
 //! What people ask for, and what agents report about their own run. Everything is checked before anything changes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
 
 use super::Rules;
 use super::runs::claimed;
@@ -8,9 +10,9 @@ use super::stages::{because, moved};
 use crate::event::{NewTask, Refusal, Request};
 use crate::fact::{Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, StageId, TaskId, WorkflowId};
-use crate::run::{Claim, Phase, StopReason, Work};
-use crate::task::{Ask, PRIORITY_LEAST_URGENT, PRIORITY_MOST_URGENT, Step, Task, TaskState};
-use crate::workflow::SUCCESS;
+use crate::run::{Claim, Phase, StopReason};
+use crate::task::{Ask, PRIORITY_LEAST_URGENT, PRIORITY_MOST_URGENT, Step, Stops, Task, TaskState};
+use crate::workflow::{SUCCESS, params};
 
 /// The longest title, in characters.
 const TITLE_CHARS_MAX: usize = 300;
@@ -90,7 +92,7 @@ impl Rules<'_> {
     }
 
     /// Ids that differ only by case would share a file on some file systems.
-    fn unused(&self, id: &TaskId) -> Result<TaskId, Refusal> {
+    pub(super) fn unused(&self, id: &TaskId) -> Result<TaskId, Refusal> {
         match self.p.same_name(id) {
             Some(other) => Err(Refusal::Duplicate(other)),
             None => Ok(id.clone()),
@@ -104,6 +106,7 @@ impl Rules<'_> {
         if let Some(workflow) = &task.workflow {
             self.check_workflow(workflow)?;
         }
+        self.check_params(task)?;
         for dependency in &task.depends_on {
             if dependency == id {
                 return Err(Refusal::Cycle(vec![id.clone()]));
@@ -123,6 +126,19 @@ impl Rules<'_> {
         Err(Refusal::NoWorkflow { name: workflow.to_string(), known })
     }
 
+    /// What a task is given has to be what its workflow declares.
+    fn check_params(&self, task: &NewTask) -> Result<(), Refusal> {
+        let Some(workflow) = task.workflow.as_ref().and_then(|id| self.p.core.workflows.get(id)) else {
+            return match task.params.keys().next() {
+                Some(name) => Err(Refusal::Invalid(format!("the default workflow has no parameter `{name}`"))),
+                None => Ok(()),
+            };
+        };
+        params::check(&workflow.params, &task.params)
+            .map(drop)
+            .map_err(|problems| Refusal::Invalid(format!("workflow `{}`: {}", workflow.id, problems.join("; "))))
+    }
+
     fn check_dependency(&self, task: &TaskId, dependency: &TaskId) -> Result<(), Refusal> {
         if self.p.task(dependency.as_str()).is_some() || self.p.core.archived.contains_key(dependency) {
             return Ok(());
@@ -130,7 +146,7 @@ impl Rules<'_> {
         Err(Refusal::UnknownDependency { task: task.clone(), dependency: dependency.clone() })
     }
 
-    fn new_task(&self, id: &TaskId, new: &NewTask, order: u64) -> Task {
+    pub(super) fn new_task(&self, id: &TaskId, new: &NewTask, order: u64) -> Task {
         let default = WorkflowId::new("tdd").expect("a literal workflow id is well formed");
         // After a clock was set back, a new task must not look older than all others and push them aside.
         let now = self.now.at.max(self.p.core.updated_at);
@@ -165,7 +181,17 @@ impl Rules<'_> {
             outputs: Vec::new(),
             runs: Vec::new(),
             merged: None,
+            params: self.params_of(new),
+            parent: None,
+            stops: Some(Box::new(new.stops.clone())).filter(|stops| **stops != Stops::default()),
+            probed: false,
         }
+    }
+
+    /// What a task is given, with the defaults of what it is not.
+    pub(super) fn params_of(&self, new: &NewTask) -> BTreeMap<String, Value> {
+        let declared = new.workflow.as_ref().and_then(|id| self.p.core.workflows.get(id)).map(|w| &w.params);
+        declared.and_then(|declared| params::check(declared, &new.params).ok()).unwrap_or_default()
     }
 
     fn edit(&self, id: &TaskId, edit: &TaskEdit) -> Result<Vec<Fact>, Refusal> {
@@ -266,7 +292,10 @@ impl Rules<'_> {
                 let hint = format!("Run `pipeline task reject {id}` to have the stage done again.");
                 return Err(self.illegal("retry", task, &hint));
             }
-            TaskState::Working { .. } | TaskState::Verifying { .. } => {
+            TaskState::Paused { .. } => {
+                return Err(self.illegal("retry", task, &format!("Run `pipeline task approve {id}` to let it go on.")));
+            }
+            TaskState::Working { .. } | TaskState::Waiting { .. } | TaskState::Verifying { .. } => {
                 return Err(self.illegal("retry", task, "It is under way; nothing has to be done."));
             }
             TaskState::Unassigned | TaskState::Completed | TaskState::RolledBack => {
@@ -293,7 +322,8 @@ impl Rules<'_> {
             return Err(self.illegal("block", task, ""));
         }
         let stage = task.started_at.and(task.state.stage()).cloned();
-        let mut facts: Vec<Fact> = self.stop_live(task, StopReason::Cancelled).into_iter().collect();
+        let mut facts = self.give_up_parts(task, reason);
+        facts.extend(self.stop_live(task, StopReason::Cancelled));
         facts.push(moved(id, TaskState::Blocked { stage }, because(reason)));
         Ok(facts)
     }
@@ -315,14 +345,31 @@ impl Rules<'_> {
             return Err(self.illegal("cancel", task, ""));
         }
         let why = reason.unwrap_or("cancelled by a person");
-        let mut facts: Vec<Fact> = self.stop_live(task, StopReason::Cancelled).into_iter().collect();
+        let mut facts = self.give_up_parts(task, why);
+        facts.extend(self.stop_live(task, StopReason::Cancelled));
         facts.push(moved(id, TaskState::Cancelled, because(why)));
         facts.extend(self.skip_dependents(id, why));
         Ok(facts)
     }
 
+    /// Nobody waits any more for the tasks that did parts of a stage.
+    fn give_up_parts(&self, task: &Task, why: &str) -> Vec<Fact> {
+        let TaskState::Waiting { on, .. } = &task.state else { return Vec::new() };
+        let mut facts = Vec::new();
+        for part in on.iter().filter_map(|id| self.p.task(id.as_str())).filter(|part| !part.state.is_final()) {
+            facts.extend(self.give_up_parts(part, why));
+            facts.extend(self.stop_live(part, StopReason::Cancelled));
+            facts.push(moved(&part.id, TaskState::Cancelled, because(&format!("{} was given up: {why}", task.id))));
+        }
+        facts
+    }
+
     fn approve(&self, id: &TaskId, decision: Option<&str>) -> Result<Vec<Fact>, Refusal> {
         let task = self.task(id)?;
+        if let (TaskState::Paused { stage }, None) = (&task.state, decision) {
+            let with = Move { agreed: true, ..Move::default() };
+            return Ok(vec![moved(id, TaskState::Ready { stage: stage.clone() }, with)]);
+        }
         let (TaskState::AwaitingApproval { claim, ask, .. }, Some(stage)) = (&task.state, self.p.stage_of(task)) else {
             return Err(self.illegal("approve", task, ""));
         };
@@ -366,6 +413,10 @@ impl Rules<'_> {
 
     fn reject(&self, id: &TaskId, message: Option<&str>) -> Result<Vec<Fact>, Refusal> {
         let task = self.task(id)?;
+        if let TaskState::Paused { stage } = &task.state {
+            let why = format!("a person did not agree to stage {stage}: {}", message.unwrap_or("no reason was given"));
+            return Ok(self.block(task, Some(stage), &why));
+        }
         let TaskState::AwaitingApproval { stage, .. } = &task.state else {
             return Err(self.illegal("reject", task, ""));
         };
@@ -433,7 +484,7 @@ impl Rules<'_> {
             (None, None) => return Err(Refusal::Invalid("name the task or the run".to_owned())),
         };
         let run = self.p.core.runs.get(run).ok_or_else(|| Refusal::NoRun(run.to_string()))?;
-        let live = run.work == Work::Agent && !matches!(run.phase, Phase::Ended { .. }) && run.stop.is_none();
+        let live = run.work.can_claim() && !matches!(run.phase, Phase::Ended { .. }) && run.stop.is_none();
         let owns = task.is_none() || run.task.as_ref() == task;
         let (true, true, Some(id)) = (live, owns, &run.task) else { return Err(Refusal::NoRun(run.id.to_string())) };
         let (_, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;

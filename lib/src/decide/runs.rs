@@ -39,9 +39,15 @@ impl Rules<'_> {
                     self.run_ended(run, how, *at, evidence.as_ref(), output.as_deref())
                 }
             },
-            Seen::Collected(collected) => match &run.phase {
-                Phase::Ended { at, how } if run.work == Work::Agent => self.run_collected(run, how, *at, collected),
-                Phase::Claimed | Phase::Started { .. } | Phase::Ended { .. } => Vec::new(),
+            Seen::Collected(collected) => match (&run.phase, &run.work) {
+                (Phase::Ended { at, how }, Work::Agent | Work::Command { .. }) => {
+                    self.run_collected(run, how, *at, collected)
+                }
+                (Phase::Ended { at, how }, Work::Probe { command }) => {
+                    self.probe_collected(run, command, how, *at, collected)
+                }
+                (Phase::Ended { .. }, Work::Gate { .. } | Work::Setup { .. })
+                | (Phase::Claimed | Phase::Started { .. }, _) => Vec::new(),
             },
             Seen::WorktreeFresh { worktree } => self.worktree_fresh(run, worktree),
         }
@@ -56,7 +62,7 @@ impl Rules<'_> {
             // What the agent told us directly is not overruled by what it left in a file.
             c.source == ClaimSource::Command || (c.status == claim.status && c.decision == claim.decision)
         });
-        if !live || known || run.work != Work::Agent {
+        if !live || known || !run.work.can_claim() {
             return Vec::new();
         }
         vec![claimed(run, claim)]
@@ -72,7 +78,7 @@ impl Rules<'_> {
     ) -> Vec<Fact> {
         let mut facts = vec![Fact::RunEnded { run: run.id.clone(), how: how.clone(), ended_at: at }];
         match &run.work {
-            Work::Agent => {}
+            Work::Agent | Work::Command { .. } | Work::Probe { .. } => {}
             Work::Gate { .. } => facts.extend(self.gate_ended(run, how, at, evidence, output.unwrap_or_default())),
             Work::Setup { command, worktree } => {
                 facts.push(Fact::RunClosed { run: run.id.clone(), summary: None });
@@ -267,6 +273,18 @@ impl Rules<'_> {
         if run.interactive {
             return None;
         }
+        if let (Work::Command { .. }, Ended::Exited { code }) = (&run.work, how)
+            && let Some(word) = self.task_and_stage_of(run).and_then(|(_, stage)| stage.decision_of_exit(*code))
+        {
+            let decision = Some(word.to_owned());
+            return Some(Claim {
+                status: ClaimStatus::Completed,
+                decision,
+                summary: None,
+                source: ClaimSource::ExitCode,
+                at,
+            });
+        }
         let one_shot = self.p.core.agents.get(&run.agent).is_none_or(|a| a.preset.info().exit_is_claim);
         let said = matches!(decision, Decision::Chosen { .. });
         (*how == Ended::Exited { code: 0 } && (one_shot || said)).then_some(Claim {
@@ -276,6 +294,40 @@ impl Rules<'_> {
             source: ClaimSource::ExitCode,
             at,
         })
+    }
+
+    /// Where nothing is left to do at a stage it is skipped; else it begins.
+    fn probe_collected(&self, run: &Run, command: &str, how: &Ended, at: Timestamp, left: &Collected) -> Vec<Fact> {
+        let Some((task, stage)) = self.task_and_stage_of(run) else {
+            return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
+        };
+        let taken_back = matches!(how, Ended::Stopped { .. } | Ended::Interrupted { .. });
+        let holds = *how == Ended::Exited { code: 0 };
+        let verdict = if taken_back { Verdict::Void } else { Verdict::Passed };
+        let mut summary = self.summary(run, how, at, verdict, &left.usage);
+        summary.commit = Some(left.commit.clone());
+        let mut facts = vec![Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) }];
+        if task.state.run() != Some(&run.id) {
+            return facts;
+        }
+        if holds {
+            let claim = Claimed {
+                decision: stage.default_decision().map(str::to_owned),
+                commit: left.commit.clone(),
+                agent: run.agent.clone(),
+                run: run.id.clone(),
+                summary: format!("skipped: it holds already, says `{command}`"),
+                approved: false,
+            };
+            facts.extend(match claim.decision.clone() {
+                Some(decision) => self.finish(task, stage, &claim, &decision, None),
+                None => self.accept(task, stage, claim),
+            });
+            return facts;
+        }
+        let with = Move { probed: !taken_back, ..Move::default() };
+        facts.push(moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with));
+        facts
     }
 
     /// A worktree turned out to be new: the run is taken back, and the set-up comes first.
@@ -288,7 +340,7 @@ impl Rules<'_> {
             Fact::RunClosed { run: run.id.clone(), summary: None },
             Fact::WorktreeReset { worktree: worktree.to_owned() },
         ];
-        if let (Work::Agent, Some((task, stage))) = (&run.work, self.task_and_stage_of(run))
+        if let (true, Some((task, stage))) = (run.work.serves_stage(), self.task_and_stage_of(run))
             && task.state.run() == Some(&run.id)
         {
             let with = Move { uncounted: true, ..Move::default() };
@@ -348,10 +400,10 @@ impl Rules<'_> {
                 message: message.to_owned(),
                 retry_at: None,
             }),
-            (Work::Agent | Work::Gate { .. }, Some(task)) if task.state.run() == Some(id) => {
+            (_, Some(task)) if task.state.run() == Some(id) => {
                 facts.extend(self.block(task, run.stage.as_ref(), message));
             }
-            (Work::Agent | Work::Gate { .. }, _) => {}
+            (_, _) => {}
         }
         Some(facts)
     }

@@ -9,7 +9,7 @@ use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskStat
 use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage};
 
 /// The role that is told when a task gets stuck.
-const NOTIFIED_ROLE: &str = "supervisor";
+pub(super) const NOTIFIED_ROLE: &str = "supervisor";
 
 impl Rules<'_> {
     /// A claim that the stage's work is done: checked where the stage asks for it, else believed.
@@ -59,7 +59,8 @@ impl Rules<'_> {
 
     /// The claim holds as far as we can check.
     fn checked(&self, task: &Task, stage: &Stage, claim: Claimed, merge: Option<(CommitId, CommitId)>) -> Vec<Fact> {
-        if stage.approval && !claim.approved {
+        let asked = task.stops.as_ref().is_some_and(|stops| stops.every);
+        if (stage.approval || asked) && !claim.approved {
             let why = format!("stage {} asks for approval", stage.id);
             return self.ask(task, stage, claim, Ask::Approval { merge }, why);
         }
@@ -190,6 +191,9 @@ impl Rules<'_> {
                     let why = format!("stage {} was entered {visits} times, which is its limit", next.id);
                     return self.block(task, Some(&next.id), &why);
                 }
+                if let Some(why) = self.beyond_budget(task) {
+                    return self.block(task, Some(&stage.id), &why);
+                }
                 let with = Move { entered: true, feedback, ..Move::default() };
                 vec![moved(&task.id, TaskState::Ready { stage: next.id.clone() }, with)]
             }
@@ -197,6 +201,7 @@ impl Rules<'_> {
                 let why = format!("stage {} failed and its workflow ends there", stage.id);
                 let mut facts = vec![moved(&task.id, TaskState::Failed, because(&why))];
                 facts.extend(self.skip_dependents(&task.id, &why));
+                facts.extend(self.after_failure(task, stage, &why));
                 facts
             }
             Next::End => vec![moved(&task.id, TaskState::Completed, Move::default())],
@@ -236,6 +241,7 @@ impl Rules<'_> {
         if let Some(Fact::TaskMoved { with, .. }) = facts.first_mut() {
             with.feedback = Some(feedback.to_owned());
         }
+        facts.extend(self.after_failure(task, stage, &why));
         facts
     }
 

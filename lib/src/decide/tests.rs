@@ -4,6 +4,7 @@
 pub(crate) mod invariants;
 pub(crate) mod world;
 
+mod compose;
 mod failure;
 mod gates;
 mod modes;

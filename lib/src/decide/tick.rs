@@ -1,6 +1,8 @@
 //! What follows from time passing: one step of bringing what is towards what should be.
 
+use super::compose::Start;
 use super::{Rules, after, claim_deadline, is_over};
+use crate::agents::preset::Preset;
 use crate::fact::{Effect, Fact};
 use crate::globs;
 use crate::ids::{AgentName, TaskId};
@@ -19,13 +21,15 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 9] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 11] = [
             Self::withdraw_claims,
             Self::switch_pending_mode,
             Self::end_waits,
             Self::end_pauses,
             Self::end_claims,
             Self::start_gates,
+            Self::join_parts,
+            Self::open_parts,
             Self::start_agents,
             Self::record_withheld,
             Self::archive,
@@ -184,47 +188,63 @@ impl Rules<'_> {
                 return self.not_set_up(task, worktree, &format!("its worktree cannot be set up: {why}"));
             }
         }
+        let work = match self.before_start(task, stage) {
+            Start::Facts(facts) => return facts,
+            Start::Run(work) => work,
+        };
+        let probe = matches!(work, Work::Probe { .. });
         let run = Run {
             task: Some(task.id.clone()),
             stage: Some(stage.id.clone()),
-            attempt: task.attempt + 1,
+            // A question is no attempt.
+            attempt: task.attempt + u32::from(!probe),
             interactive: self.p.core.settings.agents.iter().any(|a| a.name == *name && a.interactive),
-            timeout: stage.timeout.unwrap_or(self.p.core.settings.scheduler.stage_timeout),
-            ..self.new_run(Work::Agent, name)
+            timeout: self.time_left(task, stage),
+            ..self.new_run(work, name)
         };
         vec![Fact::RunClaimed { run: Box::new(run) }]
     }
 
     /// The best pair of a free agent and a ready stage.
     fn best_start(&self) -> Option<(&AgentName, ReadyKey)> {
-        if self.p.core.pending_mode.is_some() || !self.below_parallel_limit() {
+        if self.p.core.pending_mode.is_some() {
             return None;
         }
-        let free = self.free_agents();
+        // The limit is on agents: the commands of workflows have their own number of places.
+        let room = self.below_parallel_limit();
+        let free = self.free_agents().filter(|(_, agent)| room || agent.preset == Preset::Command);
         let pairs = free.filter_map(|(name, agent)| Some((name, self.best_for(name, agent)?)));
         pairs.min_by_key(|(_, key)| *key)
     }
 
     fn best_for(&self, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
         match self.p.core.mode.orchestration {
-            Orchestration::Sequential => {
-                self.current_for(false, name, agent).filter(|key| self.may_begin(name, key.slot))
-            }
+            Orchestration::Sequential => self.current_for(false, name, agent),
             Orchestration::Parallel | Orchestration::Hybrid => {
                 self.p.queue.ready_for(false, name, &agent.role).find(|key| self.may_begin(name, key.slot))
             }
         }
     }
 
-    /// The task of sequential mode, if it is ready for this agent.
+    /// The task of sequential mode, or one that does a part of it, if it is ready for this agent.
     fn current_for(&self, walled: bool, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
-        let slot = self.p.tasks.slot(self.p.core.current_task.as_ref()?.as_str())?;
-        let (behind_wall, queue, key) = self.p.queue.queued(slot)?;
-        let serves = match queue {
-            QueueId::Agent(pinned) => pinned == name,
-            QueueId::Role(role) => *role == agent.role,
-        };
-        (serves && walled == behind_wall).then_some(key)
+        let mut todo = vec![self.p.tasks.slot(self.p.core.current_task.as_ref()?.as_str())?];
+        let mut best: Option<ReadyKey> = None;
+        while let Some(slot) = todo.pop() {
+            if let Some(TaskState::Waiting { on, .. }) = self.p.tasks.at(slot).map(|task| &task.state) {
+                todo.extend(on.iter().filter_map(|id| self.p.tasks.slot(id.as_str())));
+                continue;
+            }
+            let Some((behind_wall, queue, key)) = self.p.queue.queued(slot) else { continue };
+            let serves = match queue {
+                QueueId::Agent(pinned) => pinned == name,
+                QueueId::Role(role) => *role == agent.role,
+            };
+            if serves && walled == behind_wall && best.is_none_or(|best| key < best) && self.may_begin(name, slot) {
+                best = Some(key);
+            }
+        }
+        best
     }
 
     /// Whether nothing of the task's own is in the way of a start.
@@ -269,7 +289,8 @@ impl Rules<'_> {
     /// How many more agents may start to work.
     fn room_to_start(&self) -> usize {
         let limit = self.p.core.settings.scheduler.max_parallel as usize;
-        let working = || self.p.core.runs.values().filter(|run| !matches!(run.work, Work::Gate { .. })).count();
+        let counts = |run: &&Run| !matches!(run.work, Work::Gate { .. } | Work::Command { .. } | Work::Probe { .. });
+        let working = || self.p.core.runs.values().filter(counts).count();
         if limit == 0 { usize::MAX } else { limit.saturating_sub(working()) }
     }
 
@@ -294,7 +315,7 @@ impl Rules<'_> {
     }
 
     /// The task in flight that this one has to wait for before it starts.
-    fn hold(&self, task: &Task) -> Option<Hold> {
+    pub(super) fn hold(&self, task: &Task) -> Option<Hold> {
         // In sequential mode nothing else moves, so whoever was waited for would never finish.
         if task.in_flight() || self.p.core.mode.orchestration == Orchestration::Sequential {
             return None;
@@ -356,7 +377,7 @@ impl Rules<'_> {
     fn withheld_check(&self) -> Option<Fact> {
         let gates = self.p.queue.first_gate_due().filter_map(|slot| Some((self.p.tasks.at(slot)?, "gate")));
         let merges = self.p.queue.effects().filter_map(|(_, effect)| match effect {
-            Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
+            Effect::JoinParts { task, .. } | Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
                 Some((self.p.task(task.as_str())?, "merge"))
             }
             Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. } | Effect::WriteCurrentTask { .. } => {

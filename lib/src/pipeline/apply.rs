@@ -186,6 +186,7 @@ impl Pipeline {
             _ => {}
         }
         metrics.retries += u64::from(with.retry);
+        let pinned = self.task(id.as_str()).and_then(|task| self.workflow_of(task)).filter(|_| with.began).cloned();
         self.core.withheld.remove(id);
         self.core.effect_failures.remove(&EffectKey::Task(id.clone()));
         self.change_task(id, |task| {
@@ -198,6 +199,12 @@ impl Pipeline {
                 task.feedback = Some(feedback.clone()).filter(|text| !text.is_empty());
             }
             task.not_before = with.not_before;
+            task.probed = with.probed || (task.probed && !with.entered);
+            if with.agreed
+                && let Some(stops) = &mut task.stops
+            {
+                stops.before = None;
+            }
             if with.entered {
                 task.attempt = 0;
                 // A person's choice is for one stage, however often that is entered again.
@@ -207,6 +214,15 @@ impl Pipeline {
                 if let Some(stage) = to.stage() {
                     *task.visits.entry(stage.clone()).or_default() += 1;
                 }
+            }
+            if with.began {
+                task.attempt += 1;
+                if task.started_at.is_none() {
+                    task.started_at = Some(at);
+                    task.visits.extend(to.stage().map(|stage| (stage.clone(), 1)));
+                }
+                task.pinned = task.pinned.take().or(pinned);
+                (task.held, task.resumed) = (None, false);
             }
             if with.uncounted {
                 task.attempt = task.attempt.saturating_sub(1);
@@ -288,7 +304,7 @@ impl Pipeline {
                 untold.for_each(|notice| notice.given = Some(run.id.clone()));
             }
         }
-        if let (Work::Agent, Some(task), Some(stage)) = (&run.work, &run.task, &run.stage) {
+        if let (true, Some(task), Some(stage)) = (run.work.serves_stage(), &run.task, &run.stage) {
             self.compare_with_shadow(task, stage, &run.agent);
             let pinned = self.task(task.as_str()).and_then(|t| self.workflow_of(t)).cloned();
             self.change_task(task, |t| {
@@ -374,12 +390,12 @@ impl Pipeline {
         let metrics = &mut self.core.metrics;
         let passed = summary.verdict == Verdict::Passed;
         match (&run.work, summary.verdict) {
-            (_, Verdict::Void) | (Work::Setup { .. }, _) => {}
+            (_, Verdict::Void) | (Work::Setup { .. } | Work::Probe { .. }, _) => {}
             (Work::Gate { .. }, _) => {
                 metrics.gates += 1;
                 metrics.gates_failed += u64::from(!passed);
             }
-            (Work::Agent, _) => {
+            (Work::Agent | Work::Command { .. }, _) => {
                 metrics.runs += 1;
                 metrics.runs_failed += u64::from(!passed);
                 metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds, summary.usage);

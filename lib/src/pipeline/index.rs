@@ -19,8 +19,8 @@ use self::counts::Counted;
 use super::tasks::{Slot, Tasks};
 use super::{Archived, Pipeline};
 use crate::fact::{Effect, EffectKey};
-use crate::ids::{AgentName, Role, TaskId};
-use crate::run::{Phase, Run, Work};
+use crate::ids::{AgentName, Role, TaskId, parts_role};
+use crate::run::{Phase, Run};
 use crate::settings::FailedDependency;
 use crate::task::{Step, Task, TaskState};
 
@@ -68,6 +68,7 @@ struct Place {
     held_by: Option<Slot>,
     in_flight: bool,
     gate_due: bool,
+    waits_for_parts: bool,
     needs_person: bool,
     given_up: bool,
     counted: Counted,
@@ -89,6 +90,8 @@ pub(crate) struct Queue {
     held: HashMap<Slot, Vec<Slot>>,
     flight: BTreeSet<Slot>,
     gates: BTreeSet<Slot>,
+    /// Tasks that wait for those that do parts of a stage.
+    waiting: BTreeSet<Slot>,
     people: BTreeSet<Slot>,
     /// Final, and not completed.
     given_up: BTreeSet<Slot>,
@@ -149,6 +152,17 @@ impl Queue {
 
     pub(crate) fn first_gate_due(&self) -> impl Iterator<Item = Slot> + '_ {
         self.gates.iter().copied()
+    }
+
+    /// Tasks that wait for those that do parts of a stage.
+    pub(crate) fn waiting_for_parts(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.waiting.iter().copied()
+    }
+
+    /// Ready tasks whose next stage other tasks do.
+    pub(crate) fn ready_for_parts(&self, walled: bool) -> impl Iterator<Item = ReadyKey> + '_ {
+        let map = if walled { &self.walled } else { &self.open };
+        map.get(&QueueId::Role(parts_role().clone())).into_iter().flatten().copied()
     }
 
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = Slot> + '_ {
@@ -289,6 +303,7 @@ impl Queue {
         };
         member(&mut self.flight, old.in_flight, new.in_flight);
         member(&mut self.gates, old.gate_due, new.gate_due);
+        member(&mut self.waiting, old.waits_for_parts, new.waits_for_parts);
         member(&mut self.people, old.needs_person, new.needs_person);
         member(&mut self.given_up, old.given_up, new.given_up);
         self.counts.recount(old.counted, new.counted);
@@ -541,6 +556,8 @@ impl Pipeline {
             TaskState::Unassigned => self.queue.links[slot as usize].open == 0,
             TaskState::Ready { .. } => true,
             TaskState::Working { .. }
+            | TaskState::Waiting { .. }
+            | TaskState::Paused { .. }
             | TaskState::Verifying { .. }
             | TaskState::AwaitingApproval { .. }
             | TaskState::Blocked { .. }
@@ -564,7 +581,9 @@ impl Pipeline {
             TaskState::Verifying { step: Step::Gate { run: None, .. }, .. } => place.gate_due = true,
             TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. }
             | TaskState::AwaitingApproval { .. }
+            | TaskState::Paused { .. }
             | TaskState::Blocked { .. } => place.needs_person = true,
+            TaskState::Waiting { .. } => place.waits_for_parts = true,
             _ => {}
         }
         if startable && let Some(due) = task.not_before {
@@ -578,10 +597,12 @@ impl Pipeline {
     }
 
     fn queue_id(&self, task: &Task) -> Option<QueueId> {
-        if let Some(agent) = &task.pinned_agent {
-            return Some(QueueId::Agent(agent.clone()));
+        let stage = self.stage_of(task)?;
+        let role = stage.waits_for(task.probed);
+        match &task.pinned_agent {
+            Some(agent) if *role == stage.role => Some(QueueId::Agent(agent.clone())),
+            Some(_) | None => Some(QueueId::Role(role.clone())),
         }
-        self.stage_of(task).map(|stage| QueueId::Role(stage.role.clone()))
     }
 
     /// The key of a ready task, and when waiting will have raised its urgency.
@@ -615,6 +636,9 @@ fn fold(folded: &mut HashMap<String, TaskId>, id: &TaskId) {
 
 fn task_effect(task: &Task) -> Option<Effect> {
     match &task.state {
+        TaskState::Verifying { step: Step::Join { heads }, .. } => {
+            Some(Effect::JoinParts { task: task.id.clone(), heads: heads.clone() })
+        }
         TaskState::Verifying { claim, step: Step::Merge, .. } => {
             Some(Effect::PrepareMerge { task: task.id.clone(), head: claim.commit.clone() })
         }
@@ -630,7 +654,7 @@ fn run_effect(run: &Run) -> Option<Effect> {
     match (&run.phase, run.stop, &run.work) {
         (Phase::Claimed | Phase::Started { .. }, Some(reason), _) => Some(Effect::Stop { run: id, reason }),
         (Phase::Claimed, None, _) => Some(Effect::Launch { run: id }),
-        (Phase::Ended { .. }, _, Work::Agent) => Some(Effect::Collect { run: id }),
-        (Phase::Started { .. }, None, _) | (Phase::Ended { .. }, _, Work::Gate { .. } | Work::Setup { .. }) => None,
+        (Phase::Ended { .. }, _, work) if work.serves_stage() => Some(Effect::Collect { run: id }),
+        (Phase::Started { .. }, None, _) | (Phase::Ended { .. }, _, _) => None,
     }
 }

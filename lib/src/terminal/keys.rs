@@ -1,7 +1,8 @@
 //! What a terminal sends to its program for something that a person does: the encodings of xterm, as the program has
-//! asked for them. Nothing where there is no encoding.
+//! asked for them, and for keys that these cannot tell apart those of kitty's protocol or of xterm's `modifyOtherKeys`,
+//! where the program has asked for one. Nothing where there is no encoding.
 //!
-//! Knows nothing of the protocol in which key releases and lone modifiers are told.
+//! Knows nothing of the further steps of kitty's protocol, in which releases and lone modifiers are told.
 
 use super::{Input, Key, KeyCode, MouseAction};
 
@@ -36,6 +37,18 @@ pub enum MouseEncoding {
     Numbers,
 }
 
+/// How a program wants to be told of keys that have no encoding of their own in the older form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyForm {
+    /// As the nearest key that has one: Enter with shift is Enter.
+    #[default]
+    Plain,
+    /// xterm's `modifyOtherKeys`: Enter and Tab say what was held.
+    OtherKeys,
+    /// The first step of kitty's protocol: no key looks like another one, nor like the beginning of a sequence.
+    Kitty,
+}
+
 /// What a program has asked for that changes what it is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InputModes {
@@ -49,6 +62,8 @@ pub struct InputModes {
     pub mouse_encoding: MouseEncoding,
     /// Whether the wheel stands for arrow keys: on the alternate screen, unless the program takes the mouse.
     pub wheel_is_arrows: bool,
+    /// Keys that have no encoding of their own.
+    pub keys: KeyForm,
 }
 
 /// The bytes for an input.
@@ -70,10 +85,13 @@ pub fn enter() -> Vec<u8> {
 /// The bytes for a key.
 #[must_use]
 pub fn encode_key(key: Key, modes: &InputModes) -> Vec<u8> {
+    if let Some(bytes) = encode_apart(key, modes.keys) {
+        return bytes;
+    }
     match key.code {
         KeyCode::Char(c) => encode_char(c, key),
-        // Enter with shift has no encoding. What programs that read whole messages take for a new line is that of Alt.
-        KeyCode::Enter => with_escape(key.alt || key.shift, b"\r"),
+        // With shift it has no encoding in this form.
+        KeyCode::Enter => with_escape(key.alt, b"\r"),
         KeyCode::Tab if key.shift => b"\x1b[Z".to_vec(),
         KeyCode::Tab => with_escape(key.alt, b"\t"),
         KeyCode::Escape => with_escape(key.alt, b"\x1b"),
@@ -90,6 +108,43 @@ pub fn encode_key(key: Key, modes: &InputModes) -> Vec<u8> {
         KeyCode::PageDown => numbered(6, key),
         KeyCode::Function(number) => encode_function(number, key),
     }
+}
+
+/// The bytes for a key that the older form would not tell apart from another; none where it does.
+fn encode_apart(key: Key, form: KeyForm) -> Option<Vec<u8>> {
+    let held = modifiers(key);
+    let named = match key.code {
+        KeyCode::Enter => Some(13),
+        KeyCode::Tab => Some(9),
+        KeyCode::Backspace => Some(127),
+        _ => None,
+    };
+    match (form, key.code) {
+        (KeyForm::Plain, _) => None,
+        // As in xterm, Tab with shift alone keeps the encoding that it has.
+        (KeyForm::OtherKeys, KeyCode::Tab) if held == 2 => None,
+        (KeyForm::OtherKeys, KeyCode::Enter | KeyCode::Tab) if held > 1 => {
+            named.map(|number| format!("\x1b[27;{held};{number}~").into_bytes())
+        }
+        (KeyForm::OtherKeys, _) => None,
+        (KeyForm::Kitty, KeyCode::Escape) => Some(kitty(27, held)),
+        (KeyForm::Kitty, KeyCode::Char(c)) if (key.control || key.alt) && !c.is_control() => {
+            // The key is told by what it types without shift.
+            let mut lower = c.to_lowercase();
+            let base = lower.next().filter(|_| lower.next().is_none()).unwrap_or(c);
+            let held = modifiers(Key { shift: key.shift || base != c, ..key });
+            Some(kitty(base.into(), held))
+        }
+        (KeyForm::Kitty, _) => named.filter(|_| held > 1).map(|number| kitty(number, held)),
+    }
+}
+
+fn kitty(number: u32, held: u8) -> Vec<u8> {
+    match held {
+        1 => format!("\x1b[{number}u"),
+        held => format!("\x1b[{number};{held}u"),
+    }
+    .into_bytes()
 }
 
 fn encode_char(c: char, key: Key) -> Vec<u8> {
@@ -279,7 +334,7 @@ mod tests {
             (key(Char('\u{9b}')), ""),
             (key(Enter), "\r"),
             (alt(Enter), "\x1b\r"),
-            (shift(Enter), "\x1b\r"),
+            (shift(Enter), "\r"),
             (key(Tab), "\t"),
             (shift(Tab), "\x1b[Z"),
             (key(Escape), "\x1b"),
@@ -314,6 +369,39 @@ mod tests {
         ];
         for (key, expected) in table {
             assert_eq!(text(encode_key(key, &InputModes::default())), expected, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_told_apart_as_the_program_asked() {
+        use KeyCode::{Backspace, Char, Enter, Escape, Tab, Up};
+        let table = [
+            (key(Enter), "\r", "\r", "\r"),
+            (shift(Enter), "\r", "\x1b[27;2;13~", "\x1b[13;2u"),
+            (control(Enter), "\r", "\x1b[27;5;13~", "\x1b[13;5u"),
+            (alt(Enter), "\x1b\r", "\x1b[27;3;13~", "\x1b[13;3u"),
+            (key(Tab), "\t", "\t", "\t"),
+            (shift(Tab), "\x1b[Z", "\x1b[Z", "\x1b[9;2u"),
+            (control(Tab), "\t", "\x1b[27;5;9~", "\x1b[9;5u"),
+            (key(Escape), "\x1b", "\x1b", "\x1b[27u"),
+            (alt(Escape), "\x1b\x1b", "\x1b\x1b", "\x1b[27;3u"),
+            (key(Backspace), "\x7f", "\x7f", "\x7f"),
+            (alt(Backspace), "\x1b\x7f", "\x1b\x7f", "\x1b[127;3u"),
+            (key(Char('a')), "a", "a", "a"),
+            (shift(Char('A')), "A", "A", "A"),
+            (control(Char('c')), "\x03", "\x03", "\x1b[99;5u"),
+            (alt(Char('B')), "\x1bB", "\x1bB", "\x1b[98;4u"),
+            (alt(Char('ß')), "\x1bß", "\x1bß", "\x1b[223;3u"),
+            (control(Char('\x1b')), "", "", ""),
+            (key(Up), "\x1b[A", "\x1b[A", "\x1b[A"),
+            (shift(Up), "\x1b[1;2A", "\x1b[1;2A", "\x1b[1;2A"),
+        ];
+        for (key, plain, other_keys, kitty) in table {
+            for (keys, expected) in [(KeyForm::Plain, plain), (KeyForm::OtherKeys, other_keys), (KeyForm::Kitty, kitty)]
+            {
+                let modes = InputModes { keys, ..InputModes::default() };
+                assert_eq!(text(encode_key(key, &modes)), expected, "{key:?} {keys:?}");
+            }
         }
     }
 

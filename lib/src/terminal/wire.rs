@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{Input, Size, Update};
 use crate::ids::RunId;
 
-/// The form of the messages. A side that is told another number says so and ends the connection.
+/// The form of the messages. A side that is told another number says so and ends the connection. What is added without a
+/// new number can be left out, since a host may be older than who looks at it.
 pub const VERSION: u32 = 1;
+
 /// How many lines further up a place is that was named by a picture, once so many lines have left the present screen.
 #[must_use]
 pub fn lines_since(at: Option<u64>, scrolled: u64) -> usize {
@@ -31,7 +33,7 @@ pub enum Request {
     },
     /// From here on to be told what the terminal shows, until the next of these. The first update is complete.
     View {
-        /// The size that the terminal should have. The latest wish of all viewers counts.
+        /// The size that the terminal should have. The latest wish of those who look counts.
         resize: Option<Size>,
         /// How many lines above the present screen to look; 0 to look at it.
         offset: usize,
@@ -200,6 +202,36 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.push(&u32::MAX.to_be_bytes());
         assert_eq!(decoder.next_message::<Request>(), Err(Malformed::TooLong(u32::MAX as usize)));
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(json: &str) -> Result<Option<T>, Malformed> {
+        let mut decoder = Decoder::default();
+        decoder.push(&u32::try_from(json.len()).expect("short").to_be_bytes());
+        decoder.push(json.as_bytes());
+        decoder.next_message()
+    }
+
+    #[test]
+    fn messages_from_before_pictures_were_numbered_are_read() {
+        let update = r#"{"reply":"update","update":{"size":{"columns":9,"rows":2},"lines":[[0,[{"t":"here"}]]],
+            "cursor":null,"offset":0,"history":3,"title":"","modes":{}}}"#;
+        let Ok(Some(Reply::Update { update })) = read(update) else { panic!("it is not read") };
+        assert_eq!((update.scrolled, update.history, update.lines.len()), (0, 3, 1));
+        let view = r#"{"request":"view","resize":null,"offset":4,"interval_ms":33}"#;
+        assert_eq!(read(view), Ok(Some(Request::View { resize: None, offset: 4, at: None, interval_ms: 33 })));
+        let text = r#"{"request":"text","from":2,"to":1}"#;
+        assert_eq!(read(text), Ok(Some(Request::Text { from: 2, to: 1, at: None })));
+        let search = r#"{"request":"search","needle":"x","offset":0,"forward":true}"#;
+        let asked = Request::Search { needle: "x".to_owned(), offset: 0, at: None, forward: true };
+        assert_eq!(read(search), Ok(Some(asked)));
+    }
+
+    #[test]
+    fn a_message_without_what_was_always_there_is_refused_by_its_name() {
+        let Err(Malformed::Unknown(why)) = read::<Request>(r#"{"request":"view","resize":null}"#) else {
+            panic!("it is read")
+        };
+        assert!(why.contains("missing field `offset`"), "{why}");
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub fn agent_view(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen: &S
 
 fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
     let what = match &run.work {
-        Work::Agent => AgentStatus::Working,
+        Work::Agent | Work::Command { .. } | Work::Probe { .. } => AgentStatus::Working,
         Work::Gate { .. } => AgentStatus::Verifying,
         Work::Setup { .. } => AgentStatus::Starting,
     };

@@ -71,6 +71,7 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
     let reason = task.reason.clone().unwrap_or_default();
     let (kind, agent, command) = match &task.state {
         TaskState::Blocked { .. } => ("blocked", None, format!("pipeline task retry {id}")),
+        TaskState::Paused { .. } => ("approval", None, format!("pipeline task approve {id}")),
         TaskState::AwaitingApproval { claim, ask, .. } => {
             let (kind, command) = match ask {
                 Ask::Approval { .. } => ("approval", format!("pipeline task approve {id}")),
@@ -82,7 +83,8 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
         TaskState::Verifying { step: Step::Advance { dirty: Some(dirty), .. }, .. } => {
             ("checkout_dirty", None, dirty.command.clone())
         }
-        TaskState::Verifying { .. }
+        TaskState::Waiting { .. }
+        | TaskState::Verifying { .. }
         | TaskState::Unassigned
         | TaskState::Ready { .. }
         | TaskState::Working { .. }

@@ -63,7 +63,7 @@ impl Place {
             return Self { shelf: Shelf::Done, rank: Rank::Done(Reverse((task.finished_at, task.order))), workflow };
         }
         let shelf = task.state.stage().map_or(Shelf::New, |stage| Shelf::Stage(stage.clone()));
-        let idle = !matches!(task.state, TaskState::Working { .. });
+        let idle = !matches!(task.state, TaskState::Working { .. } | TaskState::Waiting { .. });
         Self { shelf, rank: Rank::Live { idle, priority: task.priority, order: task.order }, workflow }
     }
 }
@@ -182,10 +182,10 @@ pub(in crate::view) fn tone(pipeline: &Pipeline, task: &Task) -> Tone {
     match &task.state {
         TaskState::Unassigned | TaskState::Ready { .. } if pipeline.is_startable(task) => Tone::Ready,
         TaskState::Unassigned | TaskState::Ready { .. } => Tone::Waiting,
-        TaskState::Working { .. } => Tone::Active,
+        TaskState::Working { .. } | TaskState::Waiting { .. } => Tone::Active,
         TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. } => Tone::Attention,
         TaskState::Verifying { .. } => Tone::Checking,
-        TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. } => Tone::Attention,
+        TaskState::AwaitingApproval { .. } | TaskState::Paused { .. } | TaskState::Blocked { .. } => Tone::Attention,
         TaskState::Failed => Tone::Bad,
         TaskState::Completed => Tone::Good,
         TaskState::Cancelled | TaskState::RolledBack => Tone::Gone,

@@ -87,6 +87,19 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
             out.would_change.push("the end of that run".to_owned());
             out.commands.push(format!("pipeline logs -f --agent {agent}"));
         }
+        TaskState::Waiting { on, .. } => {
+            let names: Vec<&str> = on.iter().map(crate::ids::TaskId::as_str).collect();
+            out.rule = format!("other tasks do this stage: {}", names.join(", "));
+            out.would_change.push("the end of the last of them".to_owned());
+            let open = on.iter().filter(|id| pipeline.task(id.as_str()).is_some_and(|task| !task.state.is_final()));
+            out.commands.extend(open.map(|id| format!("pipeline explain {id}")));
+        }
+        TaskState::Paused { .. } => {
+            out.rule = reason;
+            out.would_change.push("a person's word".to_owned());
+            out.commands
+                .extend([format!("pipeline task approve {id}"), format!("pipeline task reject {id} --message TEXT")]);
+        }
         TaskState::Verifying { step, claim, .. } => verifying_rule(pipeline, step, &claim.agent, out),
         TaskState::AwaitingApproval { ask, .. } => {
             out.rule = match ask {
@@ -127,6 +140,10 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
 
 fn verifying_rule(pipeline: &Pipeline, step: &Step, agent: &AgentName, out: &mut Explanation) {
     match step {
+        Step::Join { .. } => {
+            out.rule = "the branches of the tasks that did its parts are being brought together".to_owned();
+            out.would_change.push("the next tick".to_owned());
+        }
         Step::Merge => {
             out.rule = "its claim was accepted and the merge commit is being made".to_owned();
             out.would_change.push("the next tick".to_owned());

@@ -53,7 +53,7 @@ impl Latest {
 fn live(pipeline: &Pipeline, run: &Run) -> RunRow {
     let format = match run.work {
         Work::Agent => format(pipeline, &run.agent, run.interactive),
-        Work::Gate { .. } | Work::Setup { .. } => Format::Plain,
+        Work::Command { .. } | Work::Probe { .. } | Work::Gate { .. } | Work::Setup { .. } => Format::Plain,
     };
     RunRow { id: run.id.clone(), live: true, interactive: run.interactive, format }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::agents::preset::Preset;
 use crate::metrics::{RunStats, Samples, ratio, seconds_between};
 use crate::pipeline::Pipeline;
 
@@ -95,7 +96,8 @@ pub fn metrics(pipeline: &Pipeline, now: Timestamp) -> MetricsDoc {
     let counted = &core.metrics;
     let tasks = pipeline.counts();
     let total = pipeline.tasks_total();
-    let agent_seconds = counted.first_run_at.map_or(0.0, |at| seconds_between(at, now) * core.agents.len() as f64);
+    let workers = core.agents.values().filter(|agent| agent.preset != Preset::Command).count();
+    let agent_seconds = counted.first_run_at.map_or(0.0, |at| seconds_between(at, now) * workers as f64);
     let running: f64 = core.runs.values().map(|run| seconds_between(run.claimed_at, now).max(0.0)).sum();
     MetricsDoc {
         tasks_total: total,

@@ -200,6 +200,8 @@ fn assigned_to<'a>(pipeline: &'a Pipeline, task: &'a Task) -> Option<&'a AgentNa
             task.pinned_agent.as_ref().or(of_role)
         }
         TaskState::AwaitingApproval { .. }
+        | TaskState::Waiting { .. }
+        | TaskState::Paused { .. }
         | TaskState::Blocked { .. }
         | TaskState::Failed
         | TaskState::Completed
@@ -253,7 +255,7 @@ pub fn agent_docs<'a>(pipeline: &'a Pipeline, seen: &Seen) -> BTreeMap<&'a Agent
             last_line: run.and_then(|run| seen.get(&run.id)).map(|s| s.last_line.clone()).unwrap_or_default(),
         }
     };
-    core.agents.iter().map(|(name, agent)| (name, doc(name, agent))).collect()
+    core.agents.iter().filter(|(_, agent)| agent.is_shown()).map(|(name, agent)| (name, doc(name, agent))).collect()
 }
 
 /// The queues: new tasks, ready tasks by role in the order they would be taken, what waits for dependencies or a person,
@@ -265,7 +267,8 @@ pub fn queues(pipeline: &Pipeline) -> BTreeMap<String, Vec<&TaskId>> {
         queues.insert(word.to_owned(), Vec::new());
     }
     let stages = pipeline.core.workflows.values().flat_map(|w| &w.stages).map(|s| &s.role);
-    for role in pipeline.core.settings.agents.iter().map(|a| &a.role).chain(stages) {
+    let roles = pipeline.core.settings.agents.iter().map(|a| &a.role).chain(stages);
+    for role in roles.filter(|role| !crate::ids::is_reserved(role)) {
         queues.entry(role.to_string()).or_default();
     }
     for task in pipeline.tasks.iter() {
@@ -279,6 +282,8 @@ pub fn queues(pipeline: &Pipeline) -> BTreeMap<String, Vec<&TaskId>> {
             TaskState::Blocked { .. } => "blocked".to_owned(),
             TaskState::Completed => "completed".to_owned(),
             TaskState::Working { .. }
+            | TaskState::Waiting { .. }
+            | TaskState::Paused { .. }
             | TaskState::Verifying { .. }
             | TaskState::AwaitingApproval { .. }
             | TaskState::Failed

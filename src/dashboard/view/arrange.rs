@@ -98,13 +98,17 @@ impl Plan {
 
     /// What is to be seen.
     pub(super) fn wishes(&self, model: &Model) -> Vec<Wish> {
-        let selected = model.agent().map(|(at, _)| at);
+        // What is merely watched among others is watched at leisure: all of it together costs no more than one pane that
+        // somebody types into.
+        let typed_into = model.panes.typing.as_ref().map(|typing| &typing.agent);
+        let is_alone = self.slots.len() == 1;
         let wish = |slot: &Slot| {
             let inner = slot.inner();
             let agent: AgentName = model.screen.agents.get(slot.at)?.name.clone();
             let size = pipeline_lib::terminal::Size { columns: inner.width, rows: inner.height };
             let (offset, at) = model.panes.scrolled.get(&agent).map_or((0, None), |scroll| scroll.wish);
-            Some(Wish { agent, size, resize: true, offset, at, focused: selected == Some(slot.at) })
+            let focused = is_alone || typed_into == Some(&agent);
+            Some(Wish { agent, size, resize: true, offset, at, focused })
         };
         self.slots.iter().filter(|slot| slot.inner().height > 0).filter_map(wish).collect()
     }

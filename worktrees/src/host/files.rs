@@ -86,7 +86,9 @@ pub(super) fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Option
     let Some(file) = open_regular(&path)? else {
         return Ok(None);
     };
-    let mut bytes = Vec::new();
+    // Room for all of it: else it is read in many small steps.
+    let expected = file.metadata().map_or(0, |metadata| metadata.len().min(RECORD_BYTES_MAX));
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
     file.take(RECORD_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(HostError::io("read", &path))?;
     if bytes.len() as u64 > RECORD_BYTES_MAX {
         return Err(HostError::TooLarge { path, bytes: bytes.len() as u64, max: RECORD_BYTES_MAX });

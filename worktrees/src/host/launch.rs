@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::files::{self, CHILD, CLAIM, EXIT, HOST_LOG, Lock, START, STOP};
 use super::records::{Claim, ExitRecord, How, Observation, StartRecord, StopRequest, VERSION, Why};
-use super::{HostError, RUN_ID_VARIABLE, tree};
+use super::{HostError, RUN_ID_VARIABLE, tmux, tree};
 use crate::process::{Identity, Table, boot_id, with_environment};
 
 /// How often what remains of a run is looked for and killed before the rest is called unkillable.
@@ -65,16 +65,22 @@ impl HostProgram {
 static HOSTS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// Starts a host, detached: it goes on when this process ends. A second one for the same run does no harm, it ends.
-/// Every descriptor of this process but the standard ones becomes private to it.
+/// Every descriptor of this process but the standard ones becomes private to it. Where the claim names a tmux it is that
+/// which starts the host, and it is waited for, though not for long; that the host began is said by its record, as ever.
 ///
 /// # Errors
-/// When the program cannot be started.
+/// When the program cannot be started, or tmux is missing or refuses.
 pub fn spawn_host(host: &HostProgram, run_dir: &Path) -> Result<(), HostError> {
     reap_hosts();
     // What a shell left open in this process is nobody's business below it, and a host that inherits any of it has to
     // begin anew. It is one call of the system.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let run_dir = std::path::absolute(run_dir).map_err(HostError::io("find", run_dir))?;
+    if let Some(claim) = files::read::<Claim>(&run_dir, CLAIM)?
+        && let Some(multiplexer) = &claim.multiplexer
+    {
+        return tmux::start(multiplexer, host, &claim, &run_dir);
+    }
     let log = files::open_append(&run_dir.join(HOST_LOG))?;
     let errors = log.try_clone().map_err(HostError::io("open", run_dir.join(HOST_LOG)))?;
     // Its session and group are made by the host itself: asking for them here would make this a slow start, and a

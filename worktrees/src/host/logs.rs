@@ -167,7 +167,8 @@ impl Part {
         let Some(mut file) = open_regular(path)? else {
             return Ok(None);
         };
-        let mut start = Vec::new();
+        // Room for all of it: else it is read in many small steps.
+        let mut start = Vec::with_capacity(HEADER_BYTES_MAX as usize + 1);
         (&mut file).take(HEADER_BYTES_MAX).read_to_end(&mut start).map_err(HostError::io("read", path))?;
         let (at, header) = parse_header(&start).unwrap_or((0, 0));
         let len = file.metadata().map_err(HostError::io("read", path))?.len();
@@ -180,6 +181,7 @@ impl Part {
         let to = to.min(self.at + self.len);
         if from < to {
             self.file.seek(SeekFrom::Start(self.header + (from - self.at)))?;
+            into.reserve(usize::try_from(to - from).unwrap_or(0).saturating_add(1));
             (&mut self.file).take(to - from).read_to_end(into)?;
         }
         Ok(())
@@ -227,10 +229,20 @@ fn open_parts(run_dir: &Path, stream: Stream) -> Result<Vec<Part>, HostError> {
 /// # Errors
 /// When a file is there and cannot be read, or is not a regular one.
 pub fn read_log(run_dir: &Path, stream: Stream, from: u64, bytes_max: usize) -> Result<LogChunk, HostError> {
+    read_from(run_dir, stream, |_| from, bytes_max)
+}
+
+/// The same from a position that depends on where the stream ends.
+fn read_from(
+    run_dir: &Path,
+    stream: Stream,
+    from: impl FnOnce(u64) -> u64,
+    bytes_max: usize,
+) -> Result<LogChunk, HostError> {
     let mut parts = open_parts(run_dir, stream)?;
     let kept_from = parts.first().map_or(0, |part| part.at);
     let end = parts.last().map_or(0, |part| part.at + part.len);
-    let from = from.clamp(kept_from, end);
+    let from = from(end).clamp(kept_from, end);
     let mut bytes = Vec::new();
     for part in &mut parts {
         part.read(from, from.saturating_add(bytes_max as u64), &mut bytes)
@@ -244,8 +256,7 @@ pub fn read_log(run_dir: &Path, stream: Stream, from: u64, bytes_max: usize) -> 
 /// # Errors
 /// When a file is there and cannot be read, or is not a regular one.
 pub fn tail(run_dir: &Path, stream: Stream, bytes_max: usize) -> Result<String, HostError> {
-    let end = read_log(run_dir, stream, 0, 0)?.end;
-    let mut chunk = read_log(run_dir, stream, end.saturating_sub(bytes_max as u64), bytes_max)?;
+    let mut chunk = read_from(run_dir, stream, |end| end.saturating_sub(bytes_max as u64), bytes_max)?;
     // A cut through a character is not the command's fault: its remains are left out.
     let is_continuation = |byte: &&u8| (**byte & 0xC0) == 0x80;
     if chunk.from > 0 {

@@ -6,7 +6,8 @@
 //! at most one host ever runs the command, every start is on disk before it happens, and a run whose host died shows
 //! as interrupted. It is never repeated from here.
 //!
-//! A command may have a terminal, which its host keeps whether or not anybody looks; see [`connect`].
+//! A command may have a terminal, which its host keeps whether or not anybody looks; see [`connect`]. Or tmux keeps it,
+//! and the host is in a pane of tmux; see [`pane`].
 //!
 //! This module knows nothing of tasks, stages, retries or worktrees. It does not sandbox the command.
 
@@ -17,6 +18,7 @@ mod records;
 mod run;
 mod supervise;
 mod terminal;
+mod tmux;
 mod tree;
 
 use std::io;
@@ -29,6 +31,7 @@ pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;
 pub use terminal::{connect, replay, unsent_prompt};
+pub use tmux::{Multiplexer, Pane, Shown, VERSION_MIN as TMUX_VERSION_MIN, pane, version as tmux_version};
 
 /// The variable in the environment of a run by which its processes are found again when its host is gone.
 pub const RUN_ID_VARIABLE: &str = "PIPELINE_RUN_ID";
@@ -87,6 +90,14 @@ pub enum HostError {
     TerminalGone {
         /// The run's directory.
         run_dir: PathBuf,
+    },
+    /// tmux is missing, or did not do what it was asked for.
+    #[error("tmux {message}")]
+    Tmux {
+        /// What it did instead, and what to do about it.
+        message: String,
+        /// It is not there at all, and will not be by itself.
+        missing: bool,
     },
     /// The host could not be started.
     #[error("cannot start the host {}: {source}", program.display())]

@@ -9,6 +9,7 @@ use pipeline_lib::ids::RunId;
 use pipeline_lib::terminal::Size;
 use serde::{Deserialize, Serialize};
 
+use super::tmux::Multiplexer;
 use crate::process::Identity;
 
 /// The form of the records written here. A reader refuses what a newer form may mean differently.
@@ -60,6 +61,9 @@ pub struct Claim {
     /// What is pasted into the terminal, with Enter, once the command has shown something and its screen rests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// The tmux that has the terminal; without it the host itself does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiplexer: Option<Multiplexer>,
     /// What others wrote there; carried, not read.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub other: serde_json::Value,
@@ -89,6 +93,7 @@ impl Claim {
             log_bytes_max: LOG_BYTES_MAX,
             terminal: None,
             prompt: None,
+            multiplexer: None,
             other: serde_json::Value::Null,
         }
     }

@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::process::WaitStatus;
+use rustix::process::{Signal, WaitStatus};
 
 use super::HostError;
 use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP};
@@ -20,6 +21,7 @@ use super::logs::{CappedLog, Stream};
 use super::records::{Claim, ExitRecord, How, SpawnProblem, StartRecord, VERSION};
 use super::supervise::{Supervisor, Wakes};
 use super::terminal::Terminal;
+use super::tmux::{self, Inside, Tty};
 use super::tree;
 use crate::process::{Identity, Stat, Table, own_pid};
 
@@ -48,7 +50,8 @@ const BEGUN_ANEW: &str = "PIPELINE_HOST_BEGUN_ANEW";
 #[must_use]
 pub fn main(run_dir: &Path) -> ExitCode {
     shed_descriptors();
-    match host(run_dir) {
+    let tty = tmux::leave(run_dir);
+    match host(run_dir, tty) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note(&error.to_string());
@@ -91,7 +94,7 @@ fn shed_descriptors() {
     note(&format!("inherited descriptors stay open here: {error}"));
 }
 
-fn host(run_dir: &Path) -> Result<(), HostError> {
+fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
     // A convenience in process listings; a kernel that refuses it changes nothing.
     rustix::thread::set_name(c"pipeline-host").unwrap_or_default();
     let lock = files::lock_exclusive(run_dir)?;
@@ -110,8 +113,8 @@ fn host(run_dir: &Path) -> Result<(), HostError> {
     if exists(run_dir, EXIT) || exists(run_dir, START) {
         return Ok(());
     }
-    detach();
-    let wakes = Wakes::new(run_dir).map_err(HostError::io("wait for signals in", run_dir))?;
+    detach(tty.is_some());
+    let wakes = Wakes::new(run_dir, tty.is_some()).map_err(HostError::io("wait for signals in", run_dir))?;
     let Some(identity) = Identity::current() else {
         return Err(HostError::io("read", "/proc/self/stat")(std::io::ErrorKind::NotFound.into()));
     };
@@ -119,7 +122,7 @@ fn host(run_dir: &Path) -> Result<(), HostError> {
     if !files::write_once(run_dir, START, &start)? {
         return Ok(());
     }
-    let (record, terminal) = run(run_dir, &claim, start.started_at, wakes);
+    let (record, terminal) = run(run_dir, &claim, start.started_at, wakes, tty);
     let written = write_exit(run_dir, &record);
     // Whoever looks can wait for this; the record cannot.
     if let Some(terminal) = terminal {
@@ -134,10 +137,11 @@ fn exists(run_dir: &Path, name: &str) -> bool {
     std::fs::symlink_metadata(run_dir.join(name)).is_ok()
 }
 
-fn detach() {
-    // It fails for the leader of a group, which is what a shell makes of us when a person starts a host by hand; then
-    // a signal to that terminal's group reaches us, which is what that person expects.
-    if let Err(error) = rustix::process::setsid() {
+fn detach(in_pane: bool) {
+    // The process of a pane leads a session already, and has the terminal by that. Else it fails for the leader of a group,
+    // which is what a shell makes of us when a person starts a host by hand; then a signal to that terminal's group reaches
+    // us, which is what that person expects.
+    if !in_pane && let Err(error) = rustix::process::setsid() {
         note(&format!("stays in the session it was started in: {error}"));
     }
     // Any number but zero turns it on. From here on whatever loses its parent below us becomes our child, so that
@@ -158,7 +162,40 @@ fn write_exit(run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
     }
 }
 
-fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> (ExitRecord, Option<Terminal>) {
+/// What a command has for its input and output besides the host's own pipes.
+#[derive(Default)]
+struct Place {
+    terminal: Option<Terminal>,
+    pane: Option<Inside>,
+    /// What is printed in the pane.
+    printed: Option<OwnedFd>,
+}
+
+impl Place {
+    fn of(run_dir: &Path, claim: &Claim, tty: Option<Tty>) -> Result<Self, String> {
+        match (&claim.multiplexer, tty, claim.terminal) {
+            (Some(multiplexer), Some(tty), _) => {
+                let (pane, printed) = Inside::open(run_dir, claim, multiplexer, tty)?;
+                Ok(Self { pane: Some(pane), printed: Some(printed), ..Self::default() })
+            }
+            (Some(_), None, _) => Err("its host was not started in a pane of tmux".to_owned()),
+            // It listens before the command is started, so that whoever sees the command finds it.
+            (None, _, Some(size)) => match Terminal::open(run_dir, claim.run.clone(), size) {
+                Ok(terminal) => Ok(Self { terminal: Some(terminal), ..Self::default() }),
+                Err(error) => Err(format!("cannot make a terminal: {error}")),
+            },
+            (None, _, None) => Ok(Self::default()),
+        }
+    }
+}
+
+fn run(
+    run_dir: &Path,
+    claim: &Claim,
+    started_at: Timestamp,
+    wakes: Wakes,
+    tty: Option<Tty>,
+) -> (ExitRecord, Option<Terminal>) {
     let over = |how| ExitRecord::without_work(claim.run.clone(), how, started_at);
     let failed = |kind, message| (over(How::SpawnFailed { message, kind }), None);
     // Whoever asked before our start record was there could not signal us; whoever asks from here on can.
@@ -170,18 +207,16 @@ fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> (E
         (Ok(stdout), Ok(stderr)) => (stdout, stderr),
         (Err(error), _) | (_, Err(error)) => return failed(SpawnProblem::Other, error.to_string()),
     };
-    // It listens before the command is started, so that whoever sees the command finds it.
-    let open = |size| Terminal::open(run_dir, claim.run.clone(), size);
-    let mut terminal = match claim.terminal.map(open).transpose() {
-        Ok(terminal) => terminal,
-        Err(error) => return failed(SpawnProblem::Other, format!("cannot make a terminal: {error}")),
+    let mut place = match Place::of(run_dir, claim, tty) {
+        Ok(place) => place,
+        Err(message) => return failed(SpawnProblem::Other, message),
     };
     let began = Instant::now();
-    let mut child = match spawn(claim, terminal.as_ref()) {
+    let mut child = match spawn(claim, &place) {
         Ok(child) => child,
         Err((kind, message)) => return failed(kind, message),
     };
-    if let (Some(terminal), Some(prompt)) = (&mut terminal, &claim.prompt) {
+    if let (Some(terminal), Some(prompt)) = (&mut place.terminal, &claim.prompt) {
         terminal.prompt(run_dir, prompt.clone());
     }
     let pid = i32::try_from(child.id()).unwrap_or(0);
@@ -191,8 +226,10 @@ fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> (E
         note(&error.to_string());
     }
     prefer_for_oom(pid);
-    let outputs = [(child.stdout.take().map(Into::into), stdout), (child.stderr.take().map(Into::into), stderr)];
-    let mut supervisor = Supervisor::new(run_dir, claim, pid, wakes, outputs, terminal);
+    let Place { terminal, pane, printed } = place;
+    let printed = printed.or_else(|| child.stdout.take().map(Into::into));
+    let outputs = [(printed, stdout), (child.stderr.take().map(Into::into), stderr)];
+    let mut supervisor = Supervisor::new(run_dir, claim, pid, wakes, outputs, (terminal, pane));
     let end = conclude(&mut supervisor, claim, began);
     let (stdout, stderr) = supervisor.logs();
     let record = ExitRecord {
@@ -206,8 +243,8 @@ fn run(run_dir: &Path, claim: &Claim, started_at: Timestamp, wakes: Wakes) -> (E
         unkillable: end.unkillable,
         ..over(How::TimedOut)
     };
-    let terminal = supervisor.into_terminal();
-    (ExitRecord { terminal: terminal.as_ref().map(Terminal::size), ..record }, terminal)
+    let size = supervisor.terminal_size();
+    (ExitRecord { terminal: size, ..record }, supervisor.into_terminal())
 }
 
 struct End {
@@ -219,12 +256,15 @@ struct End {
 /// Waits for the command, sees to it that nothing of it is left, and takes the rest of its output.
 fn conclude(supervisor: &mut Supervisor<'_>, claim: &Claim, began: Instant) -> End {
     let timeout = claim.timeout_ms.and_then(|ms| began.checked_add(Duration::from_millis(ms)));
-    let decided = supervisor.run_until(|_| timeout, |now| now.status().is_some() || now.stop().is_some());
+    let over = |now: &Supervisor<'_>| now.status().is_some() || now.stop().is_some() || now.has_lost_terminal();
+    let decided = supervisor.run_until(|_| timeout, over);
     let mut end = if let Some(status) = supervisor.status() {
         end_leftovers(supervisor, how_from(status))
     } else {
         let how = match supervisor.stop() {
             Some(stop) if decided => How::Stopped { reason: stop.reason.clone() },
+            // What a program is told whose terminal is taken away, whether or not it listens.
+            None if decided => How::Signaled { signal: Signal::HUP.as_raw() },
             _ => How::TimedOut,
         };
         tree::terminate(&Table::read().descendants(&[own_pid()]));
@@ -245,8 +285,10 @@ fn conclude(supervisor: &mut Supervisor<'_>, claim: &Claim, began: Instant) -> E
     if let Some(first) = end.unkillable.first() {
         note(&format!("{} processes cannot be killed, process {} among them", end.unkillable.len(), first.pid));
     }
+    supervisor.end_output();
     let limit = Instant::now().checked_add(DRAIN_LIMIT);
     supervisor.run_until(|_| limit, Supervisor::is_drained);
+    supervisor.take_rest();
     end.unkillable.retain(Identity::is_alive);
     end
 }
@@ -288,7 +330,7 @@ fn kill_tree(supervisor: &mut Supervisor<'_>) -> (BTreeSet<Identity>, Vec<Identi
     (killed, Vec::new())
 }
 
-fn spawn(claim: &Claim, terminal: Option<&Terminal>) -> Result<Child, (SpawnProblem, String)> {
+fn spawn(claim: &Claim, place: &Place) -> Result<Child, (SpawnProblem, String)> {
     let Some((program, arguments)) = claim.argv.split_first() else {
         return Err((SpawnProblem::Other, "there is no command to run".to_owned()));
     };
@@ -297,12 +339,17 @@ fn spawn(claim: &Claim, terminal: Option<&Terminal>) -> Result<Child, (SpawnProb
     }
     let mut command = Command::new(program);
     command.args(arguments).env_clear();
-    let spawned = if let Some(terminal) = terminal {
-        command.envs(TERMINAL_VARIABLES).envs(&claim.env).current_dir(&claim.cwd);
+    let with_terminal = |mut command: Command, variables: [(&str, &str); 2]| {
+        command.envs(variables).envs(&claim.env).current_dir(&claim.cwd);
         for name in SIZE_VARIABLES {
             command.env_remove(name);
         }
-        terminal.spawn(command)
+        command
+    };
+    let spawned = if let Some(terminal) = &place.terminal {
+        terminal.spawn(with_terminal(command, TERMINAL_VARIABLES))
+    } else if let Some(pane) = &place.pane {
+        pane.spawn(with_terminal(command, tmux::VARIABLES))
     } else {
         command.envs(&claim.env).current_dir(&claim.cwd).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()

@@ -13,16 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use pipeline_lib::terminal::Size;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify;
 use rustix::io::Errno;
-use rustix::process::{WaitOptions, WaitStatus};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1};
 
 use super::logs::CappedLog;
 use super::records::{Claim, StopRequest};
 use super::run::{note, read_stop};
 use super::terminal::{self, Terminal};
+use super::tmux::Inside;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// A read shorter than this means that the command writes in small pieces.
@@ -42,18 +44,23 @@ pub(super) struct Wakes {
 
 impl Wakes {
     /// From here on the signals that would end this process are requests instead.
-    pub(super) fn new(run_dir: &Path) -> io::Result<Self> {
+    /// In a pane those that its keys send mean the agent, and nothing here.
+    pub(super) fn new(run_dir: &Path, in_pane: bool) -> io::Result<Self> {
         let (signals, wake) = UnixStream::pair()?;
         signals.set_nonblocking(true)?;
         wake.set_nonblocking(true)?;
         let terminate = Arc::new(AtomicBool::new(false));
         // The flag of a signal is set before its byte is sent, since they are registered in that order.
-        for signal in [SIGTERM, SIGINT] {
-            signal_hook::flag::register(signal, Arc::clone(&terminate))?;
+        let (ends, keys): (&[_], &[_]) = match in_pane {
+            true => (&[SIGTERM], &[SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU]),
+            false => (&[SIGTERM, SIGINT], &[]),
+        };
+        for signal in ends {
+            signal_hook::flag::register(*signal, Arc::clone(&terminate))?;
         }
         // A hangup only wakes: a host has no terminal to lose. So does the request to look after the socket.
-        for signal in [SIGTERM, SIGINT, SIGCHLD, SIGHUP, SIGUSR1] {
-            signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
+        for signal in [SIGTERM, SIGINT, SIGCHLD, SIGHUP, SIGUSR1].iter().chain(keys) {
+            signal_hook::low_level::pipe::register(*signal, wake.try_clone()?)?;
         }
         Ok(Self { signals, terminate, directory: watch(run_dir) })
     }
@@ -105,6 +112,7 @@ enum Source {
     Directory,
     Output(usize),
     Terminal(terminal::Source),
+    Pane,
 }
 
 /// The state of a run in its host.
@@ -118,6 +126,8 @@ pub(super) struct Supervisor<'a> {
     outputs: [Output; 2],
     /// What the command has instead of pipes.
     terminal: Option<Terminal>,
+    /// Or this, and one pipe for what is printed there.
+    pane: Option<Inside>,
     stop: Option<Stop>,
     gather_until: Option<Instant>,
     buffer: Vec<u8>,
@@ -130,7 +140,7 @@ impl<'a> Supervisor<'a> {
         main: i32,
         wakes: Wakes,
         outputs: [(Option<OwnedFd>, CappedLog); 2],
-        terminal: Option<Terminal>,
+        (terminal, pane): (Option<Terminal>, Option<Inside>),
     ) -> Self {
         Self {
             run_dir,
@@ -147,6 +157,7 @@ impl<'a> Supervisor<'a> {
                 Output { pipe: pipe.map(File::from), log }
             }),
             terminal,
+            pane,
             stop: None,
             gather_until: None,
             buffer: vec![0; BUFFER_BYTES],
@@ -175,8 +186,36 @@ impl<'a> Supervisor<'a> {
 
     /// Whether nobody can write any more output.
     pub(super) fn is_drained(&self) -> bool {
+        if self.pane.as_ref().is_some_and(Inside::is_drained) {
+            return true;
+        }
         let terminal = self.terminal.as_ref().is_none_or(Terminal::is_drained);
         terminal && self.outputs.iter().all(|output| output.pipe.is_none())
+    }
+
+    /// Nothing of the run is left that could print anything: what is on its way is the end of it.
+    pub(super) fn end_output(&mut self) {
+        if let Some(pane) = &mut self.pane {
+            pane.end(self.claim.run.as_str());
+        }
+    }
+
+    /// Takes what was held back.
+    pub(super) fn take_rest(&mut self) {
+        let [stdout, _] = &mut self.outputs;
+        if let Some(pane) = &mut self.pane {
+            stdout.log.write(&pane.rest());
+        }
+    }
+
+    /// Whether the command's terminal was taken away. A host's own never is.
+    pub(super) fn has_lost_terminal(&self) -> bool {
+        self.pane.as_ref().is_some_and(Inside::is_gone)
+    }
+
+    /// The size of the command's terminal, if it has one.
+    pub(super) fn terminal_size(&self) -> Option<Size> {
+        self.terminal.as_ref().map(Terminal::size).or_else(|| self.pane.as_ref().map(Inside::size))
     }
 
     /// What of the terminal outlives the run: those who look at it.
@@ -211,12 +250,18 @@ impl<'a> Supervisor<'a> {
 
     fn reap(&mut self) {
         loop {
-            match rustix::process::wait(WaitOptions::NOHANG) {
+            // Only in a pane can somebody stop what nobody would let go on.
+            let stops = if self.pane.is_some() { WaitOptions::UNTRACED } else { WaitOptions::empty() };
+            match rustix::process::wait(WaitOptions::NOHANG | stops) {
+                Ok(Some((pid, status))) if status.stopped() => self.resume(pid, status),
                 Ok(Some((pid, status))) => {
                     if pid.as_raw_nonzero().get() == self.main && self.status.is_none() {
                         self.status = Some((status, Instant::now()));
                         if let Some(terminal) = &mut self.terminal {
                             terminal.release();
+                        }
+                        if let Some(pane) = &mut self.pane {
+                            pane.release();
                         }
                     }
                 }
@@ -230,6 +275,14 @@ impl<'a> Supervisor<'a> {
                     return;
                 }
             }
+        }
+    }
+
+    fn resume(&mut self, pid: Pid, status: WaitStatus) {
+        if pid.as_raw_nonzero().get() == self.main
+            && let Some(pane) = &mut self.pane
+        {
+            pane.resume(pid, status.stopping_signal());
         }
     }
 
@@ -255,7 +308,8 @@ impl<'a> Supervisor<'a> {
         // Once the command has ended there is nothing to gather for.
         let gathering = self.gather_until.filter(|until| self.status.is_none() && now < *until);
         let terminal = self.terminal.as_ref().and_then(|terminal| terminal.deadline(now));
-        let wake = [gathering, terminal].into_iter().flatten().min();
+        let pane = self.pane.as_ref().and_then(Inside::deadline);
+        let wake = [gathering, terminal, pane].into_iter().flatten().min();
         let limit = [left, wake.map(|wake| wake.saturating_duration_since(now))].into_iter().flatten().min();
         let ready = self.poll(now, gathering.is_some(), limit);
         for source in &ready {
@@ -264,7 +318,15 @@ impl<'a> Supervisor<'a> {
                 Source::Directory => self.hear_directory(),
                 Source::Output(index) => self.take_output(*index),
                 Source::Terminal(_) => {}
+                Source::Pane => {
+                    if let Some(pane) = &mut self.pane {
+                        pane.lose();
+                    }
+                }
             }
+        }
+        if let Some(pane) = &mut self.pane {
+            pane.work(Instant::now());
         }
         let [stdout, _] = &mut self.outputs;
         if let Some(terminal) = &mut self.terminal {
@@ -293,6 +355,9 @@ impl<'a> Supervisor<'a> {
             if let Some(pipe) = output.pipe.as_ref().filter(|_| !gathering) {
                 add(Source::Output(index), pipe.as_fd(), PollFlags::IN);
             }
+        }
+        if let Some(pane) = self.pane.as_ref().and_then(Inside::as_fd) {
+            add(Source::Pane, pane, PollFlags::empty());
         }
         if let Some(terminal) = &self.terminal {
             terminal.sources(now, |source, fd, flags| add(Source::Terminal(source), fd, flags));
@@ -339,7 +404,11 @@ impl<'a> Supervisor<'a> {
         match pipe.read(&mut self.buffer) {
             Ok(0) => output.pipe = None,
             Ok(read) => {
-                output.log.write(self.buffer.get(..read).unwrap_or_default());
+                let printed = self.buffer.get(..read).unwrap_or_default();
+                match &mut self.pane {
+                    Some(pane) if index == 0 => output.log.write(&pane.printed(printed)),
+                    Some(_) | None => output.log.write(printed),
+                }
                 self.gather_until = (read < SMALL_READ_BYTES).then(|| Instant::now().checked_add(GATHER)).flatten();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -198,6 +198,8 @@ impl Story {
                 self.waiting.insert(task.clone(), stage.clone());
                 tell(Kind::Waiting, Some(stage), Some(&claim.agent), format!("asks a person: {}", claim.summary))
             }
+            TaskState::Paused { stage } => tell(Kind::Waiting, Some(stage), None, "asks a person".to_owned()),
+            TaskState::Waiting { .. } => None,
             TaskState::Blocked { stage } => tell(Kind::Blocked, stage.as_ref(), None, format!("blocked: {reason}")),
             TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack => {
                 tell(Kind::Blocked, None, None, format!("{}: {reason}", to.word()))

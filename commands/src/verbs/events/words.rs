@@ -1,7 +1,7 @@
 //! One event in words, for the line that a person glances at. Programs read the event itself.
 
 use pipeline_lib::fact::Fact;
-use pipeline_lib::run::{Run, RunSummary, Verdict, Work};
+use pipeline_lib::run::{Ended, Run, RunSummary, Verdict, Work};
 use pipeline_lib::task::TaskState;
 use pipeline_lib::text::one_line;
 use serde_json::{Map, Value};
@@ -92,6 +92,8 @@ fn claimed(run: &Run) -> String {
     let again = if run.attempt > 1 { format!(" (attempt {})", run.attempt) } else { String::new() };
     match &run.work {
         Work::Agent => format!("{task} {stage} started by {}{again}", run.agent),
+        Work::Command { .. } => format!("{task} {stage} command started at {}{again}", run.agent),
+        Work::Probe { .. } => format!("{task} {stage}: is there anything to do?"),
         Work::Gate { .. } => format!("{task} {stage} gate started{again}"),
         Work::Setup { worktree, .. } => format!("setting up worktree {worktree}"),
     }
@@ -102,6 +104,10 @@ fn closed(task: &str, summary: &RunSummary) -> String {
     match (&*summary.work, summary.verdict) {
         ("gate", Verdict::Passed) => format!("{task} {stage} gate passed"),
         ("gate", Verdict::Failed) => format!("{task} {stage} gate failed: {}", summary.how),
+        ("probe", Verdict::Passed) if summary.how == (Ended::Exited { code: 0 }) => {
+            format!("{task} {stage} holds already")
+        }
+        ("probe", Verdict::Passed) => format!("{task} {stage} has something to do"),
         (_, Verdict::Passed) => format!("{task} {stage} by {} held", summary.agent),
         (_, Verdict::Failed) => format!("{task} {stage} by {} failed: {}", summary.agent, summary.how),
         (_, Verdict::Void) => format!("{task} {stage} by {} was taken back", summary.agent),
@@ -114,6 +120,8 @@ fn moved(task: &str, to: &TaskState, reason: Option<&str>) -> String {
         TaskState::Unassigned => format!("{task} is back in the queue{why}"),
         TaskState::Ready { stage } => format!("{task} is ready for {stage}{why}"),
         TaskState::Working { stage, .. } => format!("{task} is at {stage}"),
+        TaskState::Waiting { stage, on } => format!("{task} {stage} is done by {} tasks", on.len()),
+        TaskState::Paused { stage } => format!("{task} waits for you before {stage}"),
         TaskState::Verifying { stage, .. } => format!("{task} {stage} is being checked"),
         TaskState::AwaitingApproval { .. } => format!("{task} waits for you{why}"),
         TaskState::Blocked { .. } => format!("{task} is blocked{why}"),

@@ -1,5 +1,6 @@
 //! Adding and changing tasks, and a person's words about them. Each is one request to the engine.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use clap::Args;
@@ -7,8 +8,9 @@ use pipeline_lib::event::{NewTask, Refusal, Request};
 use pipeline_lib::fact::{Fact, TaskEdit};
 use pipeline_lib::ids::{AgentName, Group, TaskId, WorkflowId};
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::task::PRIORITY_DEFAULT;
+use pipeline_lib::task::{PRIORITY_DEFAULT, Stops};
 use pipeline_lib::view::task_doc;
+use serde_json::Value;
 
 use super::on_workflow;
 use crate::context::Context;
@@ -45,6 +47,9 @@ pub struct Add {
     /// What is asked for, at length; `-` reads it from stdin
     #[arg(long, value_name = "TEXT")]
     pub body: Option<String>,
+    /// What its workflow is given, once for each parameter
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
 }
 
 /// Change a task.
@@ -137,6 +142,20 @@ pub(super) fn id(text: &str) -> Result<TaskId> {
     TaskId::new(text).map_err(|_| Refusal::NoTask(text.chars().filter(|c| !c.is_control()).take(80).collect()).into())
 }
 
+/// Parameters as they are written on the command line. A value is a text; what it has to be its workflow says.
+pub(crate) fn params(texts: &[String]) -> Result<BTreeMap<String, Value>> {
+    let mut params = BTreeMap::new();
+    for text in texts {
+        let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(CommandError::usage(format!("`{text}` is no parameter: write NAME=VALUE")));
+        };
+        if params.insert(name.to_owned(), Value::String(value.to_owned())).is_some() {
+            return Err(CommandError::usage(format!("parameter `{name}` is given twice")));
+        }
+    }
+    Ok(params)
+}
+
 fn ids(texts: &[String]) -> Result<Vec<TaskId>> {
     texts.iter().map(|text| Ok(TaskId::new(text)?)).collect()
 }
@@ -165,6 +184,8 @@ pub(super) fn add(call: &Call, args: Add) -> Result<u8> {
         workflow: args.workflow.as_deref().map(WorkflowId::new).transpose()?,
         paths: args.paths,
         group: args.group.as_deref().map(Group::new).transpose()?,
+        params: params(&args.params)?,
+        stops: Stops::default(),
     };
     let context = call.context()?;
     on_workflow::check(context.workflows(), new.workflow.as_ref())?;

@@ -1,5 +1,6 @@
 //! `pipeline task import`: the tasks of a JSON file, all or none.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use clap::Args;
 use pipeline_lib::event::{NewTask, Request};
 use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::{Group, TaskId, WorkflowId};
-use pipeline_lib::task::PRIORITY_DEFAULT;
+use pipeline_lib::task::{PRIORITY_DEFAULT, Stops};
 use serde::Deserialize;
 
 use super::on_workflow;
@@ -44,6 +45,8 @@ struct Listed {
     paths: Vec<String>,
     #[serde(default)]
     group: Option<Group>,
+    #[serde(default)]
+    params: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,6 +142,8 @@ fn new_task(listed: Listed) -> NewTask {
         workflow: listed.workflow,
         paths: listed.paths,
         group: listed.group,
+        params: listed.params,
+        stops: Stops::default(),
     }
 }
 

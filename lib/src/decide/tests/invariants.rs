@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::fact::Effect;
 use crate::mode::Rollout;
 use crate::pipeline::{Counts, Pipeline};
-use crate::run::{Phase, Work};
+use crate::run::Phase;
 use crate::task::{Step, Task, TaskState};
 
 /// Panics with what does not hold.
@@ -27,7 +27,7 @@ fn runs(p: &Pipeline) {
         }
         let other = by_agent.insert(&run.agent, &run.id);
         assert!(other.is_none(), "{} has two live runs: {other:?} and {}", run.agent, run.id);
-        let settled = matches!(run.phase, Phase::Ended { .. }) && run.work != Work::Agent;
+        let settled = matches!(run.phase, Phase::Ended { .. }) && !run.work.serves_stage();
         assert!(!settled, "{} is a {} that ended and was not settled", run.id, run.work.word());
     }
 }
@@ -42,7 +42,7 @@ fn tasks(p: &Pipeline) {
             let agent = matches!(task.state, TaskState::Working { .. });
             assert_eq!(
                 agent,
-                run.work == Work::Agent,
+                run.work.serves_stage(),
                 "{id} is {} and its run a {}",
                 task.state.word(),
                 run.work.word()
@@ -99,6 +99,9 @@ fn effects(p: &Pipeline) {
             }
             Effect::Collect { run } => {
                 assert!(matches!(p.core.runs[run].phase, Phase::Ended { .. }), "{run} is collected while it lives");
+            }
+            Effect::JoinParts { task, .. } => {
+                assert!(p.may_touch(task), "parts of {task} are joined behind the wall");
             }
             Effect::PrepareMerge { task, .. } => {
                 assert!(p.may_touch(task), "{task} is merged behind the wall");

@@ -300,6 +300,13 @@ impl Game {
         let TaskState::Verifying { claim, step, .. } = self.w.task_state(&id).unwrap() else { return };
         let onto = CommitId::from("base".to_owned());
         let event = match step {
+            Step::Join { .. } => {
+                let outcome = match b % 4 {
+                    0 => MergeOutcome::Conflict { files: vec!["f".to_owned()] },
+                    _ => MergeOutcome::Commit { commit: claim.commit, onto },
+                };
+                Event::PartsJoined { task: id, outcome }
+            }
             Step::Merge => {
                 let commit = CommitId::from(format!("m{}", self.w.p.core.seq));
                 let outcome = match b % 8 {

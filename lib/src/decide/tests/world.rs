@@ -18,7 +18,7 @@ use crate::run::{Claim, ClaimSource, ClaimStatus, Ended, Evidence, Run, StopReas
 use crate::settings::{AgentSettings, Settings};
 use crate::task::{Step, Task, TaskState};
 use crate::view::board::Board;
-use crate::workflow::{Choice, Connection, Stage, Verify, Workflow, tdd};
+use crate::workflow::{Choice, Connection, Stage, Workflow, tdd};
 
 /// Ticks after which a world that has not settled never will.
 const TICKS_MAX: usize = 5_000;
@@ -59,21 +59,7 @@ pub(crate) fn solo() -> Workflow {
 }
 
 pub(crate) fn plain_stage(id: &str, role: &str) -> Stage {
-    Stage {
-        id: stage_id(id),
-        name: id.to_owned(),
-        role: Role::new(role).unwrap(),
-        description: String::new(),
-        inputs: Vec::new(),
-        decisions: Vec::new(),
-        verify: Verify::None,
-        approval: false,
-        merge: false,
-        timeout: None,
-        retries: None,
-        backoff: None,
-        max_visits: None,
-    }
+    Stage { name: id.to_owned(), ..Stage::new(stage_id(id), Role::new(role).unwrap()) }
 }
 
 pub(crate) fn workflow(id: &str, stages: Vec<Stage>, connections: &[(&str, Option<&str>, Option<&str>)]) -> Workflow {
@@ -82,21 +68,12 @@ pub(crate) fn workflow(id: &str, stages: Vec<Stage>, connections: &[(&str, Optio
         to: to.map(stage_id),
         condition: condition.map(str::to_owned),
     };
-    Workflow {
-        id: WorkflowId::new(id).unwrap(),
-        name: String::new(),
-        version: String::new(),
-        category: String::new(),
-        description: String::new(),
-        start: stages[0].id.clone(),
-        stages,
-        connections: connections.iter().map(connection).collect(),
-        extra: serde_json::Map::new(),
-    }
+    let connections = connections.iter().map(connection).collect();
+    Workflow::new(WorkflowId::new(id).unwrap(), stages[0].id.clone(), stages, connections)
 }
 
 pub(crate) fn choices(words: &[&str]) -> Vec<Choice> {
-    words.iter().map(|w| Choice { choice: (*w).to_owned(), description: String::new() }).collect()
+    words.iter().map(|w| Choice { choice: (*w).to_owned(), ..Choice::default() }).collect()
 }
 
 impl NewTask {

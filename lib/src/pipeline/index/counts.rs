@@ -37,6 +37,8 @@ impl Counted {
             TaskState::Unassigned
             | TaskState::Ready { .. }
             | TaskState::Working { .. }
+            | TaskState::Waiting { .. }
+            | TaskState::Paused { .. }
             | TaskState::Verifying { .. }
             | TaskState::AwaitingApproval { .. }
             | TaskState::Cancelled

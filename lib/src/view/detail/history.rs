@@ -36,7 +36,7 @@ impl Kind {
     #[must_use]
     pub fn of(work: &Work) -> Self {
         match work {
-            Work::Agent => Self::Agent,
+            Work::Agent | Work::Command { .. } | Work::Probe { .. } => Self::Agent,
             Work::Gate { .. } => Self::Gate,
             Work::Setup { .. } => Self::Setup,
         }

@@ -367,6 +367,7 @@ fn runs(pipeline: &Pipeline, task: &Task) -> Vec<RunLine> {
 fn live_run(pipeline: &Pipeline, run: &Run) -> RunLine {
     let (command, commit) = match &run.work {
         Work::Gate { command, commit } => (Some(command.clone()), Some(commit.clone())),
+        Work::Command { command } | Work::Probe { command } => (Some(command.clone()), None),
         Work::Agent | Work::Setup { .. } => (None, None),
     };
     let how = match (&run.stop, &run.claim, run.started_at) {

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 
 use super::estimate::Durations;
 use super::history::{History, Kind};
+use crate::agents::preset::Preset;
 use crate::ids::{AgentName, StageId, TaskId};
 use crate::pipeline::Pipeline;
 use crate::run::Verdict;
+use crate::settings::AgentSettings;
 
 pub use forecast::{Outlook, Planned, Unknown};
 
@@ -100,7 +102,10 @@ pub fn timeline(pipeline: &Pipeline, history: &History, now: Timestamp) -> Timel
 
 /// Those that are configured, in that order, then those that were removed while they worked.
 fn agents(pipeline: &Pipeline) -> impl Iterator<Item = &AgentName> {
-    let configured = pipeline.core.settings.agents.iter().map(|agent| &agent.name);
+    let places = |agent: &&AgentSettings| agent.preset == Preset::Command;
+    let ran = |agent: &AgentName| pipeline.core.metrics.by_agent.contains_key(agent);
+    let configured = pipeline.core.settings.agents.iter();
+    let configured = configured.filter(move |agent| !places(agent) || ran(&agent.name)).map(|agent| &agent.name);
     let left = pipeline.core.agents.iter().filter(|(_, agent)| agent.removed).map(|(name, _)| name);
     configured.chain(left)
 }

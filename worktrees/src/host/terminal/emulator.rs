@@ -18,6 +18,7 @@ use pipeline_lib::terminal::{Frame, Size};
 
 use super::filter::{Filter, Piece};
 use super::guard::Guard;
+use super::keyboard::Keyboard;
 use super::{palette, render};
 
 /// Lines that are kept above the present screen.
@@ -85,6 +86,7 @@ pub(super) struct Emulator {
     term: Term<Events>,
     processor: Processor,
     filter: Filter,
+    keyboard: Keyboard,
     events: Events,
     answers: Vec<u8>,
     title: String,
@@ -121,6 +123,7 @@ impl Emulator {
             term: new_term(size, &events),
             processor: Processor::new(),
             filter: Filter::default(),
+            keyboard: Keyboard::default(),
             events,
             answers: Vec::new(),
             title: String::new(),
@@ -144,11 +147,12 @@ impl Emulator {
     /// Takes in what the program printed. Callers give [`SLICE_BYTES`] at a time.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.guarded(|this| {
-            let Self { term, processor, filter, events, .. } = this;
+            let Self { term, processor, filter, keyboard, events, .. } = this;
+            let mut guard = Guard { term, keyboard, events };
             filter.feed(bytes, |piece| match piece {
-                Piece::Bytes(bytes) => processor.advance(&mut Guard(term), bytes),
+                Piece::Bytes(bytes) => processor.advance(&mut guard, bytes),
                 // CAN: it ends what is being collected.
-                Piece::Cancel => processor.advance(&mut Guard(term), b"\x18"),
+                Piece::Cancel => processor.advance(&mut guard, b"\x18"),
                 Piece::NameAsked => events.send_event(Event::PtyWrite(NAME.to_owned())),
             });
             this.settle();
@@ -163,7 +167,8 @@ impl Emulator {
     /// Shows what there is of a synchronized update.
     pub(super) fn end_sync(&mut self) {
         self.guarded(|this| {
-            this.processor.stop_sync(&mut Guard(&mut this.term));
+            let Self { term, processor, keyboard, events, .. } = this;
+            processor.stop_sync(&mut Guard { term, keyboard, events });
             this.settle();
         });
     }
@@ -185,7 +190,8 @@ impl Emulator {
     }
 
     pub(super) fn input_modes(&self) -> InputModes {
-        render::input_modes(*self.term.mode())
+        let mode = *self.term.mode();
+        InputModes { keys: self.keyboard.form(mode.contains(TermMode::ALT_SCREEN)), ..render::input_modes(mode) }
     }
 
     /// A place so many lines above the present screen; none where that is the present screen.
@@ -302,11 +308,13 @@ impl Emulator {
         self.term = new_term(self.size, &self.events);
         self.processor = Processor::new();
         self.filter = Filter::default();
+        self.keyboard = Keyboard::default();
         self.count = Count::First;
         self.forgotten = self.scrolled;
         self.version += 1;
         let note = if self.failures > FAILURES_MAX { GIVEN_UP } else { FAILED };
-        self.processor.advance(&mut Guard(&mut self.term), note.as_bytes());
+        let Self { term, processor, keyboard, events, .. } = self;
+        processor.advance(&mut Guard { term, keyboard, events }, note.as_bytes());
     }
 
     /// Takes note of what happened while bytes were taken in.

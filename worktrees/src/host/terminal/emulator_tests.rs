@@ -1,6 +1,6 @@
 //! The emulator alone: what is seen, what is answered, what is kept, and that nothing ends it.
 
-use pipeline_lib::terminal::keys::{MouseEncoding, MouseReports};
+use pipeline_lib::terminal::keys::{KeyForm, MouseEncoding, MouseReports};
 use pipeline_lib::terminal::{Attributes, Colour, Cursor, CursorShape, Frame, Line, Size, Span, Style};
 use pipeline_lib::text;
 use proptest::prelude::*;
@@ -128,7 +128,9 @@ fn questions_are_answered() {
         ("\x1b]11;#ffffff\x07\x1b]11;?\x07", "\x1b]11;rgb:ffff/ffff/ffff\x07"),
         ("\x1b[>0q\x1b[c", &format!("{name}\x1b[?6c")),
         ("\x1b]52;c;?\x07", ""),
-        ("\x1b[?u", ""),
+        ("\x1b[?u", "\x1b[?0u"),
+        ("\x1b[>31u\x1b[?u\x1b[<u\x1b[?u", "\x1b[?1u\x1b[?0u"),
+        ("\x1b[>4;2m\x1b[?4m", "\x1b[>4;2m"),
     ] {
         assert_eq!(answers(question), answer, "{question:?}");
     }
@@ -148,6 +150,34 @@ fn modes_are_told() {
     assert!(frame.modes.alternate && frame.modes.mouse);
     feed(&mut emulator, "\x1b[?25l");
     assert_eq!(emulator.frame(0).cursor, None);
+}
+
+#[test]
+fn keys_are_told_as_the_program_asked_last_on_each_screen() {
+    let mut emulator = fed("");
+    let steps = [
+        ("\x1b[>1u", KeyForm::Kitty),
+        // The other screen has wishes of its own.
+        ("\x1b[?1049h", KeyForm::Plain),
+        ("\x1b[>4;1m", KeyForm::OtherKeys),
+        ("\x1b[=1u", KeyForm::Kitty),
+        ("\x1b[=1;3u", KeyForm::OtherKeys),
+        ("\x1b[?1049l", KeyForm::Kitty),
+        ("\x1b[>0u\x1b[>4m", KeyForm::Plain),
+        ("\x1b[<u", KeyForm::Kitty),
+        ("\x1b[<9u", KeyForm::Plain),
+        // What is not offered is nothing that was asked for.
+        ("\x1b[>2u", KeyForm::Plain),
+        ("\x1b[>1u\x1b[>4;2m\x1bc", KeyForm::Plain),
+    ];
+    for (printed, form) in steps {
+        feed(&mut emulator, printed);
+        assert_eq!(emulator.input_modes().keys, form, "{printed:?}");
+    }
+    feed(&mut emulator, "\x1b[>1u".repeat(100_000));
+    assert_eq!((emulator.input_modes().keys, emulator.failures()), (KeyForm::Kitty, 0));
+    feed(&mut emulator, "\x1b[<16u");
+    assert_eq!(emulator.input_modes().keys, KeyForm::Plain, "few are kept");
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! What of a program's wishes reaches the emulator: the list below and nothing else. The clipboard, links, the icon of
-//! the mouse, coloured underlines and other protocols of keys are not in it.
+//! the mouse and coloured underlines are not in it. Wishes about keys are kept beside the emulator, which knows more of
+//! them than we have encodings for.
 //!
 //! It also bounds what the emulator keeps without a bound: characters upon one cell, and titles.
 
-use alacritty_terminal::event::EventListener;
-use alacritty_terminal::term::Term;
+use alacritty_terminal::event::{Event, EventListener};
 use alacritty_terminal::term::cell::Flags;
+use alacritty_terminal::term::{Term, TermMode};
 use alacritty_terminal::vte::ansi::{
-    Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, LineClearMode, Mode, PrivateMode, Rgb,
-    StandardCharset, TabulationClearMode,
+    Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, KeyboardModes, KeyboardModesApplyBehavior,
+    LineClearMode, Mode, ModifyOtherKeys, PrivateMode, Rgb, StandardCharset, TabulationClearMode,
 };
 use pipeline_lib::{terminal, text};
+
+use super::keyboard::Keyboard;
 
 /// Combining characters that one cell keeps.
 const COMBINING_MAX: usize = 4;
@@ -18,12 +21,21 @@ const COMBINING_MAX: usize = 4;
 const TITLE_CHARS_MAX: usize = 200;
 
 /// The emulator, asked only for what it may do.
-pub(super) struct Guard<'a, T: EventListener>(pub(super) &'a mut Term<T>);
+pub(super) struct Guard<'a, T: EventListener> {
+    pub(super) term: &'a mut Term<T>,
+    pub(super) keyboard: &'a mut Keyboard,
+    /// Where answers go that are not the emulator's.
+    pub(super) events: &'a T,
+}
 
 impl<T: EventListener> Guard<'_, T> {
+    fn on_alternate(&self) -> bool {
+        self.term.mode().contains(TermMode::ALT_SCREEN)
+    }
+
     /// Whether the cell that a combining character would join has room for it.
     fn has_room(&self) -> bool {
-        let grid = self.0.grid();
+        let grid = self.term.grid();
         let line = &grid[grid.cursor.point.line];
         let mut column = grid.cursor.point.column;
         if !grid.cursor.input_needs_wrap {
@@ -42,8 +54,8 @@ impl<T: EventListener> Guard<'_, T> {
             (false, 0) if !self.has_room() => {}
             (true, 0) => {}
             // The place that the program counts on stays taken.
-            (true, _) => (0..columns).for_each(|_| Handler::input(self.0, char::REPLACEMENT_CHARACTER)),
-            (false, _) => Handler::input(self.0, c),
+            (true, _) => (0..columns).for_each(|_| Handler::input(self.term, char::REPLACEMENT_CHARACTER)),
+            (false, _) => Handler::input(self.term, c),
         }
     }
 }
@@ -54,7 +66,7 @@ macro_rules! pass_on {
         $(
             #[inline]
             fn $name(&mut self, $($argument: $kind),*) {
-                Handler::$name(self.0, $($argument),*);
+                Handler::$name(self.term, $($argument),*);
             }
         )*
     };
@@ -64,25 +76,54 @@ impl<T: EventListener> Handler for Guard<'_, T> {
     #[inline]
     fn input(&mut self, c: char) {
         if c.is_ascii() {
-            Handler::input(self.0, c);
+            Handler::input(self.term, c);
         } else {
             self.input_beyond_ascii(c);
         }
     }
 
     fn set_title(&mut self, title: Option<String>) {
-        Handler::set_title(self.0, title.map(|title| text::one_line(&title, TITLE_CHARS_MAX)));
+        Handler::set_title(self.term, title.map(|title| text::one_line(&title, TITLE_CHARS_MAX)));
     }
 
     fn terminal_attribute(&mut self, attribute: Attr) {
         if !matches!(attribute, Attr::UnderlineColor(_)) {
-            Handler::terminal_attribute(self.0, attribute);
+            Handler::terminal_attribute(self.term, attribute);
         }
     }
 
     fn move_backward_tabs(&mut self, count: u16) {
         // Without this bound a few bytes take seconds, where there is no tab stop left.
-        Handler::move_backward_tabs(self.0, count.min(terminal::COLUMNS_MAX));
+        Handler::move_backward_tabs(self.term, count.min(terminal::COLUMNS_MAX));
+    }
+
+    fn reset_state(&mut self) {
+        *self.keyboard = Keyboard::default();
+        Handler::reset_state(self.term);
+    }
+
+    fn push_keyboard_mode(&mut self, mode: KeyboardModes) {
+        self.keyboard.push(self.on_alternate(), mode);
+    }
+
+    fn pop_keyboard_modes(&mut self, to_pop: u16) {
+        self.keyboard.pop(self.on_alternate(), to_pop);
+    }
+
+    fn set_keyboard_mode(&mut self, mode: KeyboardModes, behavior: KeyboardModesApplyBehavior) {
+        self.keyboard.set(self.on_alternate(), mode, behavior);
+    }
+
+    fn report_keyboard_mode(&mut self) {
+        self.events.send_event(Event::PtyWrite(self.keyboard.answer(self.on_alternate())));
+    }
+
+    fn set_modify_other_keys(&mut self, mode: ModifyOtherKeys) {
+        self.keyboard.set_other_keys(mode);
+    }
+
+    fn report_modify_other_keys(&mut self) {
+        self.events.send_event(Event::PtyWrite(self.keyboard.answer_other_keys()));
     }
 
     pass_on! {
@@ -117,7 +158,6 @@ impl<T: EventListener> Handler for Guard<'_, T> {
         clear_line(mode: LineClearMode);
         clear_screen(mode: ClearMode);
         clear_tabs(mode: TabulationClearMode);
-        reset_state();
         reverse_index();
         set_mode(mode: Mode);
         unset_mode(mode: Mode);

@@ -8,6 +8,7 @@ mod emulator;
 mod emulator_tests;
 mod filter;
 mod guard;
+mod keyboard;
 mod palette;
 mod prompt;
 mod queue;
@@ -31,7 +32,6 @@ use pty_process::blocking::{Pts, Pty};
 use rustix::event::PollFlags;
 
 use self::emulator::{Emulator, SLICE_BYTES};
-use self::prompt::{Prompt, Step};
 use self::queue::Queue;
 use self::socket::Socket;
 use self::viewer::Viewer;
@@ -39,6 +39,7 @@ use super::logs::CappedLog;
 use super::run::note;
 
 pub use self::prompt::unsent_prompt;
+pub(super) use self::prompt::{Prompt, Step};
 pub use self::replay::replay;
 pub use self::socket::connect;
 
@@ -50,7 +51,7 @@ const SMALL_READ_BYTES: usize = 2 * 1024;
 /// After a small piece the next ones are left to gather this long.
 const GATHER: Duration = Duration::from_millis(40);
 /// Or until the next picture is due, if that is no later than this.
-const GATHER_MAX: Duration = Duration::from_millis(60);
+const GATHER_MAX: Duration = Duration::from_millis(100);
 /// After a large piece nothing is left to gather this long: the program would have to wait for us.
 const BULK: Duration = Duration::from_millis(20);
 /// The emulator works this long before something else has its turn.
@@ -89,6 +90,10 @@ pub(super) struct Terminal {
     prompt: Option<Prompt>,
     socket: Socket,
     viewers: Vec<Viewer>,
+    /// From when on the beats are counted at which pictures are sent: the same moment in all hosts.
+    beats_from: Instant,
+    /// How many wishes for a size there were.
+    size_wishes: u64,
     /// Pictures of the present version.
     frames: Vec<Rc<Frame>>,
     frames_version: u64,
@@ -118,6 +123,8 @@ impl Terminal {
             prompt: None,
             socket: Socket::open(run_dir)?,
             viewers: Vec::new(),
+            beats_from: clock_start(),
+            size_wishes: 0,
             frames: Vec::new(),
             frames_version: 0,
         })
@@ -222,7 +229,7 @@ impl Terminal {
         for viewer in &mut self.viewers {
             viewer.send();
         }
-        self.viewers.retain(|viewer| !viewer.is_gone());
+        self.dismiss();
         if std::mem::take(&mut self.is_piece) {
             self.gather_until = self.gathering(now);
         }
@@ -322,6 +329,13 @@ impl Terminal {
 
 fn resize(pty: &Pty, size: Size) -> io::Result<()> {
     pty.resize(pty_process::Size::new(size.rows, size.columns)).map_err(into_io)
+}
+
+/// When the clock that all processes share began; now where that is not known.
+fn clock_start() -> Instant {
+    let (now, time) = (Instant::now(), rustix::time::clock_gettime(rustix::time::ClockId::Monotonic));
+    let since = Duration::try_from(time).ok();
+    since.and_then(|since| now.checked_sub(since)).unwrap_or(now)
 }
 
 fn is_passing(error: &io::Error) -> bool {

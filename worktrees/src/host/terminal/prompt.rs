@@ -20,7 +20,7 @@ const SHOWN_WAIT: Duration = Duration::from_secs(15);
 
 /// The text on its way.
 #[derive(Debug)]
-pub(super) struct Prompt {
+pub(in super::super) struct Prompt {
     run_dir: PathBuf,
     text: String,
     /// The version of the picture that was there last, and since when.
@@ -40,7 +40,7 @@ enum Phase {
 
 /// What is to be done now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in super::super) enum Step {
     /// Nothing.
     Wait,
     /// To paste this.
@@ -51,18 +51,18 @@ pub(super) enum Step {
 
 impl Prompt {
     /// Begins to wait. The picture of this version is that of no program.
-    pub(super) fn new(run_dir: &Path, text: String, version: u64, now: Instant) -> Self {
+    pub(in super::super) fn new(run_dir: &Path, text: String, version: u64, now: Instant) -> Self {
         let phase = Phase::Blank { until: now + READY_WAIT };
         Self { run_dir: run_dir.to_owned(), text, seen: (version, now), phase }
     }
 
     /// Somebody else typed something, which has to show its effect first.
-    pub(super) fn disturb(&mut self, now: Instant) {
+    pub(in super::super) fn disturb(&mut self, now: Instant) {
         self.seen.1 = now;
     }
 
     /// Takes note of which picture is there; `reading` is whether the program has asked for pastes to be marked.
-    pub(super) fn step(&mut self, version: u64, reading: bool, now: Instant) -> Step {
+    pub(in super::super) fn step(&mut self, version: u64, reading: bool, now: Instant) -> Step {
         if self.seen.0 != version {
             self.seen = (version, now);
             if let Phase::Blank { until } = self.phase {
@@ -87,7 +87,7 @@ impl Prompt {
     }
 
     /// When there may be something to do without any change.
-    pub(super) fn deadline(&self, reading: bool) -> Instant {
+    pub(in super::super) fn deadline(&self, reading: bool) -> Instant {
         match self.phase {
             Phase::Moving { until } => until.min(self.rests_at(reading)),
             Phase::Blank { until } | Phase::Pasted { until, .. } => until,
@@ -95,7 +95,7 @@ impl Prompt {
     }
 
     /// Says that the text was not taken, and why.
-    pub(super) fn fail(&self, why: &str) -> Step {
+    pub(in super::super) fn fail(&self, why: &str) -> Step {
         note(&format!("the prompt could not be pasted: {why}"));
         if let Err(error) = files::replace(&self.run_dir, UNSENT, &why, false) {
             note(&error.to_string());

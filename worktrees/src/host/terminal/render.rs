@@ -137,7 +137,7 @@ pub(super) fn modes(mode: TermMode) -> Modes {
     Modes { alternate: mode.contains(TermMode::ALT_SCREEN), mouse: mode.intersects(TermMode::MOUSE_MODE) }
 }
 
-/// What the encoding of input depends on.
+/// What the encoding of input depends on, as far as the emulator knows it.
 pub(super) fn input_modes(mode: TermMode) -> InputModes {
     let mouse = if mode.intersects(TermMode::MOUSE_DRAG | TermMode::MOUSE_MOTION) {
         MouseReports::Drags
@@ -159,5 +159,6 @@ pub(super) fn input_modes(mode: TermMode) -> InputModes {
         mouse,
         mouse_encoding,
         wheel_is_arrows: mode.contains(TermMode::ALT_SCREEN | TermMode::ALTERNATE_SCROLL),
+        ..InputModes::default()
     }
 }

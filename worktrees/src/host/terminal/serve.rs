@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pipeline_lib::terminal::wire::{Reply, Request, VERSION, lines_since};
-use pipeline_lib::terminal::{Frame, Input, keys};
+use pipeline_lib::terminal::{Frame, Input, Size, keys};
 use rustix::event::{PollFd, PollFlags};
 
 use super::super::run::note;
@@ -28,7 +28,7 @@ impl Terminal {
     pub(super) fn admit(&mut self) {
         while let Some(stream) = self.socket.accept() {
             if self.viewers.len() < VIEWERS_MAX {
-                match Viewer::new(stream) {
+                match Viewer::new(stream, self.beats_from) {
                     Ok(viewer) => self.viewers.push(viewer),
                     Err(error) => note(&format!("cannot admit a viewer: {error}")),
                 }
@@ -46,8 +46,10 @@ impl Terminal {
     }
 
     fn answer(&mut self, index: usize, request: Request, now: Instant) {
-        if let Request::View { resize: Some(size), .. } = request {
-            self.resize(size);
+        match request {
+            Request::View { resize, .. } => self.wish_size(index, resize),
+            Request::Pause => self.wish_size(index, None),
+            Request::Hello { .. } | Request::Input { .. } | Request::Search { .. } | Request::Text { .. } => {}
         }
         let taken = if let Request::Input { input } = &request { Some(self.input(input, now)) } else { None };
         let Some(viewer) = self.viewers.get_mut(index) else { return };
@@ -80,6 +82,31 @@ impl Terminal {
                 let (from, to) = (from.saturating_add(since), to.saturating_add(since));
                 viewer.reply(&Reply::Text { lines: self.emulator.text(from, to, TEXT_BYTES_MAX) });
             }
+        }
+    }
+
+    /// Takes note of the size that a viewer wants. The latest wish of those who are there counts; where there is none, the
+    /// size stays.
+    fn wish_size(&mut self, index: usize, size: Option<Size>) {
+        self.size_wishes += 1;
+        if let Some(viewer) = self.viewers.get_mut(index) {
+            viewer.wish_size(self.size_wishes, size);
+        }
+        self.fit();
+    }
+
+    /// Lets go of the viewers that are gone, and of the size that they wanted.
+    pub(super) fn dismiss(&mut self) {
+        let before = self.viewers.len();
+        self.viewers.retain(|viewer| !viewer.is_gone());
+        if self.viewers.len() < before {
+            self.fit();
+        }
+    }
+
+    fn fit(&mut self) {
+        if let Some((_, size)) = self.viewers.iter().filter_map(Viewer::wished_size).max_by_key(|(number, _)| *number) {
+            self.resize(size);
         }
     }
 

@@ -18,6 +18,8 @@ use super::super::records::{Claim, StartRecord};
 use super::super::run::note;
 
 const NAME: &str = "terminal.sock";
+/// What it is called until it can be connected to.
+const DRAFT: &str = "terminal.sock.new";
 
 /// Connects to the terminal of a run. What is said then is in [`pipeline_lib::terminal::wire`].
 ///
@@ -25,7 +27,7 @@ const NAME: &str = "terminal.sock";
 /// [`HostError::NoTerminal`] where the run has none and never will; [`HostError::TerminalGone`] where nobody answers,
 /// because the run is over or has not begun, or for a moment after somebody removed the socket.
 pub fn connect(run_dir: &Path) -> Result<UnixStream, HostError> {
-    let connected = open_dir(run_dir).and_then(|dir| UnixStream::connect(address(&dir)));
+    let connected = open_dir(run_dir).and_then(|dir| UnixStream::connect(address(&dir, NAME)));
     let error = match connected {
         Ok(stream) => return Ok(stream),
         Err(error) => error,
@@ -51,8 +53,8 @@ fn open_dir(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-fn address(dir: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}/{NAME}", dir.as_raw_fd()))
+fn address(dir: &File, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
 }
 
 /// The listening side. It is gone from the directory when this is dropped.
@@ -87,27 +89,29 @@ impl Socket {
     }
 
     fn try_listen(&self) -> io::Result<(UnixListener, FileId)> {
-        let path = address(&self.dir);
-        match std::fs::remove_file(&path) {
+        let draft = address(&self.dir, DRAFT);
+        match std::fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let listener = UnixListener::bind(&draft)?;
         // Until here it is the directory that keeps others out.
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        std::fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
-        let id = self.id().ok_or(io::ErrorKind::NotFound)?;
+        let id = self.id(DRAFT).ok_or(io::ErrorKind::NotFound)?;
+        // It gets its name once it listens, so that nobody who finds it is refused.
+        std::fs::rename(&draft, address(&self.dir, NAME))?;
         Ok((listener, id))
     }
 
-    /// What has the name now.
-    fn id(&self) -> Option<FileId> {
-        let stat = rustix::fs::statat(&self.dir, NAME, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    /// What has a name now.
+    fn id(&self, name: &str) -> Option<FileId> {
+        let stat = rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some((stat.st_dev, stat.st_ino))
     }
 
     fn is_ours(&self) -> bool {
-        self.listening.as_ref().is_some_and(|(_, id)| self.id() == Some(*id))
+        self.listening.as_ref().is_some_and(|(_, id)| self.id(NAME) == Some(*id))
     }
 
     /// Makes the socket again if somebody removed it.
@@ -120,7 +124,7 @@ impl Socket {
     /// Listens no more, and leaves nothing behind.
     pub(super) fn close(&mut self) {
         if self.is_ours() {
-            drop(std::fs::remove_file(address(&self.dir)));
+            drop(std::fs::remove_file(address(&self.dir, NAME)));
         }
         self.listening = None;
     }
@@ -159,4 +163,43 @@ impl Drop for Socket {
 
 fn is_same_user(stream: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+    use std::mem::MaybeUninit;
+
+    #[test]
+    fn the_socket_has_its_name_only_once_it_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&watch, dir.path(), WatchFlags::CREATE | WatchFlags::MOVED_TO).unwrap();
+        let appeared = || {
+            let mut buffer = [MaybeUninit::uninit(); 4096];
+            let mut events = inotify::Reader::new(&watch, &mut buffer);
+            let mut seen = Vec::new();
+            while let Ok(event) = events.next() {
+                if event.file_name().is_some_and(|name| name.to_bytes() == NAME.as_bytes()) {
+                    seen.push(event.events());
+                }
+            }
+            seen
+        };
+        let mut socket = Socket::open(dir.path()).unwrap();
+        assert_eq!(appeared(), [ReadFlags::MOVED_TO]);
+        std::fs::remove_file(dir.path().join(NAME)).unwrap();
+        socket.restore();
+        assert_eq!(appeared(), [ReadFlags::MOVED_TO]);
+        // Somebody else's, and a draft that was left behind.
+        std::fs::write(dir.path().join(DRAFT), "").unwrap();
+        std::fs::write(dir.path().join("other"), "").unwrap();
+        std::fs::rename(dir.path().join("other"), dir.path().join(NAME)).unwrap();
+        socket.restore();
+        drop(UnixStream::connect(dir.path().join(NAME)).unwrap());
+        assert!(socket.accept().is_some());
+        socket.close();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pipeline_lib::terminal::wire::{self, Decoder, Reply, Request};
-use pipeline_lib::terminal::{Frame, Line};
+use pipeline_lib::terminal::{Frame, Line, Size};
 use rustix::event::PollFlags;
 
 use super::emulator::Anchor;
@@ -42,6 +42,10 @@ pub(super) struct Viewer {
     /// Hung up, or to be hung up on.
     gone: bool,
     view: Option<View>,
+    /// From when on the beats are counted at which pictures are sent.
+    beats_from: Instant,
+    /// The size that the terminal should have, and which wish of all that was.
+    size: Option<(u64, Size)>,
     eager_until: Option<Instant>,
 }
 
@@ -56,8 +60,21 @@ struct View {
     sent_at: Option<Instant>,
 }
 
+impl View {
+    /// When the next picture is due: at the first beat after most of an interval.
+    fn next_beat(&self, sent_at: Instant, beats_from: Instant) -> Instant {
+        let earliest = sent_at + self.interval * 3 / 4;
+        let interval = self.interval.as_nanos().max(1);
+        let behind = earliest.saturating_duration_since(beats_from).as_nanos() % interval;
+        let wait = u64::try_from((interval - behind) % interval).unwrap_or(0);
+        earliest + Duration::from_nanos(wait)
+    }
+}
+
 impl Viewer {
-    pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
+    /// Pictures come at whole intervals from `beats_from` on: where that is the same moment for all hosts, whoever looks at
+    /// several terminals is woken once for all of them.
+    pub(super) fn new(stream: UnixStream, beats_from: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
@@ -68,6 +85,8 @@ impl Viewer {
             closing: false,
             gone: false,
             view: None,
+            beats_from,
+            size: None,
             eager_until: None,
         })
     }
@@ -158,6 +177,17 @@ impl Viewer {
     /// Shows it no more.
     pub(super) fn look_away(&mut self) {
         self.view = None;
+        self.size = None;
+    }
+
+    /// Which size the terminal should have for this one, by a number that is greater for a later wish.
+    pub(super) fn wish_size(&mut self, number: u64, size: Option<Size>) {
+        self.size = size.map(|size| (number, size));
+    }
+
+    /// What they wished; nothing of those that are gone or looked away.
+    pub(super) fn wished_size(&self) -> Option<(u64, Size)> {
+        self.size.filter(|_| !self.gone && !self.closing)
     }
 
     /// What comes next is shown at once.
@@ -168,7 +198,7 @@ impl Viewer {
     /// When the next picture may be due, if there has been one.
     pub(super) fn may_be_due(&self) -> Option<Instant> {
         let view = self.view.as_ref()?;
-        view.sent_at?.checked_add(view.interval)
+        Some(view.next_beat(view.sent_at?, self.beats_from))
     }
 
     /// When a picture of this version is to be sent; none where there is nothing to send or no room for it.
@@ -176,7 +206,7 @@ impl Viewer {
         let view = self.view.as_ref().filter(|view| view.version != version && self.out.is_empty())?;
         let eager = self.eager_until.is_some_and(|until| now < until);
         match view.sent_at {
-            Some(sent_at) if !eager => sent_at.checked_add(view.interval),
+            Some(sent_at) if !eager => Some(view.next_beat(sent_at, self.beats_from)),
             Some(_) | None => Some(now),
         }
     }
@@ -257,7 +287,7 @@ fn with_lines(shown: &Frame, next: &Frame, lines: &[(usize, Arc<Line>)]) -> Fram
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pipeline_lib::terminal::{Colour, Size, Span, Style};
+    use pipeline_lib::terminal::{Colour, Span, Style};
 
     /// The other side.
     struct Person {
@@ -284,7 +314,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         let person = Person { stream: theirs, decoder: Decoder::default(), frame: frame.clone(), updates: 0 };
-        (Viewer::new(ours).unwrap(), person)
+        (Viewer::new(ours, Instant::now()).unwrap(), person)
     }
 
     /// A frame in which no two cells look alike.
@@ -355,6 +385,7 @@ mod tests {
     fn pictures_come_no_more_often_than_wished_but_at_once_after_an_input() {
         let (mut viewer, _person) = pair(&Frame::blank(Size::UNSEEN));
         let start = Instant::now();
+        viewer.beats_from = start;
         let later = |ms| start + Duration::from_millis(ms);
         assert_eq!(viewer.due(1, start), None, "nothing was asked for");
         viewer.look(None, Duration::from_millis(100));
@@ -366,7 +397,14 @@ mod tests {
         viewer.expect_soon(later(10));
         assert_eq!(viewer.due(2, later(20)), Some(later(20)));
         assert_eq!(viewer.due(2, later(70)), Some(later(100)));
+        // One that comes between two beats is followed by one at the next beat but for a short while.
+        viewer.show(&Rc::new(Frame::blank(Size { columns: 9, rows: 9 })), 2, later(120));
+        viewer.send();
+        assert_eq!(viewer.due(3, later(130)), Some(later(200)));
+        viewer.show(&Rc::new(Frame::blank(Size { columns: 8, rows: 8 })), 3, later(230));
+        viewer.send();
+        assert_eq!(viewer.due(4, later(240)), Some(later(400)));
         viewer.look_away();
-        assert_eq!(viewer.due(2, later(200)), None);
+        assert_eq!(viewer.due(4, later(500)), None);
     }
 }

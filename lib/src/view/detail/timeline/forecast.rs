@@ -255,6 +255,8 @@ impl<'a> Play<'a> {
                 }
                 TaskState::Verifying { .. }
                 | TaskState::Working { .. }
+                | TaskState::Waiting { .. }
+                | TaskState::Paused { .. }
                 | TaskState::AwaitingApproval { .. }
                 | TaskState::Blocked { .. }
                 | TaskState::Failed

@@ -1,0 +1,103 @@
+//! The commands of workflows: where they run and what they are given. A command sees what an agent would see, in its
+//! environment; it gets no task file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pipeline_lib::event::Event;
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::{Run, Work};
+use pipeline_lib::task::Task;
+use pipeline_lib::workflow::{Place, Stage, render};
+use pipeline_worktrees::host::RunKind;
+
+use super::launch::{base_environment, check_out, claim, fresh, prepare_worktree, start, start_branch, traceparent};
+use super::perform::Failure;
+use crate::context::Context;
+
+/// What the name of a variable begins with that holds a parameter.
+const PARAM: &str = "PIPELINE_PARAM_";
+
+/// Starts the command of a stage, or its probe.
+pub(super) fn launch(
+    context: &Context,
+    pipeline: &Pipeline,
+    run: &Run,
+    command: &str,
+) -> Result<Option<Event>, Failure> {
+    let missing = |what: &str| Failure::permanent(format!("run {} has no {what}", run.id));
+    let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(|| missing("task"))?;
+    let stage = pipeline.stage_of(task).ok_or_else(|| missing("stage"))?;
+    let base = context.base_head()?;
+    let path = match stage.place {
+        Place::Repository => context.root().to_owned(),
+        Place::Worktree => {
+            let path = context.worktree(run.agent.as_str(), Some(&task.id));
+            if prepare_worktree(context, context.repo(), &path, &base)? {
+                return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
+            }
+            start_branch(context, pipeline, task, &base)?;
+            check_out(context, pipeline, context.repo(), run, &path, &task.branch())?;
+            path
+        }
+    };
+    let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
+    let env = environment(context, pipeline, run, task, stage, &path)?;
+    let mut claim = claim(run, RunKind::Agent, argv, env, path);
+    claim.terminal = None;
+    start(context, run, &claim)?;
+    Ok(None)
+}
+
+fn environment(
+    context: &Context,
+    pipeline: &Pipeline,
+    run: &Run,
+    task: &Task,
+    stage: &Stage,
+    path: &Path,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut env = base_environment(context);
+    let vars = pipeline.variables(task, stage);
+    for (name, template) in &stage.env {
+        let value = render::text(template, &vars).map_err(|error| {
+            Failure::permanent(format!("environment variable {name} of stage {}: {error}", stage.id))
+        })?;
+        env.insert(name.clone(), value);
+    }
+    for name in &stage.secrets {
+        if !env.contains_key(name) {
+            let message = format!("stage {} needs the secret {name}, which is not in our environment", stage.id);
+            return Err(Failure::permanent(message));
+        }
+    }
+    for (name, value) in &task.params {
+        let name: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        env.insert(format!("{PARAM}{name}"), value);
+    }
+    env.extend([
+        ("PIPELINE_TASK_ID".to_owned(), task.id.to_string()),
+        ("PIPELINE_RUN_ID".to_owned(), run.id.to_string()),
+        ("PIPELINE_STAGE".to_owned(), stage.id.to_string()),
+        ("PIPELINE_ROLE".to_owned(), stage.role.to_string()),
+        ("PIPELINE_WORKTREE".to_owned(), text(path)),
+        ("PIPELINE_ROOT".to_owned(), text(context.root())),
+        ("PIPELINE_BRANCH".to_owned(), task.branch()),
+        ("PIPELINE_BASE".to_owned(), context.base().to_owned()),
+        ("PIPELINE_OUTCOME_FILE".to_owned(), text(&context.outcome_file(&run.id))),
+        ("PIPELINE_ATTEMPT".to_owned(), run.attempt.to_string()),
+        ("TRACEPARENT".to_owned(), traceparent(task, run)),
+    ]);
+    Ok(env)
+}
+
+/// Where a run of a stage works; nothing of ours is there where that is the main checkout.
+pub(super) fn worktree(context: &Context, pipeline: &Pipeline, run: &Run, task: &Task) -> Option<PathBuf> {
+    let stage = run.stage.as_ref().and_then(|id| pipeline.workflow_of(task)?.stage(id));
+    let command = matches!(run.work, Work::Command { .. } | Work::Probe { .. });
+    let elsewhere = command && stage.is_some_and(|stage| stage.place == Place::Repository);
+    (!elsewhere).then(|| context.worktree(run.agent.as_str(), Some(&task.id)))
+}

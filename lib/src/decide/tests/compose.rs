@@ -1,0 +1,314 @@
+//! Commands, probes, parts of stages, pauses and budgets.
+
+use std::collections::BTreeMap;
+
+use super::world::*;
+use crate::agents::preset::Preset;
+use crate::event::{Event, MergeOutcome, NewTask, Request};
+use crate::ids::{CommitId, command_role};
+use crate::mode::{Orchestration, Rollout};
+use crate::run::{Ended, Work};
+use crate::settings::AgentSettings;
+use crate::task::{ParentWhy, Stops, TaskState};
+use crate::view::attention;
+use crate::workflow::{Doing, Exit, Param, Stage, Workflow};
+
+fn command(id: &str, text: &str) -> Stage {
+    Stage { doing: Doing::Command(text.to_owned()), ..plain_stage(id, "command") }
+}
+
+/// One worker, places for two commands.
+fn world(workflows: Vec<Workflow>) -> World {
+    let mut settings = crate::settings::Settings::default();
+    settings.agents = vec![worker("w1", "worker")];
+    settings.scheduler.max_parallel = 1;
+    for name in ["command-1", "command-2"] {
+        let name = agent(name);
+        settings.agents.push(AgentSettings {
+            name,
+            role: command_role().clone(),
+            preset: Preset::Command,
+            interactive: false,
+        });
+    }
+    World::with(settings, workflows)
+}
+
+fn given(id: &str, workflow: &str, params: &[(&str, serde_json::Value)]) -> NewTask {
+    let params = params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    NewTask { params, ..NewTask::named(id).on(workflow) }
+}
+
+fn work_of(w: &World, id: &str) -> Work {
+    let run = w.task(id).state.run().unwrap_or_else(|| panic!("{id} is {}", w.status(id)));
+    w.p.core.runs[run].work.clone()
+}
+
+#[test]
+fn a_command_runs_at_its_place_and_its_exit_code_decides() {
+    let mut check = command("check", "make test VERSION={{ version }}");
+    check.decisions = choices(&["passed", "broken"]);
+    check.decisions[0].exit = vec![Exit::Code(0)];
+    check.decisions[1].exit = vec![Exit::Other];
+    let mut flow = workflow(
+        "flow",
+        vec![check, command("mend", "true")],
+        &[("check", None, Some("passed")), ("check", Some("mend"), Some("broken")), ("mend", Some("check"), None)],
+    );
+    flow.params = BTreeMap::from([("version".to_owned(), Param { required: true, ..Param::default() })]);
+    let mut w = world(vec![flow]);
+    assert!(w.ask(Request::AddTasks(vec![given("A", "flow", &[])])).unwrap_err().to_string().contains("version"));
+    w.add(given("A", "flow", &[("version", "1; rm -rf /".into())]));
+    w.tick();
+    assert_eq!(w.agent_of("A"), "command-1");
+    let Work::Command { command } = work_of(&w, "A") else { panic!("{:?}", work_of(&w, "A")) };
+    assert_eq!(command, "make test VERSION='1; rm -rf /'", "what a person gives is one word to the shell");
+    w.work("A", BAD, left_nothing());
+    assert_eq!(w.status("A"), "mend_wip", "a code that means something is no failed attempt");
+    w.work("A", OK, left_nothing());
+    assert_eq!(w.status("A"), "check_wip");
+    w.work("A", OK, left_nothing());
+    assert_eq!(w.status("A"), "completed");
+    assert_eq!(w.task("A").visits.values().copied().collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn a_code_that_means_nothing_is_a_failed_attempt() {
+    let mut w = world(vec![workflow("flow", vec![command("a", "false")], &[])]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    for _ in 0..3 {
+        w.work("A", BAD, left_nothing());
+        w.pass(600);
+        w.tick();
+    }
+    assert_eq!(w.status("A"), "blocked");
+    assert_eq!(w.p.core.metrics.runs_failed, 3);
+}
+
+#[test]
+fn commands_have_places_of_their_own() {
+    let mut w = world(vec![workflow("flow", vec![command("a", "true")], &[]), solo()]);
+    w.add(NewTask::named("S").on("solo"));
+    for id in ["A", "B", "C"] {
+        w.add(NewTask::named(id).on("flow"));
+    }
+    w.tick();
+    let mut busy: Vec<String> = w.p.core.runs.values().map(|run| run.agent.to_string()).collect();
+    busy.sort();
+    assert_eq!(busy, ["command-1", "command-2", "w1"], "the limit on agents is not theirs");
+}
+
+#[test]
+fn what_holds_already_is_skipped() {
+    let probed = Stage { probe: Some("test -e done".to_owned()), ..plain_stage("do", "worker") };
+    let mut w = world(vec![workflow("flow", vec![probed], &[])]);
+    for id in ["A", "B"] {
+        w.add(NewTask::named(id).on("flow"));
+    }
+    w.tick();
+    assert_eq!(w.agent_of("A"), "command-1");
+    assert!(matches!(work_of(&w, "A"), Work::Probe { .. }));
+    w.work("A", OK, left_nothing());
+    assert_eq!((w.status("A").as_str(), w.task("A").attempt), ("completed", 0));
+    assert!(w.task("A").outputs[0].summary.contains("skipped"));
+    w.work("B", BAD, left_nothing());
+    assert_eq!((w.agent_of("B").as_str(), w.task("B").attempt), ("w1", 1), "a question is no attempt");
+    w.work("B", BAD, left_nothing());
+    w.pass(600);
+    w.tick();
+    assert_eq!(w.agent_of("B"), "w1", "it is not asked again before a retry");
+    assert_eq!(w.p.core.metrics.runs, 1, "a question is no run of the statistics");
+}
+
+fn parts_of(w: &World, id: &str) -> Vec<String> {
+    let TaskState::Waiting { on, .. } = &w.task(id).state else { panic!("{id} is {}", w.status(id)) };
+    on.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_matrix_is_a_task_for_each_value_and_their_branches_are_joined() {
+    let mut each = command("test", "make test NET={{ net }}");
+    each.matrix = BTreeMap::from([("net".to_owned(), vec!["testnet".into(), "regtest".into()])]);
+    let mut w = world(vec![workflow(
+        "flow",
+        vec![each, plain_stage("next", "worker")],
+        &[("test", Some("next"), None), ("next", None, None)],
+    )]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    assert_eq!(parts_of(&w, "A"), ["A.test.testnet", "A.test.regtest"]);
+    assert_eq!(w.status("A"), "test_wip");
+    assert_eq!(work_of(&w, "A.test.regtest"), Work::Command { command: "make test NET=regtest".to_owned() });
+    assert_ne!(w.task("A.test.regtest").branch(), w.task("A").branch());
+    w.work("A.test.testnet", OK, left_nothing());
+    assert_eq!((w.status("A.test.testnet").as_str(), w.status("A").as_str()), ("completed", "test_wip"));
+    w.work("A.test.regtest", OK, left_nothing());
+    assert_eq!(w.status("A"), "test_verifying");
+    let commit = CommitId::from("c9".to_owned());
+    let outcome = MergeOutcome::Commit { commit: commit.clone(), onto: commit.clone() };
+    w.see(Event::PartsJoined { task: task("A"), outcome });
+    w.tick();
+    assert_eq!(w.status("A"), "next_wip");
+    assert_eq!(w.task("A").outputs[0].commit, commit);
+}
+
+#[test]
+fn a_part_that_fails_fails_the_attempt() {
+    let mut w = world(vec![{
+        let both = Stage {
+            doing: Doing::Parallel(vec![stage_id("b"), stage_id("c")]),
+            retries: Some(0),
+            ..plain_stage("a", "command")
+        };
+        let c = Stage { retries: Some(0), ..command("c", "false") };
+        workflow("flow", vec![both, command("b", "true"), c], &[("a", None, None), ("a", None, Some("failed"))])
+    }]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    assert_eq!(parts_of(&w, "A"), ["A.a.b", "A.a.c"]);
+    w.work("A.a.b", OK, left_nothing());
+    w.work("A.a.c", BAD, left_nothing());
+    assert_eq!((w.status("A.a.c").as_str(), w.status("A").as_str()), ("failed", "failed"));
+}
+
+#[test]
+fn a_workflow_in_a_workflow_works_on_the_same_branch() {
+    let sub = Doing::Workflow {
+        workflow: crate::ids::WorkflowId::new("inner").unwrap(),
+        params: BTreeMap::from([("name".to_owned(), "{{ task.id }}-x".into())]),
+    };
+    let mut inner = workflow("inner", vec![command("build", "echo {{ name }}")], &[]);
+    inner.params = BTreeMap::from([("name".to_owned(), Param::default())]);
+    let outer = workflow("outer", vec![Stage { doing: sub, ..plain_stage("deploy", "command") }], &[]);
+    let mut w = world(vec![inner, outer]);
+    w.add(NewTask::named("A").on("outer"));
+    w.tick();
+    assert_eq!(parts_of(&w, "A"), ["A.deploy"]);
+    assert_eq!(w.task("A.deploy").branch(), w.task("A").branch());
+    assert_eq!(work_of(&w, "A.deploy"), Work::Command { command: "echo A-x".to_owned() });
+    w.work("A.deploy", OK, left_nothing());
+    assert_eq!(w.status("A"), "completed");
+}
+
+#[test]
+fn who_gives_up_a_task_gives_up_its_parts() {
+    let mut each = command("a", "true");
+    each.matrix = BTreeMap::from([("n".to_owned(), vec![1.into(), 2.into()])]);
+    let mut w = world(vec![workflow("flow", vec![each], &[])]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    w.asked(Request::Cancel { task: task("A"), reason: None });
+    for id in ["A", "A.a.1", "A.a.2"] {
+        assert_eq!(w.status(id), "cancelled");
+    }
+    assert!(w.p.core.runs.values().all(|run| run.stop.is_some()));
+}
+
+#[test]
+fn a_workflow_that_contains_itself_comes_to_an_end() {
+    let sub = Doing::Workflow { workflow: crate::ids::WorkflowId::new("flow").unwrap(), params: BTreeMap::new() };
+    let mut w = world(vec![workflow("flow", vec![Stage { doing: sub, ..plain_stage("a", "command") }], &[])]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    let deepest = w.p.tasks.iter().max_by_key(|task| task.order).unwrap();
+    assert_eq!(deepest.state.word(), "blocked");
+    assert!(deepest.reason.as_ref().unwrap().contains("nested"));
+}
+
+#[test]
+fn a_person_who_wanted_to_be_asked_is_asked_once() {
+    let mut w = world(vec![workflow(
+        "flow",
+        vec![command("a", "true"), command("b", "true")],
+        &[("a", Some("b"), None), ("b", None, None)],
+    )]);
+    w.add(NewTask { stops: Stops { before: Some(2), every: false }, ..NewTask::named("A").on("flow") });
+    w.tick();
+    w.work("A", OK, left_nothing());
+    assert_eq!(w.status("A"), "awaiting_approval");
+    assert_eq!(attention(&w.p)[0].kind, "approval");
+    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.tick();
+    assert_eq!(w.status("A"), "b_wip");
+    w.work("A", BAD, left_nothing());
+    w.pass(600);
+    w.tick();
+    assert_eq!(w.status("A"), "b_wip", "not again for a retry");
+    w.add(NewTask { stops: Stops { before: None, every: true }, ..NewTask::named("B").on("flow") });
+    w.tick();
+    w.work("B", OK, left_nothing());
+    assert_eq!(w.status("B"), "awaiting_approval");
+}
+
+#[test]
+fn steps_and_time_have_limits() {
+    let stages = || vec![command("a", "true"), command("b", "true")];
+    let mut round = workflow("round", stages(), &[("a", Some("b"), None), ("b", Some("a"), None)]);
+    round.max_steps = Some(4);
+    let mut slow = workflow("slow", stages(), &[("a", Some("b"), None), ("b", None, None)]);
+    slow.timeout = Some(jiff::SignedDuration::from_mins(10));
+    let mut w = world(vec![round, slow]);
+    w.add(NewTask::named("A").on("round"));
+    w.tick();
+    while w.status("A") != "blocked" {
+        w.work("A", OK, left_nothing());
+    }
+    assert_eq!(w.task("A").visits.values().sum::<u32>(), 4);
+    w.add(NewTask::named("B").on("slow"));
+    w.tick();
+    let run = w.task("B").state.run().unwrap().clone();
+    assert_eq!(w.p.core.runs[&run].timeout, jiff::SignedDuration::from_mins(10), "no run outlives the task");
+    w.pass(601);
+    w.work("B", OK, left_nothing());
+    assert_eq!(w.status("B"), "blocked");
+}
+
+#[test]
+fn a_failure_starts_what_the_workflow_says_once() {
+    let mut flow = workflow("flow", vec![Stage { retries: Some(0), ..command("a", "false") }], &[]);
+    flow.on_failure = crate::ids::WorkflowId::new("mend").ok();
+    let mut mend = workflow("mend", vec![Stage { retries: Some(0), ..command("undo", "echo {{ reason }}") }], &[]);
+    mend.params = BTreeMap::from([("reason".to_owned(), Param { required: true, ..Param::default() })]);
+    mend.on_failure = crate::ids::WorkflowId::new("mend").ok();
+    let mut w = world(vec![flow, mend]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    w.work("A", BAD, left_nothing());
+    let new = w.task("A.on-failure");
+    assert_eq!(new.parent.as_ref().unwrap().why, ParentWhy::Failure);
+    assert!(new.params["reason"].as_str().unwrap().contains("exited with code 1"));
+    assert!(matches!(work_of(&w, "A.on-failure"), Work::Command { .. }));
+    w.work("A.on-failure", BAD, left_nothing());
+    assert_eq!(w.p.tasks.iter().count(), 2, "what mends a failure is not mended by itself");
+}
+
+#[test]
+fn parts_are_touched_where_their_task_is() {
+    let mut each = command("a", "true");
+    each.matrix = BTreeMap::from([("n".to_owned(), vec![1.into()])]);
+    let mut w = world(vec![workflow("flow", vec![each], &[])]);
+    w.mode(Orchestration::Parallel, Rollout::Pilot);
+    let scope = crate::mode::PilotScope { tasks: [task("A")].into(), ..Default::default() };
+    w.asked(Request::SetPilot { scope });
+    w.add(NewTask::named("A").on("flow"));
+    w.add(NewTask::named("B").on("flow"));
+    w.tick();
+    assert_eq!((w.status("A.a.1").as_str(), w.status("B").as_str()), ("a_wip", "unassigned"));
+}
+
+#[test]
+fn in_sequential_mode_the_parts_of_the_current_task_are_current() {
+    let mut each = command("a", "true");
+    each.matrix = BTreeMap::from([("n".to_owned(), vec![1.into(), 2.into()])]);
+    let mut w = world(vec![workflow("flow", vec![each], &[])]);
+    w.mode(Orchestration::Sequential, Rollout::Production);
+    w.add(NewTask::named("A").on("flow"));
+    w.add(NewTask::named("B").on("flow"));
+    w.read_current(None);
+    w.tick();
+    assert_eq!((w.status("A.a.1").as_str(), w.status("A.a.2").as_str()), ("a_wip", "a_wip"));
+    assert_eq!(w.status("B"), "unassigned");
+    w.work("A.a.1", Ended::Exited { code: 0 }, left_nothing());
+    assert_eq!(w.status("A"), "a_wip");
+}

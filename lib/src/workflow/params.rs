@@ -1,0 +1,213 @@
+//! What a task on a workflow is given: checked against what the workflow asks for, with defaults filled in. Where the
+//! values come from is the caller's business; texts from a command line become what is asked for.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Param, ParamKind};
+use crate::text::{nearest, one_line};
+
+/// So much of a value is quoted in a message, in characters.
+const SHOWN_CHARS_MAX: usize = 60;
+
+/// Every declared parameter that has a value: what was given, else the default.
+///
+/// # Errors
+/// What is missing, unknown, of another type, or none of the choices; one sentence fragment each, in a fixed order.
+pub fn check(
+    params: &BTreeMap<String, Param>,
+    given: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, Value>, Vec<String>> {
+    let mut values = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, param) in params {
+        match given.get(name).or(param.default.as_ref()) {
+            Some(value) => match accept(param, value) {
+                Ok(value) => drop(values.insert(name.clone(), value)),
+                Err(problem) => problems.push(format!("parameter `{name}` {problem}")),
+            },
+            None if param.required => problems.push(match param.description.as_str() {
+                "" => format!("parameter `{name}` is missing"),
+                about => format!("parameter `{name}` is missing: {}", one_line(about, 200)),
+            }),
+            None => {}
+        }
+    }
+    for name in given.keys().filter(|name| !params.contains_key(*name)) {
+        let shown = one_line(name, SHOWN_CHARS_MAX);
+        problems.push(match nearest(name, params.keys().map(String::as_str)) {
+            Some(meant) => format!("there is no parameter `{shown}`; did you mean `{meant}`?"),
+            None if params.is_empty() => format!("there is no parameter `{shown}`; this workflow takes none"),
+            None => {
+                let known: Vec<&str> = params.keys().map(String::as_str).collect();
+                format!("there is no parameter `{shown}`; there are: {}", known.join(", "))
+            }
+        });
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+/// A value as the parameter has it.
+///
+/// # Errors
+/// What is wrong, as a fragment that follows the name.
+pub fn accept(param: &Param, value: &Value) -> Result<Value, String> {
+    let Some(value) = convert(param.kind, value) else {
+        return Err(format!("is {}, not {}", shown(value), param.kind.words()));
+    };
+    let same = |choice: &Value| *choice == value || convert(param.kind, choice).as_ref() == Some(&value);
+    if param.choices.is_empty() || param.choices.iter().any(same) {
+        return Ok(value);
+    }
+    let choices: Vec<String> = param.choices.iter().map(shown).collect();
+    Err(format!("is {}; it can be {}", shown(&value), choices.join(", ")))
+}
+
+/// The value as one of this kind; `None` where it is not and no text says that it is.
+fn convert(kind: ParamKind, value: &Value) -> Option<Value> {
+    match (kind, value) {
+        (ParamKind::Text, Value::String(_))
+        | (ParamKind::Number, Value::Number(_))
+        | (ParamKind::Boolean, Value::Bool(_))
+        | (ParamKind::List, Value::Array(_))
+        | (ParamKind::Object, Value::Object(_)) => Some(value.clone()),
+        (ParamKind::Text, Value::Number(_) | Value::Bool(_)) => Some(Value::String(value.to_string())),
+        (ParamKind::Integer, Value::Number(number)) => whole(number),
+        (ParamKind::Boolean, Value::String(text)) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(Value::Bool(true)),
+            "false" | "no" | "off" | "0" => Some(Value::Bool(false)),
+            _ => None,
+        },
+        (ParamKind::Number | ParamKind::Integer, Value::String(text)) => {
+            let parsed = serde_json::from_str(text.trim()).ok().filter(Value::is_number)?;
+            convert(kind, &parsed)
+        }
+        // A list is written as JSON, or with commas.
+        (ParamKind::List, Value::String(text)) => match text.trim() {
+            "" => Some(Value::Array(Vec::new())),
+            json if json.starts_with('[') => serde_json::from_str(json).ok().filter(Value::is_array),
+            words => Some(Value::Array(words.split(',').map(|word| Value::String(word.trim().to_owned())).collect())),
+        },
+        (ParamKind::Object, Value::String(text)) => serde_json::from_str(text).ok().filter(Value::is_object),
+        (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => None,
+    }
+}
+
+/// A whole number, even where it is written with a point.
+fn whole(number: &serde_json::Number) -> Option<Value> {
+    if number.is_i64() || number.is_u64() {
+        return Some(Value::Number(number.clone()));
+    }
+    // Beyond 2^53 a floating number does not say which whole number it is.
+    let value = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0)?;
+    Some(Value::from(value as i64))
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("`{}`", one_line(&text, SHOWN_CHARS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn given(values: Value) -> BTreeMap<String, Value> {
+        serde_json::from_value(values).unwrap()
+    }
+
+    fn params() -> BTreeMap<String, Param> {
+        let param = |kind, default: Value| Param {
+            kind,
+            default: Some(default).filter(|default| !default.is_null()),
+            ..Param::default()
+        };
+        BTreeMap::from([
+            ("name".to_owned(), Param { required: true, description: "what to build".to_owned(), ..Param::default() }),
+            ("count".to_owned(), param(ParamKind::Integer, json!(3))),
+            ("share".to_owned(), param(ParamKind::Number, Value::Null)),
+            ("fast".to_owned(), param(ParamKind::Boolean, json!(false))),
+            ("paths".to_owned(), param(ParamKind::List, json!([]))),
+            ("map".to_owned(), param(ParamKind::Object, json!({}))),
+            (
+                "target".to_owned(),
+                Param {
+                    choices: vec![json!("staging"), json!("production")],
+                    ..param(ParamKind::Text, json!("staging"))
+                },
+            ),
+        ])
+    }
+
+    #[test]
+    fn defaults_are_filled_in_and_texts_become_what_is_asked_for() {
+        let texts = json!({
+            "name": "x", "count": "4", "share": "0.5", "fast": "yes", "paths": "a, b", "map": "{\"a\":1}",
+            "target": "production",
+        });
+        assert_eq!(
+            json!(check(&params(), &given(texts)).unwrap()),
+            json!({
+                "name": "x", "count": 4, "share": 0.5, "fast": true, "paths": ["a", "b"], "map": {"a": 1},
+                "target": "production",
+            })
+        );
+        assert_eq!(
+            json!(check(&params(), &given(json!({ "name": 7 }))).unwrap()),
+            json!({ "name": "7", "count": 3, "fast": false, "paths": [], "map": {}, "target": "staging" })
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let mistakes = json!({
+            "count": "many", "share": true, "fast": "perhaps", "paths": "[1", "map": "[]", "target": "moon", "nmae": 1,
+            "something": 1,
+        });
+        let problems = check(&params(), &given(mistakes)).unwrap_err();
+        assert_eq!(
+            problems,
+            [
+                "parameter `count` is `many`, not a whole number",
+                "parameter `fast` is `perhaps`, not true or false",
+                "parameter `map` is `[]`, not an object",
+                "parameter `name` is missing: what to build",
+                "parameter `paths` is `[1`, not a list",
+                "parameter `share` is `true`, not a number",
+                "parameter `target` is `moon`; it can be `staging`, `production`",
+                "there is no parameter `nmae`; did you mean `name`?",
+                "there is no parameter `something`; there are: count, fast, map, name, paths, share, target",
+            ]
+        );
+        let none = check(&BTreeMap::new(), &given(json!({ "a": 1 }))).unwrap_err();
+        assert_eq!(none, ["there is no parameter `a`; this workflow takes none"]);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        let count = Param { kind: ParamKind::Integer, ..Param::default() };
+        assert_eq!(accept(&count, &json!(2.0)), Ok(json!(2)));
+        assert_eq!(accept(&count, &json!("1e3")), Ok(json!(1000)));
+        assert!(accept(&count, &json!(2.5)).is_err());
+        assert_eq!(accept(&count, &json!(u64::MAX)), Ok(json!(u64::MAX)));
+    }
+
+    proptest! {
+        /// What was accepted once is accepted again as it is, as a task does that is read back.
+        #[test]
+        fn what_is_accepted_is_accepted_again(text in "\\PC{0,20}") {
+            for kind in [
+                ParamKind::Text, ParamKind::Number, ParamKind::Integer, ParamKind::Boolean, ParamKind::List,
+                ParamKind::Object,
+            ] {
+                let param = Param { kind, ..Param::default() };
+                if let Ok(value) = accept(&param, &Value::String(text.clone())) {
+                    prop_assert_eq!(accept(&param, &value), Ok(value.clone()));
+                }
+            }
+        }
+    }
+}

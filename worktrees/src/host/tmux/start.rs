@@ -1,0 +1,103 @@
+//! Starting the host of a run in a session of its own. What the server does besides is set here and nowhere else: no file of
+//! the user is read.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use pipeline_lib::terminal::Size;
+
+use super::super::HostError;
+use super::super::launch::HostProgram;
+use super::super::records::Claim;
+use super::client::{client, run, word};
+use super::pane::IN_PANE;
+use super::{Multiplexer, session_name};
+
+/// How often a server that was about to end is asked again.
+const TRIES: usize = 5;
+/// What tmux says when its server ended before it had answered.
+const ENDING: [&str; 3] = ["server exited", "lost server", "no server running"];
+
+/// How the server is, each time before a session is begun. The first bindings go, so that nothing but the prefix is kept
+/// from the agent; a person who attaches can detach, scroll back, and send the prefix itself.
+const SETTINGS: [&[&str]; 19] = [
+    &["start-server"],
+    &["set-option", "-s", "escape-time", "0"],
+    &["set-option", "-s", "exit-empty", "on"],
+    &["set-option", "-s", "set-clipboard", "off"],
+    &["set-option", "-s", "default-terminal", "tmux-256color"],
+    &["set-option", "-g", "status", "off"],
+    &["set-option", "-g", "history-limit", "10000"],
+    &["set-option", "-g", "update-environment", ""],
+    &["set-option", "-g", "set-titles", "off"],
+    &["set-option", "-g", "destroy-unattached", "off"],
+    &["set-option", "-gw", "remain-on-exit", "off"],
+    &["set-option", "-gw", "window-size", "latest"],
+    &["set-option", "-gw", "allow-rename", "off"],
+    &["unbind-key", "-a", "-T", "prefix"],
+    &["unbind-key", "-a", "-T", "root"],
+    &["bind-key", "-T", "prefix", "d", "detach-client"],
+    &["bind-key", "-T", "prefix", "[", "copy-mode"],
+    &["bind-key", "-T", "prefix", "C-b", "send-prefix"],
+    // Whoever attaches sees all of it, whatever size a dashboard gave it before.
+    &["set-hook", "-g", "client-attached", "set-option -uw window-size"],
+];
+
+/// Starts a host in a session of its own. One that is there already stays.
+pub(in super::super) fn start(
+    multiplexer: &Multiplexer,
+    host: &HostProgram,
+    claim: &Claim,
+    run_dir: &Path,
+) -> Result<(), HostError> {
+    let mut tries = 1;
+    loop {
+        let mut command = client(multiplexer);
+        command.args(["-L", &multiplexer.server]);
+        for setting in SETTINGS {
+            command.args(setting).arg(";");
+        }
+        command.args(new_session(host, claim, run_dir));
+        match run(command, None) {
+            Err(HostError::Tmux { message, .. }) if message.contains("duplicate session") => return Ok(()),
+            // The last session of a server may end at this moment, and the server with it.
+            Err(HostError::Tmux { message, .. })
+                if tries < TRIES && ENDING.iter().any(|said| message.contains(said)) =>
+            {
+                tries += 1;
+            }
+            other => return other.map(drop),
+        }
+    }
+}
+
+fn new_session(host: &HostProgram, claim: &Claim, run_dir: &Path) -> Vec<OsString> {
+    let Size { columns, rows } = claim.terminal.unwrap_or(Size::UNSEEN).clamped();
+    let name = session_name(claim.run.as_str());
+    let (columns, rows) = (columns.to_string(), rows.to_string());
+    // It starts at the root so that it holds no directory that somebody wants to remove.
+    let words = ["new-session", "-d", "-E", "-s", &name, "-x", &columns, "-y", &rows, "-c", "/"];
+    let mut words: Vec<OsString> = words.map(OsString::from).to_vec();
+    let marked = (OsString::from(IN_PANE), OsString::from("1"));
+    for (name, value) in host.environment.iter().chain([&marked]) {
+        let mut variable = name.clone();
+        variable.push("=");
+        variable.push(value);
+        words.extend([OsString::from("-e"), word(&variable)]);
+    }
+    words.push(OsString::from("--"));
+    words.push(word(program(host).as_os_str()));
+    words.extend(host.arguments.iter().map(|argument| word(argument)));
+    words.push(word(run_dir.as_os_str()));
+    words
+}
+
+/// The program by a name that means the same to tmux.
+fn program(host: &HostProgram) -> PathBuf {
+    if host.program.as_os_str() != OsStr::new("/proc/self/exe") {
+        return host.program.clone();
+    }
+    // Where its file was replaced by a newer one, this process is the only one that still has it.
+    let by_process = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    std::fs::read_link(&host.program).ok().filter(|path| path.is_file()).unwrap_or_else(by_process)
+}
