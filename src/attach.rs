@@ -14,6 +14,9 @@ use crate::interactive;
 /// # Errors
 /// When there is no such session, it cannot be reached, or the terminal cannot be used.
 pub fn run(call: &Call, args: &AttachArgs) -> Result<u8> {
+    if let Some(attach) = attach::with_tmux(call, &args.name, args.run.as_deref(), args.read_only)? {
+        return hand_over(call, attach);
+    }
     let context = call.context()?.not_configuring();
     let ui = context.config().ui.clone();
     drop(context);
@@ -36,4 +39,14 @@ pub fn run(call: &Call, args: &AttachArgs) -> Result<u8> {
         Left::Lost(why) => Err(CommandError::failed(format!("the terminal of {agent} is lost: {why}"))
             .hint(format!("`pipeline explain {agent}` says what is known of its run; attaching again may help."))),
     }
+}
+
+/// Becomes the tmux that has the session.
+fn hand_over(call: &Call, attach: attach::Attach) -> Result<u8> {
+    use std::os::unix::process::CommandExt as _;
+    let attach::Attach { agent, mut command, line } = attach;
+    call.output.note(&format!("Ctrl-b d leaves {agent}, which goes on. By hand: {line}"));
+    let error = command.exec();
+    Err(CommandError::failed(format!("cannot start tmux: {error}"))
+        .hint("Install it; `pipeline doctor` says whether it is found."))
 }

@@ -10,6 +10,7 @@ use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Phase, Run, Work};
 use pipeline_lib::terminal::{Frame, Size};
 use pipeline_lib::text;
+use pipeline_worktrees::host;
 use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::Call;
@@ -81,6 +82,29 @@ pub fn open(call: &Call, name: &str, run: Option<&str>, size: Option<Size>) -> R
     Ok(Session { agent: run.agent.clone(), run: run.id.clone(), task: run.task.clone(), view, frames, asks, link })
 }
 
+/// How a person attaches to a session that tmux has, without this program.
+#[derive(Debug)]
+pub struct Attach {
+    /// The agent.
+    pub agent: AgentName,
+    /// What does it here.
+    pub command: std::process::Command,
+    /// The same as one types it.
+    pub line: String,
+}
+
+/// How to attach to the live session of an agent with tmux; none where its terminal is not tmux's.
+///
+/// # Errors
+/// When there is no such agent or run, or it has no terminal now.
+pub fn with_tmux(call: &Call, name: &str, run: Option<&str>, read_only: bool) -> Result<Option<Attach>> {
+    let context = call.context()?.not_configuring();
+    let engine = Engine::open(&context)?;
+    let run = find(engine.pipeline(), name, run)?;
+    let pane = host::pane(&context.run_dir(&run.id))?;
+    Ok(pane.map(|pane| Attach { agent: run.agent.clone(), command: pane.attach(read_only), line: pane.attach_line() }))
+}
+
 struct Talk {
     dir: PathBuf,
     run: RunId,
@@ -93,7 +117,7 @@ struct Talk {
 impl Talk {
     async fn keep(mut self) {
         let over = match connect(&self.dir).await {
-            Ok(stream) => {
+            Ok(peer) => {
                 let (frames, link) = (&self.frames, &self.link);
                 let hear = |heard| match heard {
                     Heard::Picture(frame) => {
@@ -103,7 +127,7 @@ impl Talk {
                     }
                     Heard::Silence => drop(link.send_replace(Link::Silent)),
                 };
-                converse(stream, &self.run, &mut self.views, &mut self.asked, hear).await
+                converse(peer, (&self.run, &self.dir), &mut self.views, &mut self.asked, hear).await
             }
             Err(why) => Over::Lost(why),
         };

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod live;
 pub mod logging;
+mod multiplexer;
 pub mod output;
 mod panes;
 pub mod picture;

@@ -1,7 +1,7 @@
 //! Keeps the pictures of agents that somebody looks at, on a thread of its own: of sessions what their terminals show, of
 //! other runs what they wrote. What nobody looks at costs nothing; a host that hangs holds up its own picture only.
 
-mod log;
+pub(crate) mod log;
 mod session;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! One side of the conversation with a run's host: asks for the terminal, puts its pictures together, and hands on what a
+//! One side of the conversation with a run's host, or with the tmux that has the run's terminal: asks for the terminal, puts its pictures together, and hands on what a
 //! person does to it. Draws nothing, starts nothing, and waits for nothing without a limit.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use pipeline_lib::ids::RunId;
 use pipeline_lib::terminal::document::BYTES_MAX;
 use pipeline_lib::terminal::wire::{Decoder, Reply, Request, VERSION, encode};
 use pipeline_lib::terminal::{Frame, Line, Size};
-use pipeline_worktrees::host::{self, ExitRecord, Observation, Stream};
+use pipeline_worktrees::host::{self, ExitRecord, Observation, Pane, Stream};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::chain;
 use crate::live::{PaneAnswer, PaneRequest};
+use crate::multiplexer;
 
 /// How long a host may take to answer.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(5);
@@ -77,11 +78,23 @@ pub(crate) enum Over {
     Lost(String),
 }
 
-/// Connects to the host of a run.
+/// The other side.
+#[derive(Debug)]
+pub(crate) enum Peer {
+    /// The run's host.
+    Host(UnixStream),
+    /// tmux.
+    Multiplexer(Pane),
+}
+
+/// Finds whoever has the terminal of a run.
 ///
 /// # Errors
 /// When nobody listens there, or not in time; in words.
-pub(crate) async fn connect(run_dir: &Path) -> Result<UnixStream, String> {
+pub(crate) async fn connect(run_dir: &Path) -> Result<Peer, String> {
+    if let Some(pane) = host::pane(run_dir).map_err(|error| chain(&error))? {
+        return Ok(Peer::Multiplexer(pane));
+    }
     let dir: PathBuf = run_dir.to_owned();
     let connecting = tokio::task::spawn_blocking(move || host::connect(&dir));
     let stream = match timeout(ANSWER_WAIT, connecting).await {
@@ -90,7 +103,7 @@ pub(crate) async fn connect(run_dir: &Path) -> Result<UnixStream, String> {
         Err(_) => return Err("its host does not answer".to_owned()),
     };
     let made = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
-    made.map_err(|error| error.to_string())
+    made.map(Peer::Host).map_err(|error| error.to_string())
 }
 
 /// What the terminal of a run showed that is over, oldest line first; nothing where that is not known.
@@ -105,6 +118,19 @@ pub(crate) fn replayed(run_dir: &Path) -> Option<Vec<Line>> {
 
 /// Looks at a terminal as wished until that is over. Whoever asks is always answered, if only by being refused.
 pub(crate) async fn converse(
+    peer: Peer,
+    (run, run_dir): (&RunId, &Path),
+    view: &mut watch::Receiver<View>,
+    asks: &mut mpsc::Receiver<Asked>,
+    hear: impl FnMut(Heard),
+) -> Over {
+    match peer {
+        Peer::Host(stream) => converse_with_host(stream, run, view, asks, hear).await,
+        Peer::Multiplexer(pane) => multiplexer::converse(pane, run_dir, view, asks, hear).await,
+    }
+}
+
+async fn converse_with_host(
     stream: UnixStream,
     run: &RunId,
     view: &mut watch::Receiver<View>,

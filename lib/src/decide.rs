@@ -4,6 +4,7 @@
 //! A tick takes one step at a time: the caller applies its facts and ticks again until nothing follows.
 
 mod compose;
+mod hub;
 mod modes;
 mod plan;
 mod requests;

@@ -10,6 +10,7 @@ mod index;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::settings::Settings;
 use crate::task::{Task, TaskState};
 use crate::workflow::{Stage, Workflow, tdd};
 
+pub use apply::patterns::Pattern;
 pub use assigned::Assigned;
 pub use index::Counts;
 pub(crate) use index::{Mark, Queue, QueueId, ReadyKey};
@@ -84,6 +86,9 @@ pub struct Core {
     pub next_number: u64,
     /// What has been counted.
     pub metrics: Metrics,
+    /// Failures that were seen, by what they are recognised by.
+    #[serde(default)]
+    pub patterns: BTreeMap<String, Pattern>,
 }
 
 impl Default for Core {
@@ -113,6 +118,7 @@ impl Default for Core {
             next_order: 0,
             next_number: 1,
             metrics: Metrics::default(),
+            patterns: BTreeMap::new(),
         }
     }
 }

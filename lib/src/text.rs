@@ -235,7 +235,8 @@ pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
     let bound = |other: &str| (length.max(other.chars().count()) / 2).min(3);
     // Words of very different lengths are not compared: there may be thousands.
     let near = known.filter(|other| other.len().abs_diff(word.len()) <= 12);
-    let (edits, other) = near.map(|other| (distance(word, other), other)).min_by_key(|(edits, _)| *edits)?;
+    let edits = near.map(|other| (distance(word, other), other));
+    let (edits, other) = edits.min_by_key(|(edits, other)| (*edits, other.len().abs_diff(word.len())))?;
     (edits <= bound(other)).then_some(other)
 }
 

@@ -3,11 +3,14 @@
 //! The types here are what the engine runs on; `parse` reads the JSON of a workflow file into them and reports every
 //! problem by JSON pointer. Line numbers and files are the caller's business.
 
+pub mod execute_block;
+pub mod figures;
 pub mod hub;
 pub mod params;
 pub mod parse;
 pub mod render;
 pub mod schedule;
+pub mod together;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,6 +145,9 @@ pub struct Stage {
     /// Instead of the project's `max_visits`.
     #[serde(default)]
     pub max_visits: Option<u32>,
+    /// Every other field of the stage, kept and shown.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub extra: serde_json::Map<String, Value>,
 }
 
 /// A decision a stage may return.
@@ -158,7 +164,7 @@ pub struct Choice {
 }
 
 /// What an exit code is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// Exactly this one.
@@ -376,11 +382,25 @@ impl Workflow {
     #[must_use]
     pub fn next(&self, from: &StageId, decision: &str) -> Next<'_> {
         let of_stage = self.connections.iter().filter(|c| c.from == *from);
-        match choose(of_stage, decision) {
-            None => Next::Nowhere,
+        let hub = || self.hub_of(from).map_or(Next::Nowhere, Next::Stage);
+        match choose(of_stage.clone(), decision) {
+            None => hub(),
+            // What serves a hub and says nothing about where it leads comes back to it.
+            Some(None) if of_stage.clone().next().is_none() && self.hub_of(from).is_some() => hub(),
             Some(None) => Next::End,
             Some(Some(to)) => self.stage(to).map_or(Next::Nowhere, Next::Stage),
         }
+    }
+}
+
+impl Workflow {
+    /// The hub that a stage serves.
+    #[must_use]
+    pub fn hub_of(&self, id: &StageId) -> Option<&Stage> {
+        self.stages.iter().find(|stage| match &stage.doing {
+            Doing::Hub(hub) => hub.serves(id),
+            Doing::Agent | Doing::Command(_) | Doing::Workflow { .. } | Doing::Parallel(_) => false,
+        })
     }
 }
 
@@ -429,6 +449,7 @@ impl Stage {
             retries: None,
             backoff: None,
             max_visits: None,
+            extra: serde_json::Map::new(),
         }
     }
 

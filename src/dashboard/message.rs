@@ -105,6 +105,10 @@ impl Key {
         }
         let code = match event.code {
             KeyCode::Tab if event.modifiers.contains(KeyModifiers::SHIFT) => KeyCode::BackTab,
+            // Terminals that tell keys apart tell this one by what it types without shift.
+            KeyCode::Char(c) if event.modifiers == KeyModifiers::SHIFT | KeyModifiers::ALT => {
+                KeyCode::Char(c.to_ascii_uppercase())
+            }
             other => other,
         };
         let held = |modifier| event.modifiers.contains(modifier);

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, KeyboardEnhancementFlags,
+    PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
 };
@@ -83,6 +86,8 @@ impl Terminal {
         let mut out = io::stdout().lock();
         out.write_all(SAVE_TITLE)?;
         queue!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+        // Where the terminal knows how, it tells Enter with shift from Enter; one that does not ignores this.
+        queue!(out, PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES))?;
         if self.mouse {
             queue!(out, EnableMouseCapture)?;
         }
@@ -230,6 +235,7 @@ fn restore() {
     drop(execute!(
         out,
         EndSynchronizedUpdate,
+        PopKeyboardEnhancementFlags,
         DisableMouseCapture,
         DisableBracketedPaste,
         style::ResetColor,

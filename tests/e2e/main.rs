@@ -17,6 +17,7 @@ mod lab;
 mod limits;
 mod merge;
 mod modes;
+mod multiplexer;
 mod panes;
 mod places;
 mod reference;

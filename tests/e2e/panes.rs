@@ -71,7 +71,7 @@ fn a_terminal_is_attached_to_full_screen_and_left_alone_again() {
 }
 
 /// What a program can say to a terminal to do harm to the person behind it.
-const HOSTILE: &str = r#"
+pub(crate) const HOSTILE: &str = r#"
 printf '\033]0;owned\007\033]2;owned\033\\'
 printf '\033]52;c;b3duZWQ=\007'
 printf '\033]8;;file:///etc/passwd\033\\link\033]8;;\033\\\n'
@@ -84,6 +84,7 @@ printf 'safe\342\200\256evil\342\201\246\342\200\213\357\273\277\n'
 printf '\377\376 broken \303 bytes \360\237\n'
 printf '\033[999999999;999999999H\033[999999999A\033[5n\033[6n\033[c\033[>c\033[18t\033[21t\033]10;?\007'
 i=0; while [ $i -lt 3000 ]; do printf '\033]0;%s' xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done
+printf '\033[99 q\033[0;7 q\033[5 q'
 printf '\007\030\033[H\033[31mstill here\033[m\n\007\007\007'
 : > "$box/at/$key.$n"
 hang
@@ -99,6 +100,11 @@ fn a_hostile_agent_draws_cells_and_nothing_else() {
     screen.shows(&["still here"]);
     screen.press("z");
     screen.shows(&["still here"]);
+    // Typed into, it has the person's cursor: that is a bar, as it asked, and does not blink.
+    screen.press("i");
+    screen.pump("the cursor is a bar", |screen| screen.raw().windows(5).any(|bytes| bytes == b"\x1b[6 q"));
+    screen.press("<c-q>");
+    screen.shows(&["still here"]);
     assert_eq!(screen.title(), "pipeline repo");
     assert_eq!((screen.clipboard(), screen.bells()), (Vec::new(), 0));
     screen.press("q");
@@ -108,7 +114,7 @@ fn a_hostile_agent_draws_cells_and_nothing_else() {
 }
 
 /// Reads bytes as a terminal does and refuses what the dashboard has no use for.
-fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).expect("the dashboard writes UTF-8");
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c.is_control()) {
@@ -134,6 +140,9 @@ fn check(bytes: &[u8]) {
                 "m" | "H" => plain,
                 "J" => arguments == "2",
                 "t" => ["22;2", "23;2"].contains(&arguments),
+                // The cursor's steady shapes, and the person's own again.
+                "q" => ["0 ", "2 ", "4 ", "6 "].contains(&arguments),
+                "u" => [">1", "<1"].contains(&arguments),
                 "h" | "l" => private.contains(&arguments),
                 _ => false,
             };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_lib::agents::{Preset, TemplateError, Vars, expand};
-use pipeline_lib::ids::{AgentName, COMMAND_ROLE, NameError, Role};
+use pipeline_lib::ids::{AgentName, COMMAND_ROLE, NameError, Role, is_reserved};
 
 use super::node::{Node, Value};
 use super::problem::{Origin, Place};
@@ -112,6 +112,11 @@ pub(crate) fn read_rest(
         let at = section.node("name").map_or(block, |node| &node.at);
         let message = format!("`{name}` is the name of the worktree in which the gate of another agent runs");
         reader.error(at, message, Some("Give this agent another name."));
+    }
+    if is_reserved(&role) {
+        let at = section.node("role").map_or(block, |node| &node.at);
+        let message = format!("`{role}` is the role of stages that no agent works at");
+        reader.error(at, message, Some("Give this agent another role, such as \"implementation\"."));
     }
     let mut agent = AgentConfig::new(name, role, Preset::Custom);
     agent.preset = reader.word(section, "preset").unwrap_or(Preset::Custom);
@@ -224,8 +229,15 @@ fn describe(error: &TemplateError) -> (String, String) {
 
 /// The one place that says what the format has and this version does not do.
 fn refuse_what_is_not_run_yet(reader: &mut Reader, section: Section<'_>, agent: &AgentConfig) {
+    if agent.runtime == Runtime::Tmux
+        && agent.mode == Mode::Headless
+        && let Some(node) = section.node("runtime")
+    {
+        let hint = "Write mode = \"interactive\" as well, or runtime = \"host\".";
+        reader.error(&node.at, "tmux is for sessions, and this agent is headless", Some(hint));
+    }
     let later = [
-        ("runtime", agent.runtime != Runtime::Host, agent.runtime.as_str(), Runtime::Host.as_str()),
+        ("runtime", agent.runtime == Runtime::Agentapi, agent.runtime.as_str(), Runtime::Host.as_str()),
         ("sandbox", agent.sandbox != Sandbox::Off, agent.sandbox.as_str(), Sandbox::Off.as_str()),
     ];
     for (key, is_later, word, instead) in later {

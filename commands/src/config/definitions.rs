@@ -123,7 +123,7 @@ fn read_one(reader: &mut Reader, document: &Document) -> Option<Definition> {
         Some(_) => parsed(reader, section, "role", Role::new)?,
         None => Role::new(name.as_str()).ok()?,
     };
-    let prompt = PROMPTS.iter().find(|key| table.contains_key(**key)).and_then(|key| reader.text(section, key));
+    let prompt = PROMPTS.iter().find(|key| table.contains_key(**key)).and_then(|key| prompt(reader, section, key));
     let description = reader.text(section, "description");
     let text_of = |item: &Node| match &item.value {
         Value::Text(text) => Some(text.clone()),
@@ -142,6 +142,23 @@ fn read_one(reader: &mut Reader, document: &Document) -> Option<Definition> {
     let extra = extra.filter(|(key, _)| !READ.contains(&key.as_str()) && !PROMPTS.contains(&key.as_str()));
     let extra = extra.map(|(key, value)| (key.clone(), value.clone())).collect();
     Some(Definition { name, role, prompt, description, skills, agent, extra, file: document.name().to_owned() })
+}
+
+/// A prompt, or a list of its lines.
+fn prompt(reader: &mut Reader, section: Section<'_>, key: &str) -> Option<String> {
+    let lines = match section.node(key).map(|node| &node.value) {
+        Some(Value::List(list)) => list,
+        _ => return reader.text(section, key),
+    };
+    let lines = lines.iter().map(|line| match &line.value {
+        Value::Text(text) => Some(text.as_str()),
+        _ => {
+            reader.error(&line.at, format!("`{key}` is a text, or a list of its lines"), None);
+            None
+        }
+    });
+    let lines: Vec<Option<&str>> = lines.collect();
+    Some(lines.into_iter().collect::<Option<Vec<&str>>>()?.join("\n"))
 }
 
 fn parsed<T>(

@@ -97,6 +97,7 @@ fn looks_like_yaml(text: &str) -> bool {
     let key = first.split_once(':').map(|(key, rest)| (key.trim_start_matches("- "), rest));
     let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_- ".contains(c));
     first.starts_with("---")
+        || first.starts_with("%YAML")
         || first.starts_with("# ")
         || key.is_some_and(|(key, rest)| is_key(key) && (rest.is_empty() || rest.starts_with(' ')))
 }

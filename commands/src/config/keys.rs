@@ -72,7 +72,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("agents", "args", Kind::Words, "[]", "further arguments"),
     key("agents", "env", Kind::Texts, "{}", "further environment variables"),
     key("agents", "mode", Kind::OneOf(&["headless", "interactive"]), "\"headless\"", "one process for each run, or a session in a terminal"),
-    key("agents", "runtime", Kind::OneOf(&["host", "tmux", "agentapi"]), "\"host\"", "where the process runs"),
+    key("agents", "runtime", Kind::OneOf(&["host", "tmux", "agentapi"]), "\"host\"", "where the process runs; tmux for interactive ones alone"),
     key("agents", "sandbox", Kind::OneOf(&["off", "basic", "strict"]), "\"off\"", "how far the process is confined"),
 
     key("scheduler", "retries", Kind::Whole { min: 0 }, "2", "further attempts after one that failed"),

@@ -40,7 +40,7 @@ pub use problem::{ConfigError, LocatedProblem, Origin, render_all};
 pub use schema::{schema_agent, schema_config, schema_workflow};
 pub use starter::starter;
 pub use words::{LogLevel, Mode, Notify, Runtime, Sandbox, Theme};
-pub use workflows::{WorkflowSet, load_workflow, load_workflows};
+pub use workflows::{WorkflowSet, check_workflow_files, load_workflow, load_workflows};
 
 /// The whole configuration, complete and valid.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -242,10 +242,16 @@ fn every_kind_of_mistake_has_its_message() {
             "Set model, or write {model?} to leave the argument out where it is not set.",
         ),
         (
+            &format!("{agent}preset = \"demo\"\nruntime = \"agentapi\"\n"),
+            "5:11",
+            "`runtime = \"agentapi\"` is not supported by this version",
+            "Write runtime = \"host\", or remove the line.",
+        ),
+        (
             &format!("{agent}preset = \"demo\"\nruntime = \"tmux\"\n"),
             "5:11",
-            "`runtime = \"tmux\"` is not supported by this version",
-            "Write runtime = \"host\", or remove the line.",
+            "tmux is for sessions, and this agent is headless",
+            "Write mode = \"interactive\" as well, or runtime = \"host\".",
         ),
         (
             &format!("{agent}preset = \"demo\"\nsandbox = \"strict\"\n"),

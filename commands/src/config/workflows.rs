@@ -3,12 +3,12 @@
 //! What a workflow means is lib's business; here its problems get a file, a line and a column.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_lib::ids::{Role, WorkflowId};
 use pipeline_lib::settings::Settings;
-use pipeline_lib::workflow::{Workflow, parse, tdd};
+use pipeline_lib::workflow::{Workflow, parse, tdd, together};
 
 use super::json::{self, Document};
 use super::{LocatedProblem, digest, problem};
@@ -62,7 +62,7 @@ impl WorkflowSet {
 #[must_use]
 pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     let mut set = WorkflowSet::default();
-    let mut files: BTreeMap<WorkflowId, String> = BTreeMap::new();
+    let mut files: BTreeMap<WorkflowId, Document> = BTreeMap::new();
     let builtin = tdd();
     let mut builtin_replaced = false;
     for path in json::files(dir, "workflows", &mut set.problems) {
@@ -83,20 +83,43 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
             continue;
         };
         if let Some(first) = files.get(&workflow.id) {
-            let message = format!("workflow `{}` is already defined in {first}", workflow.id);
+            let message = format!("workflow `{}` is already defined in {}", workflow.id, first.name());
             let hint = Some("Give one of them another id, or remove it.".to_owned());
             set.problems.push(LocatedProblem::new(&document.place("/id"), message, hint));
             continue;
         }
-        files.insert(workflow.id.clone(), document.name().to_owned());
+        files.insert(workflow.id.clone(), document);
         set.workflows.push(Arc::new(workflow));
     }
     if !builtin_replaced {
         set.workflows.push(builtin);
     }
     set.workflows.sort_by(|a, b| a.id.cmp(&b.id));
+    take_out_misfits(&mut set, &files);
     set.digest = digest(&Settings::default(), &set.workflows);
     set
+}
+
+/// Takes out the workflows that do not fit together with the others, until all that are left do.
+fn take_out_misfits(set: &mut WorkflowSet, files: &BTreeMap<WorkflowId, Document>) {
+    loop {
+        let found = together::check(&set.workflows, |name| set.unusable.iter().any(|(broken, _)| broken == name));
+        let misfits: BTreeSet<WorkflowId> =
+            found.iter().filter(|(_, problem)| !problem.warning).map(|(id, _)| id.clone()).collect();
+        for (id, problem) in found {
+            // Warnings are said of what stays; who is taken out has said enough.
+            let said = if misfits.is_empty() { problem.warning } else { !problem.warning };
+            if let Some(document) = files.get(&id).filter(|_| said) {
+                set.problems.extend(located(document, vec![problem]));
+            }
+        }
+        if misfits.is_empty() {
+            return;
+        }
+        let broken = misfits.iter().filter_map(|id| Some((id.to_string(), files.get(id)?.name().to_owned())));
+        set.unusable.extend(broken);
+        set.workflows.retain(|workflow| !misfits.contains(&workflow.id));
+    }
 }
 
 /// Reads one workflow file, wherever it is, and says what is wrong with it. It may be run if there is one.
@@ -113,14 +136,56 @@ pub fn load_workflow(path: &Path, roles: &BTreeSet<Role>) -> (Option<Workflow>, 
     (workflow, problems)
 }
 
+/// Reads some workflow files, wherever they are, and says what is wrong with each, also where they name other workflows:
+/// one another, or `others`. Without any others, a workflow that is not there may be somewhere else.
+#[must_use]
+pub fn check_workflow_files(
+    paths: &[PathBuf],
+    roles: &BTreeSet<Role>,
+    others: Option<&WorkflowSet>,
+) -> (Vec<WorkflowId>, Vec<LocatedProblem>) {
+    let mut problems = Vec::new();
+    let mut read: Vec<(Document, Arc<Workflow>)> = Vec::new();
+    for path in paths {
+        match json::read(path, FILE_BYTES_MAX, "Workflows") {
+            Ok(document) => {
+                let workflow = read_one(&document, roles, &mut problems);
+                read.extend(workflow.map(|workflow| (document, Arc::new(workflow))));
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut all: Vec<Arc<Workflow>> = read.iter().map(|(_, workflow)| workflow.clone()).collect();
+    let own: BTreeSet<WorkflowId> = all.iter().map(|workflow| workflow.id.clone()).collect();
+    let project = others.map(|set| set.workflows.as_slice()).unwrap_or_default();
+    all.extend(project.iter().filter(|workflow| !own.contains(&workflow.id)).cloned());
+    let broken = |name: &str| others.is_some_and(|set| set.unusable.iter().any(|(broken, _)| broken == name));
+    let mut misfits: BTreeSet<WorkflowId> = BTreeSet::new();
+    for (id, mut problem) in together::check(&all, broken) {
+        let Some((document, _)) = read.iter().find(|(_, workflow)| workflow.id == id) else { continue };
+        problem.warning |= others.is_none() && problem.message.starts_with("there is no workflow");
+        if !problem.warning {
+            misfits.insert(id);
+        }
+        problems.extend(located(document, vec![problem]));
+    }
+    (own.into_iter().filter(|id| !misfits.contains(id)).collect(), problems)
+}
+
 fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<LocatedProblem>) -> Option<Workflow> {
-    let (workflow, mut found) = match parse::parse(document.json(), Some(roles).filter(|roles| !roles.is_empty())) {
+    let (workflow, found) = match parse::parse(document.json(), Some(roles).filter(|roles| !roles.is_empty())) {
         Ok((workflow, warnings)) => (Some(workflow), warnings),
         Err(found) => (None, found),
     };
     if found.is_empty() {
         return workflow;
     }
+    problems.append(&mut located(document, found));
+    workflow
+}
+
+/// Problems with their places in a file, from top to bottom.
+fn located(document: &Document, mut found: Vec<parse::Problem>) -> Vec<LocatedProblem> {
     found.sort_by_key(|problem| problem.warning);
     let more = found.len().saturating_sub(PROBLEMS_MAX);
     let places = document.places(found.iter().take(PROBLEMS_MAX).map(|problem| problem.pointer.as_str()));
@@ -130,10 +195,9 @@ fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<Loca
     });
     let mut located: Vec<LocatedProblem> = located.collect();
     problem::sort(&mut located);
-    problems.append(&mut located);
     if more > 0 {
         let more = LocatedProblem::of_file(document.name(), format!("{more} more problems are not shown"), None);
-        problems.push(more.into_warning());
+        located.push(more.into_warning());
     }
-    workflow
+    located
 }

@@ -83,14 +83,14 @@ pub(super) async fn keep(
 }
 
 /// Waits for a run to write something.
-struct Growth {
+pub(crate) struct Growth {
     notices: Arc<Notify>,
     watcher: Watcher<()>,
 }
 
 impl Growth {
     /// Begins before the first reading, so that nothing comes between.
-    fn of(dir: &Path) -> Self {
+    pub(crate) fn of(dir: &Path) -> Self {
         let notices = Arc::new(Notify::new());
         let notify = Arc::clone(&notices);
         let mut watcher = Watcher::of_growth(move |_| notify.notify_one());
@@ -104,7 +104,7 @@ impl Growth {
         self.watcher.polling_needed().first().map(ToString::to_string)
     }
 
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         if self.polls().is_none() {
             self.notices.notified().await;
             return;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::log::{self, ENDED};
 use super::{Place, Wanted};
 use crate::live::PaneAnswer;
-use crate::viewer::{Asked, Heard, Over, View, connect, converse};
+use crate::viewer::{Asked, Heard, Over, Peer, View, connect, converse};
 
 /// How soon a host that could not be reached is tried again; the wait doubles.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -60,12 +60,16 @@ async fn attend(
     last: &mut Option<Arc<Frame>>,
     wait: &mut Duration,
 ) -> Over {
-    let stream = match connect(dir).await {
-        Ok(stream) => stream,
+    let peer = match connect(dir).await {
+        Ok(peer) => peer,
         Err(why) => return Over::Lost(why),
     };
+    let source = match peer {
+        Peer::Host(_) => Source::Terminal,
+        Peer::Multiplexer(_) => Source::Multiplexer,
+    };
     let run = wanted.borrow().run.id.clone();
-    converse(stream, &run, view, asks, |heard| {
+    converse(peer, (&run, dir), view, asks, |heard| {
         let note = match heard {
             Heard::Picture(frame) => {
                 *last = Some(frame);
@@ -74,7 +78,7 @@ async fn attend(
             }
             Heard::Silence => Some("its host does not answer".to_owned()),
         };
-        place.put(pane(wanted, last.as_ref(), Source::Terminal, note));
+        place.put(pane(wanted, last.as_ref(), source, note));
     })
     .await
 }

@@ -21,7 +21,7 @@ use pipeline_worktrees::host::{self, RunKind};
 
 use super::perform::Failure;
 use super::{assign, commands};
-use crate::config::{AgentConfig, Mode};
+use crate::config::{AgentConfig, Mode, Runtime};
 use crate::context::Context;
 
 /// What an agent's program is told on its command line.
@@ -266,6 +266,8 @@ fn agent_claim(
     ]);
     let mut claim = claim(run, RunKind::Agent, argv, env, worktree.to_owned());
     claim.terminal = run.interactive.then_some(Size::UNSEEN);
+    let in_tmux = run.interactive && agent.runtime == Runtime::Tmux;
+    claim.multiplexer = in_tmux.then(|| host::Multiplexer::of_repository(context.root(), context.environment()));
     let told = agent.template().iter().any(|argument| argument.contains("{prompt"));
     let pasted = run.interactive && agent.preset.info().prompt_by_paste && !told;
     claim.prompt = pasted.then_some(vars.prompt);

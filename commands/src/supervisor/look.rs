@@ -41,7 +41,7 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
     };
     let output = host::tail(&dir, Stream::Stdout, GLANCE_BYTES).unwrap_or_default();
     // A session draws for people; there is no stream in it that says what it does.
-    let output = if run.interactive { drawn(&output) } else { output };
+    let output = if run.interactive { last_drawn(&output) } else { output };
     let format = pipeline.core.agents.get(&run.agent).map(|a| a.preset.info().format);
     let format = format.filter(|_| run.work.can_claim() && !run.interactive);
     let summary = format.map(|f| summarize(f, &output, &jiff::Zoned::now()));
@@ -170,6 +170,13 @@ pub(super) fn drawn(output: &str) -> String {
     lines.map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
+/// The last line of it that is not blank.
+fn last_drawn(output: &str) -> String {
+    let text = |piece| sgr::Reader::default().line(piece).text().trim_end().to_owned();
+    let last_of = |line| sgr::pieces(line).map(text).filter(|text| !text.is_empty()).last();
+    output.lines().rev().find_map(last_of).unwrap_or_default()
+}
+
 /// The ends of both streams, made safe, for the next attempt.
 pub(super) fn both_outputs(dir: &Path) -> String {
     let mut out = String::new();
@@ -244,4 +251,28 @@ pub(super) fn read_small(path: &Path, bytes_max: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).ok()?;
     (bytes.len() <= bytes_max).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_session_is_the_last_that_shows_something() {
+        for (output, last) in [
+            ("", ""),
+            ("\n \n", ""),
+            ("one\r\ntwo \r\n\x1b[m  \r\n", "two"),
+            ("one\n\x1b[1;1Hfirst\x1b[5;1H\x1b[31mlast\x1b[m\x1b[9;1H  ", "last"),
+            ("one\rtwo", "two"),
+        ] {
+            assert_eq!(last_drawn(output), last, "{output:?}");
+            let all = drawn(output);
+            assert_eq!(
+                text::one_line(text::tail_lines(all.trim_end(), 1), 200),
+                last,
+                "as it was among all: {output:?}"
+            );
+        }
+    }
 }

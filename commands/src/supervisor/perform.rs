@@ -66,7 +66,8 @@ impl From<GitError> for Failure {
 
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
-        Self { message: chain(&error), permanent: false }
+        let permanent = matches!(error, HostError::Tmux { missing: true, .. });
+        Self { message: chain(&error), permanent }
     }
 }
 

@@ -136,6 +136,7 @@ fn look_over(call: &Call, site: Site) -> Vec<Finding> {
 fn of_context(context: &Context) -> Vec<Finding> {
     let mut findings = configuration::configuration(context);
     findings.extend(configuration::agents(context));
+    findings.extend(machine::tmux(context));
     findings.extend(machine::watches(context));
     findings.extend(machine::service(context));
     findings

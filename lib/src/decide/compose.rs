@@ -12,7 +12,7 @@ use super::stages::{because, moved};
 use super::{Rules, after};
 use crate::event::{MergeOutcome, NewTask};
 use crate::fact::{Fact, Move};
-use crate::ids::{CommitId, Role, TaskId};
+use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::mode::Orchestration;
 use crate::run::Work;
 use crate::task::{Claimed, Parent, ParentWhy, Step, Task, TaskState};
@@ -131,7 +131,7 @@ impl Rules<'_> {
         std::iter::successors(Some(task), parent).take(NESTING_MAX).any(|task| task.id == *current)
     }
 
-    fn opened(&self, task: &Task, stage: &Stage, parts: Vec<Task>) -> Vec<Fact> {
+    pub(super) fn opened(&self, task: &Task, stage: &Stage, parts: Vec<Task>) -> Vec<Fact> {
         let on = parts.iter().map(|part| part.id.clone()).collect();
         let mut facts: Vec<Fact> = parts.into_iter().map(|part| Fact::TaskAdded { task: Box::new(part) }).collect();
         let to = TaskState::Waiting { stage: stage.id.clone(), on };
@@ -148,15 +148,7 @@ impl Rules<'_> {
         let mut plan = Plan { rules: self, task, stage, parts: Vec::new(), taken: HashSet::new() };
         let combinations = combinations(&stage.matrix);
         match &stage.doing {
-            Doing::Parallel(stages) => {
-                let workflow = self.p.workflow_of(task).ok_or("its workflow is not there")?;
-                for id in stages {
-                    let part = workflow.stage(id).ok_or_else(|| format!("there is no stage {id}"))?;
-                    let mut alone = workflow_of_one(workflow, part);
-                    alone.params.clear();
-                    plan.add(id.as_str(), Arc::new(alone), task.params.clone(), None)?;
-                }
-            }
+            Doing::Parallel(stages) => return self.parts_of(task, stage, stages),
             Doing::Workflow { workflow, params: given } => {
                 let sub = self.p.core.workflows.get(workflow);
                 let sub = sub.ok_or_else(|| format!("there is no workflow `{workflow}`"))?;
@@ -179,6 +171,17 @@ impl Rules<'_> {
                     plan.add(&value_words(&values), alone.clone(), given, None)?;
                 }
             }
+        }
+        Ok(plan.parts)
+    }
+
+    /// Tasks that each do one of these stages.
+    pub(super) fn parts_of(&self, task: &Task, stage: &Stage, stages: &[StageId]) -> Result<Vec<Task>, String> {
+        let mut plan = Plan { rules: self, task, stage, parts: Vec::new(), taken: HashSet::new() };
+        let workflow = self.p.workflow_of(task).ok_or("its workflow is not there")?;
+        for id in stages {
+            let part = workflow.stage(id).ok_or_else(|| format!("there is no stage {id}"))?;
+            plan.add(id.as_str(), Arc::new(workflow_of_one(workflow, part)), task.params.clone(), None)?;
         }
         Ok(plan.parts)
     }
@@ -224,6 +227,9 @@ impl Rules<'_> {
     }
 
     fn joined(&self, task: &Task, stage: &Stage, on: &[TaskId]) -> Vec<Fact> {
+        if matches!(stage.doing, Doing::Hub(_)) && stage.matrix.is_empty() {
+            return self.back_to_hub(task, stage, on);
+        }
         let parts: Vec<Part<'_>> = on.iter().map(|id| self.part(id)).collect();
         let mut said = String::new();
         for part in &parts {
@@ -232,7 +238,7 @@ impl Rules<'_> {
         }
         let said = said.trim_end().to_owned();
         if let Some(failed) = parts.iter().find(|part| part.decision == FAILED) {
-            return self.attempt_failed(task, stage, &format!("{} {}", failed.id, failed.how), &said);
+            return self.attempt_failed(task, stage, &format!("{} {}", failed.id, failed.how), &said, None);
         }
         let Some(last) = parts.iter().rev().find_map(|part| part.output) else {
             return self.block(task, Some(&stage.id), "the tasks that did its parts left nothing behind");
@@ -410,8 +416,13 @@ impl Plan<'_, '_> {
 
 /// A stage as a workflow of its own, whose every decision ends it.
 fn workflow_of_one(workflow: &Workflow, stage: &Stage) -> Workflow {
-    let alone =
-        Stage { matrix: BTreeMap::new(), merge: false, approval: false, probe: stage.probe.clone(), ..stage.clone() };
+    let alone = Stage {
+        matrix: BTreeMap::new(),
+        merge: false,
+        approval: false,
+        retries: stage.retries.or_else(|| workflow.hub_of(&stage.id).map(|_| 0)),
+        ..stage.clone()
+    };
     let end = |word: &str| Connection { from: stage.id.clone(), to: None, condition: Some(word.to_owned()) };
     let mut words: Vec<&str> = stage.choices();
     for word in [SUCCESS, FAILED] {
@@ -464,34 +475,4 @@ fn value_words(values: &BTreeMap<&String, &Value>) -> String {
 
 fn workflow_words(workflow: &Workflow) -> &str {
     if workflow.name.is_empty() { workflow.id.as_str() } else { &workflow.name }
-}
-
-impl crate::pipeline::Pipeline {
-    /// What templates of a stage may name: what the task was given, by itself and under `params`; `task`, `stage`,
-    /// `base`; and under `outputs` what each stage decided and said.
-    #[must_use]
-    pub fn variables(&self, task: &Task, stage: &Stage) -> Value {
-        let params: Map<String, Value> =
-            task.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let mut vars = params.clone();
-        let about = serde_json::json!({
-            "id": task.id.as_str(), "title": task.title, "body": task.body, "branch": task.branch(),
-            "attempt": task.attempt + 1, "feedback": task.feedback.clone().unwrap_or_default(),
-        });
-        let outputs: Map<String, Value> = task
-            .outputs
-            .iter()
-            .map(|output| {
-                let said = serde_json::json!({ "decision": output.decision, "summary": output.summary });
-                (output.stage.to_string(), said)
-            })
-            .collect();
-        vars.insert("matrix".to_owned(), Value::Object(params.clone()));
-        vars.insert("params".to_owned(), Value::Object(params));
-        vars.insert("task".to_owned(), about);
-        vars.insert("stage".to_owned(), Value::String(stage.id.to_string()));
-        vars.insert("base".to_owned(), Value::String(self.core.settings.base.clone()));
-        vars.insert("outputs".to_owned(), Value::Object(outputs));
-        Value::Object(vars)
-    }
 }

@@ -13,7 +13,7 @@ use crate::run::{
     Claim, ClaimSource, ClaimStatus, Ended, Evidence, Phase, Run, RunSummary, StopReason, Usage, Verdict, Work,
 };
 use crate::task::{Ask, Claimed, Step, Task, TaskState};
-use crate::workflow::Stage;
+use crate::workflow::{Doing, Stage};
 
 /// An effect is given up after failing this often in a row.
 const EFFECT_FAILURES_MAX: u32 = 5;
@@ -150,7 +150,7 @@ impl Rules<'_> {
                 let command = evidence.map_or("the gate", |e| e.command.as_str());
                 let why = format!("the gate failed: `{command}` {}", how);
                 let feedback = format!("{why}\n{output}");
-                facts.extend(self.attempt_failed(task, stage, &why, &feedback));
+                facts.extend(self.attempt_failed(task, stage, &why, &feedback, Some(claim)));
             }
         }
         facts
@@ -204,7 +204,10 @@ impl Rules<'_> {
             summary: words,
             approved: false,
         };
-        facts.extend(self.task_after(task, stage, outcome, claimed, left));
+        match (&stage.doing, &outcome) {
+            (Doing::Hub(hub), Outcome::Done) => facts.extend(self.hub_looked(task, stage, hub, &claimed, left)),
+            _ => facts.extend(self.task_after(task, stage, outcome, claimed, left)),
+        }
         facts
     }
 
@@ -222,7 +225,7 @@ impl Rules<'_> {
             Outcome::Blocked(why) => self.block(task, Some(&stage.id), &why),
             Outcome::Failed(why) => {
                 let feedback = format!("{why}\n{}", left.output);
-                self.attempt_failed(task, stage, &why, &feedback)
+                self.attempt_failed(task, stage, &why, &feedback, Some(&claimed))
             }
             Outcome::Void(why) | Outcome::Limited { why, .. } | Outcome::Broken(why) => {
                 let with = Move { reason: Some(why), uncounted: true, ..Move::default() };

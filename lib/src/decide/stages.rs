@@ -6,6 +6,7 @@ use crate::fact::{Fact, Move};
 use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::settings::FailedDependency;
 use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskState};
+use crate::workflow::hub::{RESET_ADVICE, STRATEGY_CHANGES_AT};
 use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage};
 
 /// The role that is told when a task gets stuck.
@@ -184,19 +185,7 @@ impl Rules<'_> {
     fn follow(&self, task: &Task, stage: &Stage, decision: &str, feedback: Option<String>) -> Vec<Fact> {
         let next = self.p.workflow_of(task).map_or(Next::Nowhere, |w| w.next(&stage.id, decision));
         match next {
-            Next::Stage(next) => {
-                let visits = task.visits.get(&next.id).copied().unwrap_or(0);
-                let limit = next.max_visits.unwrap_or(self.p.core.settings.scheduler.max_visits);
-                if visits >= limit {
-                    let why = format!("stage {} was entered {visits} times, which is its limit", next.id);
-                    return self.block(task, Some(&next.id), &why);
-                }
-                if let Some(why) = self.beyond_budget(task) {
-                    return self.block(task, Some(&stage.id), &why);
-                }
-                let with = Move { entered: true, feedback, ..Move::default() };
-                vec![moved(&task.id, TaskState::Ready { stage: next.id.clone() }, with)]
-            }
+            Next::Stage(next) => self.enter(task, stage, next, feedback),
             Next::End if decision == FAILED => {
                 let why = format!("stage {} failed and its workflow ends there", stage.id);
                 let mut facts = vec![moved(&task.id, TaskState::Failed, because(&why))];
@@ -217,24 +206,58 @@ impl Rules<'_> {
         }
     }
 
+    /// A task goes on to a stage, unless it has been there too often or gone on for too long.
+    pub(super) fn enter(&self, task: &Task, from: &Stage, next: &Stage, feedback: Option<String>) -> Vec<Fact> {
+        let visits = task.visits.get(&next.id).copied().unwrap_or(0);
+        let limit = next.max_visits.unwrap_or(self.p.core.settings.scheduler.max_visits);
+        if visits >= limit {
+            let why = format!("stage {} was entered {visits} times, which is its limit", next.id);
+            return self.block(task, Some(&next.id), &why);
+        }
+        if let Some(why) = self.beyond_budget(task) {
+            return self.block(task, Some(&from.id), &why);
+        }
+        let with = Move { entered: true, feedback, ..Move::default() };
+        vec![moved(&task.id, TaskState::Ready { stage: next.id.clone() }, with)]
+    }
+
     /// An attempt at a stage failed: again after a wait, or on to what the workflow says about failure, or to a person.
-    pub(super) fn attempt_failed(&self, task: &Task, stage: &Stage, why: &str, feedback: &str) -> Vec<Fact> {
+    /// `claim` is who tried it and where the work stands, where that is known.
+    pub(super) fn attempt_failed(
+        &self,
+        task: &Task,
+        stage: &Stage,
+        why: &str,
+        feedback: &str,
+        claim: Option<&Claimed>,
+    ) -> Vec<Fact> {
         let scheduler = &self.p.core.settings.scheduler;
-        let retries = stage.retries.unwrap_or(scheduler.retries);
+        let workflow = self.p.workflow_of(task);
+        // What serves a hub is tried again when the hub says so.
+        let serves_hub = workflow.is_some_and(|workflow| workflow.hub_of(&stage.id).is_some());
+        let retries = stage.retries.unwrap_or(if serves_hub { 0 } else { scheduler.retries });
         if task.attempt <= retries {
             let wait = self.backoff(stage.backoff.unwrap_or(scheduler.backoff), task.attempt);
+            let advice = self.advice(task, stage, claim);
             let with = Move {
                 reason: Some(why.to_owned()),
-                feedback: Some(feedback.to_owned()),
+                feedback: Some(format!("{advice}{feedback}")),
                 not_before: Some(after(self.now.at, wait)),
                 retry: true,
                 ..Move::default()
             };
             return vec![moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with)];
         }
-        let connected = self.p.workflow_of(task).is_some_and(|w| w.next(&stage.id, FAILED) != Next::Nowhere);
+        let connected = workflow.is_some_and(|w| w.next(&stage.id, FAILED) != Next::Nowhere);
         if connected {
-            return self.follow(task, stage, FAILED, Some(feedback.to_owned()));
+            let feedback = Some(feedback.to_owned());
+            return match claim {
+                Some(claim) => {
+                    let claim = Claimed { summary: said_of(why, feedback.as_deref()), ..claim.clone() };
+                    self.finish(task, stage, &claim, FAILED, feedback)
+                }
+                None => self.follow(task, stage, FAILED, feedback),
+            };
         }
         let why = format!("{why}, {} attempts", task.attempt);
         let mut facts = self.block(task, Some(&stage.id), &why);
@@ -243,6 +266,16 @@ impl Rules<'_> {
         }
         facts.extend(self.after_failure(task, stage, &why));
         facts
+    }
+
+    /// What an attempt should know that follows the same failure again and again, in whatever task.
+    fn advice(&self, task: &Task, stage: &Stage, claim: Option<&Claimed>) -> String {
+        let error = claim.map_or("", |claim| claim.summary.as_str());
+        let times = self.p.seen_in_a_row(&task.workflow, &stage.id, error) + 1;
+        if error.is_empty() || times < STRATEGY_CHANGES_AT {
+            return String::new();
+        }
+        format!("This failed {times} times in a row in the same way. Try another way; {RESET_ADVICE}.\n")
     }
 
     /// Hands a task to a person, and tells the supervisor role who else waits for it.
@@ -292,4 +325,14 @@ pub(super) fn moved(task: &TaskId, to: TaskState, with: Move) -> Fact {
 
 pub(super) fn because(why: &str) -> Move {
     Move { reason: Some(why.to_owned()), ..Move::default() }
+}
+
+/// What is remembered of a failure: why, and the last line that was printed.
+fn said_of(why: &str, output: Option<&str>) -> String {
+    let last = output.unwrap_or_default().lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    if last.is_empty() || why.contains(last) {
+        why.to_owned()
+    } else {
+        format!("{why}\n{}", crate::text::one_line(last, 200))
+    }
 }

@@ -7,6 +7,7 @@ pub(crate) mod world;
 mod compose;
 mod failure;
 mod gates;
+mod hub;
 mod modes;
 mod order;
 mod properties;

@@ -1,6 +1,7 @@
 //! How each fact changes what is known. No rule is decided here: a fact says what has become true.
 
 mod agents;
+pub(super) mod patterns;
 
 use jiff::Timestamp;
 
@@ -370,6 +371,7 @@ impl Pipeline {
         self.close_notices(id, summary.is_some());
         let Some(summary) = summary else { return };
         self.count_run(&run, summary);
+        self.learn(at, &run, summary);
         if let Some(task) = &run.task {
             self.note_in_task(task, |t| {
                 // Among many tasks most have had one run: room for more would cost more than the run itself.

@@ -43,7 +43,7 @@ pub struct Pane {
 pub enum Source {
     /// The terminal of a live session: it can be typed into.
     Terminal,
-    /// The session of another program that holds the terminal, asked now and then.
+    /// The session of tmux, which holds the terminal: it can be typed into, and is asked when it has written something.
     Multiplexer,
     /// What a run wrote, live or over.
     Log,

@@ -8,7 +8,7 @@ mod check;
 mod doing;
 mod fields;
 mod flow;
-mod loops;
+pub(super) mod loops;
 mod params;
 mod stages;
 mod templates;
@@ -105,7 +105,11 @@ impl Reader<'_> {
 
     fn workflow(&mut self, document: &Value) -> Option<Workflow> {
         let Some(object) = document.as_object() else {
-            self.error("", "a workflow is a JSON object", Some("Begin with { \"id\": …, \"stages\": [ … ] }.".to_owned()));
+            self.error(
+                "",
+                "a workflow is a JSON object",
+                Some("Begin with { \"id\": …, \"stages\": [ … ] }.".to_owned()),
+            );
             return None;
         };
         let id = self.name(object, "", "id", WorkflowId::new);

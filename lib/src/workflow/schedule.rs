@@ -99,6 +99,8 @@ fn every(words: &[&str]) -> Option<Schedule> {
         days.iter().position(|day| *day == word).map(|day| day.to_string())
     };
     let step = match words {
+        ["week"] => return cron("0 0 * * 0").ok(),
+        ["month"] => return cron("0 0 1 * *").ok(),
         ["day", "at", time] => return at(time, "*"),
         ["weekday", "at", time] => return at(time, "1-5"),
         ["weekday"] => return at("0:00", "1-5"),

@@ -1,11 +1,13 @@
-//! What the machine has to offer: git, notices of changes, and whether a service manager would end our agents.
+//! What the machine has to offer: git, tmux where an agent wants it, notices of changes, and whether a service manager would end our agents.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use pipeline_worktrees::host::{self, HostError, Multiplexer, TMUX_VERSION_MIN};
 use pipeline_worktrees::watch::Watcher;
 
 use super::Finding;
+use crate::config::Runtime;
 use crate::context::Context;
 
 /// The oldest git that has everything we ask of it.
@@ -32,6 +34,28 @@ pub(super) fn git() -> Finding {
 fn version(text: &str) -> Option<(u32, u32)> {
     let mut numbers = text.strip_prefix("git version ")?.split('.');
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Whether tmux is there, where an agent wants it.
+pub(super) fn tmux(context: &Context) -> Option<Finding> {
+    let agent = context.config().agents.iter().find(|agent| agent.runtime == Runtime::Tmux)?;
+    let multiplexer = Multiplexer::of_repository(context.root(), context.environment());
+    Some(of_tmux(host::tmux_version(&multiplexer), agent.name.as_str()))
+}
+
+fn of_tmux(found: Result<(u32, u32), HostError>, agent: &str) -> Finding {
+    let (least_major, least_minor) = TMUX_VERSION_MIN;
+    let remedy = format!(
+        "Install tmux {least_major}.{least_minor} or newer, or write runtime = \"host\" for {agent} in .pipeline/config.toml."
+    );
+    match found {
+        Ok((major, minor)) if (major, minor) >= TMUX_VERSION_MIN => Finding::ok("tmux", format!("{major}.{minor}")),
+        Ok((major, minor)) => Finding::problem("tmux", format!("is {major}.{minor}, which is too old"), remedy),
+        Err(HostError::Tmux { missing: true, .. }) => {
+            Finding::problem("tmux", format!("is not there, and {agent} is to run in it"), remedy)
+        }
+        Err(error) => Finding::problem("tmux", error.to_string(), remedy),
+    }
 }
 
 pub(super) fn watches(context: &Context) -> Vec<Finding> {
@@ -89,6 +113,15 @@ mod tests {
         assert_eq!(version("git version 3.1.windows.1"), Some((3, 1)));
         assert_eq!(version("hub 1"), None);
         assert!((2, 30) < GIT_MIN && (3, 0) > GIT_MIN);
+    }
+
+    #[test]
+    fn a_tmux_that_is_missing_or_too_old_is_a_problem() {
+        let missing = HostError::Tmux { message: "is not there".to_owned(), missing: true };
+        let finding = of_tmux(Err(missing), "dev");
+        assert!(finding.found.contains("dev is to run in it") && finding.remedy.contains("runtime = \"host\""));
+        assert_eq!(of_tmux(Ok((3, 0)), "dev").found, "is 3.0, which is too old");
+        assert_eq!(of_tmux(Ok((3, 2)), "dev"), Finding::ok("tmux", "3.2"));
     }
 
     #[test]

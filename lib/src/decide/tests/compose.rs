@@ -13,12 +13,16 @@ use crate::task::{ParentWhy, Stops, TaskState};
 use crate::view::attention;
 use crate::workflow::{Doing, Exit, Param, Stage, Workflow};
 
-fn command(id: &str, text: &str) -> Stage {
+pub(super) fn command(id: &str, text: &str) -> Stage {
     Stage { doing: Doing::Command(text.to_owned()), ..plain_stage(id, "command") }
 }
 
 /// One worker, places for two commands.
 fn world(workflows: Vec<Workflow>) -> World {
+    World::with(places(), workflows)
+}
+
+pub(super) fn places() -> crate::settings::Settings {
     let mut settings = crate::settings::Settings::default();
     settings.agents = vec![worker("w1", "worker")];
     settings.scheduler.max_parallel = 1;
@@ -31,7 +35,7 @@ fn world(workflows: Vec<Workflow>) -> World {
             interactive: false,
         });
     }
-    World::with(settings, workflows)
+    settings
 }
 
 fn given(id: &str, workflow: &str, params: &[(&str, serde_json::Value)]) -> NewTask {
@@ -121,7 +125,7 @@ fn what_holds_already_is_skipped() {
     assert_eq!(w.p.core.metrics.runs, 1, "a question is no run of the statistics");
 }
 
-fn parts_of(w: &World, id: &str) -> Vec<String> {
+pub(super) fn parts_of(w: &World, id: &str) -> Vec<String> {
     let TaskState::Waiting { on, .. } = &w.task(id).state else { panic!("{id} is {}", w.status(id)) };
     on.iter().map(ToString::to_string).collect()
 }

@@ -1,0 +1,66 @@
+//! Drawings of workflows.
+
+use std::collections::BTreeSet;
+
+use pipeline_lib::workflow::parse::parse;
+use pipeline_lib::workflow::tdd;
+use unicode_width::UnicodeWidthStr;
+
+use super::super::scaffold::{self, Template};
+use super::*;
+
+fn hub() -> Workflow {
+    parse(&scaffold::document("setup", Template::Hub, &BTreeSet::new()), None).unwrap().0
+}
+
+#[test]
+fn a_terminal_shows_the_way_and_the_ways_back() {
+    insta::assert_snapshot!(terminal::draw(&picture(&tdd())).join("\n"), @"");
+}
+
+#[test]
+fn a_hub_shows_what_it_starts() {
+    insta::assert_snapshot!(terminal::draw(&picture(&hub())).join("\n"), @"");
+}
+
+#[test]
+fn a_drawing_fits_eighty_columns_whatever_there_is() {
+    let stages: Vec<Value> = (0..40)
+        .map(|n| json!({ "id": format!("stage-number-{n}"), "name": "漢".repeat(60), "agent": "x", "decisions": ["success", "back"] }))
+        .collect();
+    let connections: Vec<Value> = (0..40)
+        .flat_map(|n: usize| {
+            let to = if n < 39 { json!(format!("stage-number-{}", n + 1)) } else { Value::Null };
+            let from = format!("stage-number-{n}");
+            [
+                json!({ "from": from, "to": to, "condition": "success" }),
+                json!({ "from": from, "to": format!("stage-number-{}", n / 2), "condition": "back" }),
+            ]
+        })
+        .collect();
+    let document = json!({ "id": "w", "stages": stages, "connections": connections });
+    let (workflow, _) = parse(&document, None).unwrap();
+    let lines = terminal::draw(&picture(&workflow));
+    assert!(lines.iter().all(|line| line.width() <= 80), "{lines:#?}");
+    assert!(svg::draw(&picture(&workflow), "w").ends_with("</svg>\n"));
+}
+
+#[test]
+fn mermaid_names_every_stage_and_connection() {
+    insta::assert_snapshot!(mermaid::draw(&picture(&tdd())), @"");
+}
+
+#[test]
+fn an_image_is_complete_and_takes_no_text_for_markup() {
+    let document = json!({ "id": "w", "stages": [{ "id": "a", "name": "<b>&\"", "run": "echo <x> | cat" }] });
+    let (workflow, _) = parse(&document, None).unwrap();
+    let image = svg::draw(&picture(&workflow), "A & B");
+    assert!(image.contains("<title>A &amp; B</title>") && image.contains("a &lt;b&gt;&amp;&quot;"), "{image}");
+    assert!(!image.contains("<b>") && !image.contains("href"), "{image}");
+    for workflow in [&*tdd(), &hub()] {
+        let picture = picture(workflow);
+        let image = svg::draw(&picture, "x");
+        assert_eq!(image.matches("<rect").count(), picture.stages.len());
+        assert_eq!(image.matches("marker-end").count(), picture.edges.len());
+    }
+}

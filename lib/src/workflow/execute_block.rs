@@ -1,0 +1,135 @@
+//! The block with which a text asks for a workflow: `[PIPELINE-EXECUTE] { … } [/PIPELINE-EXECUTE]`. It is only read here.
+//! Whether it is a command or a proposal depends on who wrote it, and whether the directory is a good one is the caller's
+//! to say.
+
+use serde_json::Value;
+
+/// What stands before the JSON object.
+pub const OPEN: &str = "[PIPELINE-EXECUTE]";
+/// What stands behind it.
+pub const CLOSE: &str = "[/PIPELINE-EXECUTE]";
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execute {
+    /// The name of the workflow, as it was written.
+    pub workflow: String,
+    /// What is asked for in words; empty where nothing was said.
+    pub prompt: String,
+    /// Where it should work, where that was said.
+    pub directory: Option<String>,
+}
+
+/// Why a text asks for nothing that could be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExecuteError {
+    /// More than one block.
+    #[error("there are several {OPEN} blocks; one at a time can be started")]
+    Several,
+    /// A block without an end.
+    #[error("the {OPEN} block has no {CLOSE} behind it")]
+    Unclosed,
+    /// What stands in it is no object.
+    #[error("the {OPEN} block holds no JSON object: {0}")]
+    NotJson(String),
+    /// A field is missing or is no text.
+    #[error("`{0}` of the {OPEN} block has to be a text{1}")]
+    Field(&'static str, &'static str),
+}
+
+/// Reads the block of a text, whatever stands around it; `None` where there is none.
+///
+/// # Errors
+/// When there are several, or the one there is cannot be read.
+pub fn parse(text: &str) -> Result<Option<Execute>, ExecuteError> {
+    let Some((_, behind)) = text.split_once(OPEN) else { return Ok(None) };
+    let (inside, rest) = behind.split_once(CLOSE).ok_or(ExecuteError::Unclosed)?;
+    if inside.contains(OPEN) || rest.contains(OPEN) {
+        return Err(ExecuteError::Several);
+    }
+    let value: Value =
+        serde_json::from_str(without_fence(inside)).map_err(|error| ExecuteError::NotJson(error.to_string()))?;
+    let Some(object) = value.as_object() else {
+        return Err(ExecuteError::NotJson("it is something else".to_owned()));
+    };
+    let field = |name: &'static str| match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Some(_) => Err(ExecuteError::Field(name, "")),
+    };
+    let workflow = field("pipelineName")?.ok_or(ExecuteError::Field("pipelineName", ", and is missing"))?;
+    let prompt = field("userPrompt")?.unwrap_or_default();
+    Ok(Some(Execute { workflow, prompt, directory: field("workingDirectory")? }))
+}
+
+/// The object without the marks that make it a block of code in Markdown.
+fn without_fence(text: &str) -> &str {
+    let text = text.trim();
+    let Some(fenced) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else { return text };
+    // What names the language is the rest of the first line.
+    fenced.split_once('\n').map_or(fenced, |(_, object)| object).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn block(inside: &str) -> String {
+        format!("{OPEN}\n{inside}\n{CLOSE}")
+    }
+
+    #[test]
+    fn the_block_is_found_whatever_stands_around_it() {
+        let object = r#"{ "pipelineName": "setup", "userPrompt": "Set it up, [please]", "workingDirectory": "/srv/x" }"#;
+        let wanted = Execute {
+            workflow: "setup".to_owned(),
+            prompt: "Set it up, [please]".to_owned(),
+            directory: Some("/srv/x".to_owned()),
+        };
+        for text in [
+            block(object),
+            format!("I would run this:\n\n{}\n\nand then go on.", block(object)),
+            block(&format!("```json\n{object}\n```")),
+            format!("{OPEN}{object}{CLOSE}"),
+        ] {
+            assert_eq!(parse(&text), Ok(Some(wanted.clone())), "{text}");
+        }
+        let least = parse(&block(r#"{ "pipelineName": " tdd ", "more": 1 }"#)).unwrap().unwrap();
+        assert_eq!(least, Execute { workflow: "tdd".to_owned(), prompt: String::new(), directory: None });
+    }
+
+    #[test]
+    fn without_a_block_nothing_is_asked_for() {
+        for text in ["", "PIPELINE-EXECUTE", CLOSE, "[pipeline-execute] {} [/pipeline-execute]"] {
+            assert_eq!(parse(text), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_unclear_is_refused() {
+        let one = block(r#"{ "pipelineName": "a" }"#);
+        for (text, words) in [
+            (format!("{one}\n{one}"), "several"),
+            (format!("{OPEN} {one}"), "several"),
+            (format!("{OPEN} {{}}"), "no [/PIPELINE-EXECUTE]"),
+            (block("run tdd"), "no JSON object"),
+            (block("[1]"), "something else"),
+            (block(r#"{ "userPrompt": "x" }"#), "`pipelineName`"),
+            (block(r#"{ "pipelineName": "" }"#), "missing"),
+            (block(r#"{ "pipelineName": 7 }"#), "has to be a text"),
+            (block(r#"{ "pipelineName": "a", "workingDirectory": ["/"] }"#), "`workingDirectory`"),
+        ] {
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd(before in "\\PC{0,30}", inside in "\\PC{0,30}", after in "\\PC{0,30}") {
+            drop(parse(&format!("{before}{OPEN}{inside}{CLOSE}{after}")));
+            drop(parse(&inside));
+        }
+    }
+}
