@@ -298,12 +298,19 @@ fn flood(sizes: &Sizes, tmux: bool) {
     if let Some(peer) = &mut peer {
         peer.screen.wait_text("press a key");
     }
+    // The terminals themselves: our host, and what tmux does all of its work in.
+    let terminals: Vec<u32> = repo.hosts().into_iter().chain(peer.as_ref().map(|peer| peer.server)).collect();
+    let spent = || -> Vec<Duration> { terminals.iter().map(|pid| cpu(*pid)).collect() };
+    let before = spent();
     for _ in 0..sizes.rounds {
         ours.push(took(&mut screen, &file));
         if let Some(peer) = &mut peer {
             theirs.push(took(&mut peer.screen, &file));
         }
     }
+    let per_round = u32::try_from(sizes.rounds).unwrap_or(1);
+    let spent: Vec<String> =
+        spent().iter().zip(before).map(|(after, before)| millis((*after - before) / per_round)).collect();
     let rate = |times: Vec<Duration>| sizes.flood as f64 / at(times, 0.5).as_secs_f64() / 1e6;
     let ours = rate(ours);
     let name = format!("{} MB of log output through a pane", sizes.flood / 1_000_000);
@@ -313,6 +320,7 @@ fn flood(sizes: &Sizes, tmux: bool) {
     let theirs = rate(theirs);
     let beside = format!("{theirs:.1} MB/s");
     row(&name, &format!("{ours:.1} MB/s"), &beside, Some(ours / theirs), "1.4x tmux", ours / theirs >= 1.4);
+    note("  processor time of the terminal", &spent[0], &format!("tmux {}", spent[1]));
 }
 
 /// How long one flood took.

@@ -70,7 +70,49 @@ fn main() {
         "a picture after one assignment: {large:.1} µs of 100000 tasks, {small:.1} µs of 100, ratio {:.2}",
         large / small
     );
+    let text = template(10_000);
+    let _ =
+        writeln!(out, "a template of 10000 stages: {:.1} ms until it is valid (aim: 50)", measure(|| validate(&text)));
     drop(std::io::stdout().write_all(out.as_bytes()));
+}
+
+/// A workflow file of so many stages: agents and commands by turns, with decisions, ways back, templates and parameters.
+fn template(stages: usize) -> String {
+    let id = |n: usize| format!("stage-{n:05}");
+    let list: Vec<serde_json::Value> = (0..stages)
+        .map(|n| match n % 2 {
+            0 => serde_json::json!({
+                "id": id(n), "name": format!("Stage {n}"), "agent": "worker", "description": "Do what the task asks.",
+                "decisions": ["success", { "choice": "rework", "description": "once more" }], "timeout": "30m", "retries": 2,
+            }),
+            _ => serde_json::json!({
+                "id": id(n), "run": format!("make {n} TARGET={{{{ params.target }}}}"), "probe": "test -e done",
+                "decisions": [{ "choice": "success", "exit": 0 }, { "choice": "rework", "exit": "other" }],
+            }),
+        })
+        .collect();
+    let next = |n: usize| if n + 1 < stages { serde_json::json!(id(n + 1)) } else { serde_json::Value::Null };
+    let connections: Vec<serde_json::Value> = (0..stages)
+        .flat_map(|n| {
+            [
+                serde_json::json!({ "from": id(n), "to": next(n), "condition": "success" }),
+                serde_json::json!({ "from": id(n), "to": id(n / 2), "condition": "rework" }),
+            ]
+        })
+        .collect();
+    let params = serde_json::json!({ "target": { "required": true } });
+    serde_json::json!({ "id": "long", "params": params, "stages": list, "connections": connections }).to_string()
+}
+
+/// Milliseconds to read a file's text and to check it.
+fn validate(text: &str) -> f64 {
+    let began = cpu_seconds();
+    let document: serde_json::Value = serde_json::from_str(text).expect("the file of the bench is JSON");
+    let roles = std::collections::BTreeSet::from([Role::new("worker").expect("well formed")]);
+    let (workflow, warnings) = parse(&document, Some(&roles)).expect("the workflow of the bench is valid");
+    let spent = cpu_seconds() - began;
+    assert_eq!((workflow.stages.len() * 2, warnings.len()), (workflow.connections.len(), 0), "all of it was read");
+    spent * 1e3
 }
 
 /// The median of some rounds.
@@ -238,6 +280,8 @@ fn left() -> Seen {
         summary: String::new(),
         output: String::new(),
         usage: Usage::default(),
+        unmet: None,
+        proposal: None,
     })
 }
 

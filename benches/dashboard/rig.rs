@@ -47,7 +47,8 @@ impl Repo {
     pub(crate) fn with_tasks(tasks: usize) -> Self {
         let repo = Self::new("shadow", 1, &["quiet", "0"]);
         let task = |n: usize| {
-            let behind: Vec<String> = (n % 7 == 0 && n > 0).then(|| format!("T-{:06}", n - 1)).into_iter().collect();
+            let behind: Vec<String> =
+                (n.is_multiple_of(7) && n > 0).then(|| format!("T-{:06}", n - 1)).into_iter().collect();
             serde_json::json!({ "id": format!("T-{n:06}"), "title": format!("Task number {n}"), "priority": n % 4 + 1,
                                 "depends_on": behind })
         };

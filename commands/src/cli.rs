@@ -118,9 +118,24 @@ pub enum Verb {
     /// Print the journal as JSON lines
     #[command(after_help = "Example: pipeline events -f --since 120")]
     Events(verbs::events::EventsArgs),
+    /// Say that something happened: the rules of the registry choose the workflow that is started
+    #[command(after_help = "Example: pipeline event bug_report --param severity=4 --param bug_report='shares are lost'")]
+    Event(verbs::event::EventArgs),
     /// Wait until tasks are completed, a person is needed, or nothing is left to do
     #[command(after_help = "Example: pipeline wait TASK-001 --for completed --timeout 1h")]
     Wait(verbs::wait::Wait),
+    /// Put one task on a workflow and follow it to its end
+    ///
+    /// Exits with 0 when the end of the workflow was reached, with 1 when it was not, and with 3 when it waits for a person and
+    /// stdin is no terminal. Ctrl-C leaves the task where it is; `pipeline run --resume TASK` follows it again.
+    #[command(after_help = "Example: pipeline run release --param version=1.2.0 --pause-before-stage 3")]
+    Run(verbs::run::Run),
+    /// Run the workflow of a file; otherwise the same as `run`
+    #[command(after_help = "Example: pipeline execute-pipeline --template templates/unit-test-pipeline.json --dry-run")]
+    ExecutePipeline(verbs::run::ExecutePipeline),
+    /// Run a workflow by its name; the same as `workflow run`
+    #[command(after_help = "Example: pipeline execute-workflow --workflow code_quality")]
+    ExecuteWorkflow(verbs::run::ExecuteWorkflow),
     /// The maps that tasks travel
     #[command(after_help = "Example: pipeline workflow validate")]
     Workflow(verbs::workflow::WorkflowArgs),
@@ -145,4 +160,14 @@ pub enum Verb {
     /// The scripted agent of the demonstration
     #[command(hide = true)]
     DemoAgent(verbs::demo::DemoAgent),
+}
+
+impl Verb {
+    /// Whether it may tick, and so logs into files.
+    pub(crate) fn ticks(&self) -> bool {
+        let runs = matches!(self, Self::Run(_) | Self::ExecutePipeline(_) | Self::ExecuteWorkflow(_));
+        let workflow =
+            matches!(self, Self::Workflow(args) if matches!(args.action, verbs::workflow::Action::Run { .. }));
+        runs || workflow || matches!(self, Self::Monitor(_) | Self::Demo(_))
+    }
 }

@@ -1,17 +1,19 @@
 //! Where a verb works: the repository, its configuration, its directories, and how to speak to the person. Passed to
 //! everything that needs it; there is no global state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pipeline_lib::agents::preset::{Vars, expand};
 use pipeline_lib::decide::gate_worktree;
-use pipeline_lib::event::Event;
+use pipeline_lib::event::{Event, Request};
 use pipeline_lib::ids::{AgentName, CommitId, RunId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::registry::Registry;
 use pipeline_lib::settings::Settings;
+use pipeline_lib::workflow::Workflow;
 use pipeline_state::{LockGuard, Locker, Options};
 use pipeline_worktrees::git::{AtWork, GitError, Repo};
 use pipeline_worktrees::host::HostProgram;
@@ -19,6 +21,7 @@ use pipeline_worktrees::host::HostProgram;
 use crate::config::{self, AgentConfig, Config, Definitions, Loaded, Sources, WorkflowSet};
 use crate::error::{CommandError, Result, exit};
 use crate::output::Output;
+use crate::shipped;
 
 /// The folder of everything that is ours in a supervised repository.
 pub const FOLDER: &str = ".pipeline";
@@ -28,6 +31,8 @@ const TICK_WAIT: Duration = Duration::from_secs(20);
 /// How long a long-lived process works with what it once learned of a repository, such as its filters. Opening it costs
 /// as much as many a tick.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// The registry, in the pipeline's folder.
+const REGISTRY_FILE: &str = "registry.json";
 
 /// The right to tick, until dropped.
 #[derive(Debug)]
@@ -93,6 +98,7 @@ pub struct Context {
     site: Site,
     loaded: Loaded,
     workflows: WorkflowSet,
+    registry: Registry,
     definitions: Definitions,
     settings: Arc<Settings>,
     digest: String,
@@ -105,6 +111,16 @@ pub struct Context {
     stamp: Stamp,
     /// When the repository was opened.
     opened: Instant,
+    /// What was last made of the project's workflows together with some of the program's.
+    shipped: Mutex<Option<WithShipped>>,
+}
+
+/// The project's workflows together with some of the program's.
+#[derive(Debug)]
+struct WithShipped {
+    names: BTreeSet<String>,
+    workflows: Vec<Arc<Workflow>>,
+    digest: String,
 }
 
 /// Name, time of change, size and inode of each file that a configuration is read from.
@@ -131,12 +147,12 @@ impl Context {
     pub fn load(globals: &Globals, output: &Output, site: Site) -> Result<Self> {
         // Before the files are read, so that a change meanwhile is seen the next time.
         let stamp = stamp(globals, &site);
-        let (loaded, definitions, workflows) = read_configuration(globals, &site)?;
+        let (loaded, definitions, workflows, registry) = read_configuration(globals, &site)?;
         let base = match &loaded.config.project.base {
             Some(base) => base.clone(),
             None => site.repo.guess_base()?,
         };
-        let settings = Arc::new(loaded.config.settings(&base));
+        let settings = Arc::new(config::with_registry(loaded.config.settings(&base), &registry, &workflows));
         let digest = config::digest(&settings, &workflows.workflows);
         Ok(Self {
             globals: globals.clone(),
@@ -144,6 +160,7 @@ impl Context {
             site,
             loaded,
             workflows,
+            registry,
             definitions,
             settings,
             digest,
@@ -152,6 +169,7 @@ impl Context {
             complaint: None,
             stamp,
             opened: Instant::now(),
+            shipped: Mutex::default(),
         })
     }
 
@@ -225,6 +243,12 @@ impl Context {
         &self.workflows
     }
 
+    /// What the registry says.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The agents' prompts.
     #[must_use]
     pub fn definitions(&self) -> &Definitions {
@@ -276,16 +300,41 @@ impl Context {
         self.repo().branch_head(base)?.ok_or_else(|| GitError::NoSuchBranch { branch: base.to_owned() })
     }
 
-    /// The event that records the configuration, where it differs from what is recorded. One whose files have changed
+    /// The event that records the configuration, where it differs from what is recorded: the project's workflows, and of
+    /// those that come with the program the ones that are in use or that these events put a task on. One whose files have changed
     /// since is not recorded any more: somebody else may have recorded the newer one already.
     #[must_use]
-    pub fn configure_event(&self, pipeline: &Pipeline) -> Option<Event> {
-        let differs = self.configures && pipeline.core.config_digest != self.digest;
+    pub fn configure_event(&self, pipeline: &Pipeline, events: &[Event]) -> Option<Event> {
+        if !self.configures {
+            return None;
+        }
+        let names = in_use(pipeline, events);
+        let (workflows, digest) = if names.is_empty() {
+            (None, self.digest.clone())
+        } else {
+            let (workflows, digest) = self.with_shipped(names);
+            (Some(workflows), digest)
+        };
+        let differs = pipeline.core.config_digest != digest;
         (differs && stamp(&self.globals, &self.site) == self.stamp).then(|| Event::Configure {
             settings: self.settings.clone(),
-            workflows: self.workflows.workflows.clone(),
-            digest: self.digest.clone(),
+            workflows: workflows.unwrap_or_else(|| self.workflows.workflows.clone()),
+            digest,
         })
+    }
+
+    /// The project's workflows and these of the program's, and the digest of the whole. It is asked for again and again.
+    fn with_shipped(&self, names: BTreeSet<String>) -> (Vec<Arc<Workflow>>, String) {
+        let mut last = self.shipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(last) = last.as_ref().filter(|last| last.names == names) {
+            return (last.workflows.clone(), last.digest.clone());
+        }
+        let mut workflows = self.workflows.workflows.clone();
+        workflows.extend(self.workflows.shipped_for(names.iter().map(String::as_str)));
+        workflows.sort_by(|a, b| a.id.cmp(&b.id));
+        let digest = config::digest(&self.settings, &workflows);
+        *last = Some(WithShipped { names, workflows: workflows.clone(), digest: digest.clone() });
+        (workflows, digest)
     }
 
     /// An agent's configuration.
@@ -427,11 +476,32 @@ impl Context {
     }
 }
 
+/// The workflows of the program that are recorded, or that a task is put on by these events. What was used once stays
+/// recorded: tasks on it may come back.
+fn in_use(pipeline: &Pipeline, events: &[Event]) -> BTreeSet<String> {
+    let added = events.iter().flat_map(|event| match event {
+        Event::Ask(Request::AddTasks(new)) => new.iter().filter_map(|task| task.workflow.as_ref()).collect(),
+        Event::Ask(Request::Edit { edit, .. }) => edit.workflow.iter().collect(),
+        _ => Vec::new(),
+    });
+    // What a workflow of the caller's leads to.
+    let led_to = events.iter().flat_map(|event| match event {
+        Event::Ask(Request::AddTasks(new)) => {
+            new.iter().filter_map(|task| task.pinned.as_deref()).flat_map(shipped::leads_to).collect()
+        }
+        _ => Vec::new(),
+    });
+    let names = pipeline.core.workflows.keys().chain(added).map(|id| id.as_str()).chain(led_to);
+    let names: BTreeSet<&str> = names.collect();
+    shipped::ids().filter(|id| names.contains(id)).map(str::to_owned).collect()
+}
+
 /// What the configuration's files look like now.
 fn stamp(globals: &Globals, site: &Site) -> Stamp {
     use std::os::unix::fs::MetadataExt as _;
     let sources = sources(globals, site);
-    let mut files: Vec<PathBuf> = sources.project_file.into_iter().chain(sources.user_file).collect();
+    let registry = site.folder().join(REGISTRY_FILE);
+    let mut files: Vec<PathBuf> = sources.project_file.into_iter().chain(sources.user_file).chain([registry]).collect();
     for dir in ["workflows", "agents"] {
         let entries = std::fs::read_dir(site.folder().join(dir)).into_iter().flatten().flatten();
         files.extend(entries.map(|entry| entry.path()));
@@ -463,7 +533,7 @@ pub fn sources(globals: &Globals, site: &Site) -> Sources {
     }
 }
 
-fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definitions, WorkflowSet)> {
+fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definitions, WorkflowSet, Registry)> {
     let folder = site.folder();
     let sources = sources(globals, site);
     let invalid = |error: config::ConfigError| {
@@ -476,6 +546,7 @@ fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definit
     let mut loaded = config::load(&sources).map_err(invalid)?;
     let definitions = config::load_definitions(&folder.join("agents"));
     loaded.add_definitions(&definitions);
-    let workflows = config::load_workflows(&folder.join("workflows"), &loaded.config.roles());
-    Ok((loaded, definitions, workflows))
+    let mut workflows = config::load_workflows(&folder.join("workflows"), &loaded.config.roles());
+    let registry = config::load_registry(&folder.join(REGISTRY_FILE), &mut workflows).map_err(invalid)?;
+    Ok((loaded, definitions, workflows, registry))
 }

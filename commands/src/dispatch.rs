@@ -86,7 +86,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
 /// When it fails.
 pub fn run(call: &Call, verb: Verb) -> Result<u8> {
     // A process that ticks logs into files and starts its log itself.
-    let ticks = matches!(verb, Verb::Monitor(_) | Verb::Demo(_));
+    let ticks = verb.ticks();
     let level = call.log_level.as_deref();
     let verbose = call.verbose.max(u8::from(level.is_some()));
     let default = if call.verbose > 1 { "debug" } else { "info" };
@@ -105,8 +105,12 @@ pub fn run(call: &Call, verb: Verb) -> Result<u8> {
         Verb::Agent(args) => verbs::agent::run(call, &args),
         Verb::Done(args) => verbs::done::run(call, &args),
         Verb::Logs(args) => verbs::logs::run(call, &args),
+        Verb::Event(args) => verbs::event::run(call, &args),
         Verb::Events(args) => verbs::events::run(call, &args),
         Verb::Wait(args) => verbs::wait::run(call, &args),
+        Verb::Run(args) => verbs::run::run(call, &args),
+        Verb::ExecutePipeline(args) => verbs::run::execute_pipeline(call, &args),
+        Verb::ExecuteWorkflow(args) => verbs::run::by_name(call, &args.workflow, &args.options),
         Verb::Workflow(args) => verbs::workflow::run(call, &args),
         Verb::Trash(args) => verbs::trash::run(call, &args),
         Verb::Doctor(args) => verbs::doctor::run(call, &args),
@@ -157,7 +161,19 @@ pub struct VerbLine {
 /// Every verb, in the order of the help.
 #[must_use]
 pub fn verbs() -> Vec<VerbLine> {
-    const ALONE: [&str; 7] = ["demo", "monitor", "wait", "done", "completions", "man", "agent attach"];
+    const ALONE: [&str; 11] = [
+        "demo",
+        "monitor",
+        "wait",
+        "done",
+        "completions",
+        "man",
+        "agent attach",
+        "run",
+        "execute-pipeline",
+        "execute-workflow",
+        "workflow run",
+    ];
     fn gather(command: &clap::Command, before: &str, list: &mut Vec<VerbLine>) {
         for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
             let path = format!("{before}{}", verb.get_name());

@@ -111,7 +111,7 @@ impl Engine {
         tick: bool,
         seen: &Seen,
     ) -> Result<Vec<Fact>> {
-        let configured = context.configure_event(self.pipeline()).is_some();
+        let configured = context.configure_event(self.pipeline(), events).is_some();
         // Where nothing follows nothing is locked or written: an idle tick leaves no trace. What another process has
         // written meanwhile is seen by the next tick.
         if tick && !configured && self.store.refusal().is_none() && nothing_follows(self.pipeline(), events) {
@@ -120,7 +120,7 @@ impl Engine {
         let mut locked = self.store.lock()?;
         // Asked again under the lock: whoever changes the configuration writes its file first, so that an older one
         // cannot be recorded over it.
-        let configured = context.configure_event(&locked.machine().0);
+        let configured = context.configure_event(&locked.machine().0, events);
         let facts = locked.transact(actor, |transaction| {
             let mut facts = Vec::new();
             for event in configured.iter().chain(events) {

@@ -16,6 +16,7 @@ mod multiplexer;
 pub mod output;
 mod panes;
 pub mod picture;
+mod shipped;
 pub mod supervisor;
 pub mod table;
 pub mod verbs;

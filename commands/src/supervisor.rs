@@ -12,6 +12,8 @@ mod ignored;
 mod launch;
 mod look;
 mod perform;
+mod results;
+mod secrets;
 mod tick;
 mod watch;
 

@@ -3,12 +3,14 @@
 //!
 //! A tick takes one step at a time: the caller applies its facts and ticks again until nothing follows.
 
+mod aftermath;
 mod compose;
 mod hub;
 mod modes;
 mod plan;
 mod requests;
 mod runs;
+mod schedules;
 mod stages;
 mod tick;
 

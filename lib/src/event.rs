@@ -134,6 +134,10 @@ pub struct Collected {
     pub output: String,
     /// What the stream reported.
     pub usage: Usage,
+    /// Why the work is not good enough whatever is claimed: a figure that misses its threshold.
+    pub unmet: Option<String>,
+    /// A workflow that the agent would like to see started, in words. Only a person starts it.
+    pub proposal: Option<String>,
 }
 
 /// What came of making a merge commit.
@@ -305,6 +309,8 @@ pub struct NewTask {
     pub depends_on: Vec<TaskId>,
     /// Its map; the default if missing.
     pub workflow: Option<WorkflowId>,
+    /// Its map itself, where that is not one of the project's. It takes the place of `workflow`.
+    pub pinned: Option<Arc<Workflow>>,
     /// Globs of the files it will touch.
     pub paths: Vec<String>,
     /// Its group.
@@ -326,6 +332,7 @@ impl NewTask {
             priority: crate::task::PRIORITY_DEFAULT,
             depends_on: Vec::new(),
             workflow: None,
+            pinned: None,
             paths: Vec::new(),
             group: None,
             params: BTreeMap::new(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::agents::preset::Preset;
 use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope};
+use crate::pipeline::Scheduled;
 use crate::run::{Claim, Ended, Run, RunSummary, StopReason};
 use crate::settings::Settings;
 use crate::task::{Hold, Merged, StageOutput, Task, TaskState};
@@ -234,6 +235,27 @@ pub enum Fact {
         /// What is wrong with the file's content, for people.
         #[serde(default)]
         problem: Option<String>,
+    },
+    /// When something starts by itself is known; `None` where it does so no longer.
+    ScheduleSet {
+        /// What it is called.
+        name: String,
+        /// Where it stands.
+        scheduled: Option<Box<Scheduled>>,
+    },
+    /// The time of a schedule has come.
+    ScheduleFired {
+        /// What it is called.
+        name: String,
+        /// The time that had come.
+        due: Timestamp,
+        /// The next one.
+        next: Option<Timestamp>,
+        /// The task that was added; none where it was left out this time.
+        task: Option<TaskId>,
+        /// Why it was left out.
+        #[serde(default)]
+        why: Option<String>,
     },
     /// Something a role should know; it is told with its next run.
     Notice {

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod metrics;
 pub mod mode;
 pub mod pipeline;
+pub mod registry;
 pub mod rollout;
 pub mod run;
 pub mod settings;

@@ -6,6 +6,7 @@
 
 mod apply;
 mod assigned;
+mod category;
 mod index;
 mod tasks;
 #[cfg(test)]
@@ -30,7 +31,9 @@ use crate::task::{Task, TaskState};
 use crate::workflow::{Stage, Workflow, tdd};
 
 pub use apply::patterns::Pattern;
+pub use apply::schedules::Scheduled;
 pub use assigned::Assigned;
+pub use category::CategoryWait;
 pub use index::Counts;
 pub(crate) use index::{Mark, Queue, QueueId, ReadyKey};
 pub(crate) use tasks::Slot;
@@ -89,6 +92,9 @@ pub struct Core {
     /// Failures that were seen, by what they are recognised by.
     #[serde(default)]
     pub patterns: BTreeMap<String, Pattern>,
+    /// What starts by itself, by name.
+    #[serde(default)]
+    pub schedules: BTreeMap<String, Scheduled>,
 }
 
 impl Default for Core {
@@ -119,6 +125,7 @@ impl Default for Core {
             next_number: 1,
             metrics: Metrics::default(),
             patterns: BTreeMap::new(),
+            schedules: BTreeMap::new(),
         }
     }
 }
@@ -375,22 +382,27 @@ impl Pipeline {
         self.permit(&Effect::WriteCurrentTask { task: core.current_task.clone() })
     }
 
-    /// When something will have to be decided even if nothing happens.
+    /// When something will have to be decided even if nothing happens. What starts by itself is not waited for: that
+    /// never ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.next_deadline_after(Timestamp::MIN)
+        self.deadlines().min()
     }
 
-    /// The same, leaving out what was due when the last tick was taken: it found nothing to decide then, so waking for it
-    /// again would be in vain.
+    /// The same with what starts by itself, leaving out what was due when the last tick was taken: it found nothing to
+    /// decide then, so waking for it again would be in vain.
     #[must_use]
     pub fn next_deadline_after(&self, last_tick: Timestamp) -> Option<Timestamp> {
+        let scheduled = self.core.schedules.values().filter_map(|scheduled| scheduled.next);
+        self.deadlines().chain(scheduled).filter(|at| *at > last_tick).min()
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = Timestamp> + '_ {
         let claims = self.core.runs.values().filter_map(crate::decide::claim_deadline);
         let pauses = self.core.paused.values().map(|p| p.until);
         let setups = self.core.worktrees.values().filter_map(|w| w.retry_at);
         let failures = self.core.effect_failures.values().map(|f| f.retry_at);
-        let all = claims.chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due());
-        all.filter(|at| *at > last_tick).min()
+        claims.chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due())
     }
 }
 

@@ -1,11 +1,14 @@
 //! The part of the configuration that decisions depend on. It is journalled when it changes, so that replay needs no
 //! file; commands, environments and secrets of agents are deliberately not in it.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::agents::preset::Preset;
-use crate::ids::{AgentName, Role, TaskId};
+use crate::ids::{AgentName, Role, TaskId, WorkflowId};
 
 /// Everything `decide` needs to know about the project's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +28,12 @@ pub struct Settings {
     pub scheduler: SchedulerSettings,
     /// What `rollout check` asks of the recorded runs.
     pub rollout: RolloutSettings,
+    /// How many tasks of a category of workflows run at once; one that is not here has no limit.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub categories: BTreeMap<String, Category>,
+    /// What starts by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleSettings>,
 }
 
 impl Default for Settings {
@@ -37,6 +46,8 @@ impl Default for Settings {
             agents: Vec::new(),
             scheduler: SchedulerSettings::default(),
             rollout: RolloutSettings::default(),
+            categories: BTreeMap::new(),
+            schedules: Vec::new(),
         }
     }
 }
@@ -53,6 +64,41 @@ impl Settings {
     pub fn gate_worktree(&self, agent: &AgentName, task: &TaskId) -> String {
         self.worktrees.name(GATE, agent, task)
     }
+}
+
+/// How many tasks of a category run at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Category {
+    /// So many; none: as many as there are.
+    pub max: Option<u32>,
+    /// Whether nothing of another category that has a limit runs meanwhile.
+    pub exclusive: bool,
+}
+
+impl Category {
+    /// Whether anything is ever waited for.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.max.is_some() || self.exclusive
+    }
+}
+
+/// A workflow that starts by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleSettings {
+    /// What it is called.
+    pub name: String,
+    /// Which workflow.
+    pub workflow: WorkflowId,
+    /// When, as [`crate::workflow::schedule::Schedule`] reads it.
+    pub when: String,
+    /// What its tasks are given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Value>,
+    /// At most so much later, always the same for one name, so that not everything starts at the full hour.
+    #[serde(default)]
+    pub jitter: SignedDuration,
 }
 
 /// What the name of a gate's worktree begins with.

@@ -139,6 +139,8 @@ pub enum ParentWhy {
     Part,
     /// The stage failed, and the workflow says what is done then.
     Failure,
+    /// The task was cancelled at the stage, which says what is done then.
+    Cancel,
 }
 
 /// Where a person wants to be asked.

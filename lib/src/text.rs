@@ -230,7 +230,8 @@ pub fn distance(a: &str, b: &str) -> usize {
 }
 
 /// The known word that was probably meant: few edits away for its length.
-pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+#[must_use]
+pub fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let length = word.chars().count();
     let bound = |other: &str| (length.max(other.chars().count()) / 2).min(3);
     // Words of very different lengths are not compared: there may be thousands.

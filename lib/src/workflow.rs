@@ -3,6 +3,7 @@
 //! The types here are what the engine runs on; `parse` reads the JSON of a workflow file into them and reports every
 //! problem by JSON pointer. Line numbers and files are the caller's business.
 
+mod default;
 pub mod execute_block;
 pub mod figures;
 pub mod hub;
@@ -13,11 +14,13 @@ pub mod schedule;
 pub mod together;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use default::tdd;
+pub use params::{Param, ParamKind};
 
 pub use crate::ids::COMMAND_ROLE;
 use crate::ids::{Role, StageId, WorkflowId, command_role, parts_role};
@@ -115,6 +118,9 @@ pub struct Stage {
     /// Where its commands run.
     #[serde(default, skip_serializing_if = "Place::is_worktree")]
     pub place: Place,
+    /// Whether what its command leaves in the background goes on after it: services. Otherwise it is ended with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub services: bool,
     /// What the agent is asked to do.
     #[serde(default)]
     pub description: String,
@@ -133,6 +139,10 @@ pub struct Stage {
     /// Whether the task's branch is merged into base at the end of this stage, before the connection is followed.
     #[serde(default)]
     pub merge: bool,
+    /// Whether that was chosen for want of another stage that merges. Where the workflow is a stage of another one, that
+    /// one merges.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge_chosen: bool,
     /// Instead of the project's `stage_timeout`.
     #[serde(default)]
     pub timeout: Option<SignedDuration>,
@@ -223,60 +233,6 @@ impl Place {
     }
 }
 
-/// What a task may be given.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Param {
-    /// What it is for.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub description: String,
-    /// Whether a task cannot be added without it.
-    #[serde(default)]
-    pub required: bool,
-    /// What it is where nothing is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<Value>,
-    /// What it can be.
-    #[serde(default)]
-    pub kind: ParamKind,
-    /// The only values it may have; empty: any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub choices: Vec<Value>,
-}
-
-/// What a parameter can be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ParamKind {
-    /// Any text.
-    #[default]
-    Text,
-    /// A number.
-    Number,
-    /// A whole number.
-    Integer,
-    /// True or false.
-    Boolean,
-    /// A list.
-    List,
-    /// An object.
-    Object,
-}
-
-impl ParamKind {
-    /// What it is called in a sentence.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Text => "a text",
-            Self::Number => "a number",
-            Self::Integer => "a whole number",
-            Self::Boolean => "true or false",
-            Self::List => "a list",
-            Self::Object => "an object",
-        }
-    }
-}
-
 /// What a measured figure has to reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
@@ -296,7 +252,7 @@ pub struct Threshold {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    /// The last number after this text in the command's output.
+    /// Behind this text, on the last line of the command's output that has it: the first percentage, else the first number.
     Output(String),
     /// The line coverage of an LCOV file, in percent.
     Lcov(String),
@@ -439,12 +395,14 @@ impl Stage {
             artifacts: Vec::new(),
             thresholds: Vec::new(),
             place: Place::Worktree,
+            services: false,
             description: String::new(),
             inputs: Vec::new(),
             decisions: Vec::new(),
             verify: Verify::None,
             approval: false,
             merge: false,
+            merge_chosen: false,
             timeout: None,
             retries: None,
             backoff: None,
@@ -502,86 +460,4 @@ impl Stage {
             _ => None,
         }
     }
-}
-
-fn stage(id: &str, role: &str, name: &str, description: &str) -> Stage {
-    Stage {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        ..Stage::new(
-            StageId::new(id).expect("a literal stage id is well formed"),
-            Role::new(role).expect("a literal role is well formed"),
-        )
-    }
-}
-
-/// The default workflow: design, tests, implementation, merge.
-#[must_use]
-pub fn tdd() -> Arc<Workflow> {
-    let choice = |word: &str, description: &str| Choice {
-        choice: word.to_owned(),
-        description: description.to_owned(),
-        exit: Vec::new(),
-    };
-    let connection = |from: &str, to: Option<&str>, condition: &str| Connection {
-        from: StageId::new(from).expect("a literal stage id is well formed"),
-        to: to.map(|to| StageId::new(to).expect("a literal stage id is well formed")),
-        condition: Some(condition.to_owned()),
-    };
-    let mut arch = stage(
-        "arch",
-        "architect",
-        "Design",
-        "Decide how the task is to be done, in the terms of this code base: which files change, which names and \
-         signatures, which cases matter. Write the design down where the next stages will find it. Do not implement it.",
-    );
-    arch.decisions = vec![choice(SUCCESS, "the design is clear enough to write tests against")];
-    let mut test = stage(
-        "test",
-        "test",
-        "Tests",
-        "Write the tests that the design asks for, in the style of the tests that are already there. They fail until \
-         the task is implemented; that is right. Do not implement it.",
-    );
-    test.decisions = vec![choice(SUCCESS, "the tests say what the task means")];
-    let mut implementation = stage(
-        "impl",
-        "implementation",
-        "Implementation",
-        "Make the tests pass with the simplest code that does what the task asks. Run the project's checks. Do not \
-         weaken a test to make it pass.",
-    );
-    implementation.decisions = vec![choice(SUCCESS, "the task is implemented and the checks pass")];
-    implementation.verify = Verify::Project;
-    let mut supervisor = stage(
-        "super",
-        "supervisor",
-        "Review and merge",
-        "Review the whole change as it will be merged. Mend small things; send it back with the decision `rework` when \
-         it does not do what the task asks. The merge itself is done for you.",
-    );
-    supervisor.decisions = vec![
-        choice(SUCCESS, "the change is good: merge it"),
-        choice("rework", "the implementation has to be done again; say why"),
-        choice(CONFLICT, "the change no longer fits the base branch"),
-    ];
-    supervisor.verify = Verify::Project;
-    supervisor.merge = true;
-    let connections = vec![
-        connection("arch", Some("test"), SUCCESS),
-        connection("test", Some("impl"), SUCCESS),
-        connection("impl", Some("super"), SUCCESS),
-        connection("super", None, SUCCESS),
-        connection("super", Some("impl"), "rework"),
-        connection("super", Some("impl"), CONFLICT),
-    ];
-    let id = WorkflowId::new("tdd").expect("a literal workflow id is well formed");
-    let start = arch.id.clone();
-    Arc::new(Workflow {
-        name: "Test-driven development".to_owned(),
-        version: "1.0.0".to_owned(),
-        category: "development".to_owned(),
-        description: "Design, then tests, then the implementation, then review and merge.".to_owned(),
-        ..Workflow::new(id, start, vec![arch, test, implementation, supervisor], connections)
-    })
 }

@@ -37,7 +37,9 @@ pub(super) fn take(model: &mut Model, argv: Vec<String>, answer: Answer) {
     let typing = matches!(panes::mode(model), panes::Mode::Typing | panes::Mode::Searching);
     let taken = typing || matches!(model.overlay, Some(Overlay::Input(_) | Overlay::Confirm(_)));
     let short = lines.len() <= 1 && answer.hint.is_none();
-    if taken || (answer.code == 0 && short) {
+    // A switch shows by itself; a text that comes later must not take the keys that are pressed meanwhile.
+    let switched = argv.first().is_some_and(|verb| verb == "mode");
+    if taken || (answer.code == 0 && (short || switched)) {
         let first = lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or(typed);
         return update::toast(model, first, tone);
     }

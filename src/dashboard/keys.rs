@@ -35,6 +35,9 @@ pub(super) enum Action {
     Scroll,
     /// What a task changed.
     Diff,
+    /// What stands further left, or further right, of lines that are cut.
+    LinesLeft,
+    LinesRight,
     Close,
     NextAttention,
     Filter,
@@ -80,6 +83,8 @@ impl Action {
             Self::Layout => "layout",
             Self::Scroll => "scroll",
             Self::Diff => "diff",
+            Self::LinesLeft => "lines_left",
+            Self::LinesRight => "lines_right",
             Self::Close => "close",
             Self::NextAttention => "next_attention",
             Self::Filter => "filter",
@@ -151,6 +156,10 @@ const ANY: &[Place] = &Place::ALL;
 const OVERVIEW: &[Place] = &[Place::Board, Place::Agents, Place::Attention];
 const AGENTS: &[Place] = &[Place::Agents];
 const PANES: &[Place] = &[Place::Panes];
+const TASK: &[Place] = &[Place::Task];
+/// Where there is something to filter or to search.
+const FILTERED: &[Place] =
+    &[Place::Board, Place::Agents, Place::Attention, Place::Panes, Place::Task, Place::Graph, Place::Logs];
 const ALL_BUT_AGENTS: &[Place] =
     &[Place::Board, Place::Attention, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
 const PAGES: &[Place] = &[Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
@@ -191,7 +200,7 @@ pub(super) const KEYS: &[Binding] = &[
     row(&[Place::Attention], &["<enter>"], (A::Open, G::Move), "enter", Some("go to"), "go to it, or what to type"),
     row(PAGES, &["<enter>"], (A::Open, G::Move), "enter", None, "open what is selected"),
     row(ANY, &["L"], (A::NextAttention, G::Move), "L", None, "next that needs me"),
-    row(ANY, &["/"], (A::Filter, G::Move), "/", None, "filter, or search a pane"),
+    row(FILTERED, &["/"], (A::Filter, G::Move), "/", None, "filter, or search"),
     row(OVERVIEW, &["<esc>"], (A::Close, G::Move), "esc", None, "back, clear the filter"),
     row(PAGES, &["<esc>"], (A::Close, G::Move), "esc", Some("back"), "back to the overview"),
     row(ANY, &["o"], (A::Go(Page::Overview), G::Pages), "o", None, "overview"),
@@ -203,6 +212,8 @@ pub(super) const KEYS: &[Binding] = &[
     row(ANY, &["e"], (A::Go(Page::Logs), G::Pages), "e", None, "the supervisor's log"),
     row(ANY, &["]"], (A::NextPage, G::Pages), "]", None, "next page"),
     row(ANY, &["["], (A::PreviousPage, G::Pages), "[", None, "previous page"),
+    row(TASK, &[">"], (A::LinesRight, G::Move), ">", None, "more of long lines"),
+    row(TASK, &["<lt>"], (A::LinesLeft, G::Move), "<", None, "back to their beginning"),
     row(ANY, &["D"], (A::Diff, G::Pages), "D", None, "what the task changed"),
     row(AGENTS, &["z"], (A::Zoom, G::Panes), "z", None, "its pane alone, or all"),
     row(PANES, &["z"], (A::Zoom, G::Panes), "z", Some("zoom"), "one pane alone, or all"),

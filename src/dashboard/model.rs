@@ -180,6 +180,8 @@ pub(super) enum Purpose {
     Decide(TaskId),
     /// The filter of the board.
     Filter,
+    /// What to find in the part of a task that is in sight.
+    Search,
     /// A verb.
     Command,
 }

@@ -225,6 +225,10 @@ fn first_removed(text: &mut String) -> Option<char> {
 }
 
 fn entered(model: &mut Model, input: Input) -> Vec<Intent> {
+    if input.purpose == Purpose::Search {
+        super::pages::task::search::begin(model, &input.text());
+        return Vec::new();
+    }
     let line = input.text().trim().to_owned();
     if input.purpose == Purpose::Filter {
         *model.filter_mut() = line;
@@ -257,7 +261,7 @@ fn entered(model: &mut Model, input: Input) -> Vec<Intent> {
                 format!("--decision={line}"),
             ])];
         }
-        Purpose::Filter | Purpose::Command => return Vec::new(),
+        Purpose::Filter | Purpose::Search | Purpose::Command => return Vec::new(),
     };
     if input.priority != pipeline_lib::task::PRIORITY_DEFAULT {
         argv.extend(["--priority".to_owned(), input.priority.to_string()]);

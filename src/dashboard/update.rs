@@ -101,6 +101,11 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
     {
         return intents;
     }
+    if model.overlay.is_none()
+        && let Some(intents) = pages::task::search::capture(model, key)
+    {
+        return intents;
+    }
     // These three mean the same whatever lies over the panels.
     match key.to_string().as_str() {
         "<c-c>" => return vec![Intent::Quit],
@@ -177,7 +182,7 @@ pub(super) fn go(model: &mut Model, page: Page) -> Vec<Intent> {
 /// over the page, is everybody's.
 fn on_page(model: &Model, action: Action) -> bool {
     let panes = matches!(action, Action::Zoom | Action::Type | Action::Prefix | Action::Layout | Action::Scroll);
-    let task = matches!(action, Action::Diff);
+    let task = matches!(action, Action::Diff | Action::LinesLeft | Action::LinesRight);
     let moves = matches!(
         action,
         Action::Down
@@ -274,6 +279,8 @@ fn look(model: &mut Model, action: Action, key: Key) {
         | Action::Layout
         | Action::Scroll
         | Action::Diff
+        | Action::LinesLeft
+        | Action::LinesRight
         | Action::Reassign
         | Action::Block
         | Action::Palette
@@ -433,6 +440,15 @@ fn on_mouse(model: &mut Model, mouse: Mouse) -> Vec<Intent> {
     if let Some(over) = model.overlay.take() {
         model.overlay = Some(overlay::scrolled(over, by * 3));
         return Vec::new();
+    }
+    if mouse.action == MouseAction::Press {
+        if let Some(page) = view::page_at(model, mouse.x, mouse.y) {
+            return go(model, page);
+        }
+        if let Some(part) = view::part_at(model, mouse.x, mouse.y) {
+            pages::task::turn_to(model, part);
+            return Vec::new();
+        }
     }
     if let Some(intents) = pages::panes::mouse(model, mouse) {
         return intents;

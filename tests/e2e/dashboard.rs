@@ -72,8 +72,6 @@ fn a_task_is_added_and_the_mode_switched_by_keys() {
     // Busy: the switch waits for the drain that the menu offers.
     screen.press("m4<enter>");
     screen.shows(&["→ sequential"]);
-    // What the verb answered may lie over the board.
-    screen.press("<esc>");
     assert_eq!(sandbox.status()["orchestration_mode"], "parallel");
     sandbox.release("TASK-001.arch.1");
     screen.wait("the switch", |text| text.starts_with(" repo") && text.contains("sequential ●"));

@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::screen::Screen;
 use crate::support::Sandbox;
 
 /// The scripted model, ended with the test.
@@ -28,10 +29,8 @@ fn lab() -> Option<PathBuf> {
     lab
 }
 
-#[test]
-fn real_codex_and_claude_take_a_task_to_its_merge() {
-    let Some(lab) = lab() else { return };
-    let mut sandbox = Sandbox::new();
+/// The scripted model and its port.
+fn model(lab: &Path, sandbox: &Sandbox) -> (Model, String) {
     let set_up = Command::new(lab.join("setup")).output().expect("the lab can be set up");
     assert!(set_up.status.success(), "{}", String::from_utf8_lossy(&set_up.stderr));
     let port_file = sandbox.path("port");
@@ -43,9 +42,17 @@ fn real_codex_and_claude_take_a_task_to_its_merge() {
         .stdout(Stdio::null())
         .spawn()
         .expect("the scripted model starts");
-    let _model = Model(model);
+    let model = Model(model);
     sandbox.wait_for(&port_file);
     let port = fs::read_to_string(&port_file).expect("a port").trim().to_owned();
+    (model, port)
+}
+
+#[test]
+fn real_codex_and_claude_take_a_task_to_its_merge() {
+    let Some(lab) = lab() else { return };
+    let mut sandbox = Sandbox::new();
+    let (_model, port) = model(&lab, &sandbox);
     let home = std::env::var("HOME").expect("a home with the lab's cache");
     fs::create_dir_all(sandbox.path("bin")).expect("a folder");
     for kind in ["codex", "claude"] {
@@ -82,4 +89,57 @@ fn real_codex_and_claude_take_a_task_to_its_merge() {
     let metrics = &sandbox.status()["metrics"];
     assert!(metrics["tokens_total"].as_u64().expect("a number") > 0, "{metrics}");
     assert!(metrics["cost_usd_total"].as_f64().expect("a number") > 0.0, "{metrics}");
+}
+
+/// The screens of both programs in panes: what they ask at first is answered by keys, a message is typed into each, and the
+/// work they then claim is merged.
+#[test]
+fn real_screens_of_codex_and_claude_are_seen_and_typed_into_in_panes() {
+    let Some(lab) = lab() else { return };
+    let sandbox = Sandbox::new();
+    let (_model, port) = model(&lab, &sandbox);
+    let home = std::env::var("HOME").expect("a home with the lab's cache");
+    let agent = |name: &str, kind: &str| {
+        let own = sandbox.path(kind);
+        fs::create_dir_all(&own).expect("a folder");
+        fs::write(own.join(".gitconfig"), "[user]\n\tname = Agent\n\temail = agent@example.org\n").expect("a file");
+        let script = format!("HOME={home:?} LAB_AGENT_HOME={own:?} exec {:?} {kind} {port}", lab.join("agent"));
+        format!(
+            "[[agents]]\nname = {name:?}\nrole = {name:?}\npreset = \"custom\"\nmode = \"interactive\"\n\
+             command = [\"/bin/sh\", \"-c\", {script:?}]\n"
+        )
+    };
+    for name in ["claude", "codex"] {
+        let workflow = format!(r#"{{"id":"{name}","stages":[{{"id":"work","agent":"{name}"}}]}}"#);
+        sandbox.write(&format!(".pipeline/workflows/{name}.json"), &workflow);
+    }
+    let config =
+        format!("[project]\nbase = \"main\"\n{}{}", agent("claude", "claude-tui"), agent("codex", "codex-tui"));
+    sandbox.init("production", &config);
+    sandbox.add("C-1", &["--workflow", "claude"]);
+    sandbox.add("X-1", &["--workflow", "codex"]);
+    let mut screen = Screen::open(&sandbox, &[], (200, 50));
+    screen.press("p");
+    // Both draw boxes, colours and wide characters, and ask the terminal what it is before they draw anything.
+    screen.shows(&["Choose the text style"]);
+    screen.shows(&["Trust this folder?"]);
+    screen.press("i");
+    screen.shows(&["TYPING INTO claude"]);
+    screen.press("<enter>");
+    screen.shows(&["Accessing workspace"]);
+    screen.press("<enter>");
+    screen.shows(&["Welcome back!"]);
+    screen.press("Work on it<enter>");
+    screen.wait("the work of claude", |_| sandbox.status()["tasks"]["C-1"]["status"] == "completed");
+    screen.press("<c-b>l");
+    screen.press("<enter>");
+    screen.shows(&["Ask Codex"]);
+    screen.press("Work on it<enter>");
+    screen.wait("the work of codex", |_| sandbox.status()["tasks"]["X-1"]["status"] == "completed");
+    for task in ["C-1", "X-1"] {
+        assert_eq!(sandbox.git(&["show", &format!("main:work-{task}.txt")]).lines().count(), 1);
+    }
+    screen.press("<c-q>");
+    screen.press("q");
+    assert_eq!(screen.code(), 0);
 }

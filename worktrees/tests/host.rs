@@ -47,6 +47,25 @@ fn an_ordinary_run_is_recorded_with_its_output() {
     assert_eq!(host::tail(&run.dir(), Stream::Stderr, 1000).unwrap(), "err\n");
 }
 
+/// The value is in the host's environment alone: not in the claim, and not in the output that is kept.
+#[test]
+fn a_secret_reaches_the_command_and_no_file() {
+    let mut run =
+        Run::shell("printf '%s' \"$TOKEN\" | wc -c; printf hunt; printf 'er22 %s' \"$TOKEN\"; echo \"e $TOKEN\" >&2");
+    run.claim.secrets = vec!["TOKEN".to_owned(), "MISSING".to_owned()];
+    host::prepare(&run.dir(), &run.claim).unwrap();
+    let mut host = program();
+    host.environment.push(("TOKEN".into(), "hunter22".into()));
+    host::spawn_host(&host, &run.dir()).unwrap();
+    assert_eq!(run.wait_ended().how, How::Exited { code: 0 });
+    assert_eq!(host::tail(&run.dir(), Stream::Stdout, 1000).unwrap(), "8\n*** ***");
+    assert_eq!(host::tail(&run.dir(), Stream::Stderr, 1000).unwrap(), "e ***\n");
+    for file in fs::read_dir(run.dir()).unwrap().map(Result::unwrap) {
+        let text = fs::read(file.path()).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains("hunter22"), "{}", file.path().display());
+    }
+}
+
 #[test]
 fn exit_codes_and_signals_are_told_apart() {
     assert_eq!(Run::shell("exit 7").start().wait_ended().how, How::Exited { code: 7 });

@@ -158,9 +158,38 @@ fn the_environment_is_the_claimed_one_and_the_keys_are_the_agents() {
     assert!(log(&run).contains("<on>"), "{}", log(&run));
 }
 
+/// What a host is given is nobody's business, and a command line is everybody's.
+#[test]
+fn the_hosts_environment_is_on_no_command_line_and_in_no_other_session() {
+    let (Some(one), Some(mut two)) = (run("echo up; read -r _"), run("echo up; read -r _")) else { return };
+    let mut program = support::program();
+    program.environment.push(("TOKEN".into(), "s3cret".into()));
+    host::prepare(&one.dir(), &one.claim).unwrap();
+    host::spawn_host(&program, &one.dir()).unwrap();
+    shows(&one, has("up"));
+    two.claim.multiplexer.clone_from(&one.claim.multiplexer);
+    two.start();
+    shows(&two, has("up"));
+    let of = |process: &Identity, file: &str| fs::read_to_string(format!("/proc/{}/{file}", process.pid)).unwrap();
+    let [first, second] = [&one, &two].map(|run| run.wait_running());
+    assert!(of(&first.0, "environ").contains("TOKEN=s3cret"), "the host has it");
+    assert!(!of(&first.1, "environ").contains("s3cret"), "its agent has what it claims");
+    assert!(!of(&second.0, "environ").contains("s3cret"));
+    for process in [&first.0, &server(&one)] {
+        assert!(!of(process, "cmdline").contains("s3cret"));
+    }
+    for run in [&one, &two] {
+        host::request_stop(&run.dir(), "stopped", Duration::from_secs(10)).unwrap();
+        run.wait_ended();
+    }
+}
+
 #[test]
 fn lines_that_scrolled_by_are_seen_and_found() {
-    let Some(run) = run("i=0; while [ $i -lt 50 ]; do echo line $i; i=$((i+1)); done; read -r _") else { return };
+    // tmux tells a program of its new size in its own time.
+    let script = "i=0; while [ $i -lt 50 ]; do echo line $i; i=$((i+1)); done; read -r _; \
+                  until [ \"$(stty size)\" = '5 30' ]; do :; done";
+    let Some(run) = run(script) else { return };
     run.start();
     let (pane, _) = shows(&run, has("line 49"));
     let above = pane.capture(|state| state.history).unwrap().frame(0);

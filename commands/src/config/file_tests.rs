@@ -132,7 +132,7 @@ fn problems_of_meaning_point_at_their_place() {
     4 |     { "id": "check", "agent": "reviewr", "timeout": "soon", "decisions": ["success"] }
       |                               ^^^^^^^^^
       |
-      = help: Use one of the roles of config.toml (dev, reviewer), or add an agent.
+      = help: Did you mean `reviewer`? Use one of the roles of config.toml (dev, reviewer), or add an agent.
 
     error: `timeout` is not a duration
      --> .pipeline/workflows/review.json:4:53
@@ -185,6 +185,35 @@ fn ten_thousand_stages_are_quick() {
 }
 
 #[test]
+fn workflows_that_do_not_fit_together_are_taken_out() {
+    let deploy = r#"{"id": "deploy", "params": {"to": {"required": true}}, "stages": [{"id": "s", "run": "true"}]}"#;
+    let release = "{\n\"id\": \"release\", \"stages\": [\n{\"id\": \"s\", \"workflow\": \"deploy\"},\n{\"id\": \"t\", \"workflow\": \"absent\"}]}";
+    let outer = r#"{"id": "outer", "stages": [{"id": "s", "workflow": {"id": "release"}}]}"#;
+    let ring = r#"{"id": "ring", "stages": [{"id": "s", "workflow": "ring"}]}"#;
+    let files = [("deploy.json", deploy), ("outer.json", outer), ("release.json", release), ("ring.json", ring)];
+    let set = workflows(&files, &["dev"]);
+    assert_eq!(ids(&set), ["deploy", "tdd"]);
+    assert_eq!(
+        lines(&set.problems),
+        [
+            ".pipeline/workflows/release.json:3:25: workflow `deploy` needs parameter `to`",
+            ".pipeline/workflows/release.json:4:25: there is no workflow `absent`",
+            ".pipeline/workflows/ring.json:1:51: workflow `ring` contains itself",
+            ".pipeline/workflows/outer.json:1:59: workflow `release` cannot be used",
+        ]
+    );
+    assert!(!set.problems_of("outer").is_empty());
+    // Files by themselves: what they name may be elsewhere, or in the project.
+    let (_dir, folder) = folder("workflows", &files);
+    let alone = [folder.join("release.json"), folder.join("deploy.json")];
+    let (valid, problems) = check_workflow_files(&alone, &roles(&[]), None);
+    assert_eq!(valid.iter().map(pipeline_lib::ids::WorkflowId::as_str).collect::<Vec<_>>(), ["deploy"]);
+    assert_eq!(problems.iter().map(|problem| problem.warning).collect::<Vec<_>>(), [false, true]);
+    let (_, problems) = check_workflow_files(&[folder.join("outer.json")], &roles(&[]), Some(&set));
+    assert_eq!(lines(&problems).len(), 1);
+}
+
+#[test]
 fn files_that_are_too_large_are_refused() {
     let text = format!("{{\"id\": \"x\", \"pad\": \"{}\"}}", " ".repeat(4 * 1024 * 1024));
     let set = workflows(&[("large.json", &text)], &[]);
@@ -204,6 +233,10 @@ fn definitions_give_prompts_and_agents() {
             "dev.json",
             r#"{"id": "dev-1", "name": "The Developer", "role": "implementation", "systemPrompt": "Build.", "preset": "demo"}"#,
         ),
+        (
+            "lines.json",
+            r#"{"id": "lines", "name": "Of Lines", "systemPrompt": ["One.", "Two {x}."], "temperature": 0.2}"#,
+        ),
         ("prose.json", r#"{"name": "tester", "role": "You test things.", "system_prompt_template": "Test {{x}}."}"#),
     ]);
     let name = |text: &str| AgentName::new(text).unwrap();
@@ -211,6 +244,7 @@ fn definitions_give_prompts_and_agents() {
     assert_eq!(found.prompt_for(&name("a"), &role("architect")), Some("Design."));
     assert_eq!(found.prompt_for(&name("a"), &role("implementation")), Some("Build."));
     assert_eq!(found.prompt_for(&name("tester"), &role("x")), Some("Test {{x}}."));
+    assert_eq!(found.prompt_for(&name("a"), &role("lines")), Some("One.\nTwo {x}."));
     assert_eq!(found.prompt_for(&name("a"), &role("x")), None);
     assert!(found.all[0].extra.contains_key("tools") && found.all[0].skills == ["rust"]);
     assert_eq!(

@@ -17,6 +17,7 @@ mod node;
 mod problem;
 mod project;
 mod read;
+mod registry;
 mod schema;
 mod starter;
 mod words;
@@ -37,6 +38,8 @@ pub use guess::guess_verify;
 pub(crate) use json::position;
 pub use load::{Entry, Loaded, Sources, load};
 pub use problem::{ConfigError, LocatedProblem, Origin, render_all};
+pub(crate) use registry::builtin;
+pub use registry::{all_rules, load_registry, with_registry};
 pub use schema::{schema_agent, schema_config, schema_workflow};
 pub use starter::starter;
 pub use words::{LogLevel, Mode, Notify, Runtime, Sandbox, Theme};
@@ -217,6 +220,7 @@ impl Config {
             agents: self.agents.iter().map(agent).chain(self.places_for_commands()).collect(),
             scheduler: self.scheduler.clone(),
             rollout: self.rollout.clone(),
+            ..Settings::default()
         }
     }
 

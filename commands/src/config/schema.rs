@@ -78,6 +78,8 @@ fn duration() -> Value {
 #[must_use]
 pub fn schema_workflow() -> Value {
     let name = json!({ "type": "string", "pattern": NAME });
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    let count = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
     json!({
         "$schema": DIALECT,
         "title": ".pipeline/workflows/*.json",
@@ -87,22 +89,37 @@ pub fn schema_workflow() -> Value {
         "properties": {
             "id": name,
             "name": { "type": "string" },
-            "version": { "type": "string" },
+            "version": { "type": ["string", "number"] },
             "category": { "type": "string" },
             "description": { "type": "string" },
-            "triggers": { "type": "array", "items": { "type": "string" } },
-            "params": { "type": "object" },
+            "triggers": { "type": "array", "items": { "type": "string" }, "description": "events that start it" },
+            "params": {
+                "type": "object",
+                "description": "what a task on it is given; templates name it {{ params.x }}",
+                "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+                "additionalProperties": { "anyOf": [{ "$ref": "#/$defs/param" }, { "description": "a default value" }] }
+            },
             "stages": { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/stage" } },
             "flow": { "type": "object", "properties": { "connections": { "$ref": "#/$defs/connections" } } },
             "connections": { "$ref": "#/$defs/connections" },
             "startStage": name,
             "entryPoint": name,
-            "on_failure": { "type": "string" },
-            "schedule": { "type": "string" },
-            "success_criteria": { "type": "array", "items": { "type": "string" } }
+            "on_failure": { "type": "string", "pattern": NAME, "description": "the workflow that is started when a task on this one fails" },
+            "schedule": {
+                "type": "string",
+                "description": "when it is started by itself, in UTC",
+                "examples": ["*/5 * * * *", "every 5 minutes", "hourly", "daily at 03:00"]
+            },
+            "success_criteria": { "anyOf": [texts, { "type": ["string", "object"] }] },
+            "max_steps": count,
+            "timeout": span()
         },
         "$defs": {
             "stage": stage(),
+            "param": param(),
+            "hub": hub(),
+            "threshold": threshold(),
+            "command": command(),
             "connections": { "type": "array", "items": {
                 "type": "object",
                 "required": ["from"],
@@ -116,35 +133,152 @@ pub fn schema_workflow() -> Value {
     })
 }
 
+fn span() -> Value {
+    json!({ "anyOf": [duration(), { "type": "integer", "minimum": 1, "description": "seconds" }] })
+}
+
+fn command() -> Value {
+    json!({
+        "description": "a shell command or a list of its lines; {{ }} is quoted for the place where it stands",
+        "anyOf": [{ "type": "string", "minLength": 1 }, { "type": "array", "minItems": 1, "items": { "type": "string" } }]
+    })
+}
+
+fn param() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "description": { "type": "string" },
+            "required": { "type": "boolean", "default": false },
+            "default": {},
+            "type": { "enum": ["text", "string", "number", "integer", "boolean", "list", "object"] },
+            "choices": { "type": "array", "minItems": 1 }
+        }
+    })
+}
+
+fn hub() -> Value {
+    let name = json!({ "type": "string", "pattern": NAME });
+    let command = json!({ "$ref": "#/$defs/command" });
+    json!({
+        "type": "object",
+        "description": "looks at what already holds and starts the stage that makes the next thing hold",
+        "required": ["requirements"],
+        "properties": {
+            "requirements": { "type": "array", "minItems": 1, "items": {
+                "type": "object",
+                "required": ["stage"],
+                "properties": {
+                    "name": { "type": "string" },
+                    "stage": name,
+                    "probe": command,
+                    "after": { "type": "array", "items": { "type": "string" }, "description": "requirements that have to hold before" }
+                }
+            } },
+            "recovery": { "type": "string", "pattern": NAME, "description": "the stage that mends what failed" },
+            "validation": { "type": "string", "pattern": NAME, "description": "the stage that checks the whole" },
+            "warnings": { "type": "array", "items": {
+                "type": "object",
+                "required": ["name", "probe"],
+                "properties": { "name": { "type": "string" }, "probe": command }
+            } }
+        }
+    })
+}
+
+fn threshold() -> Value {
+    let source = |key: &str, about: &str| {
+        json!({
+            "type": "object", "required": [key], "additionalProperties": false,
+            "properties": { key: { "type": "string", "description": about } }
+        })
+    };
+    json!({
+        "type": "object",
+        "required": ["name"],
+        "anyOf": [{ "required": ["min"] }, { "required": ["max"] }],
+        "properties": {
+            "name": { "type": "string" },
+            "from": { "oneOf": [
+                source("output", "the last number after this text in the output"),
+                source("lcov", "line coverage of this LCOV file, in percent"),
+                source("cobertura", "line coverage of this Cobertura file, in percent"),
+                source("junit", "failed and erroneous tests of this JUnit file")
+            ] },
+            "min": { "type": "number" },
+            "max": { "type": "number" }
+        }
+    })
+}
+
 fn stage() -> Value {
-    let span = json!({ "anyOf": [duration(), { "type": "integer", "minimum": 1, "description": "seconds" }] });
+    let code = json!({ "type": "integer", "minimum": 0, "maximum": 255 });
     let choice = json!({
         "type": "object",
         "required": ["choice"],
-        "properties": { "choice": { "type": "string" }, "description": { "type": "string" } }
-    });
-    json!({
-        "type": "object",
-        "required": ["id", "agent"],
         "properties": {
-            "id": { "type": "string", "pattern": NAME },
+            "choice": { "type": "string" },
+            "description": { "type": "string" },
+            "exit": {
+                "description": "exit codes of the command that mean it",
+                "anyOf": [code, { "type": "array", "minItems": 1, "items": { "anyOf": [code, { "const": "other" }] } }, { "const": "other" }]
+            }
+        }
+    });
+    let name = json!({ "type": "string", "pattern": NAME });
+    let command = json!({ "$ref": "#/$defs/command" });
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    let ways = ["agent", "run", "workflow", "parallel", "hub"].map(|key| json!({ "required": [key] }));
+    let mut schema = json!({
+        "type": "object",
+        "required": ["id"],
+        "anyOf": ways,
+        "properties": {
+            "id": name,
             "name": { "type": "string" },
             "agent": { "type": "string", "pattern": NAME, "description": "the role that does the work" },
-            "description": { "type": "string", "description": "what the agent is asked to do" },
-            "inputs": { "type": "array", "items": { "type": "string" } },
-            "decisions": { "type": "array", "items": { "anyOf": [{ "type": "string" }, choice] } },
-            "verify": {
-                "type": ["boolean", "string", "null"],
-                "description": "true for the project's gate, or a command"
+            "run": command,
+            "workflow": {
+                "description": "another workflow is this stage",
+                "anyOf": [name, { "type": "object", "required": ["id"], "properties": { "id": name, "params": { "type": "object" } } }]
             },
-            "timeout": span,
-            "retries": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
-            "backoff": span,
-            "max_visits": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
-            "approval": { "type": "boolean", "description": "a person has to agree before the task goes on" },
-            "merge": { "type": "boolean", "description": "the task's branch is merged when this stage succeeds" }
+            "parallel": { "type": "array", "minItems": 1, "items": name, "description": "stages that are done at the same time" },
+            "hub": { "$ref": "#/$defs/hub" },
+            "probe": command,
+            "on_cancel": command,
+            "description": { "type": "string", "description": "what the agent is asked to do" },
+            "prompt": { "type": "string" },
+            "inputs": texts,
+            "decisions": { "type": "array", "items": { "anyOf": [{ "type": "string" }, choice] } }
         }
-    })
+    });
+    let more = json!({
+        "matrix": {
+            "type": "object", "minProperties": 1, "additionalProperties": { "type": "array", "minItems": 1 },
+            "description": "one task for each combination, at most 256"
+        },
+        "env": { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } },
+        "secrets": { "type": "array", "items": { "type": "string" }, "description": "names of secrets that become environment variables" },
+        "artifacts": { "type": "array", "items": { "type": "string" }, "description": "globs of files that are kept" },
+        "thresholds": {
+            "anyOf": [
+                { "type": "array", "items": { "$ref": "#/$defs/threshold" } },
+                { "type": "object", "description": "figures in the output, such as \"coverage\": 80" }
+            ]
+        },
+        "place": { "enum": ["worktree", "repository"], "default": "worktree" },
+        "verify": { "type": ["boolean", "string", "null"], "description": "true for the project's gate, or a command" },
+        "timeout": span(),
+        "retries": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+        "backoff": span(),
+        "max_visits": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+        "approval": { "type": "boolean", "description": "a person has to agree before the task goes on" },
+        "merge": { "type": "boolean", "description": "the task's branch is merged when this stage succeeds" }
+    });
+    if let (Some(properties), Value::Object(more)) = (schema["properties"].as_object_mut(), more) {
+        properties.extend(more);
+    }
+    schema
 }
 
 /// The schema of an agent definition.
@@ -152,12 +286,16 @@ fn stage() -> Value {
 pub fn schema_agent() -> Value {
     let name = json!({ "type": "string", "pattern": NAME });
     let text = json!({ "type": "string" });
+    let prompt = json!({ "anyOf": [text, { "type": "array", "items": text }] });
     let mut properties = json!({
-        "name": name, "id": name,
+        "name": { "type": "string", "description": "a short name, or a title where there is an `id`" }, "id": name,
         "role": { "type": "string", "pattern": NAME, "description": "the role it is about; its name if absent" },
         "description": text,
-        "system_prompt": { "type": "string", "description": "what the agent is told before the stage's instructions" },
-        "systemPrompt": text, "system_prompt_template": text, "prompt": text,
+        "system_prompt": {
+            "description": "what the agent is told before the stage's instructions, or a list of its lines; {placeholders} that have a value are filled in",
+            "anyOf": [text, { "type": "array", "items": text }]
+        },
+        "systemPrompt": prompt, "system_prompt_template": prompt, "prompt": prompt,
         "skills": { "type": "array" }
     });
     let of_agents = ["preset", "command", "model", "args", "env", "mode", "runtime", "sandbox"];

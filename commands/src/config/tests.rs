@@ -597,6 +597,13 @@ fn schemas_describe_what_is_read() {
 }
 
 #[test]
+fn an_agent_cannot_have_the_role_of_commands() {
+    let text = "[[agents]]\nname = \"a\"\nrole = \"command\"\npreset = \"demo\"\n";
+    let error = load_text(text).unwrap_err().to_string();
+    assert_eq!(error, ".pipeline/config.toml:3:8: `command` is the role of stages that no agent works at");
+}
+
+#[test]
 fn no_worktree_is_the_checkout() {
     let text = "[project]\nworktrees = \"../{agent}\"\n[[agents]]\nname = \"shop\"\nrole = \"r\"\npreset = \"demo\"\n";
     let dir = tempfile::tempdir().unwrap();

@@ -2,6 +2,8 @@
 //!
 //! What a workflow means is lib's business; here its problems get a file, a line and a column.
 
+mod registered;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use pipeline_lib::workflow::{Workflow, parse, tdd, together};
 
 use super::json::{self, Document};
 use super::{LocatedProblem, digest, problem};
+use crate::shipped;
 
 /// The largest workflow file.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -29,6 +32,10 @@ pub struct WorkflowSet {
     pub digest: String,
     /// Files that define no workflow, by the id that they give.
     unusable: Vec<(String, String)>,
+    /// Roles that some agent has.
+    roles: BTreeSet<Role>,
+    /// Workflows that come with the program and are among the others because a file leads to them.
+    drawn_in: Vec<WorkflowId>,
 }
 
 impl WorkflowSet {
@@ -36,6 +43,60 @@ impl WorkflowSet {
     #[must_use]
     pub fn get(&self, id: &WorkflowId) -> Option<&Arc<Workflow>> {
         self.workflows.iter().find(|workflow| workflow.id == *id)
+    }
+
+    /// The workflow of this name: the project's, else the one that comes with the program.
+    #[must_use]
+    pub fn find(&self, id: &WorkflowId) -> Option<Arc<Workflow>> {
+        self.get(id).cloned().or_else(|| self.shipped(id.as_str()).map(|(workflow, _)| workflow))
+    }
+
+    /// A workflow that comes with the program, unless a file was meant to take its place, and its stages that nobody does.
+    #[must_use]
+    pub fn shipped(&self, id: &str) -> Option<(Arc<Workflow>, Vec<String>)> {
+        if self.is_taken(id) {
+            return None;
+        }
+        let (workflow, missing) = shipped::workflow(id, &self.roles)?;
+        Some((Arc::new(workflow), missing))
+    }
+
+    /// The names of those that come with the program and whose place no file takes, sorted.
+    pub fn shipped_ids<'a>(&'a self) -> impl Iterator<Item = &'a str> {
+        shipped::ids().filter(|id| !self.is_taken(id)).map(|id| {
+            let shortened: &'a str = id;
+            shortened
+        })
+    }
+
+    /// Those that come with the program among these names, with all that they lead to and no file defines.
+    #[must_use]
+    pub fn shipped_for<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<Arc<Workflow>> {
+        let mut found: BTreeMap<WorkflowId, Arc<Workflow>> = BTreeMap::new();
+        let mut open: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        while let Some(name) = open.pop() {
+            if self.workflows.iter().chain(found.values()).any(|known| known.id.as_str() == name) {
+                continue;
+            }
+            let Some((workflow, _)) = self.shipped(&name) else { continue };
+            open.extend(shipped::leads_to(&workflow).map(str::to_owned));
+            found.insert(workflow.id.clone(), workflow);
+        }
+        found.into_values().collect()
+    }
+
+    fn is_taken(&self, id: &str) -> bool {
+        self.workflows.iter().any(|known| known.id.as_str() == id && !self.is_drawn_in(id))
+            || self.unusable.iter().any(|(name, _)| name == id)
+            || self
+                .problems
+                .iter()
+                .any(|problem| !problem.warning && Path::new(&problem.file).file_stem().is_some_and(|stem| stem == id))
+    }
+
+    /// Whether it is among the workflows only because a file leads to it.
+    fn is_drawn_in(&self, id: &str) -> bool {
+        self.drawn_in.iter().any(|known| known.as_str() == id)
     }
 
     /// What is wrong with the files that were meant to define a workflow, by their own names or by the id in them. Empty
@@ -61,7 +122,7 @@ impl WorkflowSet {
 /// missed.
 #[must_use]
 pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
-    let mut set = WorkflowSet::default();
+    let mut set = WorkflowSet { roles: roles.clone(), ..WorkflowSet::default() };
     let mut files: BTreeMap<WorkflowId, Document> = BTreeMap::new();
     let builtin = tdd();
     let mut builtin_replaced = false;
@@ -94,6 +155,11 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     if !builtin_replaced {
         set.workflows.push(builtin);
     }
+    let names: Vec<String> =
+        set.workflows.iter().flat_map(|workflow| shipped::leads_to(workflow)).map(str::to_owned).collect();
+    let drawn_in = set.shipped_for(names.iter().map(String::as_str));
+    set.drawn_in = drawn_in.iter().map(|workflow| workflow.id.clone()).collect();
+    set.workflows.extend(drawn_in);
     set.workflows.sort_by(|a, b| a.id.cmp(&b.id));
     take_out_misfits(&mut set, &files);
     set.digest = digest(&Settings::default(), &set.workflows);
@@ -185,7 +251,7 @@ fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<Loca
 }
 
 /// Problems with their places in a file, from top to bottom.
-fn located(document: &Document, mut found: Vec<parse::Problem>) -> Vec<LocatedProblem> {
+pub(super) fn located(document: &Document, mut found: Vec<parse::Problem>) -> Vec<LocatedProblem> {
     found.sort_by_key(|problem| problem.warning);
     let more = found.len().saturating_sub(PROBLEMS_MAX);
     let places = document.places(found.iter().take(PROBLEMS_MAX).map(|problem| problem.pointer.as_str()));

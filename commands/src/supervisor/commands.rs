@@ -13,7 +13,10 @@ use pipeline_worktrees::host::RunKind;
 
 use super::launch::{base_environment, check_out, claim, fresh, prepare_worktree, start, start_branch, traceparent};
 use super::perform::Failure;
+use super::results;
+use super::secrets::Secrets;
 use crate::context::Context;
+use crate::shipped;
 
 /// What the name of a variable begins with that holds a parameter.
 const PARAM: &str = "PIPELINE_PARAM_";
@@ -42,11 +45,26 @@ pub(super) fn launch(
         }
     };
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
-    let env = environment(context, pipeline, run, task, stage, &path)?;
+    let mut env = environment(context, pipeline, run, task, stage, &path)?;
+    if command.contains(shipped::SCRIPTS_VARIABLE) {
+        give_scripts(context, &mut env)?;
+    }
     let mut claim = claim(run, RunKind::Agent, argv, env, path);
     claim.terminal = None;
-    start(context, run, &claim)?;
+    claim.leaves_services = stage.services && matches!(run.work, Work::Command { .. });
+    start(context, run, &claim, Some(stage))?;
     Ok(None)
+}
+
+/// What the commands of the program's own workflows are made of.
+fn give_scripts(context: &Context, env: &mut BTreeMap<String, String>) -> Result<(), Failure> {
+    let passing = |message: String| Failure { message, permanent: false };
+    let scripts = shipped::scripts(&context.logs_dir())
+        .map_err(|error| passing(format!("the scripts of a workflow cannot be written: {error}")))?;
+    env.insert(shipped::SCRIPTS_VARIABLE.to_owned(), scripts.to_string_lossy().into_owned());
+    let program = std::env::current_exe().map_err(|error| passing(format!("cannot find this program: {error}")))?;
+    env.insert(shipped::PROGRAM_VARIABLE.to_owned(), program.to_string_lossy().into_owned());
+    Ok(())
 }
 
 fn environment(
@@ -59,18 +77,14 @@ fn environment(
 ) -> Result<BTreeMap<String, String>, Failure> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut env = base_environment(context);
+    Secrets::of(context, Some(stage))?.give(stage, &mut env)?;
+    let inputs = results::write_inputs(context, run, task, stage)?;
     let vars = pipeline.variables(task, stage);
     for (name, template) in &stage.env {
         let value = render::text(template, &vars).map_err(|error| {
             Failure::permanent(format!("environment variable {name} of stage {}: {error}", stage.id))
         })?;
         env.insert(name.clone(), value);
-    }
-    for name in &stage.secrets {
-        if !env.contains_key(name) {
-            let message = format!("stage {} needs the secret {name}, which is not in our environment", stage.id);
-            return Err(Failure::permanent(message));
-        }
     }
     for (name, value) in &task.params {
         let name: String =
@@ -88,6 +102,7 @@ fn environment(
         ("PIPELINE_BRANCH".to_owned(), task.branch()),
         ("PIPELINE_BASE".to_owned(), context.base().to_owned()),
         ("PIPELINE_OUTCOME_FILE".to_owned(), text(&context.outcome_file(&run.id))),
+        ("PIPELINE_INPUTS".to_owned(), text(&inputs)),
         ("PIPELINE_ATTEMPT".to_owned(), run.attempt.to_string()),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),
     ]);

@@ -15,14 +15,16 @@ use pipeline_lib::run::{Run, Work};
 use pipeline_lib::settings::worktree_parts;
 use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_lib::terminal::Size;
-use pipeline_lib::workflow::Stage;
+use pipeline_lib::workflow::{Stage, render};
 use pipeline_worktrees::git::{GitError, Repo};
 use pipeline_worktrees::host::{self, RunKind};
 
 use super::perform::Failure;
+use super::secrets::Secrets;
 use super::{assign, commands};
 use crate::config::{AgentConfig, Mode, Runtime};
 use crate::context::Context;
+use crate::shipped;
 
 /// What an agent's program is told on its command line.
 const PROMPT: &str = "Your task is described in the file {task_file} in the current directory. Read it first. You are at \
@@ -57,7 +59,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
     check_out(context, pipeline, repo, run, &path, &task.branch())?;
     write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
-    start(context, run, &claim)?;
+    start(context, run, &claim, None)?;
     Ok(None)
 }
 
@@ -146,7 +148,7 @@ fn write_task_file(
         .collect();
     let decisions: Vec<Choice<'_>> =
         stage.decisions.iter().map(|c| Choice { word: &c.choice, description: &c.description }).collect();
-    let instructions = instructions(context, run, stage);
+    let instructions = instructions(context, pipeline, run, task, stage);
     let notices: Vec<String> = pipeline
         .core
         .notices
@@ -180,10 +182,19 @@ fn write_task_file(
     Ok(())
 }
 
-fn instructions(context: &Context, run: &Run, stage: &Stage) -> String {
-    match context.definitions().prompt_for(&run.agent, &stage.role) {
-        Some(prompt) => format!("{prompt}\n\n{}", stage.description),
-        None => stage.description.clone(),
+/// What an agent is told: the prompt of its definition or of what it acts as, then what the stage asks for. Both may name
+/// what the task was given.
+fn instructions(context: &Context, pipeline: &Pipeline, run: &Run, task: &Task, stage: &Stage) -> String {
+    let vars = pipeline.variables(task, stage);
+    let asked = render::text(&stage.description, &vars).unwrap_or_else(|error| {
+        tracing::warn!(stage = %stage.id, %error, "a stage's description is given to the agent as it is written");
+        stage.description.clone()
+    });
+    let own = context.definitions().prompt_for(&run.agent, &stage.role).map(str::to_owned);
+    let names = [Some(run.agent.as_str()), shipped::acts_as(stage), Some(stage.role.as_str())];
+    match own.or_else(|| shipped::prompt(names.into_iter().flatten())) {
+        Some(prompt) => format!("{}\n\n{asked}", render::placeholders(&prompt, &vars)),
+        None => asked,
     }
 }
 
@@ -374,7 +385,7 @@ fn start_shell(context: &Context, run: &Run, kind: RunKind, command: &str, cwd: 
     if let Some(task) = &run.task {
         env.insert("PIPELINE_TASK_ID".to_owned(), task.to_string());
     }
-    start(context, run, &claim(run, kind, argv, env, cwd.to_owned()))
+    start(context, run, &claim(run, kind, argv, env, cwd.to_owned()), None)
 }
 
 pub(super) fn claim(
@@ -389,10 +400,13 @@ pub(super) fn claim(
     claim
 }
 
-pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim) -> Result<(), Failure> {
+/// Starts a run's host. `stage` is that of the command it runs, whose secrets may be known from there alone.
+pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Option<&Stage>) -> Result<(), Failure> {
     let dir = context.run_dir(&run.id);
-    host::prepare(&dir, claim)?;
-    host::spawn_host(context.host_program(), &dir)?;
+    let mut claim = claim.clone();
+    let host = Secrets::of(context, stage)?.hide(&mut claim, context.host_program());
+    host::prepare(&dir, &claim)?;
+    host::spawn_host(&host, &dir)?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use pipeline_lib::text;
 use pipeline_lib::view::{ProcessSeen, RunSeen, Seen};
 use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, StartRecord, Stream, Why};
 
+use super::secrets::Secrets;
 use crate::context::Context;
 
 /// How much of a log's end is read for the last line and the present activity.
@@ -203,12 +204,19 @@ fn claims(context: &Context, run: &Run) -> Vec<RunEvent> {
     }
 }
 
-/// The claim of a run in its outcome file, else in its task file.
+/// The claim of a run in its outcome file, else in its task file, without any secret that it was given.
 pub(super) fn claim_in_files(
     context: &Context,
     run: &Run,
     task_file: impl FnOnce() -> Option<String>,
 ) -> Option<Result<Claim, String>> {
+    let stated = stated(context, run, task_file)?;
+    let secrets = Secrets::of_run(context, &run.id);
+    let mask = |claim: Claim| Claim { summary: claim.summary.map(|summary| secrets.mask(&summary)), ..claim };
+    Some(stated.map(mask))
+}
+
+fn stated(context: &Context, run: &Run, task_file: impl FnOnce() -> Option<String>) -> Option<Result<Claim, String>> {
     let at = Timestamp::now();
     let foreign = |named: &RunId| Err(format!("the claim names run {named}"));
     let outcome = read_small(&context.outcome_file(&run.id), outcome::FILE_BYTES_MAX);

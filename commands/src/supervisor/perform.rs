@@ -10,15 +10,17 @@ use pipeline_lib::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Seen};
 use pipeline_lib::fact::Effect;
 use pipeline_lib::ids::{CommitId, RunId, TaskId};
 use pipeline_lib::pipeline::{Permitted, Pipeline};
-use pipeline_lib::run::{Run, StopReason, Usage};
+use pipeline_lib::run::{Run, StopReason, Usage, Work};
 use pipeline_lib::task::{Dirty, Task};
 use pipeline_lib::text;
+use pipeline_lib::workflow::{Stage, execute_block};
 use pipeline_worktrees::git::{self, Advance, Committed, GitError};
 use pipeline_worktrees::host::{self, HostError, Stream};
 
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
-use super::{assign, commands};
+use super::secrets::Secrets;
+use super::{assign, commands, results};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -130,7 +132,8 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     let repo = context.repo();
     let dir = context.run_dir(&run.id);
     let Some(worktree) = commands::worktree(context, pipeline, run, task) else {
-        return what_was_said(context, pipeline, run, task, &dir, None, Vec::new());
+        let left = Left { place: context.root(), task_file: None, notes: Vec::new() };
+        return what_was_said(context, pipeline, run, task, &dir, left);
     };
     let name = Context::task_file_name(&task.id);
     // A host may have died before anybody saw it start.
@@ -157,7 +160,17 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         // The files stay as they are: whoever works here next brings them where it needs them, all in one go.
         repo.let_go(&worktree)?;
     }
-    what_was_said(context, pipeline, run, task, &dir, task_file, notes)
+    what_was_said(context, pipeline, run, task, &dir, Left { place: &worktree, task_file, notes })
+}
+
+/// What a run left, beside its output and its outcome file.
+struct Left<'a> {
+    /// Where it worked.
+    place: &'a Path,
+    /// Its task file.
+    task_file: Option<String>,
+    /// What has to be said about where its work is.
+    notes: Vec<String>,
 }
 
 /// What a run said about its outcome, and where its work stands.
@@ -167,16 +180,23 @@ fn what_was_said(
     run: &Run,
     task: &Task,
     dir: &Path,
-    task_file: Option<String>,
-    notes: Vec<String>,
+    left: Left<'_>,
 ) -> Result<Collected, Failure> {
+    let stage = run.stage.as_ref().and_then(|id| pipeline.workflow_of(task)?.stage(id));
+    let secrets = Secrets::of(context, stage).unwrap_or_default();
+    let measured = stage.map(|stage| results::measure(context, run, stage, left.place)).transpose()?;
+    let measured = measured.unwrap_or_default();
     let commit = match context.repo().branch_head(&task.branch())? {
         Some(commit) => commit,
         None => context.base_head()?,
     };
-    let claim = claim_in_files(context, run, || task_file).and_then(Result::ok);
+    let claim = claim_in_files(context, run, || left.task_file).and_then(Result::ok);
+    let claim = claim.map(|mut claim| {
+        claim.summary = claim.summary.map(|summary| with_notes(&summary, &measured.notes));
+        claim
+    });
     let summary = summary_of(pipeline, run, dir);
-    let choices = pipeline.stage_of(task).map(|stage| stage.choices()).unwrap_or_default();
+    let choices = stage.map(Stage::choices).unwrap_or_default();
     // What a session has on its screen is no last message: it may be anybody's words.
     let final_text = summary.as_ref().filter(|_| !run.interactive).and_then(|s| s.final_text.clone());
     let final_text = final_text.unwrap_or_default();
@@ -185,9 +205,10 @@ fn what_was_said(
         Decision::Chosen { reasoning: Some(reasoning), .. } => reasoning.clone(),
         _ => text::safe(&final_text, SUMMARY_CHARS_MAX),
     };
-    for note in notes {
-        words = format!("{words}\n{note}").trim_start().to_owned();
-    }
+    words = with_notes(&words, &left.notes);
+    words = with_notes(&words, &measured.notes);
+    let proposal = (run.work == Work::Agent).then(|| proposal(&final_text)).flatten();
+    words = with_notes(&words, proposal.as_slice());
     let usage = summary.as_ref().map_or_else(Usage::default, |s| Usage {
         tokens: s.tokens.as_ref().map_or(0, |t| t.input + t.output),
         cost_usd: s.cost_usd.unwrap_or(0.0),
@@ -197,10 +218,29 @@ fn what_was_said(
         claim,
         decision,
         failure: summary.and_then(|s| s.failure),
-        summary: words,
-        output: both_outputs(dir),
+        summary: secrets.mask(&words),
+        output: secrets.mask(&both_outputs(dir)),
         usage,
+        unmet: measured.unmet,
+        proposal: proposal.map(|proposal| secrets.mask(&proposal)),
     })
+}
+
+fn with_notes(words: &str, notes: &[String]) -> String {
+    notes.iter().fold(words.to_owned(), |words, note| format!("{words}\n{note}").trim_start().to_owned())
+}
+
+/// A workflow that an agent asks for in its last words. It is said to whoever may start it, and never started for it.
+fn proposal(text: &str) -> Option<String> {
+    match execute_block::parse(text) {
+        Ok(None) => None,
+        Ok(Some(asked)) => {
+            let workflow = text::one_line(&asked.workflow, 80);
+            let prompt = text::one_line(&asked.prompt, 200);
+            Some(format!("proposes workflow {workflow}: {prompt} (a person starts it with `pipeline run {workflow}`)"))
+        }
+        Err(error) => Some(format!("proposes a workflow that cannot be read: {error}")),
+    }
 }
 
 /// What the output of a run says. That of a session is read for limits only, from what it drew last.

@@ -24,7 +24,7 @@ const LOOKED_FOR: [Preset; 6] =
 /// The roles of the default workflow.
 const ROLES: [&str; 4] = ["architect", "test", "implementation", "supervisor"];
 /// Everything below `.pipeline` that is not meant to be committed.
-const IGNORE: &str = "/state/\n/state.backup-*/\n/worktrees/\n/runs/\n/logs/\n";
+const IGNORE: &str = "/state/\n/state.backup-*/\n/worktrees/\n/runs/\n/logs/\n/secrets.env\n";
 
 /// Create a pipeline in this repository.
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,9 @@ mod show;
 
 use clap::{Args, Subcommand};
 
+pub(crate) use change::params;
+pub(crate) use on_workflow::check as check_workflow;
+
 use crate::dispatch::Call;
 use crate::error::Result;
 

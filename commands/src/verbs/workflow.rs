@@ -1,24 +1,29 @@
 //! `pipeline workflow`: the maps that tasks travel, and what is wrong with the files they are read from. Running them is
 //! the engine's business.
 
+mod form;
+mod graph;
+mod learn;
+mod scaffold;
+mod show;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pipeline_lib::ids::{Role, WorkflowId};
-use pipeline_lib::text::{one_line, safe};
+use pipeline_lib::text::one_line;
 use pipeline_lib::view::SCHEMA_VERSION;
-use pipeline_lib::workflow::{Stage, Verify, Workflow};
+use pipeline_lib::workflow::Workflow;
 use serde_json::{Value, json};
 
 use super::config::problem_json;
 use super::status::{head, print_rows};
-use crate::config::{LocatedProblem, load_workflow, render_all};
+use crate::config::{LocatedProblem, check_workflow_files, render_all};
 use crate::context::Context;
 use crate::dispatch::Call;
-use crate::duration;
 use crate::error::{CommandError, Result, exit};
-use crate::output::Output;
-use crate::table::columns;
+use crate::verbs::run::{self as run_verb, Options};
 
 /// The maps that tasks travel.
 #[derive(Debug, clap::Args)]
@@ -45,6 +50,38 @@ pub enum Action {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Run one, and follow it to its end
+    Run {
+        /// Which
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Draw the stages of one and where their decisions lead
+    Graph {
+        /// Which
+        #[arg(value_name = "ID")]
+        id: String,
+        /// How
+        #[arg(long, value_enum, default_value_t)]
+        format: graph::Format,
+    },
+    /// Show failures that were recognised again, and what overcame them
+    Learn,
+    /// Write a new workflow file to begin with
+    New {
+        /// Its name
+        #[arg(value_name = "ID")]
+        id: String,
+        /// What it begins as: agents, commands, hub, parallel, a workflow there is, or the pack mining-pool
+        #[arg(long, value_name = "TEMPLATE")]
+        from: Option<String>,
+        /// Print it instead of writing a file
+        #[arg(long)]
+        print: bool,
+    },
 }
 
 /// Shows or checks workflows.
@@ -55,6 +92,10 @@ pub fn run(call: &Call, args: &WorkflowArgs) -> Result<u8> {
     match &args.action {
         Action::List => list(call, &call.context()?),
         Action::Show { id } => show(call, &call.context()?, id),
+        Action::Graph { id, format } => graph::run(call, &*find(&call.context()?, id)?, *format),
+        Action::Run { name, options } => run_verb::by_name(call, name, options),
+        Action::Learn => learn::run(call),
+        Action::New { id, from, print } => scaffold::run(call, id, from.as_deref(), *print),
         Action::Validate { files } if files.is_empty() => {
             let context = call.context()?;
             let set = context.workflows();
@@ -68,33 +109,34 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
     let set = context.workflows();
     let out = &call.output;
     if out.json {
-        let list: Vec<Value> = set
-            .workflows
-            .iter()
-            .map(|workflow| {
-                let stages: Vec<&str> = workflow.stages.iter().map(|stage| stage.id.as_str()).collect();
-                json!({
-                    "id": workflow.id, "name": workflow.name, "version": workflow.version,
-                    "category": workflow.category, "description": workflow.description, "stages": stages,
-                })
+        let list: Vec<Value> = set.workflows.iter().map(|workflow| listed(workflow)).collect();
+        let shipped = set.shipped_ids().filter_map(|id| set.shipped(id));
+        let shipped: Vec<Value> = shipped
+            .map(|(workflow, missing)| {
+                let mut one = listed(&workflow);
+                one["missing"] = json!(missing);
+                one
             })
             .collect();
         let problems: Vec<Value> = set.problems.iter().map(problem_json).collect();
-        out.json(&json!({ "schema_version": SCHEMA_VERSION, "workflows": list, "problems": problems }))?;
+        out.json(&json!({
+            "schema_version": SCHEMA_VERSION, "workflows": list, "shipped": shipped, "problems": problems,
+        }))?;
         return Ok(exit::OK);
     }
     let mut rows = vec![head(out, &["ID", "VERSION", "STAGES", "NAME"])];
-    for workflow in &set.workflows {
-        let stages: Vec<&str> = workflow.stages.iter().map(|stage| stage.id.as_str()).collect();
-        let version = if workflow.version.is_empty() { "-" } else { &workflow.version };
-        rows.push(vec![
-            workflow.id.to_string(),
-            one_line(version, 20),
-            one_line(&stages.join(" → "), 70),
-            one_line(&workflow.name, 60),
-        ]);
-    }
+    rows.extend(set.workflows.iter().map(|workflow| row(workflow)));
     print_rows(out, &rows)?;
+    let shipped: Vec<_> = set.shipped_ids().filter_map(|id| set.shipped(id)).collect();
+    if !shipped.is_empty() {
+        out.line("")?;
+        let mut rows = vec![head(out, &["SHIPPED", "VERSION", "STAGES", "NAME"])];
+        rows.extend(shipped.iter().map(|(workflow, _)| row(workflow)));
+        print_rows(out, &rows)?;
+    }
+    for (workflow, missing) in shipped.iter().filter(|(_, missing)| !missing.is_empty()) {
+        out.note(&format!("warning: no agent has a role that `{}` needs: {}", workflow.id, missing.join("; ")));
+    }
     if set.has_errors() {
         let count = set.problems.iter().filter(|problem| !problem.warning).count();
         out.note(&format!("{count} problems keep files from being used; see `pipeline workflow validate`"));
@@ -102,151 +144,66 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
     Ok(exit::OK)
 }
 
-fn show(call: &Call, context: &Context, id: &str) -> Result<u8> {
+fn listed(workflow: &Workflow) -> Value {
+    let stages: Vec<&str> = workflow.stages.iter().map(|stage| stage.id.as_str()).collect();
+    json!({
+        "id": workflow.id, "name": workflow.name, "version": workflow.version,
+        "category": workflow.category, "description": workflow.description, "stages": stages,
+    })
+}
+
+fn row(workflow: &Workflow) -> Vec<String> {
+    let stages: Vec<&str> = workflow.stages.iter().map(|stage| stage.id.as_str()).collect();
+    let version = if workflow.version.is_empty() { "-" } else { &workflow.version };
+    vec![
+        workflow.id.to_string(),
+        one_line(version, 20),
+        one_line(&stages.join(" → "), 70),
+        one_line(&workflow.name, 60),
+    ]
+}
+
+/// The workflow of this name.
+fn find(context: &Context, id: &str) -> Result<Arc<Workflow>> {
     let set = context.workflows();
-    let found = WorkflowId::new(id).ok().and_then(|id| set.get(&id).cloned());
-    let workflow = found.ok_or_else(|| {
-        let known: Vec<&str> = set.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
+    let found = WorkflowId::new(id).ok().and_then(|id| set.find(&id));
+    found.ok_or_else(|| {
+        if !set.problems_of(id).is_empty() {
+            let message = format!("workflow `{}` has mistakes", one_line(id, 80));
+            return CommandError::new(exit::CONFIG, "workflow_invalid", message)
+                .hint("See `pipeline workflow validate`.");
+        }
+        let shipped: Vec<&str> = set.shipped_ids().collect();
+        let known = set.workflows.iter().map(|workflow| workflow.id.as_str());
+        let known: BTreeSet<&str> = known.chain(shipped).collect();
+        let known: Vec<&str> = known.into_iter().collect();
         CommandError::not_found(format!("there is no workflow `{}`", one_line(id, 80)))
             .hint(format!("There are: {}.", known.join(", ")))
-    })?;
+    })
+}
+
+fn show(call: &Call, context: &Context, id: &str) -> Result<u8> {
+    let workflow = find(context, id)?;
     if call.output.json {
-        let mut document = file_form(&workflow);
+        let mut document = form::of(&workflow)?;
         document["schema_version"] = SCHEMA_VERSION.into();
         call.output.json(&document)?;
     } else {
-        print(&call.output, &workflow)?;
+        show::print(&call.output, &workflow)?;
     }
     Ok(exit::OK)
 }
 
-/// A workflow as its file could say it, so that it can be written down, changed and loaded again.
-fn file_form(workflow: &Workflow) -> Value {
-    let mut document = Value::Object(workflow.extra.clone());
-    // The connections below are those of the flow, in the place that needs no flow.
-    document.as_object_mut().map(|fields| fields.remove("flow"));
-    document["id"] = json!(workflow.id);
-    document["name"] = json!(workflow.name);
-    document["version"] = json!(workflow.version);
-    document["category"] = json!(workflow.category);
-    document["description"] = json!(workflow.description);
-    document["startStage"] = json!(workflow.start);
-    document["stages"] = workflow.stages.iter().map(stage_form).collect();
-    document["connections"] = workflow
-        .connections
-        .iter()
-        .map(|connection| {
-            let mut one = json!({ "from": connection.from, "to": connection.to });
-            if let Some(condition) = &connection.condition {
-                one["condition"] = json!(condition);
-            }
-            one
-        })
-        .collect();
-    document
-}
-
-fn stage_form(stage: &Stage) -> Value {
-    let mut form = json!({
-        "id": stage.id,
-        "name": stage.name,
-        "agent": stage.role,
-        "description": stage.description,
-        "inputs": stage.inputs,
-        "decisions": stage.decisions,
-        "verify": match &stage.verify {
-            Verify::None => json!(false),
-            Verify::Project => json!(true),
-            Verify::Command(command) => json!(command),
-        },
-        "approval": stage.approval,
-        "merge": stage.merge,
-    });
-    // What is the project's is left to it.
-    for (key, span) in [("timeout", stage.timeout), ("backoff", stage.backoff)] {
-        if let Some(span) = span {
-            form[key] = json!(duration::format(span));
-        }
-    }
-    for (key, number) in [("retries", stage.retries), ("max_visits", stage.max_visits)] {
-        if let Some(number) = number {
-            form[key] = json!(number);
-        }
-    }
-    form
-}
-
-fn print(out: &Output, workflow: &Workflow) -> Result<()> {
-    let title = [workflow.name.as_str(), workflow.version.as_str()].join(" ");
-    out.line(&format!("{}  {}", out.paint("1", workflow.id.as_str()), one_line(&title, 120)))?;
-    for line in safe(&workflow.description, 2_000).lines() {
-        out.line(&format!("  {line}"))?;
-    }
-    for stage in &workflow.stages {
-        out.line("")?;
-        let start = if stage.id == workflow.start { "  (starts here)" } else { "" };
-        let name = one_line(&stage.name, 80);
-        out.line(&format!("{}  {name}{start}", out.paint("1", stage.id.as_str())))?;
-        let mut rows = facts_of(stage);
-        for connection in workflow.connections.iter().filter(|connection| connection.from == stage.id) {
-            let condition = connection.condition.as_deref().unwrap_or("(any other)");
-            let to = connection.to.as_ref().map_or("end", |to| to.as_str());
-            rows.push(vec!["  on".to_owned(), format!("{} → {to}", one_line(condition, 60))]);
-        }
-        for line in columns(&rows) {
-            out.line(&line)?;
-        }
-    }
-    for (key, value) in workflow.extra.iter().filter(|(key, _)| !["flow", "connections"].contains(&key.as_str())) {
-        out.line(&one_line(&format!("{key}: {value}"), 200))?;
-    }
-    Ok(())
-}
-
-fn facts_of(stage: &Stage) -> Vec<Vec<String>> {
-    let mut rows = vec![vec!["  role".to_owned(), stage.role.to_string()]];
-    let mut row = |key: &str, value: String| rows.push(vec![format!("  {key}"), value]);
-    match &stage.verify {
-        Verify::None => {}
-        Verify::Project => row("gate", "the project's verify command".to_owned()),
-        Verify::Command(command) => row("gate", one_line(command, 120)),
-    }
-    if stage.merge {
-        row("merge", "its branch is merged when this stage succeeds".to_owned());
-    }
-    if stage.approval {
-        row("asks", "a person has to agree".to_owned());
-    }
-    if !stage.inputs.is_empty() {
-        row("reads", one_line(&stage.inputs.join(", "), 120));
-    }
-    for (key, span) in [("timeout", stage.timeout), ("backoff", stage.backoff)] {
-        if let Some(span) = span {
-            row(key, duration::format(span));
-        }
-    }
-    for (key, number) in [("retries", stage.retries), ("visits", stage.max_visits)] {
-        if let Some(number) = number {
-            row(key, number.to_string());
-        }
-    }
-    rows
-}
-
 fn validate_files(call: &Call, files: &[PathBuf]) -> Result<u8> {
-    // A file may be checked before there is a pipeline; then no agent is missed.
-    let roles = match call.context() {
-        Ok(context) => context.config().roles(),
+    // A file may be checked before there is a pipeline; then no agent is missed, and no other workflow.
+    let context = match call.context() {
+        Ok(context) => Some(context),
         Err(error) if error.code == exit::CONFIG => return Err(error),
-        Err(_) => BTreeSet::<Role>::new(),
+        Err(_) => None,
     };
-    let mut ids = Vec::new();
-    let mut problems = Vec::new();
-    for file in files {
-        let (workflow, found) = load_workflow(&from(&call.globals.dir, file), &roles);
-        ids.extend(workflow.map(|workflow| workflow.id));
-        problems.extend(found);
-    }
+    let roles = context.as_ref().map(|context| context.config().roles()).unwrap_or_else(BTreeSet::<Role>::new);
+    let paths: Vec<PathBuf> = files.iter().map(|file| from(&call.globals.dir, file)).collect();
+    let (ids, problems) = check_workflow_files(&paths, &roles, context.as_ref().map(Context::workflows));
     report(call, ids, &problems)
 }
 
@@ -279,18 +236,6 @@ fn report(call: &Call, valid: Vec<WorkflowId>, problems: &[LocatedProblem]) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_built_in_workflow_is_readable() {
-        let (out, text) = Output::captured();
-        print(&out, &pipeline_lib::workflow::tdd()).unwrap();
-        let text = text.lock().unwrap();
-        for part in
-            ["arch  Design  (starts here)", "success → test", "rework → impl", "success → end", "role   supervisor"]
-        {
-            assert!(text.contains(part), "{part} is not in\n{text}");
-        }
-    }
 
     #[test]
     fn a_file_is_looked_for_where_the_person_means() {

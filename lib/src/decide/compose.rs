@@ -109,7 +109,7 @@ impl Rules<'_> {
             if sequential && !self.serves_current(task) {
                 continue;
             }
-            let Some(stage) = self.p.stage_of(task) else { continue };
+            let Some(stage) = self.p.stage_of(task).filter(|_| self.p.category_wait(task).is_none()) else { continue };
             if let Some(hold) = self.hold(task) {
                 return vec![Fact::TaskHeld { task: task.id.clone(), hold }];
             }
@@ -159,7 +159,7 @@ impl Rules<'_> {
                     let given = params::check(&sub.params, &given)
                         .map_err(|problems| format!("workflow `{workflow}`: {}", problems.join("; ")))?;
                     let branch = shared.then(|| task.branch_task().clone());
-                    plan.add(&value_words(&values), sub.clone(), given, branch)?;
+                    plan.add(&value_words(&values), as_a_part(sub), given, branch)?;
                 }
             }
             Doing::Agent | Doing::Command(_) | Doing::Hub(_) => {
@@ -347,7 +347,7 @@ impl Rules<'_> {
     }
 
     /// A name that nothing has yet, made of the task's and a word.
-    fn name_of_part(&self, task: &Task, word: &str, taken: &HashSet<TaskId>) -> TaskId {
+    pub(super) fn name_of_part(&self, task: &Task, word: &str, taken: &HashSet<TaskId>) -> TaskId {
         let free = |id: &TaskId| !taken.contains(id) && self.unused(id).is_ok();
         let base = format!("{}.{word}", task.id);
         let numbered = (2..).map(|n: u32| format!("{base}-{n}"));
@@ -415,7 +415,7 @@ impl Plan<'_, '_> {
 }
 
 /// A stage as a workflow of its own, whose every decision ends it.
-fn workflow_of_one(workflow: &Workflow, stage: &Stage) -> Workflow {
+pub(super) fn workflow_of_one(workflow: &Workflow, stage: &Stage) -> Workflow {
     let alone = Stage {
         matrix: BTreeMap::new(),
         merge: false,
@@ -438,6 +438,18 @@ fn workflow_of_one(workflow: &Workflow, stage: &Stage) -> Workflow {
         timeout: workflow.timeout,
         ..Workflow::new(workflow.id.clone(), stage.id.clone(), vec![alone], connections)
     }
+}
+
+/// A workflow as a stage of another one, which merges where it says nothing about that itself.
+fn as_a_part(workflow: &Arc<Workflow>) -> Arc<Workflow> {
+    if !workflow.stages.iter().any(|stage| stage.merge_chosen) {
+        return workflow.clone();
+    }
+    let mut part = (**workflow).clone();
+    for stage in part.stages.iter_mut().filter(|stage| stage.merge_chosen) {
+        (stage.merge, stage.merge_chosen) = (false, false);
+    }
+    Arc::new(part)
 }
 
 /// Every combination of the values of a matrix, the last name varying fastest; one empty one where there is none.

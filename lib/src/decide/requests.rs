@@ -181,6 +181,7 @@ impl Rules<'_> {
         let mut facts = self.give_up_parts(task, reason);
         facts.extend(self.stop_live(task, StopReason::Cancelled));
         facts.push(moved(id, TaskState::Blocked { stage }, because(reason)));
+        self.put_in_order(&mut facts);
         Ok(facts)
     }
 
@@ -204,7 +205,9 @@ impl Rules<'_> {
         let mut facts = self.give_up_parts(task, why);
         facts.extend(self.stop_live(task, StopReason::Cancelled));
         facts.push(moved(id, TaskState::Cancelled, because(why)));
+        facts.extend(self.after_cancel(task));
         facts.extend(self.skip_dependents(id, why));
+        self.put_in_order(&mut facts);
         Ok(facts)
     }
 
@@ -216,6 +219,7 @@ impl Rules<'_> {
             facts.extend(self.give_up_parts(part, why));
             facts.extend(self.stop_live(part, StopReason::Cancelled));
             facts.push(moved(&part.id, TaskState::Cancelled, because(&format!("{} was given up: {why}", task.id))));
+            facts.extend(self.after_cancel(part));
         }
         facts
     }

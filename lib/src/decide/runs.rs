@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::stages::moved;
+use super::aftermath::proposed;
+use super::stages::{known_decision, moved};
 use super::{Rules, after};
 use crate::agents::stream::Failure;
 use crate::claim::Decision;
@@ -185,6 +186,7 @@ impl Rules<'_> {
         let mut facts = Vec::with_capacity(3);
         facts.push(Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) });
         facts.extend(outcome.about_the_agent(self, run));
+        facts.extend(left.proposal.as_ref().map(|proposal| proposed(run, task, proposal)));
         // The task may have been taken elsewhere while the run was being stopped.
         if task.state.run() != Some(&run.id) {
             return facts;
@@ -243,7 +245,7 @@ impl Rules<'_> {
         if let Some(claim) = claim {
             let words = claim.summary.clone().filter(|text| !text.is_empty());
             return match claim.status {
-                ClaimStatus::Completed => Outcome::Done,
+                ClaimStatus::Completed => left.unmet.clone().map_or(Outcome::Done, Outcome::Failed),
                 ClaimStatus::Failed => {
                     Outcome::Failed(format!("{} says it failed{}", run.agent, colon(words.as_deref())))
                 }
@@ -485,15 +487,6 @@ impl Outcome {
 pub(super) fn claimed(run: &Run, claim: &Claim) -> Fact {
     let at = run.claim.as_ref().map_or(claim.at, |first| first.at);
     Fact::ClaimNoted { run: run.id.clone(), claim: Claim { at, ..claim.clone() } }
-}
-
-/// The decision if the stage knows it; a stage without a list knows only success.
-fn known_decision(stage: &Stage, word: &str) -> Option<String> {
-    let known = match stage.decisions.is_empty() {
-        true => word == crate::workflow::SUCCESS,
-        false => stage.decisions.iter().any(|choice| choice.choice == word),
-    };
-    known.then(|| word.to_owned())
 }
 
 fn colon(words: Option<&str>) -> String {

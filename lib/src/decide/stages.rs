@@ -336,3 +336,12 @@ fn said_of(why: &str, output: Option<&str>) -> String {
         format!("{why}\n{}", crate::text::one_line(last, 200))
     }
 }
+
+/// The decision if the stage knows it; a stage without a list knows only success.
+pub(super) fn known_decision(stage: &Stage, word: &str) -> Option<String> {
+    let known = match stage.decisions.is_empty() {
+        true => word == SUCCESS,
+        false => stage.decisions.iter().any(|choice| choice.choice == word),
+    };
+    known.then(|| word.to_owned())
+}

@@ -4,6 +4,7 @@
 pub(crate) mod invariants;
 pub(crate) mod world;
 
+mod categories;
 mod compose;
 mod failure;
 mod gates;
@@ -13,6 +14,7 @@ mod order;
 mod properties;
 mod rollout;
 mod scheduling;
+mod schedules;
 mod sequential;
 mod setup;
 mod stages;

@@ -21,12 +21,13 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 11] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 12] = [
             Self::withdraw_claims,
             Self::switch_pending_mode,
             Self::end_waits,
             Self::end_pauses,
             Self::end_claims,
+            Self::fire_schedules,
             Self::start_gates,
             Self::join_parts,
             Self::open_parts,
@@ -247,9 +248,12 @@ impl Rules<'_> {
         best
     }
 
-    /// Whether nothing of the task's own is in the way of a start.
+    /// Whether nothing of the task's own is in the way of a start, and its category has room.
     fn may_begin(&self, name: &AgentName, slot: Slot) -> bool {
-        !self.has_live_run(slot) && !self.waits_for_its_worktree(name, slot)
+        let waits = |task: &Task| self.p.category_wait(task).is_some();
+        !self.has_live_run(slot)
+            && !self.waits_for_its_worktree(name, slot)
+            && !self.p.tasks.at(slot).is_some_and(waits)
     }
 
     /// Where a task has a worktree of its own, the set-up of that one may be running or wait for its next attempt.
@@ -265,10 +269,13 @@ impl Rules<'_> {
         core.runs.values().any(runs) || record.is_some_and(|w| w.broken.is_none() && !self.setup_wait_is_over(w))
     }
 
-    /// A task that was taken back and is wanted again waits until its old run has let go of its branch.
+    /// A task that was taken back and is wanted again waits until its old run has let go of its branch, and so does one
+    /// that works on the branch of another task.
     fn has_live_run(&self, slot: Slot) -> bool {
         let Some(task) = self.p.tasks.at(slot) else { return false };
-        task.started_at.is_some() && self.p.core.runs.values().any(|run| run.task.as_ref() == Some(&task.id))
+        let live = |id: &TaskId| self.p.core.runs.values().any(|run| run.task.as_ref() == Some(id));
+        let shared = task.parent.as_ref().and_then(|parent| parent.branch.as_ref());
+        (task.started_at.is_some() && live(&task.id)) || shared.is_some_and(live)
     }
 
     /// Tasks at the head of an agent's queue that have to wait for others, all at once.
@@ -355,7 +362,8 @@ impl Rules<'_> {
                 .chain(any)
                 .filter(|key| !self.has_live_run(key.slot))
                 .filter_map(|key| self.p.tasks.at(key.slot))
-                .filter(|task| !planned.contains(&&task.id) && self.hold(task).is_none());
+                .filter(|task| !planned.contains(&&task.id))
+                .filter(|task| self.hold(task).is_none() && self.p.category_wait(task).is_none());
             let Some(task) = allowed.next() else { continue };
             let Some(stage) = self.p.stage_of(task) else { continue };
             let plan = (task.id.clone(), stage.id.clone());

@@ -2,6 +2,7 @@
 
 mod agents;
 pub(super) mod patterns;
+pub(super) mod schedules;
 
 use jiff::Timestamp;
 
@@ -53,6 +54,7 @@ impl Pipeline {
             | Fact::AgentBroken { .. }
             | Fact::PresetPaused { .. }
             | Fact::PresetResumed { .. } => self.apply_agent(at, fact),
+            Fact::ScheduleSet { .. } | Fact::ScheduleFired { .. } => self.apply_schedule(at, fact),
         }
     }
 

@@ -2,6 +2,7 @@
 //! own worktree; where that is and what is there already is not known here.
 
 use super::Pipeline;
+use crate::agents::preset::Preset;
 use crate::claim::marker::Earlier;
 use crate::claim::{WaitingFile, render_waiting_file};
 use crate::ids::{AgentName, Role};
@@ -44,7 +45,9 @@ impl<'a> Assigned<'a> {
     pub fn files(&self) -> impl Iterator<Item = (&'a AgentName, String)> {
         let (pipeline, task) = (self.pipeline, self.task);
         let usable = |name| pipeline.core.agents.get(name).is_none_or(|agent| agent.broken.is_none());
-        let agents = pipeline.core.settings.agents.iter().filter(move |agent| usable(&agent.name));
+        // A place for commands reads no file.
+        let agents = pipeline.core.settings.agents.iter().filter(|agent| agent.preset != Preset::Command);
+        let agents = agents.filter(move |agent| usable(&agent.name));
         agents.filter_map(move |agent| Some((&agent.name, waiting_file(pipeline, task?, &agent.role))))
     }
 }

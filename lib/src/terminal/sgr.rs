@@ -61,6 +61,12 @@ impl Reader {
                             let gap = columns.parse().unwrap_or(1).clamp(1, GAP_MAX);
                             (0..gap).for_each(|_| out.push(' ', self.style));
                         }
+                        // Some programs write the gaps between words as the column where the next one begins.
+                        Some((column, 'G')) => {
+                            let column = column.parse().unwrap_or(1_usize).saturating_sub(1);
+                            let gap = column.saturating_sub(out.columns).min(GAP_MAX);
+                            (0..gap).for_each(|_| out.push(' ', self.style));
+                        }
                         Some(_) | None => {}
                     }
                     rest = text::skip_sequence(rest);
@@ -240,5 +246,13 @@ mod tests {
                 prop_assert!(!span.text.chars().any(|c| text::is_hidden(c) || matches!(c, '\n' | '\t' | '\r')));
             }
         }
+    }
+
+    #[test]
+    fn words_that_stand_at_columns_of_their_own_stay_apart() {
+        let text = |printed: &str| Reader::default().line(printed).text();
+        assert_eq!(text("Syntax\u{1B}[10Gtheme:\u{1B}[17GMonokai"), "Syntax   theme: Monokai");
+        assert_eq!(text("ab\u{1B}[1Gc"), "abc", "nothing is taken away");
+        assert_eq!(text("a\u{1B}[99999999999999999999Gb"), "ab");
     }
 }

@@ -181,7 +181,7 @@ fn verifying_rule(pipeline: &Pipeline, step: &Step, agent: &AgentName, out: &mut
 /// Why a task that could be taken, or will be, has not been taken.
 fn waiting_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
     let core = &pipeline.core;
-    if pipeline.waits_for_dependencies(task) || task.held.is_some() {
+    if pipeline.waits_for_dependencies(task) || task.held.is_some() || pipeline.category_wait(task).is_some() {
         out.rule = waiting_reason(pipeline, task).unwrap_or_default();
         for dependency in pipeline.open_dependencies(task) {
             let status = pipeline.task(dependency.as_str()).map_or_else(|| "archived".to_owned(), |d| d.state.word());

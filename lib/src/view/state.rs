@@ -225,6 +225,9 @@ pub fn waiting_reason(pipeline: &Pipeline, task: &Task) -> Option<String> {
             };
             return Some(format!("waits for {}: {why}", hold.by));
         }
+        if let Some(wait) = pipeline.category_wait(task) {
+            return Some(wait.to_string());
+        }
         if let Some((stage, effect)) = pipeline.core.withheld.get(&task.id) {
             let mode = pipeline.core.mode.rollout.word();
             return Some(format!("{mode} mode: would {effect} stage {stage}"));

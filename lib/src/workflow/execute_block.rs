@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn the_block_is_found_whatever_stands_around_it() {
-        let object = r#"{ "pipelineName": "setup", "userPrompt": "Set it up, [please]", "workingDirectory": "/srv/x" }"#;
+        let object =
+            r#"{ "pipelineName": "setup", "userPrompt": "Set it up, [please]", "workingDirectory": "/srv/x" }"#;
         let wanted = Execute {
             workflow: "setup".to_owned(),
             prompt: "Set it up, [please]".to_owned(),

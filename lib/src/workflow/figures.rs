@@ -38,9 +38,9 @@ pub fn judge(threshold: &Threshold, found: Result<f64, String>) -> Result<String
     }
 }
 
-/// At most two digits behind the point.
+/// At most four digits behind the point.
 fn short(value: f64) -> String {
-    let text = format!("{value:.2}");
+    let text = format!("{value:.4}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
@@ -53,11 +53,9 @@ fn printed(label: &str, printed: &str) -> Result<f64, String> {
         let numbers = numbers(behind);
         numbers.iter().find(|(_, percent)| *percent).or_else(|| numbers.first()).map(|(value, _)| *value)
     };
-    shown
-        .lines()
-        .rev()
-        .find_map(of_line)
-        .ok_or_else(|| format!("is unknown: nothing that was printed has a number behind `{}`", text::one_line(label, 60)))
+    shown.lines().rev().find_map(of_line).ok_or_else(|| {
+        format!("is unknown: nothing that was printed has a number behind `{}`", text::one_line(label, 60))
+    })
 }
 
 /// The numbers of a line, and whether each is a percentage. Digits in a word, such as `v2`, are none.
@@ -96,10 +94,8 @@ fn lcov(report: &str) -> Result<f64, String> {
     let (reached, all) = match (sum("LH:"), sum("LF:")) {
         (Some(reached), Some(all)) => (reached, all),
         _ => {
-            let hits: Vec<&str> = report
-                .lines()
-                .filter_map(|line| line.trim().strip_prefix("DA:")?.split(',').nth(1))
-                .collect();
+            let hits: Vec<&str> =
+                report.lines().filter_map(|line| line.trim().strip_prefix("DA:")?.split(',').nth(1)).collect();
             let reached = hits.iter().filter(|hits| hits.trim() != "0").count();
             (reached as f64, hits.len() as f64)
         }
@@ -142,6 +138,8 @@ struct Tag<'t> {
     name: &'t str,
     attributes: &'t str,
     closes: bool,
+    /// It has nothing inside and needs no end.
+    alone: bool,
 }
 
 impl<'t> Tag<'t> {
@@ -173,14 +171,16 @@ fn tags(document: &str) -> Option<Vec<Tag<'_>>> {
             continue;
         }
         let end = end_of_tag(rest)?;
+        let alone = rest[1..end].ends_with('/');
         let inside = rest[1..end].trim_end_matches('/');
         let (closes, inside) = inside.strip_prefix('/').map_or((false, inside), |inside| (true, inside));
         let (name, attributes) = inside.split_once(char::is_whitespace).unwrap_or((inside, ""));
-        tags.push(Tag { name, attributes, closes });
+        tags.push(Tag { name, attributes, closes, alone });
         rest = &rest[end + 1..];
     }
     let first = tags.first()?;
-    let whole = tags.len() == 1 || tags.last().is_some_and(|last| last.closes && last.name == first.name);
+    let whole =
+        (tags.len() == 1 && first.alone) || tags.last().is_some_and(|last| last.closes && last.name == first.name);
     whole.then_some(tags)
 }
 
@@ -237,7 +237,12 @@ mod tests {
 
     #[test]
     fn a_cobertura_report_says_its_rate() {
-        is(cobertura("<?xml version=\"1.0\"?><!DOCTYPE coverage>\n<coverage branch-rate='0.1' line-rate='0.875'></coverage>"), 87.5);
+        is(
+            cobertura(
+                "<?xml version=\"1.0\"?><!DOCTYPE coverage>\n<coverage branch-rate='0.1' line-rate='0.875'></coverage>",
+            ),
+            87.5,
+        );
         is(cobertura("<coverage lines-covered=\"3\" lines-valid=\"4\"/>"), 75.0);
         for text in ["", "<html></html>", "<coverage line-rate=\"0.9\">", "<coverage></coverage>", "line-rate=\"1\""] {
             assert!(cobertura(text).is_err(), "{text}");
@@ -259,11 +264,12 @@ mod tests {
 
     #[test]
     fn a_figure_is_held_against_its_bounds() {
-        let bounds = |min, max| Threshold { name: "coverage".to_owned(), from: Figure::Output(String::new()), min, max };
+        let bounds =
+            |min, max| Threshold { name: "coverage".to_owned(), from: Figure::Output(String::new()), min, max };
         assert_eq!(judge(&bounds(Some(80.0), None), Ok(80.0)).unwrap(), "coverage is 80 (at least 80)");
         assert_eq!(
             judge(&bounds(Some(80.0), None), Ok(79.999)).unwrap_err(),
-            "coverage is 80, and has to be at least 80".replace("is 80,", "is 80,")
+            "coverage is 79.999, and has to be at least 80"
         );
         assert_eq!(judge(&bounds(None, Some(0.0)), Ok(2.0)).unwrap_err(), "coverage is 2, and has to be at most 0");
         assert!(judge(&bounds(Some(1.0), Some(2.0)), Ok(f64::NAN)).is_err(), "what is no number is not enough");

@@ -110,8 +110,32 @@ pub fn names(template: &str) -> Result<BTreeSet<String>, RenderError> {
     if !is_template(template) {
         return Ok(BTreeSet::new());
     }
+    if let Some(names) = plain_names(template) {
+        return Ok(names);
+    }
     let parsed = PLAIN.template_from_named_str("template", template).map_err(|error| describe(&error))?;
     Ok(needed(&parsed))
+}
+
+/// The names of a template in which nothing but names stands between the braces, as in most; such a one needs no parser.
+fn plain_names(template: &str) -> Option<BTreeSet<String>> {
+    if template.contains("{%") || template.contains("{##") {
+        return None;
+    }
+    let mut names = BTreeSet::new();
+    let mut rest = template;
+    while let Some((_, from)) = rest.split_once("{{") {
+        let (inner, after) = from.split_once("}}")?;
+        let name = inner.trim();
+        let root = name.split('.').next().unwrap_or_default();
+        let is_word = ["true", "false", "none", "not"].iter().any(|word| root.eq_ignore_ascii_case(word));
+        if !is_path(name) || is_word || BUILT_IN.contains(&root) {
+            return None;
+        }
+        names.insert(name.to_owned());
+        rest = after;
+    }
+    Some(names)
 }
 
 /// Fills in `{placeholders}` of one brace, as prompts of other tools have them: a name, or a path with dots, that has a

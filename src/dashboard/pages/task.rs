@@ -1,6 +1,7 @@
 //! One task in full: which part of it is looked at, how far down, and which run.
 
 pub(in crate::dashboard) mod rows;
+pub(in crate::dashboard) mod search;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,10 @@ use rows::Place;
 
 /// How many pieces of code are remembered with their colours.
 const CHUNKS_MAX: usize = 100;
+/// How far lines move aside at once, in columns.
+const ASIDE_COLUMNS: u16 = 20;
+/// How far they can be moved.
+const ASIDE_COLUMNS_MAX: u16 = 4000;
 
 /// How a person looks at the task.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +43,10 @@ pub(in crate::dashboard) struct Looking {
     pub(in crate::dashboard) run: Option<RunId>,
     /// The chosen check; none for the latest.
     pub(in crate::dashboard) check: Option<RunId>,
+    /// How many columns of long lines are left of what is in sight.
+    pub(in crate::dashboard) aside: u16,
+    /// What is looked for in the part that is in sight.
+    pub(in crate::dashboard) search: search::Search,
     /// The colours of the code that was in sight.
     pub(in crate::dashboard) lights: Lights,
 }
@@ -70,7 +79,7 @@ pub(in crate::dashboard) struct Extent {
 }
 
 impl Extent {
-    fn last_top(self) -> usize {
+    pub(in crate::dashboard) fn last_top(self) -> usize {
         self.total.saturating_sub(self.room)
     }
 }
@@ -120,9 +129,12 @@ pub(in crate::dashboard) fn adopt(model: &mut Model) {
 pub(in crate::dashboard) fn act(model: &mut Model, action: Action) -> Vec<Intent> {
     let parts = Part::ALL.len();
     match action {
-        Action::Diff => model.reading.part = Part::Diff,
-        Action::NextPanel => model.reading.part = model.reading.part.turned(1),
-        Action::PreviousPanel => model.reading.part = model.reading.part.turned(parts - 1),
+        Action::Diff => turn_to(model, Part::Diff),
+        Action::NextPanel => turn_to(model, model.reading.part.turned(1)),
+        Action::PreviousPanel => turn_to(model, model.reading.part.turned(parts - 1)),
+        Action::LinesLeft => model.reading.aside = model.reading.aside.saturating_sub(ASIDE_COLUMNS),
+        Action::LinesRight => model.reading.aside = (model.reading.aside + ASIDE_COLUMNS).min(ASIDE_COLUMNS_MAX),
+        Action::Filter => search::ask(model),
         Action::Left => sideways(model, false),
         Action::Right => sideways(model, true),
         Action::Open => open(model),
@@ -135,6 +147,15 @@ pub(in crate::dashboard) fn act(model: &mut Model, action: Action) -> Vec<Intent
         _ => {}
     }
     Vec::new()
+}
+
+/// Shows a part, from the beginning of its lines.
+pub(in crate::dashboard) fn turn_to(model: &mut Model, part: Part) {
+    if model.reading.part != part {
+        model.reading.aside = 0;
+        model.reading.search = search::Search::default();
+    }
+    model.reading.part = part;
 }
 
 /// How far a page goes: one row stays in sight.
@@ -150,7 +171,7 @@ fn sideways(model: &mut Model, right: bool) {
     }
     let at = model.reading.part as usize;
     let to = if right { at + 1 } else { at.wrapping_sub(1) };
-    model.reading.part = Part::ALL.get(to).copied().unwrap_or(model.reading.part);
+    turn_to(model, Part::ALL.get(to).copied().unwrap_or(model.reading.part));
 }
 
 /// Goes to the head of another file. Whether there is one.
@@ -173,7 +194,7 @@ fn turn_file(model: &mut Model, right: bool, around: bool) -> bool {
 /// Enter: the next file, or the output of the chosen run.
 fn open(model: &mut Model) {
     match model.reading.part {
-        Part::About => model.reading.part = Part::Diff,
+        Part::About => turn_to(model, Part::Diff),
         Part::Diff => {
             turn_file(model, true, true);
         }
@@ -190,7 +211,7 @@ fn open(model: &mut Model) {
 
 fn show_output(model: &mut Model, run: Option<RunId>) {
     model.reading.run = run;
-    model.reading.part = Part::Logs;
+    turn_to(model, Part::Logs);
     model.reading.tops[Part::Logs as usize] = None;
 }
 

@@ -487,11 +487,15 @@ fn every_pane_is_wished_for_in_its_size() {
         wishes.iter().map(of).collect::<Vec<_>>(),
         [
             ("architect".to_owned(), 40, 10, true, false),
-            ("tester".to_owned(), 39, 10, true, true),
+            ("tester".to_owned(), 39, 10, true, false),
             ("impl-1".to_owned(), 40, 10, true, false),
             ("impl-2".to_owned(), 39, 10, true, false),
         ]
     );
+    // Often is shown what is typed into, and what is alone.
+    let (model, _) = page(4, (80, 24), "2i");
+    let often: Vec<_> = view::wishes(&model).into_iter().filter(|wish| wish.focused).collect();
+    assert_eq!(often.iter().map(|wish| wish.agent.as_str()).collect::<Vec<_>>(), ["tester"]);
     let (model, _) = page(4, (40, 12), "2");
     assert_eq!(view::wishes(&model).iter().map(of).collect::<Vec<_>>(), [("tester".to_owned(), 40, 8, true, true)]);
 }

@@ -1,6 +1,7 @@
 //! The page of one task: what each part of it shows for each state that means something, at three sizes, and its keys.
 
 mod fixture;
+mod search;
 
 use pipeline_lib::view::detail::Look;
 use pipeline_lib::view::detail::task::{Changes, Part, TaskLook};

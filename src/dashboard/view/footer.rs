@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::paint::{Painter, columns};
 use crate::dashboard::keys::Action;
-use crate::dashboard::model::{Model, Overlay};
+use crate::dashboard::model::{Model, Overlay, Page};
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
     let (x, width) = (area.x + 2, area.width - 3);
@@ -31,6 +31,13 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
             hints(painter, (x, area.y, width), &pairs);
         }
         Some(over) => hints(painter, (x, area.y, width), over_keys(over)),
+        None if model.page == Page::Task && !model.reading.search.needle.is_empty() => {
+            hints(
+                painter,
+                (x, area.y, width),
+                &[("n N", "next, previous"), ("/", "search"), ("esc", "ends the search")],
+            );
+        }
         None => keys(painter, model, (x, area.y, width)),
     }
 }

@@ -26,6 +26,7 @@ mod task;
 mod timeline;
 
 use jiff::Timestamp;
+use pipeline_lib::view::detail::task::Part;
 use pipeline_lib::view::pane::Wish;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -110,6 +111,29 @@ pub(super) fn metrics_extent(model: &Model) -> Extent {
 pub(super) fn code_in_sight(model: &Model) -> Vec<Chunk> {
     let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1));
     layout.map_or_else(Vec::new, |layout| task::code_in_sight(model, layout.page))
+}
+
+/// The rows of the part of the task in sight that hold a text.
+pub(super) fn found(model: &Model, needle: &str) -> Vec<usize> {
+    let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1));
+    layout.map_or_else(Vec::new, |layout| task::found::rows(model, layout.page, needle))
+}
+
+/// The page whose name is at a place of the screen.
+pub(super) fn page_at(model: &Model, x: u16, y: u16) -> Option<Page> {
+    let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1))?;
+    tabs::places(model, layout.tabs)
+        .find(|(at, _)| at.contains(ratatui::layout::Position::new(x, y)))
+        .map(|(_, page)| page)
+}
+
+/// The part of the task whose name is at a place of the screen.
+pub(super) fn part_at(model: &Model, x: u16, y: u16) -> Option<Part> {
+    if model.page != Page::Task {
+        return None;
+    }
+    let layout = Layout::of(model, Rect::new(0, 0, model.size.0, model.size.1))?;
+    task::part_at(model, layout.page, x, y)
 }
 
 /// Where the panes of the page are.

@@ -72,6 +72,7 @@ fn draw_input(painter: &mut Painter<'_>, model: &Model, area: Rect, input: &Inpu
         Purpose::Filter if model.page == Page::Logs => {
             ("Filter the log".to_owned(), "Lines that hold this text, in any case.".to_owned())
         }
+        Purpose::Search => ("Search".to_owned(), "n and N go on; esc ends the search.".to_owned()),
         Purpose::Filter => ("Filter the board".to_owned(), "Title, name, status or agent.".to_owned()),
         Purpose::Command => ("Command".to_owned(), String::new()),
     };

@@ -109,6 +109,19 @@ impl<'a> Painter<'a> {
         used
     }
 
+    /// Where a text of small letters stands in a row that is already written: each place with its columns.
+    pub(super) fn places_of(&self, row: Rect, needle: &str) -> Vec<(u16, u16)> {
+        let row = row.intersection(self.buffer.area);
+        let (mut text, mut cells) = (String::new(), Vec::new());
+        for x in row.left()..row.right() {
+            cells.push((text.len(), x));
+            text.push_str(&self.buffer[(x, row.y)].symbol().to_lowercase());
+        }
+        let cell_of = |byte: usize| cells[cells.partition_point(|(begin, _)| *begin <= byte) - 1].1;
+        let found = text.match_indices(needle).filter(|(_, found)| !found.is_empty());
+        found.map(|(at, found)| (cell_of(at), cell_of(at + found.len() - 1) - cell_of(at) + 1)).collect()
+    }
+
     /// Lays a style over cells that are already written.
     pub(super) fn overlay(&mut self, area: Rect, style: Style) {
         self.buffer.set_style(area, style);
@@ -234,6 +247,18 @@ pub(super) fn fit(text: &str, width: u16, ellipsis: &str) -> String {
         }
     }
     out
+}
+
+/// A text without its first columns. Of a wide character that is cut in two nothing is left.
+pub(super) fn moved(text: &str, columns: u16) -> &str {
+    let mut left = usize::from(columns);
+    let cut = text.char_indices().find(|(_, c)| {
+        let width = c.width().unwrap_or(0);
+        let fits = left > 0 || width == 0 && columns > 0;
+        left = left.saturating_sub(width);
+        !fits
+    });
+    cut.map_or(if columns > 0 { "" } else { text }, |(at, _)| &text[at..])
 }
 
 /// A paragraph in lines of at most `width` columns, broken between words where there are any. What the first line is

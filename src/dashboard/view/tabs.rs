@@ -6,19 +6,21 @@ use super::paint::{Painter, columns};
 use crate::dashboard::model::{Model, Page};
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
-    if area.height == 0 {
-        return;
-    }
     let theme = painter.theme;
-    let mut x = area.x + 1;
-    for page in Page::ALL {
+    for (at, page) in places(model, area) {
         let key = model.keys.label_of_page(page);
-        let needed = columns(key) + 1 + columns(page.word());
-        if x + needed > area.right() {
-            break;
-        }
-        let here = page == model.page;
-        let word = if here { theme.strong() } else { theme.dim() };
-        x += painter.parts(x, area.y, needed, &[(key, theme.accent()), (" ", word), (page.word(), word)]) + 3;
+        let word = if page == model.page { theme.strong() } else { theme.dim() };
+        painter.parts(at.x, at.y, at.width, &[(key, theme.accent()), (" ", word), (page.word(), word)]);
     }
+}
+
+/// Where the names are, as far as there is room for them.
+pub(super) fn places(model: &Model, area: Rect) -> impl Iterator<Item = (Rect, Page)> {
+    let mut x = area.x + 1;
+    Page::ALL.into_iter().map_while(move |page| {
+        let width = columns(model.keys.label_of_page(page)) + 1 + columns(page.word());
+        let at = Rect { x, width, ..area };
+        x += width + 3;
+        (area.height > 0 && at.right() <= area.right()).then_some((at, page))
+    })
 }

@@ -4,6 +4,7 @@
 mod about;
 mod checks;
 mod diff;
+pub(super) mod found;
 mod history;
 mod logs;
 mod rows;
@@ -19,7 +20,7 @@ use super::say;
 use crate::dashboard::highlight::Chunk;
 use crate::dashboard::model::Model;
 use crate::dashboard::pages::task::{self, Extent};
-use crate::dashboard::theme::Depth;
+use crate::dashboard::theme::{Depth, Theme};
 
 /// From so many columns on parts are shown side by side.
 const WIDE_COLUMNS: u16 = 140;
@@ -40,6 +41,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
         Part::History => history::draw(painter, model, body, detail),
         Part::Logs => logs::draw(painter, model, body, detail),
     }
+    found::mark(painter, model, body);
 }
 
 /// What is below the title line, behind the margin that all panels have.
@@ -98,10 +100,10 @@ fn title(painter: &mut Painter<'_>, model: &Model, area: Rect, detail: &TaskDeta
     let mut x = area.x + painter.text(area.x, area.y, 1, theme.pick("▌", ">"), theme.accent());
     let room = |x: u16| area.right().saturating_sub(x);
     x += painter.text(x, area.y, room(x), detail.id.as_str(), theme.accent()) + 1;
-    let tabs = tabs(painter, model, detail);
-    let needed: u16 = tabs.iter().map(|(text, _)| columns(text)).sum();
+    let tabs = tabs(theme, model, detail);
+    let needed: u16 = tabs.iter().map(|(_, text, _)| columns(text)).sum();
     if needed < room(x) {
-        for (text, style) in &tabs {
+        for (_, text, style) in &tabs {
             x += painter.text(x, area.y, room(x), text, *style);
         }
     } else {
@@ -119,8 +121,22 @@ fn title(painter: &mut Painter<'_>, model: &Model, area: Rect, detail: &TaskDeta
     painter.right(x, area.y, room(x), &end, theme.text());
 }
 
-fn tabs(painter: &Painter<'_>, model: &Model, detail: &TaskDetail) -> Vec<(String, Style)> {
-    let theme = painter.theme;
+/// The part whose name is at a place of the screen.
+pub(super) fn part_at(model: &Model, area: Rect, x: u16, y: u16) -> Option<Part> {
+    let detail = task::detail(model).filter(|_| y == area.y)?;
+    let tabs = tabs(model.theme, model, detail);
+    let mut begin = area.x + 2 + columns(detail.id.as_str());
+    let needed: u16 = tabs.iter().map(|(_, text, _)| columns(text)).sum();
+    if begin + needed >= area.right() {
+        return None;
+    }
+    tabs.iter().find_map(|(part, text, _)| {
+        begin += columns(text);
+        (x < begin && x >= begin - columns(text)).then_some(*part)
+    })
+}
+
+fn tabs(theme: Theme, model: &Model, detail: &TaskDetail) -> Vec<(Part, String, Style)> {
     let mut tabs = Vec::new();
     for part in Part::ALL {
         let count = match part {
@@ -137,17 +153,23 @@ fn tabs(painter: &Painter<'_>, model: &Model, detail: &TaskDetail) -> Vec<(Strin
         let marked = here && (theme.ascii || theme.depth == Depth::Mono);
         let (open, close) = if marked { ("[", "]") } else { (" ", " ") };
         let (word, beside) = if here { (theme.accent(), theme.text()) } else { (theme.dim(), theme.dim()) };
-        tabs.push((format!("{open}{}", part.word()), word));
+        tabs.push((part, format!("{open}{}", part.word()), word));
         if count > 0 {
-            tabs.push((format!(" {count}"), beside));
+            tabs.push((part, format!(" {count}"), beside));
         }
-        tabs.push((close.to_owned(), word));
+        tabs.push((part, close.to_owned(), word));
     }
     tabs
 }
 
 /// Where in the part one is; where all of it is in sight, the title of the task.
 fn end(painter: &Painter<'_>, model: &Model, detail: &TaskDetail, room: u16) -> String {
+    let search = &model.reading.search;
+    if !search.needle.is_empty() {
+        let needle = super::paint::fit(&search.needle, 20, painter.theme.ellipsis());
+        let words = format!("/{needle}  {} of {}", search.at.0, search.at.1);
+        return if columns(&words) + 4 < room { words } else { String::new() };
+    }
     let extent = super::extent(model);
     let chooses = matches!(model.reading.part, Part::Runs | Part::Checks);
     if extent.total > extent.room && !chooses {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::HostError;
 use super::files::{open_append, open_regular};
+use super::mask::Mask;
 
 /// A file that is not the first begins with a line of this form, which is not output of the command.
 const HEADER_START: &str = "[pipeline: output was cut here; byte ";
@@ -63,10 +64,11 @@ pub(super) struct CappedLog {
     total: u64,
     cut: bool,
     has_earlier: bool,
+    mask: Mask,
 }
 
 impl CappedLog {
-    pub(super) fn create(run_dir: &Path, stream: Stream, file_bytes_max: u64) -> Result<Self, HostError> {
+    pub(super) fn create(run_dir: &Path, stream: Stream, file_bytes_max: u64, mask: Mask) -> Result<Self, HostError> {
         let path = stream.path(run_dir);
         Ok(Self {
             file: Some(open_append(&path)?),
@@ -77,6 +79,7 @@ impl CappedLog {
             total: 0,
             cut: false,
             has_earlier: false,
+            mask,
         })
     }
 
@@ -90,7 +93,22 @@ impl CappedLog {
         self.cut
     }
 
-    pub(super) fn write(&mut self, mut bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        if self.mask.is_empty() {
+            self.put(bytes);
+        } else {
+            let shown = self.mask.push(bytes);
+            self.put(&shown);
+        }
+    }
+
+    /// Writes what was held back: nothing more comes.
+    pub(super) fn finish(&mut self) {
+        let rest = self.mask.rest();
+        self.put(&rest);
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = self.file_bytes_max.saturating_sub(self.file_bytes);
             if room == 0 {
@@ -298,7 +316,7 @@ mod tests {
     use super::*;
 
     fn log(dir: &Path) -> CappedLog {
-        CappedLog::create(dir, Stream::Stdout, FILE_BYTES_MIN).unwrap()
+        CappedLog::create(dir, Stream::Stdout, FILE_BYTES_MIN, Mask::default()).unwrap()
     }
 
     fn pattern(len: usize) -> Vec<u8> {

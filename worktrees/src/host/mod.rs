@@ -14,6 +14,7 @@
 mod files;
 mod launch;
 mod logs;
+mod mask;
 mod records;
 mod run;
 mod supervise;

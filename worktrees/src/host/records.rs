@@ -41,10 +41,17 @@ pub struct Claim {
     pub kind: RunKind,
     /// The program and its arguments. A program without a slash is looked up in the `PATH` of `env`.
     pub argv: Vec<String>,
-    /// The complete environment.
+    /// The complete environment, but for the secrets.
     pub env: BTreeMap<String, String>,
+    /// Variables that the command has as well, and whose values are not written down: the host has them in its own
+    /// environment, and takes them out of the output it keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Where the program starts.
     pub cwd: PathBuf,
+    /// Whether what the command leaves in the background goes on when it ends by itself. Otherwise it is ended with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaves_services: bool,
     /// When it is stopped of itself, if ever.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
@@ -87,7 +94,9 @@ impl Claim {
             kind,
             argv,
             env,
+            secrets: Vec::new(),
             cwd,
+            leaves_services: false,
             timeout_ms: None,
             stop_grace_ms: STOP_GRACE_MS,
             log_bytes_max: LOG_BYTES_MAX,

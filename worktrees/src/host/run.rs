@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -18,6 +19,7 @@ use rustix::process::{Signal, WaitStatus};
 use super::HostError;
 use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP};
 use super::logs::{CappedLog, Stream};
+use super::mask::Mask;
 use super::records::{Claim, ExitRecord, How, SpawnProblem, StartRecord, VERSION};
 use super::supervise::{Supervisor, Wakes};
 use super::terminal::Terminal;
@@ -202,7 +204,9 @@ fn run(
     if let Some(reason) = wakes.stop_requested(run_dir, claim).map(|request| request.reason) {
         return (over(How::NeverStarted { reason }), None);
     }
-    let log = |stream| CappedLog::create(run_dir, stream, claim.log_bytes_max);
+    let secrets = secrets(claim);
+    let mask = Mask::of(secrets.iter().map(|(_, value)| value.as_bytes()));
+    let log = |stream| CappedLog::create(run_dir, stream, claim.log_bytes_max, mask.clone());
     let (stdout, stderr) = match (log(Stream::Stdout), log(Stream::Stderr)) {
         (Ok(stdout), Ok(stderr)) => (stdout, stderr),
         (Err(error), _) | (_, Err(error)) => return failed(SpawnProblem::Other, error.to_string()),
@@ -212,7 +216,7 @@ fn run(
         Err(message) => return failed(SpawnProblem::Other, message),
     };
     let began = Instant::now();
-    let mut child = match spawn(claim, &place) {
+    let mut child = match spawn(claim, &secrets, &place) {
         Ok(child) => child,
         Err((kind, message)) => return failed(kind, message),
     };
@@ -259,7 +263,12 @@ fn conclude(supervisor: &mut Supervisor<'_>, claim: &Claim, began: Instant) -> E
     let over = |now: &Supervisor<'_>| now.status().is_some() || now.stop().is_some() || now.has_lost_terminal();
     let decided = supervisor.run_until(|_| timeout, over);
     let mut end = if let Some(status) = supervisor.status() {
-        end_leftovers(supervisor, how_from(status))
+        let how = how_from(status);
+        if claim.leaves_services {
+            End { how, leftovers: 0, unkillable: Vec::new() }
+        } else {
+            end_leftovers(supervisor, how)
+        }
     } else {
         let how = match supervisor.stop() {
             Some(stop) if decided => How::Stopped { reason: stop.reason.clone() },
@@ -330,7 +339,12 @@ fn kill_tree(supervisor: &mut Supervisor<'_>) -> (BTreeSet<Identity>, Vec<Identi
     (killed, Vec::new())
 }
 
-fn spawn(claim: &Claim, place: &Place) -> Result<Child, (SpawnProblem, String)> {
+/// The secrets that we were given for the command.
+fn secrets(claim: &Claim) -> Vec<(&str, OsString)> {
+    claim.secrets.iter().filter_map(|name| Some((name.as_str(), std::env::var_os(name)?))).collect()
+}
+
+fn spawn(claim: &Claim, secrets: &[(&str, OsString)], place: &Place) -> Result<Child, (SpawnProblem, String)> {
     let Some((program, arguments)) = claim.argv.split_first() else {
         return Err((SpawnProblem::Other, "there is no command to run".to_owned()));
     };
@@ -339,8 +353,9 @@ fn spawn(claim: &Claim, place: &Place) -> Result<Child, (SpawnProblem, String)> 
     }
     let mut command = Command::new(program);
     command.args(arguments).env_clear();
+    let secrets = || secrets.iter().map(|(name, value)| (name, value));
     let with_terminal = |mut command: Command, variables: [(&str, &str); 2]| {
-        command.envs(variables).envs(&claim.env).current_dir(&claim.cwd);
+        command.envs(variables).envs(&claim.env).envs(secrets()).current_dir(&claim.cwd);
         for name in SIZE_VARIABLES {
             command.env_remove(name);
         }
@@ -351,7 +366,7 @@ fn spawn(claim: &Claim, place: &Place) -> Result<Child, (SpawnProblem, String)> 
     } else if let Some(pane) = &place.pane {
         pane.spawn(with_terminal(command, tmux::VARIABLES))
     } else {
-        command.envs(&claim.env).current_dir(&claim.cwd).process_group(0);
+        command.envs(&claim.env).envs(secrets()).current_dir(&claim.cwd).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     };
     spawned.map_err(|error| explain(program, &claim.cwd, &error))

@@ -206,6 +206,9 @@ impl<'a> Supervisor<'a> {
         if let Some(pane) = &mut self.pane {
             stdout.log.write(&pane.rest());
         }
+        for output in &mut self.outputs {
+            output.log.finish();
+        }
     }
 
     /// Whether the command's terminal was taken away. A host's own never is.

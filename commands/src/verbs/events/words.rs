@@ -77,6 +77,15 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
             format!("would {effect} {task} {stage}{by}")
         }
         Fact::EffectFailed { key, message, .. } => format!("{key} failed: {message}"),
+        Fact::ScheduleSet { name, scheduled: Some(scheduled) } => match scheduled.next {
+            Some(next) => format!("{name} starts by itself at {next}"),
+            None => format!("{name} never starts by itself"),
+        },
+        Fact::ScheduleSet { name, scheduled: None } => format!("{name} no longer starts by itself"),
+        Fact::ScheduleFired { name, task: Some(task), .. } => format!("{name} was started by its schedule as {task}"),
+        Fact::ScheduleFired { name, why, .. } => {
+            format!("{name} was left out this time: {}", why.as_deref().unwrap_or_default())
+        }
         Fact::CurrentTask { problem: Some(problem), .. } => problem.clone(),
         Fact::CurrentTask { task: Some(task), .. } => format!("{task} is the current task"),
         Fact::CurrentTask { task: None, .. } => "no task is left".to_owned(),

@@ -13,17 +13,32 @@ const DEFAULT: &str = "tdd";
 ///
 /// # Errors
 /// When its file is invalid, or no file defines it.
-pub(super) fn check(set: &WorkflowSet, named: Option<&WorkflowId>) -> Result<()> {
+pub(crate) fn check(set: &WorkflowSet, named: Option<&WorkflowId>) -> Result<()> {
     let id = named.map_or(DEFAULT, WorkflowId::as_str);
     if set.workflows.iter().any(|workflow| workflow.id.as_str() == id) {
         return Ok(());
+    }
+    if let Some((_, missing)) = set.shipped(id) {
+        let all = set.shipped_for([id]).into_iter().filter(|workflow| workflow.id.as_str() != id);
+        let led_to = all.filter_map(|workflow| {
+            let (_, missing) = set.shipped(workflow.id.as_str())?;
+            Some(missing.into_iter().map(move |stage| format!("in `{}` {stage}", workflow.id)).collect::<Vec<_>>())
+        });
+        let missing: Vec<String> = missing.into_iter().chain(led_to.flatten()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = format!("workflow `{id}` needs agents that there are not: {}", missing.join("; "));
+        return Err(CommandError::new(exit::CONFIG, "workflow_invalid", message)
+            .hint("Nothing was changed. Give an agent one of these roles in config.toml, or copy the workflow with `pipeline workflow new`."));
     }
     let problems = set.problems_of(id);
     if problems.is_empty() {
         let known: Vec<&str> = set.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
         return Err(CommandError::not_found(format!("there is no workflow `{id}`")).hint(format!(
-            "There are: {}. Others are read from .pipeline/workflows/*.json.",
-            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            "There are: {}. Others are read from .pipeline/workflows/*.json, or come with the program: {}.",
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+            set.shipped_ids().collect::<Vec<_>>().join(", ")
         )));
     }
     // The caller says "error" itself; the help of each problem stands below its place.

@@ -102,11 +102,14 @@ fn stage(stage: &Stage) -> Result<Value> {
     put("description", json!(stage.description));
     put("inputs", json!(stage.inputs));
     put("decisions", stage.decisions.iter().map(choice).collect());
-    put("verify", match &stage.verify {
-        Verify::None => json!(false),
-        Verify::Project => json!(true),
-        Verify::Command(command) => json!(command),
-    });
+    put(
+        "verify",
+        match &stage.verify {
+            Verify::None => json!(false),
+            Verify::Project => json!(true),
+            Verify::Command(command) => json!(command),
+        },
+    );
     put("approval", json!(stage.approval));
     put("merge", json!(stage.merge));
     for (key, command) in [("probe", &stage.probe), ("on_cancel", &stage.on_cancel)] {
@@ -116,6 +119,9 @@ fn stage(stage: &Stage) -> Result<Value> {
     }
     if stage.place == Place::Repository {
         put("place", json!("repository"));
+    }
+    if stage.services {
+        put("services", json!(true));
     }
     for (key, value) in [
         ("matrix", json!(stage.matrix)),

@@ -93,15 +93,20 @@ fn document(workflow: &Workflow, picture: &Picture) -> Value {
             json!({ "from": id(edge.from), "to": to, "label": edge.label, "starts": edge.starts })
         })
         .collect();
-    let stages: Vec<Value> =
-        picture.stages.iter().zip(&workflow.stages).map(|((_, does), stage)| json!({ "id": stage.id, "does": does })).collect();
+    let stages: Vec<Value> = picture
+        .stages
+        .iter()
+        .zip(&workflow.stages)
+        .map(|((_, does), stage)| json!({ "id": stage.id, "does": does }))
+        .collect();
     json!({
         "schema_version": SCHEMA_VERSION, "id": workflow.id, "start": workflow.start, "stages": stages, "edges": edges,
     })
 }
 
 fn picture(workflow: &Workflow) -> Picture {
-    let index: HashMap<&StageId, usize> = workflow.stages.iter().enumerate().map(|(at, stage)| (&stage.id, at)).collect();
+    let index: HashMap<&StageId, usize> =
+        workflow.stages.iter().enumerate().map(|(at, stage)| (&stage.id, at)).collect();
     let mut edges = Vec::new();
     for (from, stage) in workflow.stages.iter().enumerate() {
         let started = started(stage).into_iter().filter_map(|(id, label)| Some((*index.get(id)?, label)));

@@ -10,8 +10,10 @@ use pipeline_lib::view::SCHEMA_VERSION;
 use serde_json::{Value, json};
 
 use super::form;
+use crate::context::Context;
 use crate::dispatch::Call;
 use crate::error::{CommandError, Result, exit};
+use crate::shipped;
 
 /// What a new workflow begins as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +51,19 @@ pub(super) fn run(call: &Call, name: &str, from: Option<&str>, print: bool) -> R
             .hint("Write a short name such as `release` or `nightly-tests`.")
     })?;
     let context = call.context()?;
+    if let Some(pack) = shipped::PACKS.iter().find(|pack| from == Some(pack.name)) {
+        return unpack(call, &context, pack, print);
+    }
     let roles = context.config().roles();
     let word = from.unwrap_or(Template::Agents.word());
     let document = match Template::ALL.into_iter().find(|template| template.word() == word) {
         Some(template) => document(id.as_str(), template, &roles),
         None => {
             let set = context.workflows();
-            let found = WorkflowId::new(word).ok().and_then(|word| set.get(&word).cloned());
+            let found = WorkflowId::new(word).ok().and_then(|word| set.find(&word));
             let workflow = found.ok_or_else(|| {
-                let known = set.workflows.iter().map(|workflow| workflow.id.as_str());
+                let shipped: Vec<&str> = set.shipped_ids().chain(shipped::PACKS.iter().map(|pack| pack.name)).collect();
+                let known = set.workflows.iter().map(|workflow| workflow.id.as_str()).chain(shipped);
                 let known: Vec<&str> = Template::ALL.iter().map(|template| template.word()).chain(known).collect();
                 CommandError::not_found(format!("there is nothing called `{}` to begin with", one_line(word, 80)))
                     .hint(format!("There are: {}.", known.join(", ")))
@@ -95,7 +101,44 @@ pub(super) fn run(call: &Call, name: &str, from: Option<&str>, print: bool) -> R
         call.output.json(&json!({ "schema_version": SCHEMA_VERSION, "id": id, "file": shown }))?;
     } else {
         call.output.line(&shown)?;
-        call.output.note(&format!("see it with `pipeline workflow graph {id}`, check it with `pipeline workflow validate`"));
+        call.output
+            .note(&format!("see it with `pipeline workflow graph {id}`, check it with `pipeline workflow validate`"));
+    }
+    Ok(exit::OK)
+}
+
+/// Writes the files of a pack, all or none.
+fn unpack(call: &Call, context: &Context, pack: &shipped::Pack, print: bool) -> Result<u8> {
+    if print {
+        for (_, text) in pack.files {
+            call.output.raw(text)?;
+        }
+        return Ok(exit::OK);
+    }
+    let root = context.folder();
+    let taken = pack.files.iter().map(|(name, _)| root.join(name)).find(|path| path.exists());
+    if let Some(path) = taken {
+        let message = format!("{} exists already", path.display());
+        return Err(CommandError::failed(message).hint("Nothing was written. Remove the file, or keep it."));
+    }
+    let mut written = Vec::new();
+    for (name, text) in pack.files {
+        let path = root.join(name);
+        let cannot = |error: std::io::Error| {
+            let message = format!("{} cannot be written: {error}", path.display());
+            CommandError::new(exit::CANNOT_WRITE, "cannot_write", message)
+        };
+        fs::create_dir_all(path.parent().unwrap_or(&root)).map_err(cannot)?;
+        crate::supervisor::replace_file(&path, text.as_bytes()).map_err(cannot)?;
+        written.push(path.strip_prefix(context.root()).unwrap_or(&path).display().to_string());
+    }
+    if call.output.json {
+        call.output.json(&json!({ "schema_version": SCHEMA_VERSION, "id": pack.name, "files": written }))?;
+    } else {
+        for file in written {
+            call.output.line(&file)?;
+        }
+        call.output.note(pack.next);
     }
     Ok(exit::OK)
 }
@@ -239,7 +282,8 @@ mod tests {
         for roles in [few, BTreeSet::from(tdd)] {
             for template in Template::ALL {
                 let document = document("mine", template, &roles);
-                let (workflow, warnings) = parse(&document, Some(&roles)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+                let (workflow, warnings) =
+                    parse(&document, Some(&roles)).unwrap_or_else(|problems| panic!("{problems:#?}"));
                 assert_eq!((workflow.id.as_str(), warnings), ("mine", Vec::new()));
             }
         }

@@ -9,13 +9,13 @@ use crate::event::{NewTask, Refusal};
 use crate::fact::Fact;
 use crate::ids::{TaskId, WorkflowId};
 use crate::task::{PRIORITY_LEAST_URGENT, PRIORITY_MOST_URGENT, Stops, Task, TaskState};
-use crate::workflow::params;
+use crate::workflow::{Workflow, params};
 
 /// The longest title, in characters.
 const TITLE_CHARS_MAX: usize = 300;
 
 impl Rules<'_> {
-    pub(super) fn add_tasks(&self, new: &[NewTask]) -> Result<Vec<Fact>, Refusal> {
+    pub(in crate::decide) fn add_tasks(&self, new: &[NewTask]) -> Result<Vec<Fact>, Refusal> {
         let mut next_number = self.p.core.next_number;
         let mut named: Vec<(TaskId, &NewTask)> = Vec::with_capacity(new.len());
         let mut batch: HashSet<String> = HashSet::with_capacity(new.len());
@@ -66,7 +66,7 @@ impl Rules<'_> {
         check_title(&task.title)?;
         check_priority(task.priority)?;
         check_paths(&task.paths)?;
-        if let Some(workflow) = &task.workflow {
+        if let Some(workflow) = task.workflow.as_ref().filter(|_| task.pinned.is_none()) {
             self.check_workflow(workflow)?;
         }
         self.check_params(task)?;
@@ -89,9 +89,15 @@ impl Rules<'_> {
         Err(Refusal::NoWorkflow { name: workflow.to_string(), known })
     }
 
+    /// The map that a new task would travel, where it names one.
+    fn map_of<'t>(&'t self, task: &'t NewTask) -> Option<&'t Workflow> {
+        let named = || self.p.core.workflows.get(task.workflow.as_ref()?);
+        task.pinned.as_ref().or_else(named).map(AsRef::as_ref)
+    }
+
     /// What a task is given has to be what its workflow declares.
     fn check_params(&self, task: &NewTask) -> Result<(), Refusal> {
-        let Some(workflow) = task.workflow.as_ref().and_then(|id| self.p.core.workflows.get(id)) else {
+        let Some(workflow) = self.map_of(task) else {
             return match task.params.keys().next() {
                 Some(name) => Err(Refusal::Invalid(format!("the default workflow has no parameter `{name}`"))),
                 None => Ok(()),
@@ -122,8 +128,8 @@ impl Rules<'_> {
             body: new.body.clone(),
             priority: new.priority,
             depends_on,
-            workflow: new.workflow.clone().unwrap_or(default),
-            pinned: None,
+            workflow: new.pinned.as_ref().map(|map| &map.id).or(new.workflow.as_ref()).cloned().unwrap_or(default),
+            pinned: new.pinned.clone(),
             paths: new.paths.clone(),
             group: new.group.clone(),
             created_at: now,
@@ -153,7 +159,7 @@ impl Rules<'_> {
 
     /// What a task is given, with the defaults of what it is not.
     fn params_of(&self, new: &NewTask) -> BTreeMap<String, Value> {
-        let declared = new.workflow.as_ref().and_then(|id| self.p.core.workflows.get(id)).map(|w| &w.params);
+        let declared = self.map_of(new).map(|map| &map.params);
         declared.and_then(|declared| params::check(declared, &new.params).ok()).unwrap_or_default()
     }
 }

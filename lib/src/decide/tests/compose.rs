@@ -313,6 +313,92 @@ fn in_sequential_mode_the_parts_of_the_current_task_are_current() {
     w.tick();
     assert_eq!((w.status("A.a.1").as_str(), w.status("A.a.2").as_str()), ("a_wip", "a_wip"));
     assert_eq!(w.status("B"), "unassigned");
+    let told: Vec<String> = w.p.assigned().unwrap().files().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(told, ["w1"], "a place for commands reads no file");
     w.work("A.a.1", Ended::Exited { code: 0 }, left_nothing());
     assert_eq!(w.status("A"), "a_wip");
+}
+
+#[test]
+fn what_a_stage_says_about_its_end_is_run_once_it_has_let_go_of_the_branch() {
+    let stage = Stage { on_cancel: Some("make stop NAME={{ name }}".to_owned()), ..command("up", "make start") };
+    let mut flow = workflow("flow", vec![stage, command("next", "true")], &[]);
+    flow.params = BTreeMap::from([("name".to_owned(), Param::default())]);
+    let mut w = world(vec![flow]);
+    w.add(given("A", "flow", &[("name", "a b".into())]));
+    w.add(given("B", "flow", &[("name", "b".into())]));
+    w.ask(Request::Cancel { task: crate::ids::TaskId::new("B").unwrap(), reason: None }).unwrap();
+    assert!(w.p.task("B.on-cancel").is_none(), "nothing had begun");
+    w.tick();
+    let run = w.task("A").state.run().unwrap().clone();
+    w.ask(Request::Cancel { task: crate::ids::TaskId::new("A").unwrap(), reason: None }).unwrap();
+    w.tick();
+    assert_eq!(w.status("A.on-cancel"), "unassigned", "the branch is in use");
+    let parent = w.task("A.on-cancel").parent.clone().unwrap();
+    assert_eq!((parent.why, w.task("A.on-cancel").branch()), (ParentWhy::Cancel, w.task("A").branch()));
+    w.end(&run, Ended::Stopped { reason: crate::run::StopReason::Cancelled });
+    w.collect(&run, left_nothing());
+    w.tick();
+    let Work::Command { command } = work_of(&w, "A.on-cancel") else { panic!("{:?}", work_of(&w, "A.on-cancel")) };
+    assert_eq!(command, "make stop NAME='a b'");
+    w.work("A.on-cancel", BAD, left_nothing());
+    assert_eq!((w.status("A.on-cancel").as_str(), w.status("A").as_str()), ("failed", "cancelled"), "tried once");
+    assert!(w.p.task("A.on-cancel.on-cancel").is_none());
+}
+
+#[test]
+fn a_task_may_bring_a_workflow_of_its_own() {
+    let mut w = world(vec![]);
+    let mut own = workflow("brought", vec![command("a", "echo {{ word }}")], &[]);
+    own.params = BTreeMap::from([("word".to_owned(), Param { required: true, ..Param::default() })]);
+    let own = std::sync::Arc::new(own);
+    let task = |params: &[(&str, serde_json::Value)]| NewTask {
+        pinned: Some(own.clone()),
+        workflow: None,
+        ..given("A", "brought", params)
+    };
+    let refusal = w.ask(Request::AddTasks(vec![task(&[])])).unwrap_err().to_string();
+    assert!(refusal.contains("`word`"), "{refusal}");
+    w.add(task(&[("word", "hello".into())]));
+    assert_eq!(w.task("A").workflow.as_str(), "brought");
+    w.tick();
+    assert_eq!(work_of(&w, "A"), Work::Command { command: "echo hello".to_owned() });
+    w.work("A", OK, left_nothing());
+    assert_eq!(w.status("A"), "completed");
+}
+
+#[test]
+fn a_figure_that_misses_its_threshold_is_a_failed_attempt() {
+    let mut w = world(vec![workflow("flow", vec![Stage { retries: Some(0), ..command("a", "make test") }], &[])]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    let left = crate::event::Collected { unmet: Some("coverage is 7".to_owned()), ..left_nothing() };
+    w.work("A", OK, left);
+    assert_eq!(w.status("A"), "blocked");
+    assert!(w.task("A").reason.as_deref().unwrap().contains("coverage is 7"));
+}
+
+#[test]
+fn what_an_agent_proposes_is_said_and_not_started() {
+    let mut w = world(vec![workflow("flow", vec![plain_stage("a", "worker")], &[]), solo()]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    let proposal = Some("proposes workflow solo".to_owned());
+    w.work("A", OK, crate::event::Collected { proposal, ..left_nothing() });
+    assert_eq!((w.status("A").as_str(), w.p.tasks.len()), ("completed", 1));
+    assert!(w.p.core.notices.iter().any(|notice| notice.text.contains("proposes workflow solo")));
+}
+
+#[test]
+fn a_workflow_in_a_workflow_leaves_merging_to_it_unless_it_says_otherwise() {
+    for (says, merged) in [(false, "completed"), (true, "build_verifying")] {
+        let sub = Doing::Workflow { workflow: crate::ids::WorkflowId::new("inner").unwrap(), params: BTreeMap::new() };
+        let last = Stage { merge: true, merge_chosen: !says, ..command("build", "true") };
+        let outer = workflow("outer", vec![Stage { doing: sub, ..plain_stage("deploy", "command") }], &[]);
+        let mut w = world(vec![workflow("inner", vec![last], &[]), outer]);
+        w.add(NewTask::named("A").on("outer"));
+        w.tick();
+        w.work("A.deploy", OK, left_nothing());
+        assert_eq!(w.status("A.deploy"), merged);
+    }
 }

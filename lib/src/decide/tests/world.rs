@@ -122,6 +122,8 @@ pub(crate) fn left_nothing() -> Collected {
         summary: String::new(),
         output: "the output".to_owned(),
         usage: Usage::default(),
+        unmet: None,
+        proposal: None,
     }
 }
 

@@ -287,5 +287,6 @@ pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String
         .collect();
     for (stage, last) in workflow.stages.iter_mut().zip(last) {
         stage.merge = last;
+        stage.merge_chosen = last;
     }
 }

@@ -9,7 +9,7 @@ use crate::ids::{Role, StageId, command_role, is_reserved};
 use crate::workflow::{Choice, Doing, Exit, Place, Stage, Verify};
 
 /// What is read of a stage. Everything else is kept as it is.
-const READ: [&str; 26] = [
+const READ: [&str; 27] = [
     "id",
     "name",
     "agent",
@@ -29,6 +29,7 @@ const READ: [&str; 26] = [
     "artifacts",
     "thresholds",
     "place",
+    "services",
     "verify",
     "approval",
     "merge",
@@ -93,6 +94,7 @@ impl Reader<'_> {
             artifacts: self.artifacts(object, at),
             thresholds: self.thresholds(object, at),
             approval: self.flag(object, at, "approval").unwrap_or(false),
+            services: self.flag(object, at, "services").unwrap_or(false),
             timeout: self.duration(object, at, "timeout"),
             retries: self.count(object, at, "retries"),
             backoff: self.duration(object, at, "backoff"),

@@ -11,7 +11,7 @@ use crate::dashboard::highlight::{CHUNK_LINES, Chunk, shown};
 use crate::dashboard::model::Model;
 use crate::dashboard::pages::task::rows::{self, Row};
 use crate::dashboard::pages::task::{self, Extent};
-use crate::dashboard::view::paint::{Painter, columns, fit};
+use crate::dashboard::view::paint::{Painter, columns, fit, moved};
 
 /// The most columns of the list of files where it stands beside the lines, and the least.
 const LIST_COLUMNS: (u16, u16) = (64, 34);
@@ -347,16 +347,18 @@ fn code(
     painter.text(x, line.y, 1, sign, side.add_modifier(Modifier::BOLD));
     x += 2;
     let room = line.right().saturating_sub(x);
-    let shown = shown(&text.text);
+    let all = shown(&text.text);
+    let shown = moved(&all, model.reading.aside);
+    let cut = all.len() - shown.len();
     let used = match (text.side, model.reading.lights.of(file, hunk, at)) {
-        (Side::Old, _) => painter.text(x, line.y, room, &shown, side),
+        (Side::Old, _) => painter.text(x, line.y, room, shown, side),
         (of, Some(parts)) => {
             // Cut as one, so that the ellipsis stands where the line is cut.
-            let fitted = fit(&shown, room, theme.ellipsis());
+            let fitted = fit(shown, room, theme.ellipsis());
             let mut styled: Vec<(&str, Style)> = Vec::new();
             let mut begin = 0;
             for (end, class) in parts {
-                let end = fitted_end(&fitted, *end);
+                let end = fitted_end(&fitted, end.saturating_sub(cut));
                 let style = theme.code(*class);
                 styled.push((&fitted[begin..end], if of == Side::Both { faint(style) } else { style }));
                 begin = end;
@@ -364,8 +366,8 @@ fn code(
             styled.push((&fitted[begin..], theme.dim()));
             painter.parts(x, line.y, room, &styled)
         }
-        (Side::Both, None) => painter.text(x, line.y, room, &shown, theme.dim()),
-        (Side::New, None) => painter.text(x, line.y, room, &shown, theme.text()),
+        (Side::Both, None) => painter.text(x, line.y, room, shown, theme.dim()),
+        (Side::New, None) => painter.text(x, line.y, room, shown, theme.text()),
     };
     if text.unended {
         let room = room.saturating_sub(used);

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::dashboard::model::Model;
 use crate::dashboard::pages::task::{Extent, top};
-use crate::dashboard::view::paint::Painter;
+use crate::dashboard::view::paint::{Painter, moved};
 
 /// From here on there is room for the moment itself.
 const MOMENT_COLUMNS_MIN: u16 = 100;
@@ -14,6 +14,13 @@ pub(super) fn extent(area: Rect, detail: &TaskDetail) -> Extent {
     let history = detail.history.as_ref();
     let total = history.map_or(0, |history| history.lines.len() + usize::from(history.is_cut));
     Extent { total, room: usize::from(area.height) }
+}
+
+/// What happened, each with its row.
+pub(super) fn texts(detail: &TaskDetail) -> impl Iterator<Item = (usize, &str)> {
+    let above = detail.history.as_ref().map_or(0, |history| usize::from(history.is_cut));
+    let lines = detail.history.iter().flat_map(|history| history.lines.iter());
+    lines.enumerate().map(move |(at, line)| (at + above, line.text.as_str()))
 }
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, detail: &TaskDetail) {
@@ -45,6 +52,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, detail:
             x += painter.text(x, y, 21, &moment, theme.dim()) + 2;
         }
         painter.text(x, y, 1, theme.sign(event.tone), theme.tone(event.tone));
-        painter.text(x + 2, y, area.right().saturating_sub(x + 2), &event.text, theme.text());
+        let text = moved(&event.text, model.reading.aside);
+        painter.text(x + 2, y, area.right().saturating_sub(x + 2), text, theme.text());
     }
 }

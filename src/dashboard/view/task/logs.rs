@@ -32,6 +32,26 @@ pub(super) fn extent(area: Rect, detail: &TaskDetail) -> Extent {
     Extent { total: lines.map(|line| rows_of(line, below.width)).sum(), room: usize::from(below.height) }
 }
 
+/// The rows whose text passes. What is broken over two rows is found in the first row of its line.
+pub(super) fn rows_with(area: Rect, detail: &TaskDetail, passes: impl Fn(&str) -> bool) -> Vec<usize> {
+    let (_, below) = parts(area);
+    let mut found = Vec::new();
+    let mut first = 0;
+    for line in detail.output.iter().flat_map(|output| output.lines.iter()) {
+        let rows = rows_of(line, below.width);
+        if passes(&line.text()) {
+            let broken = wrap(line, usize::from(below.width.max(1)));
+            let before = found.len();
+            found.extend(broken.iter().enumerate().filter(|(_, row)| passes(&row.text())).map(|(at, _)| first + at));
+            if found.len() == before {
+                found.push(first);
+            }
+        }
+        first += rows;
+    }
+    found
+}
+
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, detail: &TaskDetail) {
     let theme = painter.theme;
     let Some(run) = detail.run_shown(model.reading.run.as_ref()) else {

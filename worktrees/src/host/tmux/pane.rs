@@ -212,6 +212,7 @@ impl Inside {
     /// Nothing of the run is left: prints a mark that no terminal shows, behind which nothing comes. What is held back of
     /// the output until then is what [`Self::rest`] gives.
     pub(in super::super) fn end(&mut self, seed: &str) {
+        self.measure();
         let mark = format!("\x1b]7761;{seed}\x07").into_bytes();
         let stops =
             rustix::termios::tcgetattr(&self.own).is_ok_and(|modes| modes.local_modes.contains(LocalModes::TOSTOP));

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use pipeline_lib::terminal::Size;
 
@@ -20,7 +21,7 @@ const ENDING: [&str; 3] = ["server exited", "lost server", "no server running"];
 
 /// How the server is, each time before a session is begun. The first bindings go, so that nothing but the prefix is kept
 /// from the agent; a person who attaches can detach, scroll back, and send the prefix itself.
-const SETTINGS: [&[&str]; 19] = [
+const SETTINGS: [&[&str]; 18] = [
     &["start-server"],
     &["set-option", "-s", "escape-time", "0"],
     &["set-option", "-s", "exit-empty", "on"],
@@ -28,7 +29,6 @@ const SETTINGS: [&[&str]; 19] = [
     &["set-option", "-s", "default-terminal", "tmux-256color"],
     &["set-option", "-g", "status", "off"],
     &["set-option", "-g", "history-limit", "10000"],
-    &["set-option", "-g", "update-environment", ""],
     &["set-option", "-g", "set-titles", "off"],
     &["set-option", "-g", "destroy-unattached", "off"],
     &["set-option", "-gw", "remain-on-exit", "off"],
@@ -57,6 +57,7 @@ pub(in super::super) fn start(
         for setting in SETTINGS {
             command.args(setting).arg(";");
         }
+        give(&mut command, host);
         command.args(new_session(host, claim, run_dir));
         match run(command, None) {
             Err(HostError::Tmux { message, .. }) if message.contains("duplicate session") => return Ok(()),
@@ -71,20 +72,35 @@ pub(in super::super) fn start(
     }
 }
 
+/// Gives the host its environment through that of the client: what is on a command line can be read by everybody, and the
+/// first client's stays that of the server. The server passes on what is named, to this session alone.
+fn give(command: &mut Command, host: &HostProgram) {
+    let marked = (OsString::from(IN_PANE), OsString::from("1"));
+    let mut names = OsString::new();
+    for (name, value) in host.environment.iter().chain([&marked]) {
+        command.env(name, value);
+        command.args([OsStr::new("set-environment"), OsStr::new("-gu"), name, OsStr::new(";")]);
+        if !names.is_empty() {
+            names.push(" ");
+        }
+        names.push(name);
+    }
+    command.args([
+        OsStr::new("set-option"),
+        OsStr::new("-g"),
+        OsStr::new("update-environment"),
+        &names,
+        OsStr::new(";"),
+    ]);
+}
+
 fn new_session(host: &HostProgram, claim: &Claim, run_dir: &Path) -> Vec<OsString> {
     let Size { columns, rows } = claim.terminal.unwrap_or(Size::UNSEEN).clamped();
     let name = session_name(claim.run.as_str());
     let (columns, rows) = (columns.to_string(), rows.to_string());
     // It starts at the root so that it holds no directory that somebody wants to remove.
-    let words = ["new-session", "-d", "-E", "-s", &name, "-x", &columns, "-y", &rows, "-c", "/"];
+    let words = ["new-session", "-d", "-s", &name, "-x", &columns, "-y", &rows, "-c", "/"];
     let mut words: Vec<OsString> = words.map(OsString::from).to_vec();
-    let marked = (OsString::from(IN_PANE), OsString::from("1"));
-    for (name, value) in host.environment.iter().chain([&marked]) {
-        let mut variable = name.clone();
-        variable.push("=");
-        variable.push(value);
-        words.extend([OsString::from("-e"), word(&variable)]);
-    }
     words.push(OsString::from("--"));
     words.push(word(program(host).as_os_str()));
     words.extend(host.arguments.iter().map(|argument| word(argument)));

@@ -100,7 +100,12 @@ fn rows(picture: &Picture) -> Vec<Row> {
             edges.into_iter().partition(|edge| edge.to == To::Stage(at + 1) && !edge.starts);
         for (place, edge) in others.iter().enumerate() {
             let last = down.is_empty() && place + 1 == others.len();
-            let label = if edge.label.is_empty() { "otherwise" } else { &edge.label };
+            let only = others.len() + down.len() == 1;
+            let label = match edge.label.as_str() {
+                "" if only => "always",
+                "" => "otherwise",
+                label => label,
+            };
             let arrow = if edge.starts { "⇢" } else { "→" };
             let (to, kind) = match edge.to {
                 To::Stage(to) => (picture.stages[to].0.split(' ').next().unwrap_or_default(), Kind::Away(to)),
@@ -149,7 +154,8 @@ fn lanes(rows: &[Row]) -> Vec<Lane> {
     lanes.sort_by_key(|lane| (lane.bottom - lane.top, lane.top));
     let mut taken: Vec<Vec<(usize, usize)>> = Vec::new();
     lanes.retain_mut(|lane| {
-        let free = |spans: &Vec<(usize, usize)>| spans.iter().all(|(top, bottom)| lane.bottom < *top || *bottom < lane.top);
+        let free =
+            |spans: &Vec<(usize, usize)>| spans.iter().all(|(top, bottom)| lane.bottom < *top || *bottom < lane.top);
         let column = taken.iter().position(free).unwrap_or(taken.len());
         if column >= LANES_MAX {
             return false;

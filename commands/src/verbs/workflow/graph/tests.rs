@@ -15,12 +15,43 @@ fn hub() -> Workflow {
 
 #[test]
 fn a_terminal_shows_the_way_and_the_ways_back() {
-    insta::assert_snapshot!(terminal::draw(&picture(&tdd())).join("\n"), @"");
+    insta::assert_snapshot!(terminal::draw(&picture(&tdd())).join("\n"), @"
+      ● arch Design · architect  (start)
+      │  success
+      ▼
+      ● test Tests · test
+      │  success
+      ▼
+    ┌▶● impl Implementation · implementation
+    │ │  success
+    │ ▼
+    │ ● super Review and merge · supervisor
+    │ ├─ success → end
+    └─┴─ rework, conflict → impl
+    ");
 }
 
 #[test]
 fn a_hub_shows_what_it_starts() {
-    insta::assert_snapshot!(terminal::draw(&picture(&hub())).join("\n"), @"");
+    insta::assert_snapshot!(terminal::draw(&picture(&hub())).join("\n"), @"
+    ┌────────▶● orchestrate Orchestrate · hub of 2  (start)
+    │       ┌─┼─ configuration ⇢ configure
+    │     ┌─┼─┼─ service ⇢ start
+    │   ┌─┼─┼─┼─ recovery ⇢ recover
+    │ ┌─┼─┼─┼─┴─ validation ⇢ validate
+    │ │ │ │ │
+    │ │ │ │ └▶● configure Configure · $ echo port=8080 > service.conf
+    ├─┼─┼─┼───┴─ always → orchestrate
+    │ │ │ │
+    │ │ │ └──▶● start Start · $ echo started > service.pid
+    ├─┼─┼─────┴─ always → orchestrate
+    │ │ │
+    │ │ └────▶● recover Recover · $ rm -f service.pid
+    ├─┼───────┴─ always → orchestrate
+    │ │
+    │ └──────▶● validate Validate · $ test -e service.conf && test -e service…
+    └─────────┴─ always → orchestrate
+    ");
 }
 
 #[test]
@@ -47,7 +78,21 @@ fn a_drawing_fits_eighty_columns_whatever_there_is() {
 
 #[test]
 fn mermaid_names_every_stage_and_connection() {
-    insta::assert_snapshot!(mermaid::draw(&picture(&tdd())), @"");
+    insta::assert_snapshot!(mermaid::draw(&picture(&tdd())), @r#"
+    flowchart TD
+        begin([start])
+        s0["arch Design<br/><small>architect</small>"]
+        s1["test Tests<br/><small>test</small>"]
+        s2["impl Implementation<br/><small>implementation</small>"]
+        s3["super Review and merge<br/><small>supervisor</small>"]
+        finish([end])
+        begin --> s0
+        s0 -->|"success"| s1
+        s1 -->|"success"| s2
+        s2 -->|"success"| s3
+        s3 -->|"success"| finish
+        s3 -->|"rework, conflict"| s2
+    "#);
 }
 
 #[test]

@@ -1,0 +1,287 @@
+//! `pipeline run`: puts one task on a workflow and follows it to its end. Everything that happens to the task is the
+//! engine's doing; whoever ticks next goes on where this process stopped.
+
+mod asked;
+mod ci;
+mod end;
+mod follow;
+mod log;
+mod plan;
+mod story;
+mod tell;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline_lib::event::{Event, NewTask, Refusal, Request};
+use pipeline_lib::fact::Fact;
+use pipeline_lib::ids::{TaskId, WorkflowId};
+use pipeline_lib::mode::Rollout;
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::task::Stops;
+use pipeline_lib::text::one_line;
+use pipeline_lib::workflow::Workflow;
+use serde_json::Value;
+
+use crate::config::{load_workflow, render_all};
+use crate::context::Context;
+use crate::dispatch::Call;
+use crate::engine::{Engine, now};
+use crate::error::{CommandError, Result, exit};
+use crate::verbs::monitor::start_logging;
+use crate::verbs::task::{check_workflow, params};
+
+/// The longest title that is made of a request, in characters.
+const TITLE_CHARS_MAX: usize = 120;
+
+/// Run a workflow.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// The workflow; `-` reads a [PIPELINE-EXECUTE] block from stdin
+    #[arg(value_name = "WORKFLOW", required_unless_present = "resume")]
+    pub workflow: Option<String>,
+    /// Follow this task again, which an earlier run began
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["workflow", "params", "title", "pause_before_stage", "dry_run"])]
+    pub resume: Option<String>,
+    /// How
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// How a workflow is run.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Options {
+    /// What the workflow is given, once for each parameter
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// What the task is called
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Ask a person before this stage, counted from 1
+    #[arg(long, value_name = "N")]
+    pub pause_before_stage: Option<u32>,
+    /// Ask a person after every stage
+    #[arg(long)]
+    pub require_manual_approval: bool,
+    /// Print what would be done, and start nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Put the task into the queue and return
+    #[arg(long, conflicts_with = "dry_run")]
+    pub detach: bool,
+    /// Write the outcome of each stage as a JUnit report
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Print groups and annotations for GitHub Actions, and write its step summary
+    #[arg(long)]
+    pub github: bool,
+}
+
+/// Run the workflow of a file.
+#[derive(Debug, clap::Args)]
+pub struct ExecutePipeline {
+    /// The file; it need not be among the project's workflows
+    #[arg(long, value_name = "FILE")]
+    pub template: PathBuf,
+    /// How
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Run a workflow by its name.
+#[derive(Debug, clap::Args)]
+pub struct ExecuteWorkflow {
+    /// Its name
+    #[arg(long, value_name = "NAME")]
+    pub workflow: String,
+    /// How
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Runs a workflow, or goes on with a task.
+///
+/// # Errors
+/// When there is no such workflow, what it is given is wrong, the rollout does not allow it, or the state cannot be used.
+pub fn run(call: &Call, args: &Run) -> Result<u8> {
+    if let Some(task) = &args.resume {
+        return resume(call, task, &args.options);
+    }
+    match args.workflow.as_deref() {
+        Some("-") => from_stdin(call, &args.options),
+        Some(name) => by_name(call, name, &args.options),
+        None => Err(CommandError::usage("which workflow?").hint("`pipeline workflow list` shows what there is.")),
+    }
+}
+
+/// Runs the workflow of this name.
+///
+/// # Errors
+/// As [`run`].
+pub fn by_name(call: &Call, name: &str, options: &Options) -> Result<u8> {
+    let context = call.context()?;
+    let new = named(&context, name, options)?;
+    start(call, context, new, options)
+}
+
+/// Runs the workflow of a file, whether or not it is one of the project's.
+///
+/// # Errors
+/// As [`run`], and when the file is not a workflow.
+pub fn execute_pipeline(call: &Call, args: &ExecutePipeline) -> Result<u8> {
+    let context = call.context()?;
+    let path = beside(&call.globals.dir, &args.template);
+    if !path.exists() {
+        return Err(CommandError::not_found(format!("there is no file {}", path.display())));
+    }
+    let (workflow, problems) = load_workflow(&path, &context.config().roles());
+    let Some(workflow) = workflow else {
+        let shown = render_all(&problems, false);
+        let message = shown.strip_prefix("error: ").unwrap_or(&shown).trim_end();
+        return Err(CommandError::new(exit::CONFIG, "workflow_invalid", message).hint("Nothing was started."));
+    };
+    let new = NewTask { pinned: Some(Arc::new(workflow)), ..asked_for(&args.options)? };
+    start(call, context, new, &args.options)
+}
+
+/// A path as the person means it, who may have said `-C`.
+fn beside(dir: &Path, file: &Path) -> PathBuf {
+    if dir == Path::new(".") { file.to_owned() } else { dir.join(file) }
+}
+
+fn from_stdin(call: &Call, options: &Options) -> Result<u8> {
+    let context = call.context()?;
+    let asked = asked::read(&context)?;
+    let mut new = named(&context, &asked.workflow, options)?;
+    if options.title.is_none() && !asked.prompt.is_empty() {
+        new.title = one_line(&asked.prompt, TITLE_CHARS_MAX);
+    }
+    new.body = asked.prompt;
+    start(call, context, new, options)
+}
+
+fn asked_for(options: &Options) -> Result<NewTask> {
+    let stops = Stops { before: options.pause_before_stage, every: options.require_manual_approval };
+    let title = options.title.clone().unwrap_or_default();
+    Ok(NewTask { params: params(&options.params)?, stops, ..NewTask::titled(&title) })
+}
+
+fn named(context: &Context, name: &str, options: &Options) -> Result<NewTask> {
+    let unknown = || Refusal::NoWorkflow {
+        name: one_line(name, 80),
+        known: context.workflows().workflows.iter().map(|workflow| workflow.id.to_string()).collect(),
+    };
+    let id = WorkflowId::new(name).map_err(|_| unknown())?;
+    check_workflow(context.workflows(), Some(&id))?;
+    Ok(NewTask { workflow: Some(id), ..asked_for(options)? })
+}
+
+/// Adds the task and follows it.
+fn start(call: &Call, context: Context, mut new: NewTask, options: &Options) -> Result<u8> {
+    let workflow = workflow_of(&context, &new)?;
+    if new.title.trim().is_empty() {
+        let name = if workflow.name.is_empty() { workflow.id.as_str() } else { &workflow.name };
+        new.title = one_line(name, TITLE_CHARS_MAX);
+    }
+    if let Some(stage) = options.pause_before_stage
+        && !(1..=workflow.stages.len()).contains(&(stage as usize))
+    {
+        let count = workflow.stages.len();
+        return Err(CommandError::usage(format!(
+            "workflow `{}` has {count} stages, and no stage {stage}",
+            workflow.id
+        )));
+    }
+    let mut engine = Engine::open(&context)?;
+    let (rehearsed, id) = rehearse(&context, engine.pipeline(), &new)?;
+    if options.dry_run {
+        return plan::print(call, &rehearsed, &id);
+    }
+    if !rehearsed.may_touch(&id) {
+        return Err(withheld(&rehearsed));
+    }
+    // Before anything is written, so that a task that is there can be followed.
+    let log = (!options.detach).then(|| start_logging(call, &context)).transpose()?;
+    let facts = engine.ask(&context, "run", Request::AddTasks(vec![new]))?;
+    let id = added(&facts).ok_or_else(|| CommandError::failed("the task was not added"))?;
+    if options.detach {
+        return detached(call, &context, &id);
+    }
+    let since = engine.pipeline().core.seq.saturating_sub(facts.len() as u64);
+    drop(engine);
+    let code = follow::follow(call, context, follow::Wanted { task: id, since, resumed: false }, options);
+    drop(log);
+    code
+}
+
+fn resume(call: &Call, task: &str, options: &Options) -> Result<u8> {
+    let context = call.context()?;
+    let engine = Engine::open(&context)?;
+    let id = TaskId::new(task).ok().filter(|id| engine.pipeline().task(id.as_str()).is_some());
+    let id = id.ok_or_else(|| Refusal::NoTask(one_line(task, 80)))?;
+    let log = start_logging(call, &context)?;
+    drop(engine);
+    let code = follow::follow(call, context, follow::Wanted { task: id, since: 0, resumed: true }, options);
+    drop(log);
+    code
+}
+
+fn workflow_of(context: &Context, new: &NewTask) -> Result<Arc<Workflow>> {
+    let named = || context.workflows().find(new.workflow.as_ref()?);
+    new.pinned.clone().or_else(named).ok_or_else(|| CommandError::not_found("there is no such workflow"))
+}
+
+/// What would come of adding the task, on a copy.
+fn rehearse(context: &Context, pipeline: &Pipeline, new: &NewTask) -> Result<(Pipeline, TaskId)> {
+    let mut copy = pipeline.clone();
+    let add = Event::Ask(Request::AddTasks(vec![new.clone()]));
+    let mut id = None;
+    for event in context.configure_event(pipeline, std::slice::from_ref(&add)).iter().chain([&add]) {
+        let now = now();
+        let facts = pipeline_lib::decide::decide(&copy, event, now)?;
+        for fact in &facts {
+            copy.apply(now.at, fact);
+        }
+        id = added(&facts);
+    }
+    Ok((copy, id.ok_or_else(|| CommandError::failed("the task cannot be added"))?))
+}
+
+fn added(facts: &[Fact]) -> Option<TaskId> {
+    facts.iter().find_map(|fact| if let Fact::TaskAdded { task } = fact { Some(task.id.clone()) } else { None })
+}
+
+fn withheld(pipeline: &Pipeline) -> CommandError {
+    let rollout = pipeline.core.mode.rollout;
+    let message = format!("the rollout mode is {}, so nothing may be started by a person's word", rollout.word());
+    CommandError::new(exit::FAILED, "withheld", message).hint(match rollout {
+        Rollout::Pilot => {
+            "Run `pipeline mode production --yes` to allow it, or add a pattern of task names with \
+             `pipeline pilot add-pattern`. `--dry-run` shows what would be done."
+        }
+        Rollout::Shadow | Rollout::Production => {
+            "Run `pipeline mode production --yes` to allow it. `--dry-run` shows what would be done."
+        }
+    })
+}
+
+fn detached(call: &Call, context: &Context, id: &TaskId) -> Result<u8> {
+    if call.output.json {
+        call.output.json(&serde_json::json!({ "schema_version": 1, "task": id }))?;
+    } else {
+        call.output.line(id.as_str())?;
+    }
+    // Whoever has the lock ticks; taking it for a moment tells.
+    if context.monitor_lock().acquire(std::time::Duration::ZERO).is_ok() {
+        call.output
+            .note(&format!("no monitor is running: `pipeline monitor --headless` or `pipeline run --resume {id}`"));
+    }
+    Ok(exit::OK)
+}
+
+/// What a task was given, for people.
+fn shown_params(params: &BTreeMap<String, Value>) -> Vec<(String, String)> {
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    params.iter().map(|(name, value)| (name.clone(), one_line(&shown(value), 200))).collect()
+}

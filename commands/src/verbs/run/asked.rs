@@ -1,0 +1,56 @@
+//! A workflow that is asked for on stdin, by a block in whatever text stands around it.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use pipeline_lib::text::one_line;
+use pipeline_lib::workflow::execute_block::{self, Execute};
+
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+
+/// The longest text that is read.
+const TEXT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Reads the block on stdin.
+///
+/// # Errors
+/// When there is none or more than one, it cannot be read, or it names a directory outside this repository.
+pub(super) fn read(context: &Context) -> Result<Execute> {
+    let mut text = String::new();
+    std::io::stdin().lock().take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        return Err(CommandError::usage("what stands on stdin is longer than 1 MiB"));
+    }
+    let form = format!(
+        "Write {} {{ \"pipelineName\": \"NAME\", \"userPrompt\": \"TEXT\", \"workingDirectory\": \"DIR\" }} {}.",
+        execute_block::OPEN,
+        execute_block::CLOSE
+    );
+    let asked =
+        execute_block::parse(&text).map_err(|error| CommandError::usage(error.to_string()).hint(form.clone()))?;
+    let asked = asked
+        .ok_or_else(|| CommandError::usage(format!("there is no {} block on stdin", execute_block::OPEN)).hint(form))?;
+    if let Some(directory) = &asked.directory {
+        check(context, directory)?;
+    }
+    Ok(asked)
+}
+
+/// The directory has to be the repository or in it: a block must not lead a supervisor somewhere else.
+fn check(context: &Context, directory: &str) -> Result<()> {
+    let refused = |why: &str| {
+        CommandError::usage(format!("the working directory {} {why}", one_line(directory, 200)))
+            .hint(format!("This repository is {}; name another one with `-C DIR`.", context.root().display()))
+    };
+    let path = Path::new(directory);
+    if !path.is_absolute() {
+        return Err(refused("is not an absolute path"));
+    }
+    let (path, root) = (path.canonicalize(), context.root().canonicalize()?);
+    match path {
+        Ok(path) if path.is_dir() && path.starts_with(&root) => Ok(()),
+        Ok(_) => Err(refused("is not in this repository")),
+        Err(_) => Err(refused("does not exist")),
+    }
+}

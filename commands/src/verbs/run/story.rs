@@ -1,0 +1,400 @@
+//! What happened to a task and to those that do parts of it, read from the journal: one entry for each piece of work that
+//! was done, and one line for each thing a person wants to see. Prints nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use pipeline_lib::fact::{Fact, Move};
+use pipeline_lib::ids::{RunId, StageId, TaskId};
+use pipeline_lib::metrics::seconds_between;
+use pipeline_lib::run::{Run, RunSummary, Verdict, Work};
+use pipeline_lib::task::{StageOutput, TaskState};
+use pipeline_lib::text::one_line;
+use pipeline_state::Record;
+use serde_json::Value;
+
+/// The longest reason in a line, in characters.
+const WHY_CHARS_MAX: usize = 300;
+
+/// What came of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    Passed,
+    Failed,
+    /// There was nothing left to do.
+    Skipped,
+    /// It was taken back and counts for nothing.
+    Void,
+}
+
+impl Came {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Void => "taken_back",
+        }
+    }
+}
+
+/// A piece of work that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    /// The stage, with what says which part of it this is.
+    pub(super) label: String,
+    pub(super) task: TaskId,
+    pub(super) stage: StageId,
+    /// None where tasks of their own did it.
+    pub(super) run: Option<RunId>,
+    /// `agent`, `command`, `probe`, `gate` or `parts`.
+    pub(super) work: String,
+    pub(super) attempt: u32,
+    pub(super) came: Came,
+    pub(super) decision: Option<String>,
+    pub(super) seconds: f64,
+    pub(super) why: String,
+    pub(super) at: Timestamp,
+}
+
+/// What a line is about.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    /// A run begins; its command, where it is one.
+    Began { command: Option<String> },
+    /// A piece of work is over.
+    Ended(Box<Entry>),
+    /// Tasks of their own begin to do a stage.
+    Parts,
+    /// Something else a person should know.
+    Note,
+    /// It goes on only with a person.
+    Stopped,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    pub(super) at: Timestamp,
+    pub(super) label: String,
+    pub(super) task: TaskId,
+    pub(super) run: Option<RunId>,
+    pub(super) kind: Kind,
+    pub(super) text: String,
+}
+
+#[derive(Debug)]
+struct Live {
+    task: TaskId,
+    stage: StageId,
+    work: Work,
+}
+
+/// What is known so far.
+#[derive(Debug)]
+pub(super) struct Story {
+    root: TaskId,
+    family: BTreeSet<TaskId>,
+    live: HashMap<RunId, Live>,
+    /// A run that was closed, until it is known what was decided.
+    closed: Option<(Entry, TaskId)>,
+    /// Since when stages are done by tasks of their own.
+    parts: BTreeMap<TaskId, (StageId, Timestamp)>,
+    /// What was told of the decisions of runs.
+    told: HashMap<RunId, String>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) began: Option<Timestamp>,
+    pub(super) last: Option<Timestamp>,
+}
+
+impl Story {
+    pub(super) fn of(root: TaskId) -> Self {
+        Self {
+            family: BTreeSet::from([root.clone()]),
+            root,
+            live: HashMap::new(),
+            closed: None,
+            parts: BTreeMap::new(),
+            told: HashMap::new(),
+            entries: Vec::new(),
+            began: None,
+            last: None,
+        }
+    }
+
+    /// Takes the next record. The end of a run is told with the record behind it, which says what was decided.
+    pub(super) fn take(&mut self, record: Record<Value>) -> Vec<Line> {
+        let at = record.at;
+        // What a newer program wrote is nothing we could tell.
+        let Ok(fact) = serde_json::from_value::<Fact>(record.fact) else { return Vec::new() };
+        let mut lines = Vec::new();
+        if let Fact::StageDone { task, output } = &fact
+            && self.family.contains(task)
+        {
+            self.last = Some(at);
+            lines.extend(self.done(at, task, output));
+            return lines;
+        }
+        // What is checked or asked about first was decided all the same.
+        if let Fact::TaskMoved {
+            to: TaskState::Verifying { claim, .. } | TaskState::AwaitingApproval { claim, .. },
+            ..
+        } = &fact
+            && let Some((entry, _)) = self.closed.as_mut().filter(|(entry, _)| entry.run.as_ref() == Some(&claim.run))
+        {
+            entry.decision.clone_from(&claim.decision);
+            self.told.extend(claim.decision.clone().map(|decision| (claim.run.clone(), decision)));
+        }
+        let about_agent = matches!(fact, Fact::Notice { .. } | Fact::PresetPaused { .. } | Fact::AgentBroken { .. });
+        if !about_agent {
+            lines.extend(self.flush());
+        }
+        let before = lines.len();
+        lines.extend(self.other(at, &fact));
+        if lines.len() > before {
+            self.last = Some(at);
+        }
+        lines
+    }
+
+    /// Tells what is held back: nothing more is known for now.
+    pub(super) fn flush(&mut self) -> Option<Line> {
+        let (entry, task) = self.closed.take()?;
+        (entry.work != "probe").then(|| self.ended(entry, task))
+    }
+
+    fn other(&mut self, at: Timestamp, fact: &Fact) -> Option<Line> {
+        match fact {
+            Fact::TaskAdded { task } => {
+                if task.id == self.root {
+                    self.began = Some(at);
+                }
+                let parent = task.parent.as_ref().is_some_and(|parent| self.family.contains(&parent.task));
+                if parent {
+                    self.family.insert(task.id.clone());
+                }
+                None
+            }
+            Fact::RunClaimed { run } => self.claimed(run),
+            Fact::RunStarted { run, started_at, .. } => self.started(run, *started_at),
+            Fact::RunClosed { run, summary } => {
+                self.closed(at, run, summary.as_deref());
+                None
+            }
+            Fact::TaskMoved { task, to, with } if self.family.contains(task) => self.moved(at, task, to, with),
+            _ => None,
+        }
+    }
+
+    fn claimed(&mut self, run: &Run) -> Option<Line> {
+        let (Some(task), Some(stage)) = (&run.task, &run.stage) else { return None };
+        if self.family.contains(task) {
+            let live = Live { task: task.clone(), stage: stage.clone(), work: run.work.clone() };
+            self.live.insert(run.id.clone(), live);
+        }
+        None
+    }
+
+    fn started(&mut self, run: &RunId, at: Timestamp) -> Option<Line> {
+        let live = self.live.get(run)?;
+        let command = match &live.work {
+            Work::Command { command } => Some(command.clone()),
+            Work::Agent => None,
+            // What only asks or checks is told when it is over.
+            Work::Probe { .. } | Work::Gate { .. } | Work::Setup { .. } => return None,
+        };
+        Some(Line {
+            at,
+            label: self.label(&live.task, &live.stage),
+            task: live.task.clone(),
+            run: Some(run.clone()),
+            kind: Kind::Began { command },
+            text: "begins".to_owned(),
+        })
+    }
+
+    fn closed(&mut self, at: Timestamp, run: &RunId, summary: Option<&RunSummary>) {
+        let (Some(live), Some(summary)) = (self.live.remove(run), summary) else { return };
+        let came = match summary.verdict {
+            Verdict::Passed => Came::Passed,
+            Verdict::Failed => Came::Failed,
+            Verdict::Void => Came::Void,
+        };
+        let why = match came {
+            Came::Passed | Came::Skipped => summary.summary.clone().unwrap_or_default(),
+            Came::Failed | Came::Void => summary.how.to_string(),
+        };
+        let entry = Entry {
+            label: self.label(&live.task, &live.stage),
+            task: live.task.clone(),
+            stage: live.stage,
+            run: Some(run.clone()),
+            work: summary.work.to_string(),
+            attempt: summary.attempt,
+            came,
+            decision: None,
+            seconds: seconds_between(summary.started_at, summary.ended_at),
+            why: one_line(why.trim(), WHY_CHARS_MAX),
+            at,
+        };
+        self.closed = Some((entry, live.task));
+    }
+
+    fn done(&mut self, at: Timestamp, task: &TaskId, output: &StageOutput) -> Vec<Line> {
+        let waited = self.parts.remove(task).filter(|(stage, _)| *stage == output.stage);
+        let mut lines = Vec::new();
+        match self.closed.take() {
+            Some((mut entry, of)) if entry.run.as_ref() == Some(&output.run) && of == *task => {
+                if entry.work == "probe" {
+                    entry.came = Came::Skipped;
+                    entry.why = one_line(&output.summary, WHY_CHARS_MAX);
+                }
+                entry.decision = Some(output.decision.clone());
+                self.told.insert(output.run.clone(), output.decision.clone());
+                lines.push(self.ended(entry, of));
+                return lines;
+            }
+            Some((entry, of)) if entry.work != "probe" => lines.push(self.ended(entry, of)),
+            Some(_) | None => {}
+        }
+        let label = self.label(task, &output.stage);
+        if let Some((stage, since)) = waited {
+            let entry = Entry {
+                label,
+                task: task.clone(),
+                stage,
+                run: None,
+                work: "parts".to_owned(),
+                attempt: 1,
+                came: if output.decision == pipeline_lib::workflow::FAILED { Came::Failed } else { Came::Passed },
+                decision: Some(output.decision.clone()),
+                seconds: seconds_between(since, at),
+                why: String::new(),
+                at,
+            };
+            lines.push(self.ended(entry, task.clone()));
+        } else if self.told.insert(output.run.clone(), output.decision.clone()).as_ref() != Some(&output.decision) {
+            // A person decided, or a failure did: the run itself was told before.
+            if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.run.as_ref() == Some(&output.run)) {
+                entry.decision = Some(output.decision.clone());
+            }
+            let text = format!("goes on with {}", output.decision);
+            lines.push(Line { at, label, task: task.clone(), run: Some(output.run.clone()), kind: Kind::Note, text });
+        }
+        lines
+    }
+
+    fn ended(&mut self, entry: Entry, task: TaskId) -> Line {
+        let gate = if entry.work == "gate" { "gate " } else { "" };
+        let decision = entry.decision.as_deref().map_or_else(String::new, |word| format!(" · {word}"));
+        let why = match entry.came {
+            Came::Passed | Came::Skipped => String::new(),
+            Came::Failed | Came::Void => format!(" · {}", entry.why),
+        };
+        let text = match entry.came {
+            Came::Skipped => "skipped: it holds already".to_owned(),
+            came => format!("{gate}{} in {:.1} s{decision}{why}", came.word().replace('_', " "), entry.seconds),
+        };
+        let line = Line {
+            at: entry.at,
+            label: entry.label.clone(),
+            task,
+            run: entry.run.clone(),
+            kind: Kind::Ended(Box::new(entry.clone())),
+            text,
+        };
+        self.entries.push(entry);
+        line
+    }
+
+    fn moved(&mut self, at: Timestamp, task: &TaskId, to: &TaskState, with: &Move) -> Option<Line> {
+        let why = one_line(with.reason.as_deref().unwrap_or_default(), WHY_CHARS_MAX);
+        let (kind, text) = match to {
+            TaskState::Waiting { stage, on } => {
+                self.parts.insert(task.clone(), (stage.clone(), at));
+                let names: Vec<&str> = on.iter().map(TaskId::as_str).collect();
+                (Kind::Parts, format!("is done by {}", one_line(&names.join(", "), WHY_CHARS_MAX)))
+            }
+            TaskState::Ready { .. } if with.retry => {
+                let wait = with.not_before.map_or(0.0, |until| seconds_between(at, until));
+                let when = if wait > 0.0 { format!("again in {wait:.0} s") } else { "again".to_owned() };
+                (Kind::Note, if why.is_empty() { when } else { format!("{when}: {why}") })
+            }
+            TaskState::Paused { .. } | TaskState::AwaitingApproval { .. } => (Kind::Stopped, format!("waits: {why}")),
+            TaskState::Blocked { .. } => (Kind::Stopped, format!("blocked: {why}")),
+            TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack => {
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                (Kind::Stopped, format!("{}{why}", to.word()))
+            }
+            TaskState::Unassigned
+            | TaskState::Ready { .. }
+            | TaskState::Working { .. }
+            | TaskState::Verifying { .. }
+            | TaskState::Completed => return None,
+        };
+        let label = to.stage().map_or_else(|| task.to_string(), |stage| self.label(task, stage));
+        Some(Line { at, label, task: task.clone(), run: None, kind, text })
+    }
+
+    /// The stage; of another task of the family with what tells that one from the first.
+    fn label(&self, task: &TaskId, stage: &StageId) -> String {
+        let suffix = task.as_str().strip_prefix(self.root.as_str()).unwrap_or(task.as_str()).trim_start_matches('.');
+        if suffix.is_empty() {
+            return stage.to_string();
+        }
+        match suffix.split('.').any(|word| word == stage.as_str()) {
+            true => suffix.to_owned(),
+            false => format!("{suffix}.{stage}"),
+        }
+    }
+}
+
+/// The figures of a run, each piece of work counted once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Total {
+    pub(super) run: usize,
+    pub(super) skipped: usize,
+    pub(super) repeated: usize,
+    pub(super) failed: usize,
+    pub(super) seconds: f64,
+}
+
+/// One stage of the summary.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    pub(super) label: String,
+    pub(super) run: usize,
+    pub(super) skipped: usize,
+    pub(super) seconds: f64,
+    pub(super) last: String,
+}
+
+/// Stages in the order in which they were first reached. What was done again is repeated, however it came.
+pub(super) fn table(entries: &[Entry]) -> (Vec<Row>, Total) {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut total = Total::default();
+    let counted = entries.iter().filter(|entry| !matches!(entry.came, Came::Void) && entry.work != "gate");
+    for entry in counted {
+        let found = rows.iter().position(|row| row.label == entry.label);
+        let index = found.unwrap_or_else(|| {
+            rows.push(Row { label: entry.label.clone(), run: 0, skipped: 0, seconds: 0.0, last: String::new() });
+            rows.len() - 1
+        });
+        let Some(row) = rows.get_mut(index) else { continue };
+        match entry.came {
+            Came::Skipped => {
+                row.skipped += 1;
+                total.skipped += 1;
+            }
+            Came::Passed | Came::Failed | Came::Void => {
+                total.repeated += usize::from(row.run > 0);
+                row.run += 1;
+                total.run += 1;
+            }
+        }
+        total.failed += usize::from(entry.came == Came::Failed);
+        row.seconds += entry.seconds;
+        row.last = entry.decision.clone().unwrap_or_else(|| entry.came.word().to_owned());
+    }
+    (rows, total)
+}

@@ -1,0 +1,137 @@
+//! What a run says while it goes on and when it is over: a calm list for people on stderr, one object a line for programs
+//! on stdout.
+
+use std::path::Path;
+
+use pipeline_lib::ids::TaskId;
+use pipeline_lib::view::SCHEMA_VERSION;
+use serde_json::{Value, json};
+
+use super::end::End;
+use super::story::{Came, Entry, Kind, Line, Story, table};
+use crate::dispatch::Call;
+use crate::error::Result;
+use crate::table::columns;
+
+/// Says one thing that happened.
+///
+/// # Errors
+/// When the reader has gone.
+pub(super) fn line(call: &Call, line: &Line, debug: bool) -> Result<()> {
+    let out = &call.output;
+    if out.json {
+        return out.json(&object(line));
+    }
+    let (mark, color) = match &line.kind {
+        Kind::Began { .. } | Kind::Parts => ("▸", "2"),
+        Kind::Ended(entry) => match entry.came {
+            Came::Passed => ("✓", "32"),
+            Came::Failed => ("✗", "31"),
+            Came::Skipped => ("–", "2"),
+            Came::Void => ("·", "2"),
+        },
+        Kind::Note => ("·", "2"),
+        Kind::Stopped => ("!", "33"),
+    };
+    let time = line.at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
+    let mark = out.paint(color, mark);
+    out.note(&format!("{time} {mark} {:<20} {}", line.label, line.text));
+    if let (true, Kind::Began { command: Some(command) }) = (debug, &line.kind) {
+        for part in pipeline_lib::text::safe(command, 4_000).lines() {
+            out.note(&format!("           $ {part}"));
+        }
+    }
+    Ok(())
+}
+
+fn object(line: &Line) -> Value {
+    let event = match &line.kind {
+        Kind::Began { .. } => "stage_started",
+        Kind::Ended(_) => "stage_ended",
+        Kind::Parts => "parts_started",
+        Kind::Note => "note",
+        Kind::Stopped => "stopped",
+    };
+    let mut object = json!({
+        "schema_version": SCHEMA_VERSION, "event": event, "at": line.at.to_string(), "task": line.task,
+        "label": line.label, "text": line.text,
+    });
+    if let Some(run) = &line.run {
+        object["run"] = json!(run);
+    }
+    if let Kind::Ended(entry) = &line.kind {
+        let more = of_entry(entry);
+        for (key, value) in more.as_object().into_iter().flatten() {
+            object[key] = value.clone();
+        }
+    }
+    object
+}
+
+/// One piece of work as a program reads it.
+fn of_entry(entry: &Entry) -> Value {
+    let mut object = json!({
+        "stage": entry.stage, "label": entry.label, "task": entry.task, "work": entry.work,
+        "attempt": entry.attempt, "result": entry.came.word(), "seconds": entry.seconds, "reason": entry.why,
+    });
+    if let Some(decision) = &entry.decision {
+        object["decision"] = json!(decision);
+    }
+    object
+}
+
+/// Says how it ended, with a table of what was done.
+///
+/// # Errors
+/// When the reader has gone.
+pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log: &Path) -> Result<()> {
+    let out = &call.output;
+    let (rows, total) = table(&story.entries);
+    let seconds = story.began.zip(story.last).map_or(0.0, |(a, b)| pipeline_lib::metrics::seconds_between(a, b));
+    let (why, command) = match end {
+        End::Completed => (String::new(), String::new()),
+        End::Failed { why, .. } => (why.clone(), String::new()),
+        End::Asks { question, command, .. } => (question.clone(), command.clone()),
+    };
+    if out.json {
+        let stages: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                json!({ "label": row.label, "runs": row.run, "skipped": row.skipped, "seconds": row.seconds,
+                        "last": row.last })
+            })
+            .collect();
+        return out.json(&json!({
+            "schema_version": SCHEMA_VERSION, "event": "run_ended", "task": task, "result": end.word(),
+            "reason": why, "command": command, "stages_run": total.run, "stages_skipped": total.skipped,
+            "stages_repeated": total.repeated, "stages_failed": total.failed, "seconds": seconds, "stages": stages,
+            "log": log,
+        }));
+    }
+    let mut lines = vec![["stage", "runs", "skipped", "time", "last"].map(str::to_owned).to_vec()];
+    for row in &rows {
+        let time = format!("{:.1} s", row.seconds);
+        lines.push(vec![row.label.clone(), row.run.to_string(), row.skipped.to_string(), time, row.last.clone()]);
+    }
+    out.note("");
+    for line in columns(&lines) {
+        out.note(&line);
+    }
+    let why = if why.is_empty() { String::new() } else { format!(": {}", pipeline_lib::text::one_line(&why, 400)) };
+    out.note(&format!(
+        "{task} {}{why}\n{} run, {} skipped, {} repeated, {seconds:.1} s · log: {}",
+        end.word(),
+        total.run,
+        total.skipped,
+        total.repeated,
+        log.display()
+    ));
+    match end {
+        End::Asks { .. } => out.note(&format!("answer with: {command}\nthen: pipeline run --resume {task}")),
+        End::Failed { word, .. } if word == "blocked" => {
+            out.note(&format!("try again with: pipeline task retry {task} && pipeline run --resume {task}"));
+        }
+        End::Failed { .. } | End::Completed => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! How many tasks of a category of workflows run at once: who may not begin yet, and because of whom. It follows from the
+//! tasks in flight, so every process comes to the same answer and nothing has to be given back.
+
+use std::fmt;
+
+use super::{NESTING_MAX, Pipeline};
+use crate::ids::TaskId;
+use crate::mode::Orchestration;
+use crate::settings::Category;
+use crate::task::Task;
+
+/// Why a task waits for others because of its category.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CategoryWait {
+    /// Its category.
+    pub category: String,
+    /// How many of it run at once, where that is what is waited for.
+    pub max: Option<u32>,
+    /// The tasks in flight that are waited for.
+    pub by: Vec<TaskId>,
+}
+
+impl fmt::Display for CategoryWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.by.iter().map(TaskId::as_str).collect();
+        let names = names.join(", ");
+        match self.max {
+            Some(1) => write!(f, "waits for {names}: one task of category {} runs at a time", self.category),
+            Some(max) => write!(f, "waits for {names}: {max} tasks of category {} run at a time", self.category),
+            None => write!(f, "waits for {names}: category {} runs alone", self.category),
+        }
+    }
+}
+
+impl Pipeline {
+    /// Whether a task that has not begun waits because of its category. What does a part of a task of the same category,
+    /// or mends it, runs in its place.
+    #[must_use]
+    pub fn category_wait(&self, task: &Task) -> Option<CategoryWait> {
+        // In sequential mode nothing else moves, so whoever was waited for would never finish.
+        let sequential = self.core.mode.orchestration == Orchestration::Sequential;
+        if self.core.settings.categories.is_empty() || sequential || task.in_flight() {
+            return None;
+        }
+        let (category, limit) = self.limit_of(task)?;
+        let inside = |id: &TaskId| self.parents(task).any(|parent| parent.id == *id);
+        if self.parents(task).any(|parent| parent.in_flight() && self.has_category(parent, category)) {
+            return None;
+        }
+        let wait = |max, by| Some(CategoryWait { category: category.to_owned(), max, by });
+        let others = || self.in_flight().filter(|other| other.id != task.id && !inside(&other.id));
+        if let Some(max) = limit.max {
+            let places = others().filter(|other| self.has_category(other, category) && self.has_own_place(other));
+            let by: Vec<TaskId> = places.map(|other| other.id.clone()).collect();
+            if by.len() >= max as usize {
+                return wait(Some(max), by);
+            }
+        }
+        // Its own category is counted above.
+        let apart = |other: &&Task| match self.limit_of(other) {
+            Some((name, theirs)) => name != category && (limit.exclusive || theirs.exclusive),
+            None => false,
+        };
+        let by: Vec<TaskId> = others().filter(apart).map(|other| other.id.clone()).collect();
+        if by.is_empty() { None } else { wait(None, by) }
+    }
+
+    /// Tasks in flight that count for a category.
+    pub fn in_category<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a Task> + 'a {
+        self.in_flight().filter(move |task| self.has_category(task, category) && self.has_own_place(task))
+    }
+
+    /// Whether it counts for its category by itself, and not as a part of a task that does.
+    fn has_own_place(&self, task: &Task) -> bool {
+        let Some(workflow) = self.workflow_of(task) else { return false };
+        !self.parents(task).any(|parent| parent.in_flight() && self.has_category(parent, &workflow.category))
+    }
+
+    /// The category of a task and its limit, where that has one.
+    fn limit_of<'a>(&'a self, task: &'a Task) -> Option<(&'a str, Category)> {
+        let category = self.workflow_of(task)?.category.as_str();
+        let limit = self.core.settings.categories.get(category).filter(|limit| limit.is_limited())?;
+        Some((category, *limit))
+    }
+
+    fn has_category(&self, task: &Task, category: &str) -> bool {
+        self.workflow_of(task).is_some_and(|workflow| workflow.category == category)
+    }
+
+    /// The tasks whose stages a task serves, the nearest first.
+    fn parents<'a>(&'a self, task: &'a Task) -> impl Iterator<Item = &'a Task> + 'a {
+        let parent = |task: &&'a Task| self.task(task.parent.as_ref()?.task.as_str());
+        std::iter::successors(Some(task), parent).skip(1).take(NESTING_MAX)
+    }
+}

@@ -1,0 +1,174 @@
+//! The registry: events that become tasks, chains of workflows, limits by category, and what starts by itself.
+
+use serde_json::{Value, json};
+
+use crate::support::{Sandbox, texts, word};
+
+/// A workflow of one command, which ends the task where it fails.
+fn command(s: &Sandbox, id: &str, more: Value, run: &str) {
+    let mut file = json!({
+        "id": id,
+        "stages": [{ "id": "do", "run": run, "retries": 0 }],
+        "connections": [{ "from": "do", "to": null }, { "from": "do", "to": null, "condition": "failed" }],
+    });
+    file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    s.write(&format!(".pipeline/workflows/{id}.json"), &file.to_string());
+}
+
+/// A command that adds a word to the log of the sandbox.
+fn says(s: &Sandbox, word: &str) -> String {
+    format!("echo {word} >> {}", s.path("log").display())
+}
+
+fn said(s: &Sandbox) -> Vec<String> {
+    std::fs::read_to_string(s.path("log")).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn registry(s: &Sandbox, registry: &Value) {
+    s.write(".pipeline/registry.json", &registry.to_string());
+}
+
+#[test]
+fn an_event_becomes_a_task_by_the_rules() {
+    let s = Sandbox::ready();
+    let takes = json!({ "params": { "bug_report": { "required": true }, "severity": { "type": "integer" } },
+                        "triggers": ["crash"] });
+    command(&s, "fix", takes, "true");
+    command(&s, "hotfix", json!({ "params": { "what": {} }, "triggers": ["crash", "outage"] }), "true");
+    registry(&s, &json!({ "rules": [
+        { "condition": "event_type == 'bug_report'", "pipeline": "fix", "priority": 4 },
+        { "condition": "event_type == 'bug_report' && params.severity >= 3", "workflow": "hotfix", "priority": "critical",
+          "params": { "what": "{{ bug_report }}" } },
+    ] }));
+    let minor = s.run(["event", "bug_report", "--param", "severity=1", "--param", "bug_report=it's slow", "--json"]);
+    let minor = minor.ok().json();
+    assert_eq!((&minor["workflow"], &minor["priority"]), (&json!("fix"), &json!(4)), "{minor}");
+    let task = s.task(minor["task"].as_str().unwrap());
+    assert_eq!((&task["workflow"], &task["priority"]), (&json!("fix"), &json!(4)), "{task}");
+    let grave = ["event", "bug_report", "--param", "severity=5", "--param", "bug_report=shares are lost"];
+    s.run(grave.into_iter().chain(["--dry-run"])).ok().says(&["hotfix", "params.severity >= 3", "what = shares are lost"]);
+    assert_eq!(s.status()["metrics"]["tasks_total"], 1, "a dry run adds nothing");
+    s.run(grave).ok().says(&["TASK-002", "hotfix takes no bug_report"]);
+    assert_eq!(s.task("TASK-002")["priority"], 1);
+    s.tick_to("TASK-002", "completed");
+    // What is missing, unknown or unclear starts nothing.
+    s.run(["event", "bug_report"]).code(1).says(&["parameter `bug_report` is missing"]);
+    s.run(["event", "eclipse"]).code(5).says(&["no rule matches", "event_type == 'bug_report' → fix", "code_commit"]);
+    s.run(["event", "crash"]).code(1).says(&["fix, hotfix", "registry.json"]);
+    let outage = s.run(["event", "outage", "--dry-run", "--json"]).ok().json();
+    assert_eq!((&outage["workflow"], &outage["task"]), (&json!("hotfix"), &Value::Null));
+    assert_eq!(s.status()["metrics"]["tasks_total"], 2);
+}
+
+#[test]
+fn what_comes_with_the_program_has_rules_and_chains() {
+    let s = Sandbox::ready();
+    let routed = s.run(["event", "feature_request", "--param", "user_request=x", "--dry-run", "--json"]).ok().json();
+    assert_eq!(routed["workflow"], "feature-development");
+    s.run(["workflow", "show", "hotfix_deployment"]).ok().says(&["pool-bug-fix", "deployment-pipeline"]);
+    s.run(["execute-workflow", "--workflow", "standard_development", "--param", "user_request=x", "--dry-run"])
+        .ok()
+        .says(&["feature-development", "unit-test-pipeline", "integration-test-pipeline", "user_request = x"]);
+    s.run(["execute-workflow", "--workflow", "hotfix_deployment", "--dry-run"]).code(1).says(&["bug_report", "package"]);
+}
+
+#[test]
+fn a_mistake_in_the_registry_is_located_and_nothing_is_lost() {
+    let s = Sandbox::ready();
+    s.write(".pipeline/registry.json", "{ \"rules\": [\n  { \"condition\": \"a = 1\", \"workflow\": \"tdx\" } ] }");
+    s.run(["event", "x"]).code(78).says(&["registry.json:2:18", "write `==`"]);
+    s.write(".pipeline/registry.json", "{ \"rules\": [\n  { \"condition\": \"a == 1\", \"workflow\": \"tdx\" } ] }");
+    s.run(["event", "x"]).code(78).says(&["registry.json:2:3", "no workflow `tdx`", "Did you mean `tdd`?"]);
+    registry(&s, &json!({ "chains": { "tdd": ["tdd"] } }));
+    s.run(["status"]).code(78).says(&["a workflow file defines `tdd` as well"]);
+}
+
+#[test]
+fn a_chain_stops_at_a_failure_or_goes_on() {
+    let s = Sandbox::ready();
+    command(&s, "good", json!({ "params": { "who": { "default": "nobody" } } }), &says(&s, "{{ who }}"));
+    command(&s, "bad", json!({}), "exit 1");
+    command(&s, "mend", json!({}), &says(&s, "mended"));
+    registry(&s, &json!({ "workflows": {
+        "strict": { "pipelines": ["good", "bad", "good"], "on_failure": "mend" },
+        "lenient": { "pipelines": ["good", "bad", { "workflow": "good", "params": { "who": "last" } }], "stop_on_failure": false },
+    } }));
+    s.add("S", &["--workflow", "strict", "--param", "who=first"]);
+    s.tick_to("S", "failed");
+    s.tick_to("S.on-failure", "completed");
+    assert_eq!(said(&s), ["first", "mended"]);
+    s.add("L", &["--workflow", "lenient"]);
+    s.tick_to("L", "completed");
+    assert_eq!(said(&s)[2..], ["nobody", "last"]);
+    let show = s.run(["workflow", "list", "--json"]).ok().json();
+    let chain = show["workflows"].as_array().unwrap().iter().find(|w| w["id"] == "strict").unwrap();
+    assert_eq!(texts(&chain["stages"]), ["good", "bad", "good-2"]);
+    assert_eq!(chain["chain"], json!({ "stop_on_failure": true }));
+}
+
+#[test]
+fn a_release_that_cannot_be_deployed_is_rolled_back() {
+    let s = Sandbox::ready();
+    for (id, word) in [("unit-test-pipeline", "unit"), ("integration-test-pipeline", "integration"), ("build-and-package-pipeline", "package")] {
+        command(&s, id, json!({}), &says(&s, word));
+    }
+    let deploys = json!({ "params": { "target": { "required": true } }, "on_failure": "rollback-pipeline" });
+    command(&s, "deployment-pipeline", deploys.clone(), &format!("{}; exit 1", says(&s, "deploy")));
+    let takes = json!({ "params": { "target": { "required": true }, "failed_stage": { "default": "" } } });
+    command(&s, "rollback-pipeline", takes, &says(&s, "back-{{ target }}-{{ failed_stage }}"));
+    s.run(["task", "add", "release", "--id", "R", "--workflow", "release_workflow", "--param", "target=test"]).ok();
+    s.tick_to("R", "failed");
+    s.tick_to("R.deployment-pipeline.on-failure", "completed");
+    assert_eq!(said(&s), ["unit", "integration", "package", "deploy", "back-test-do"]);
+}
+
+#[test]
+fn two_monitors_keep_the_limit_of_a_category() {
+    let s = Sandbox::ready();
+    let paths = [s.path("fifo"), s.path("at")].map(|path| path.display().to_string());
+    let [fifo, at] = &paths;
+    let waits = format!("mkfifo {fifo}/{{{{ task.id }}}} && : > {at}/{{{{ task.id }}}} && read x < {fifo}/{{{{ task.id }}}}");
+    command(&s, "deploy", json!({ "category": "deployment" }), &waits);
+    command(&s, "watch", json!({ "category": "monitoring" }), &waits);
+    registry(&s, &json!({ "concurrency": {
+        "monitoring": "unlimited", "deployment": { "max_concurrent": 1, "exclusive_lock": true } } }));
+    s.add("A", &["--workflow", "deploy"]);
+    s.add("B", &["--workflow", "deploy"]);
+    s.add("M", &["--workflow", "watch"]);
+    let monitors = ["m1", "m2", "m3"].map(|name| s.start(name, ["monitor", "--once"]));
+    for monitor in monitors {
+        assert_eq!(s.exit_of(monitor), 0);
+    }
+    s.wait_at("A");
+    s.wait_at("M");
+    assert_eq!(s.status_of("B"), "unassigned");
+    let why = "waits for A: one task of category deployment runs at a time";
+    s.run(["explain", "B"]).ok().says(&[why]);
+    s.run(["workflow", "list"]).ok().says(&["deployment", "1 of 1", "alone", "unlimited"]);
+    s.release("A");
+    s.tick_until("B at work", |status| word(status, "B") == "do_wip");
+    assert_eq!(s.status_of("A"), "completed");
+    s.release("M");
+    s.wait_at("B");
+    s.release("B");
+    s.tick_to("B", "completed");
+}
+
+#[test]
+fn a_schedule_starts_by_itself_and_does_not_pile_up() {
+    let s = Sandbox::ready();
+    let held = s.path("fifo").join("held");
+    let run = format!("mkfifo {0} && : > {1} && read x < {0}", held.display(), s.path("at/held").display());
+    command(&s, "health", json!({ "schedule": "every 1 second" }), &run);
+    let began = s.tick_until("a task of the schedule", |status| !status["tasks"].as_object().is_none_or(|t| t.is_empty()));
+    let title = began["tasks"]["TASK-001"]["title"].as_str().unwrap_or_default();
+    assert!(title.starts_with("health (scheduled "), "{began:#}");
+    s.run(["workflow", "list"]).ok().says(&["health", "every 1 second"]);
+    s.wait_at("held");
+    // The next time comes while the first task is at work.
+    let skipped = || s.run(["events", "--json"]).ok().stdout.contains("of the time before is not finished");
+    s.tick_until("a time that is left out", |_| skipped());
+    assert_eq!(s.status()["metrics"]["tasks_total"], 1);
+    s.release("held");
+    s.tick_to("TASK-001", "completed");
+}
