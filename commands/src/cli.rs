@@ -119,7 +119,9 @@ pub enum Verb {
     #[command(after_help = "Example: pipeline events -f --since 120")]
     Events(verbs::events::EventsArgs),
     /// Say that something happened: the rules of the registry choose the workflow that is started
-    #[command(after_help = "Example: pipeline event bug_report --param severity=4 --param bug_report='shares are lost'")]
+    #[command(
+        after_help = "Example: pipeline event bug_report --param severity=4 --param bug_report='shares are lost'"
+    )]
     Event(verbs::event::EventArgs),
     /// Wait until tasks are completed, a person is needed, or nothing is left to do
     #[command(after_help = "Example: pipeline wait TASK-001 --for completed --timeout 1h")]

@@ -1,6 +1,8 @@
 //! Where a verb works: the repository, its configuration, its directories, and how to speak to the person. Passed to
 //! everything that needs it; there is no global state.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,10 +20,12 @@ use pipeline_state::{LockGuard, Locker, Options};
 use pipeline_worktrees::git::{AtWork, GitError, Repo};
 use pipeline_worktrees::host::HostProgram;
 
-use crate::config::{self, AgentConfig, Config, Definitions, Loaded, Sources, WorkflowSet};
+use crate::config::{self, AgentConfig, Config, Definitions, Loaded, WorkflowSet};
 use crate::error::{CommandError, Result, exit};
 use crate::output::Output;
 use crate::shipped;
+pub use files::sources;
+use files::{Stamp, read_configuration, stamp};
 
 /// The folder of everything that is ours in a supervised repository.
 pub const FOLDER: &str = ".pipeline";
@@ -31,8 +35,6 @@ const TICK_WAIT: Duration = Duration::from_secs(20);
 /// How long a long-lived process works with what it once learned of a repository, such as its filters. Opening it costs
 /// as much as many a tick.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// The registry, in the pipeline's folder.
-const REGISTRY_FILE: &str = "registry.json";
 
 /// The right to tick, until dropped.
 #[derive(Debug)]
@@ -122,9 +124,6 @@ struct WithShipped {
     workflows: Vec<Arc<Workflow>>,
     digest: String,
 }
-
-/// Name, time of change, size and inode of each file that a configuration is read from.
-type Stamp = Vec<(PathBuf, Option<std::time::SystemTime>, u64, u64)>;
 
 impl Context {
     /// Finds the repository and reads its configuration.
@@ -494,59 +493,4 @@ fn in_use(pipeline: &Pipeline, events: &[Event]) -> BTreeSet<String> {
     let names = pipeline.core.workflows.keys().chain(added).map(|id| id.as_str()).chain(led_to);
     let names: BTreeSet<&str> = names.collect();
     shipped::ids().filter(|id| names.contains(id)).map(str::to_owned).collect()
-}
-
-/// What the configuration's files look like now.
-fn stamp(globals: &Globals, site: &Site) -> Stamp {
-    use std::os::unix::fs::MetadataExt as _;
-    let sources = sources(globals, site);
-    let registry = site.folder().join(REGISTRY_FILE);
-    let mut files: Vec<PathBuf> = sources.project_file.into_iter().chain(sources.user_file).chain([registry]).collect();
-    for dir in ["workflows", "agents"] {
-        let entries = std::fs::read_dir(site.folder().join(dir)).into_iter().flatten().flatten();
-        files.extend(entries.map(|entry| entry.path()));
-    }
-    files.sort_unstable();
-    let look = |file: PathBuf| match std::fs::metadata(&file) {
-        Ok(found) => (file, found.modified().ok(), found.len(), found.ino()),
-        Err(_) => (file, None, 0, 0),
-    };
-    files.into_iter().map(look).collect()
-}
-
-/// Where the configuration of a repository is read from.
-#[must_use]
-pub fn sources(globals: &Globals, site: &Site) -> Sources {
-    let user = globals
-        .environment
-        .get("XDG_CONFIG_HOME")
-        .filter(|dir| !dir.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| globals.environment.get("HOME").map(|home| Path::new(home).join(".config")))
-        .map(|dir| dir.join("pipeline/config.toml"));
-    Sources {
-        overrides: globals.overrides.clone(),
-        environment: globals.environment.clone(),
-        project_file: globals.config_file.clone().or_else(|| Some(site.folder().join("config.toml"))),
-        project_file_required: globals.config_file.is_some(),
-        user_file: user,
-    }
-}
-
-fn read_configuration(globals: &Globals, site: &Site) -> Result<(Loaded, Definitions, WorkflowSet, Registry)> {
-    let folder = site.folder();
-    let sources = sources(globals, site);
-    let invalid = |error: config::ConfigError| {
-        // The caller says "error" itself; the help of each problem stands below its place.
-        let shown = error.render(false);
-        let message = shown.strip_prefix("error: ").unwrap_or(&shown).trim_end();
-        CommandError::new(exit::CONFIG, "config_invalid", message)
-            .hint("Nothing was changed. Mend it, then run `pipeline config validate`.")
-    };
-    let mut loaded = config::load(&sources).map_err(invalid)?;
-    let definitions = config::load_definitions(&folder.join("agents"));
-    loaded.add_definitions(&definitions);
-    let mut workflows = config::load_workflows(&folder.join("workflows"), &loaded.config.roles());
-    let registry = config::load_registry(&folder.join(REGISTRY_FILE), &mut workflows).map_err(invalid)?;
-    Ok((loaded, definitions, workflows, registry))
 }

@@ -131,8 +131,11 @@ impl Look {
     /// Looks as wished from here on.
     async fn wish(&mut self, view: View) -> Result<(), Over> {
         if let Some(size) = view.resize.filter(|size| self.size != Some(*size)) {
-            self.ask(move |pane| pane.resize(size)).await.map_err(|why| self.over(why))?;
-            self.size = Some(size);
+            match self.ask(move |pane| pane.resize(size)).await {
+                Ok(_) => self.size = Some(size),
+                // A picture in another size is better than none; a pane that is gone shows when it is captured.
+                Err(error) => tracing::debug!(?error, "a pane of tmux keeps its size"),
+            }
         }
         self.anchor = None;
         if view.offset > 0 {

@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::config::builtin;
 use crate::supervisor::replace_file;
-pub(crate) use tables::{PACKS, Pack};
 use tables::{AGENTS, SCRIPTS, WORKFLOWS};
+pub(crate) use tables::{PACKS, Pack};
 
 /// The variable that names the folder of the scripts. A command that mentions it has it.
 pub(crate) const SCRIPTS_VARIABLE: &str = "PIPELINE_SHIPPED";
@@ -37,11 +37,6 @@ pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
         ids
     });
     SORTED.iter().copied()
-}
-
-/// The file of a workflow, as it is shown.
-pub(crate) fn file(id: &str) -> String {
-    format!("shipped/{id}.json")
 }
 
 /// The workflow of this name, done by those of these roles that there are, and the stages that none of them can do.

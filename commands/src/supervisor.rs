@@ -5,6 +5,7 @@
 //! and whoever ticks next after a crash continues. One process ticks at a time; the state's own lock is held only while
 //! facts are written, never across git, a spawn or a wait.
 
+mod alerts;
 mod assign;
 mod commands;
 mod finished;

@@ -18,7 +18,6 @@ use crate::workflow::Workflow;
 /// What has become true.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "facts are few and short-lived; a box would be one allocation each")]
 pub enum Fact {
     /// The configuration changed.
     Configured {

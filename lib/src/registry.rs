@@ -5,6 +5,7 @@
 //! The types here are what the file says; `parse` reads its JSON and reports every problem by JSON pointer. Which
 //! workflows there are, and where the file is, is the caller's business.
 
+pub mod alerts;
 pub mod chain;
 pub mod expression;
 pub mod parse;
@@ -31,6 +32,8 @@ pub struct Registry {
     pub categories: BTreeMap<String, Category>,
     /// What starts by itself.
     pub schedules: Vec<ScheduleSettings>,
+    /// What people are told about.
+    pub alerts: alerts::Alerts,
 }
 
 /// Which workflow an event starts.

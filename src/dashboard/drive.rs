@@ -280,6 +280,11 @@ impl Loop<'_> {
         if matches!(message, Message::Key(_) | Message::Paste(_)) {
             self.pace.pressed(Instant::now());
         }
+        // A terminal that shrank for a moment has the size that it had and not all that it showed.
+        if matches!(message, Message::Resized(..)) {
+            self.terminal.forget();
+            self.dirty = true;
+        }
         let before = self.model.clone();
         // The time counts for what a message makes of it, such as how long its news stays; that alone is no change.
         self.model.now = Timestamp::now();

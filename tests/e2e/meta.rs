@@ -1,8 +1,12 @@
 //! The registry: events that become tasks, chains of workflows, limits by category, and what starts by itself.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, texts, word};
+use crate::support::{DEADLINE, Sandbox, texts, word};
 
 /// A workflow of one command, which ends the task where it fails.
 fn command(s: &Sandbox, id: &str, more: Value, run: &str) {
@@ -11,7 +15,7 @@ fn command(s: &Sandbox, id: &str, more: Value, run: &str) {
         "stages": [{ "id": "do", "run": run, "retries": 0 }],
         "connections": [{ "from": "do", "to": null }, { "from": "do", "to": null, "condition": "failed" }],
     });
-    file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    file.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     s.write(&format!(".pipeline/workflows/{id}.json"), &file.to_string());
 }
 
@@ -35,18 +39,25 @@ fn an_event_becomes_a_task_by_the_rules() {
                         "triggers": ["crash"] });
     command(&s, "fix", takes, "true");
     command(&s, "hotfix", json!({ "params": { "what": {} }, "triggers": ["crash", "outage"] }), "true");
-    registry(&s, &json!({ "rules": [
+    registry(
+        &s,
+        &json!({ "rules": [
         { "condition": "event_type == 'bug_report'", "pipeline": "fix", "priority": 4 },
         { "condition": "event_type == 'bug_report' && params.severity >= 3", "workflow": "hotfix", "priority": "critical",
           "params": { "what": "{{ bug_report }}" } },
-    ] }));
+    ] }),
+    );
     let minor = s.run(["event", "bug_report", "--param", "severity=1", "--param", "bug_report=it's slow", "--json"]);
     let minor = minor.ok().json();
     assert_eq!((&minor["workflow"], &minor["priority"]), (&json!("fix"), &json!(4)), "{minor}");
     let task = s.task(minor["task"].as_str().unwrap());
     assert_eq!((&task["workflow"], &task["priority"]), (&json!("fix"), &json!(4)), "{task}");
     let grave = ["event", "bug_report", "--param", "severity=5", "--param", "bug_report=shares are lost"];
-    s.run(grave.into_iter().chain(["--dry-run"])).ok().says(&["hotfix", "params.severity >= 3", "what = shares are lost"]);
+    s.run(grave.into_iter().chain(["--dry-run"])).ok().says(&[
+        "hotfix",
+        "params.severity >= 3",
+        "what = shares are lost",
+    ]);
     assert_eq!(s.status()["metrics"]["tasks_total"], 1, "a dry run adds nothing");
     s.run(grave).ok().says(&["TASK-002", "hotfix takes no bug_report"]);
     assert_eq!(s.task("TASK-002")["priority"], 1);
@@ -69,7 +80,9 @@ fn what_comes_with_the_program_has_rules_and_chains() {
     s.run(["execute-workflow", "--workflow", "standard_development", "--param", "user_request=x", "--dry-run"])
         .ok()
         .says(&["feature-development", "unit-test-pipeline", "integration-test-pipeline", "user_request = x"]);
-    s.run(["execute-workflow", "--workflow", "hotfix_deployment", "--dry-run"]).code(1).says(&["bug_report", "package"]);
+    s.run(["execute-workflow", "--workflow", "hotfix_deployment", "--dry-run"])
+        .code(1)
+        .says(&["bug_report", "package"]);
 }
 
 #[test]
@@ -89,10 +102,13 @@ fn a_chain_stops_at_a_failure_or_goes_on() {
     command(&s, "good", json!({ "params": { "who": { "default": "nobody" } } }), &says(&s, "{{ who }}"));
     command(&s, "bad", json!({}), "exit 1");
     command(&s, "mend", json!({}), &says(&s, "mended"));
-    registry(&s, &json!({ "workflows": {
+    registry(
+        &s,
+        &json!({ "workflows": {
         "strict": { "pipelines": ["good", "bad", "good"], "on_failure": "mend" },
         "lenient": { "pipelines": ["good", "bad", { "workflow": "good", "params": { "who": "last" } }], "stop_on_failure": false },
-    } }));
+    } }),
+    );
     s.add("S", &["--workflow", "strict", "--param", "who=first"]);
     s.tick_to("S", "failed");
     s.tick_to("S.on-failure", "completed");
@@ -109,7 +125,11 @@ fn a_chain_stops_at_a_failure_or_goes_on() {
 #[test]
 fn a_release_that_cannot_be_deployed_is_rolled_back() {
     let s = Sandbox::ready();
-    for (id, word) in [("unit-test-pipeline", "unit"), ("integration-test-pipeline", "integration"), ("build-and-package-pipeline", "package")] {
+    for (id, word) in [
+        ("unit-test-pipeline", "unit"),
+        ("integration-test-pipeline", "integration"),
+        ("build-and-package-pipeline", "package"),
+    ] {
         command(&s, id, json!({}), &says(&s, word));
     }
     let deploys = json!({ "params": { "target": { "required": true } }, "on_failure": "rollback-pipeline" });
@@ -127,11 +147,15 @@ fn two_monitors_keep_the_limit_of_a_category() {
     let s = Sandbox::ready();
     let paths = [s.path("fifo"), s.path("at")].map(|path| path.display().to_string());
     let [fifo, at] = &paths;
-    let waits = format!("mkfifo {fifo}/{{{{ task.id }}}} && : > {at}/{{{{ task.id }}}} && read x < {fifo}/{{{{ task.id }}}}");
+    let waits =
+        format!("mkfifo {fifo}/{{{{ task.id }}}} && : > {at}/{{{{ task.id }}}} && read x < {fifo}/{{{{ task.id }}}}");
     command(&s, "deploy", json!({ "category": "deployment" }), &waits);
     command(&s, "watch", json!({ "category": "monitoring" }), &waits);
-    registry(&s, &json!({ "concurrency": {
-        "monitoring": "unlimited", "deployment": { "max_concurrent": 1, "exclusive_lock": true } } }));
+    registry(
+        &s,
+        &json!({ "concurrency": {
+        "monitoring": "unlimited", "deployment": { "max_concurrent": 1, "exclusive_lock": true } } }),
+    );
     s.add("A", &["--workflow", "deploy"]);
     s.add("B", &["--workflow", "deploy"]);
     s.add("M", &["--workflow", "watch"]);
@@ -160,7 +184,8 @@ fn a_schedule_starts_by_itself_and_does_not_pile_up() {
     let held = s.path("fifo").join("held");
     let run = format!("mkfifo {0} && : > {1} && read x < {0}", held.display(), s.path("at/held").display());
     command(&s, "health", json!({ "schedule": "every 1 second" }), &run);
-    let began = s.tick_until("a task of the schedule", |status| !status["tasks"].as_object().is_none_or(|t| t.is_empty()));
+    let began =
+        s.tick_until("a task of the schedule", |status| !status["tasks"].as_object().is_none_or(|t| t.is_empty()));
     let title = began["tasks"]["TASK-001"]["title"].as_str().unwrap_or_default();
     assert!(title.starts_with("health (scheduled "), "{began:#}");
     s.run(["workflow", "list"]).ok().says(&["health", "every 1 second"]);
@@ -171,4 +196,102 @@ fn a_schedule_starts_by_itself_and_does_not_pile_up() {
     assert_eq!(s.status()["metrics"]["tasks_total"], 1);
     s.release("held");
     s.tick_to("TASK-001", "completed");
+}
+
+/// One request to this address, as far as its body.
+fn request(listener: &TcpListener) -> String {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    let wait = Timespec { tv_sec: i64::try_from(DEADLINE.as_secs()).expect("few seconds"), tv_nsec: 0 };
+    assert_eq!(poll(&mut fds, Some(&wait)).expect("it can be waited for"), 1, "nothing was sent");
+    let (mut stream, _) = listener.accept().expect("somebody calls");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time limit");
+    let mut heard = String::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).expect("what is sent");
+        heard.push_str(std::str::from_utf8(&buffer[..count]).expect("text"));
+        let length =
+            heard.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let body = heard.split_once("\r\n\r\n").map(|(_, body)| body.len());
+        if count == 0 || body.is_some_and(|body| Some(body) >= length) {
+            break;
+        }
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    heard
+}
+
+#[test]
+fn people_are_told_and_a_grave_alert_starts_what_helps() {
+    let mut s = Sandbox::ready();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    s.set_env("OPS_URL", &format!("http://{}/hook", listener.local_addr().unwrap()));
+    command(&s, "risky", json!({ "category": "deployment", "params": { "target": { "default": "test" } } }), "exit 3");
+    let takes = json!({ "params": { "target": { "required": true }, "failed_task": { "required": true } } });
+    command(&s, "mend", takes, &says(&s, "{{ failed_task }}-{{ target }}"));
+    let (told, whole) = (s.path("told"), s.path("whole.json"));
+    let tells = format!(
+        "cat > {1} && echo \"$PIPELINE_ALERT_TEXT\" > {0}.new && mv {0}.new {0}",
+        told.display(),
+        whole.display()
+    );
+    registry(
+        &s,
+        &json!({ "alerts": {
+        "channels": { "ops": { "type": "slack", "url": "$OPS_URL" }, "script": { "type": "command", "command": tells },
+                      "broken": { "type": "command", "command": "exit 9" } },
+        "rules": [
+            { "name": "deployments", "condition": "event == 'task_failed' && category == 'deployment'",
+              "severity": "critical", "workflow": "mend" },
+            { "condition": "event == 'task_completed'", "severity": "info" },
+        ] } }),
+    );
+    s.add("D", &["--workflow", "risky"]);
+    s.tick_to("D", "failed");
+    let heard = request(&listener);
+    assert!(heard.starts_with("POST /hook HTTP/1.1"), "{heard}");
+    let body: Value = serde_json::from_str(heard.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let text = body["text"].as_str().unwrap();
+    assert!(text.starts_with("[critical] deployments: task failed D risky do: "), "{text}");
+    s.wait_for(&told);
+    assert_eq!(std::fs::read_to_string(&told).unwrap().trim_end(), text);
+    let whole: Value = serde_json::from_str(&std::fs::read_to_string(&whole).unwrap()).unwrap();
+    assert_eq!((&whole["severity"], &whole["event"]["task"]), (&json!("critical"), &json!("D")));
+    let log = s.repo().join(".pipeline/logs/alerts.log");
+    s.wait_for_text(&log, "the failed delivery", |text| text.contains("not delivered (exit 9)"));
+    s.tick_to("TASK-001", "completed");
+    assert_eq!(said(&s), ["D-test"], "what helps knows what the failed task was given");
+    s.tick();
+    assert_eq!(s.status()["metrics"]["tasks_total"], 2, "it is started once");
+}
+
+#[test]
+fn a_report_counts_what_the_journal_says() {
+    let s = Sandbox::ready();
+    command(&s, "good", json!({}), "echo 'coverage: 84.5%'");
+    command(&s, "ship", json!({ "category": "deployment" }), "exit 1");
+    s.run(["workflow", "report"]).ok().says(&["0 completed"]);
+    s.add("A", &["--workflow", "good"]);
+    s.add("B", &["--workflow", "ship"]);
+    s.tick_to("A", "completed");
+    s.tick_to("B", "failed");
+    let report = s.run(["workflow", "report", "--daily", "--json"]).ok().json();
+    assert_eq!((&report["completed"], &report["failed"], &report["success_rate"]), (&json!(1), &json!(1), &json!(0.5)));
+    assert_eq!(report["deployment_success_rate"], 0.0, "{report:#}");
+    assert_eq!(report["failing_stages"], json!([{ "workflow": "ship", "stage": "do", "runs": 1, "failed": 1 }]));
+    let good = &report["workflows"][0];
+    assert_eq!(
+        (&good["workflow"], &good["success_rate"], &good["baseline_seconds"]),
+        (&json!("good"), &json!(1.0), &Value::Null)
+    );
+    assert!(good["duration_seconds"].is_number(), "{good}");
+    assert_eq!(good["coverage_percent"], 84.5);
+    s.run(["workflow", "report", "--weekly"]).ok().says(&[
+        "the last seven days",
+        "good",
+        "ship",
+        "FAILING STAGE",
+        "84.5 %",
+    ]);
+    s.run(["workflow", "report", "--weekly", "--daily"]).code(2);
 }

@@ -17,7 +17,7 @@ const HEAR: &str = "printf '\\033[1;32mwhat now?\\033[m '\n: > \"$box/at/$key.$n
                     printf '%s\\n%s\\n' \"$one\" \"$two\" > told.txt\ncommit told\nmarker COMPLETED\nhang\n";
 
 /// Whether tmux is there. Where it has to be, it is.
-fn has_tmux() -> bool {
+pub(crate) fn has_tmux() -> bool {
     let there = Command::new("tmux").arg("-V").output().is_ok();
     assert!(there || std::env::var_os("PIPELINE_TESTS_NEED_TMUX").is_none(), "tmux is required here and is missing");
     if !there {

@@ -121,7 +121,7 @@ fn prompts_reach_the_agents() {
         ".pipeline/agents/architect.json",
         r#"{"id":"architect","name":"The Architect","prompt":"Draw before you build."}"#,
     );
-    s.write(".pipeline/agents/broken.json", r#"{"name":"broken","prompt":["not","a","text"]}"#);
+    s.write(".pipeline/agents/broken.json", r#"{"name":"broken","prompt":{"not":"a text"}}"#);
     s.init("production", &s.config("", ""));
     s.run(["config", "validate"]).code(78).says(&["broken.json:1", "prompt"]);
     std::fs::remove_file(s.repo().join(".pipeline/agents/broken.json")).unwrap();

@@ -481,6 +481,8 @@ fn a_secret_is_nowhere_but_with_its_stage() {
     assert!(s.git(&["check-ignore", ".pipeline/secrets.env"]).contains("secrets.env"));
     chmod(0o644);
     s.run(["run", "secret"]).code(1).says(&["can be read by others", "chmod 600"]);
+    commands(&s, "plain", &[("a", "true")]);
+    s.run(["run", "plain"]).ok();
     fs::remove_file(s.repo().join(".pipeline/secrets.env")).unwrap();
     s.run(["run", "secret"]).code(1).says(&["needs the secret FILE_TOKEN"]);
 }
@@ -578,6 +580,17 @@ fn a_file_that_is_no_workflow_of_the_project_can_be_run() {
     let detached = s.run(["run", "named", "--detach", "--json"]).ok().json();
     assert_eq!(detached["task"], "TASK-004");
     s.tick_to("TASK-004", "completed");
+}
+
+#[test]
+fn runs_go_on_beside_each_other_and_in_sequential_mode() {
+    let s = Sandbox::ready();
+    commands(&s, "flow", &[("a", "true"), ("b", "echo \"$PIPELINE_TASK_ID\" > \"$PIPELINE_TASK_ID\""), ("c", "true")]);
+    let runs = ["one", "two", "three"].map(|name| s.start(name, ["run", "flow"]));
+    assert_eq!(runs.map(|pid| s.exit_of(pid)), [0, 0, 0]);
+    s.run(["mode", "sequential"]).ok();
+    s.run(["run", "flow"]).ok().says(&["TASK-004 completed"]);
+    assert!(s.git(&["ls-tree", "--name-only", "main"]).contains("TASK-002\nTASK-003\nTASK-004"));
 }
 
 #[test]

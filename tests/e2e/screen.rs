@@ -121,10 +121,17 @@ impl Screen {
         self.told.0.lock().expect("not poisoned").clipboard.clone()
     }
 
-    /// Whether the program has taken the terminal over: alternate screen, mouse or paste in use, or no cursor.
+    /// Whether the program has taken the terminal over: alternate screen, mouse, paste or kitty's keys in use, or no cursor.
+    /// What is asked of kitty's keys belongs to the screen that it is asked on, so asking and taking back are counted.
     pub(crate) fn is_taken(&self) -> bool {
         let used = TermMode::ALT_SCREEN | TermMode::MOUSE_MODE | TermMode::BRACKETED_PASTE;
-        self.term.mode().intersects(used) || !self.term.mode().contains(TermMode::SHOW_CURSOR)
+        let shown = self.term.mode().contains(TermMode::SHOW_CURSOR);
+        self.term.mode().intersects(used) || !shown || self.count(b"\x1b[>1u") != self.count(b"\x1b[<1u")
+    }
+
+    /// How often a sequence of bytes was written.
+    pub(crate) fn count(&self, sequence: &[u8]) -> usize {
+        self.raw.windows(sequence.len()).filter(|bytes| *bytes == sequence).count()
     }
 
     /// The rows as a person reads them.
@@ -144,6 +151,14 @@ impl Screen {
         let grid = self.term.grid();
         let rows = i32::try_from(grid.screen_lines()).expect("few rows");
         (0..rows).map(|line| (0..grid.columns()).map(|x| Cell::of(&grid[Line(line)][Column(x)])).collect()).collect()
+    }
+
+    /// What is shown in reverse, row by row: without colours that is what is chosen.
+    pub(crate) fn chosen(&self) -> String {
+        let row =
+            |row: Vec<Cell>| row.iter().filter(|cell| cell.style.reversed).map(|cell| cell.text.as_str()).collect();
+        let rows: Vec<String> = self.cells().into_iter().map(row).collect();
+        rows.iter().map(|row| row.trim()).filter(|row| !row.is_empty()).collect::<Vec<_>>().join("\n")
     }
 
     /// Presses keys, written as in the key table: `jj<enter>`.
@@ -204,6 +219,11 @@ impl Screen {
             assert!(!over, "never: {what}\n{}\n(closed: {})", self.text(), self.closed);
             self.take(Duration::from_millis(200));
         }
+    }
+
+    /// Takes in what the program has written, or writes in a moment.
+    pub(crate) fn look(&mut self) {
+        self.take(Duration::from_millis(50));
     }
 
     /// Waits for the program's end and takes in the rest.
@@ -326,6 +346,9 @@ fn sequence(name: &str) -> Vec<u8> {
         "<down>" => "\x1b[B",
         "<right>" => "\x1b[C",
         "<left>" => "\x1b[D",
+        "<home>" => "\x1b[H",
+        "<end>" => "\x1b[F",
+        "<delete>" => "\x1b[3~",
         "<pageup>" => "\x1b[5~",
         "<pagedown>" => "\x1b[6~",
         "<space>" => " ",

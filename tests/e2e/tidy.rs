@@ -40,9 +40,8 @@ const LOCKING: [(&str, &str); 5] = [
 /// Beyond this many lines a file should be several, tests not counted.
 const LINES_MAX: usize = 500;
 /// Files that are longer, and why they are one file all the same.
-const LONG: [(&str, &str); 3] = [
+const LONG: [(&str, &str); 2] = [
     ("lib/src/agents/stream.rs", "the event shapes of all presets' streams, one table read as a whole"),
-    ("lib/src/decide/requests.rs", "one function for each request of a person, none of them long"),
     ("lib/src/pipeline/index.rs", "the sets that are kept in step with the tasks, which one function changes"),
 ];
 

@@ -99,7 +99,10 @@ fn dangling(registry: &Registry, document: &Document, set: &WorkflowSet) -> Vec<
     let of_rules = registry.rules.iter().enumerate().map(|(at, rule)| (format!("/{rules}/{at}"), &rule.workflow));
     let of_schedules =
         registry.schedules.iter().enumerate().map(|(at, schedule)| (format!("/{schedules}/{at}"), &schedule.workflow));
-    let of_chains = registry.chains.iter().filter_map(|chain| Some((format!("/{chains}/{}", chain.id), chain.on_failure.as_ref()?)));
+    let of_chains = registry
+        .chains
+        .iter()
+        .filter_map(|chain| Some((format!("/{chains}/{}", chain.id), chain.on_failure.as_ref()?)));
     let all = of_rules.chain(of_schedules).chain(of_chains);
     all.filter(|(_, id)| set.find(id).is_none())
         .map(|(pointer, id)| {

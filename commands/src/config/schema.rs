@@ -267,6 +267,7 @@ fn stage() -> Value {
             ]
         },
         "place": { "enum": ["worktree", "repository"], "default": "worktree" },
+        "services": { "type": "boolean", "description": "what its command leaves in the background goes on" },
         "verify": { "type": ["boolean", "string", "null"], "description": "true for the project's gate, or a command" },
         "timeout": span(),
         "retries": { "type": "integer", "minimum": 0, "maximum": u32::MAX },

@@ -528,6 +528,7 @@ fn the_starter_is_short_and_reads_back() {
     # stage_timeout = "30m"                          # one run of an agent is stopped after this
     # verify_timeout = "15m"                         # one run of `verify` or `setup` is stopped after this
     # max_parallel = 4                               # agents working at once; 0: as many as there are
+    # max_commands = 4                               # commands of workflows running at once
     # ageing = "1h"                                  # waiting this long makes a task one priority more urgent
     # max_visits = 10                                # entries into one stage before you are asked
     # failed_dependency = "block"                    # the tasks behind one that failed: block, skip, continue

@@ -57,6 +57,10 @@ impl WorkflowSet {
         if self.is_taken(id) {
             return None;
         }
+        // The parts of a chain may be the project's own.
+        if let Some(chain) = super::builtin().chains.iter().find(|chain| chain.id.as_str() == id) {
+            return Some((Arc::new(chain.workflow(|part| self.find(part)).ok()?), Vec::new()));
+        }
         let (workflow, missing) = shipped::workflow(id, &self.roles)?;
         Some((Arc::new(workflow), missing))
     }

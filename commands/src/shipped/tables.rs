@@ -76,6 +76,14 @@ pub(crate) struct Pack {
 pub(crate) const PACKS: [Pack; 1] = [Pack {
     name: "mining-pool",
     files: &[
+        ("mining-pool/mining.sh", include_str!("mining-pool/mining.sh")),
+        (
+            "workflows/intelligent-mining-infrastructure-setup.json",
+            include_str!("mining-pool/intelligent-mining-infrastructure-setup.json"),
+        ),
+        ("workflows/mining-cycle.json", include_str!("mining-pool/mining-cycle.json")),
+        ("workflows/mining-infrastructure-setup.json", include_str!("mining-pool/mining-infrastructure-setup.json")),
+        ("workflows/mining-pool.md", include_str!("mining-pool/mining-pool.md")),
     ],
     next: "read .pipeline/workflows/mining-pool.md, then see a cycle with `pipeline workflow graph mining-cycle`",
 }];

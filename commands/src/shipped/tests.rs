@@ -13,7 +13,8 @@ fn every_workflow_is_read_without_a_warning_and_they_fit_together() {
     let mut all = Vec::new();
     for (id, text) in WORKFLOWS {
         let document: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{id}: {error}"));
-        let (workflow, warnings) = parse::parse(&document, None).unwrap_or_else(|problems| panic!("{id}: {problems:#?}"));
+        let (workflow, warnings) =
+            parse::parse(&document, None).unwrap_or_else(|problems| panic!("{id}: {problems:#?}"));
         assert_eq!(warnings, [], "{id}");
         assert_eq!(workflow.id.as_str(), id);
         for key in ["name", "version", "category", "description"] {
@@ -70,7 +71,8 @@ fn the_packs_are_read_without_a_warning() {
     for pack in PACKS {
         for (name, text) in pack.files.iter().filter(|(name, _)| name.starts_with("workflows/")) {
             let document: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let (_, warnings) = parse::parse(&document, None).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
+            let (_, warnings) =
+                parse::parse(&document, None).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
             assert_eq!(warnings, [], "{name}");
         }
     }

@@ -77,7 +77,7 @@ fn environment(
 ) -> Result<BTreeMap<String, String>, Failure> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut env = base_environment(context);
-    Secrets::of(context, Some(stage))?.give(stage, &mut env)?;
+    Secrets::of(context, stage)?.give(stage, &mut env)?;
     let inputs = results::write_inputs(context, run, task, stage)?;
     let vars = pipeline.variables(task, stage);
     for (name, template) in &stage.env {

@@ -404,7 +404,7 @@ pub(super) fn claim(
 pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Option<&Stage>) -> Result<(), Failure> {
     let dir = context.run_dir(&run.id);
     let mut claim = claim.clone();
-    let host = Secrets::of(context, stage)?.hide(&mut claim, context.host_program());
+    let host = Secrets::known(context, stage).hide(&mut claim, context.host_program());
     host::prepare(&dir, &claim)?;
     host::spawn_host(&host, &dir)?;
     Ok(())

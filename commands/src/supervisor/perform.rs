@@ -183,7 +183,7 @@ fn what_was_said(
     left: Left<'_>,
 ) -> Result<Collected, Failure> {
     let stage = run.stage.as_ref().and_then(|id| pipeline.workflow_of(task)?.stage(id));
-    let secrets = Secrets::of(context, stage).unwrap_or_default();
+    let secrets = Secrets::known(context, stage);
     let measured = stage.map(|stage| results::measure(context, run, stage, left.place)).transpose()?;
     let measured = measured.unwrap_or_default();
     let commit = match context.repo().branch_head(&task.branch())? {

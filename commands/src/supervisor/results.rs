@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::globs;
@@ -38,7 +39,8 @@ const DEPTH_MAX: usize = 64;
 /// which says what was decided and where the whole of it is.
 pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &Stage) -> Result<PathBuf, Failure> {
     let dir = context.run_dir(&run.id).join(INPUTS);
-    fs::create_dir_all(&dir)?;
+    // As everything of a run, for its owner alone.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     let wanted = |output: &&StageOutput| {
         stage.inputs.is_empty() || stage.inputs.iter().any(|name| name == output.stage.as_str())
     };

@@ -38,13 +38,28 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Every secret that some workflow names, or that the file has, as far as there is a value. `stage` may be one of a
-    /// workflow that is not among the project's.
+    /// What there is for a stage that is about to run.
     ///
     /// # Errors
-    /// When the file may be read by others, or cannot be read.
-    pub(super) fn of(context: &Context, stage: Option<&Stage>) -> Result<Self, Failure> {
-        let mut values = file(context)?;
+    /// When it needs a secret, and the file may be read by others, or cannot be read.
+    pub(super) fn of(context: &Context, stage: &Stage) -> Result<Self, Failure> {
+        if stage.secrets.is_empty() {
+            return Ok(Self::known(context, Some(stage)));
+        }
+        Ok(Self::with(context, Some(stage), file(context)?))
+    }
+
+    /// Every secret that some workflow names, or that the file has, as far as there is a value. `stage` may be one of a
+    /// workflow that is not among the project's. A file that cannot be used has nothing to hide.
+    pub(super) fn known(context: &Context, stage: Option<&Stage>) -> Self {
+        let values = file(context).unwrap_or_else(|failure| {
+            tracing::warn!(message = failure.message, "the secrets cannot be read");
+            BTreeMap::new()
+        });
+        Self::with(context, stage, values)
+    }
+
+    fn with(context: &Context, stage: Option<&Stage>, mut values: BTreeMap<String, String>) -> Self {
         let project = context.workflows().workflows.iter().flat_map(|workflow| &workflow.stages);
         let names: BTreeSet<&String> = project.chain(stage).flat_map(|stage| &stage.secrets).collect();
         for name in names {
@@ -53,14 +68,14 @@ impl Secrets {
                 values.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
-        Ok(Self { values })
+        Self { values }
     }
 
     /// The same for a run, whose claim names what it was given. What cannot be read hides nothing.
     pub(super) fn of_run(context: &Context, run: &RunId) -> Self {
         let claim = read_small(&context.run_dir(run).join("claim.json"), CLAIM_BYTES_MAX);
         let claim: Value = claim.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let mut secrets = Self::of(context, None).unwrap_or_default();
+        let mut secrets = Self::known(context, None);
         for name in claim["secrets"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if let Some(value) = context.environment().get(name).filter(|value| !value.is_empty()) {
                 secrets.values.entry(name.to_owned()).or_insert_with(|| value.clone());

@@ -14,7 +14,7 @@ use pipeline_lib::view::Seen;
 use super::finished;
 use super::look::{look, observe};
 use super::perform::perform;
-use super::{assign, ignored};
+use super::{alerts, assign, ignored};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Result, chain};
@@ -103,6 +103,7 @@ impl Supervisor {
             events.extend(self.look(context, round == 0));
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
+            alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
             report.facts.extend(facts);
             let due = self.take_due(|_, _| true);

@@ -91,7 +91,8 @@ mod tests {
             let command = command_of(&[verb.get_name().to_owned()]).unwrap();
             clap_mangen::Man::new(command).render(&mut page).unwrap();
             let page = String::from_utf8(page).unwrap();
-            assert!(page.contains(&format!("pipeline\\-{}", verb.get_name())), "{page}");
+            let name = verb.get_name().replace('-', "\\-");
+            assert!(page.contains(&format!("pipeline\\-{name}")), "{page}");
         }
     }
 

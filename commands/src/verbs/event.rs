@@ -55,7 +55,8 @@ pub fn run(call: &Call, args: &EventArgs) -> Result<u8> {
     };
     check_workflow(context.workflows(), Some(&rule.workflow))?;
     let workflow = context.workflows().find(&rule.workflow);
-    let workflow = workflow.ok_or_else(|| CommandError::not_found(format!("there is no workflow `{}`", rule.workflow)))?;
+    let workflow =
+        workflow.ok_or_else(|| CommandError::not_found(format!("there is no workflow `{}`", rule.workflow)))?;
     let given = occurrence.given(rule, &workflow).map_err(CommandError::failed)?;
     pipeline_lib::workflow::params::check(&workflow.params, &given.params)
         .map_err(|problems| CommandError::failed(format!("workflow `{}`: {}", workflow.id, problems.join("; "))))?;

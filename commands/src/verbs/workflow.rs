@@ -4,8 +4,10 @@
 mod form;
 mod graph;
 mod learn;
+mod report;
 mod scaffold;
 mod show;
+mod standing;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -70,6 +72,8 @@ pub enum Action {
     },
     /// Show failures that were recognised again, and what overcame them
     Learn,
+    /// Show how workflows did: success, durations against the time before, stages that fail
+    Report(report::Report),
     /// Write a new workflow file to begin with
     New {
         /// Its name
@@ -95,6 +99,7 @@ pub fn run(call: &Call, args: &WorkflowArgs) -> Result<u8> {
         Action::Graph { id, format } => graph::run(call, &*find(&call.context()?, id)?, *format),
         Action::Run { name, options } => run_verb::by_name(call, name, options),
         Action::Learn => learn::run(call),
+        Action::Report(args) => report::run(call, args),
         Action::New { id, from, print } => scaffold::run(call, id, from.as_deref(), *print),
         Action::Validate { files } if files.is_empty() => {
             let context = call.context()?;
@@ -108,6 +113,7 @@ pub fn run(call: &Call, args: &WorkflowArgs) -> Result<u8> {
 fn list(call: &Call, context: &Context) -> Result<u8> {
     let set = context.workflows();
     let out = &call.output;
+    let standing = standing::look(context)?;
     if out.json {
         let list: Vec<Value> = set.workflows.iter().map(|workflow| listed(workflow)).collect();
         let shipped = set.shipped_ids().filter_map(|id| set.shipped(id));
@@ -121,6 +127,7 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
         let problems: Vec<Value> = set.problems.iter().map(problem_json).collect();
         out.json(&json!({
             "schema_version": SCHEMA_VERSION, "workflows": list, "shipped": shipped, "problems": problems,
+            "schedules": standing.schedules, "categories": standing.categories,
         }))?;
         return Ok(exit::OK);
     }
@@ -134,6 +141,7 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
         rows.extend(shipped.iter().map(|(workflow, _)| row(workflow)));
         print_rows(out, &rows)?;
     }
+    standing::print(out, &standing)?;
     for (workflow, missing) in shipped.iter().filter(|(_, missing)| !missing.is_empty()) {
         out.note(&format!("warning: no agent has a role that `{}` needs: {}", workflow.id, missing.join("; ")));
     }
@@ -146,10 +154,14 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
 
 fn listed(workflow: &Workflow) -> Value {
     let stages: Vec<&str> = workflow.stages.iter().map(|stage| stage.id.as_str()).collect();
-    json!({
+    let mut one = json!({
         "id": workflow.id, "name": workflow.name, "version": workflow.version,
         "category": workflow.category, "description": workflow.description, "stages": stages,
-    })
+    });
+    if let Some(chain) = workflow.extra.get("chain") {
+        one["chain"] = chain.clone();
+    }
+    one
 }
 
 fn row(workflow: &Workflow) -> Vec<String> {

@@ -80,9 +80,10 @@ impl Rules<'_> {
     fn next_time(&self, schedule: &ScheduleSettings) -> Option<Timestamp> {
         let seconds = u64::try_from(schedule.jitter.as_secs()).unwrap_or(0);
         // FNV-1a (Fowler, Noll, Vo): the same for one name wherever it is asked for.
-        let hash = schedule.name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = schedule
+            .name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         let late = jiff::SignedDuration::from_secs(i64::try_from(hash % (seconds + 1)).unwrap_or(0));
         let next = Schedule::parse(&schedule.when).ok()?.next_after(self.now.at.checked_sub(late).ok()?)?;
         next.checked_add(late).ok()

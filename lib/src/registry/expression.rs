@@ -91,7 +91,8 @@ fn evaluate(node: &Node, values: &Value, problems: &mut Vec<String>) -> Option<V
         Node::Not(node) => Some((!evaluate(node, values, problems).as_ref().is_some_and(is_true)).into()),
         Node::Literal(value) => Some(value.clone()),
         Node::Name(name) => {
-            let found = name.split('.').try_fold(values, |inner, part| inner.get(part)).filter(|value| !value.is_null());
+            let found =
+                name.split('.').try_fold(values, |inner, part| inner.get(part)).filter(|value| !value.is_null());
             if found.is_none() {
                 problems.push(format!("`{}` is not there", one_line(name, 60)));
             }
@@ -355,7 +356,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_there_makes_what_is_said_of_it_not_hold() {
-        for condition in ["params.size == 3", "params.size != 3", "params.size", "size >= 1", "params.size.more == ''"] {
+        for condition in ["params.size == 3", "params.size != 3", "params.size", "size >= 1", "params.size.more == ''"]
+        {
             let verdict = Expression::parse(condition).unwrap().holds(&event());
             assert!(!verdict.holds, "{condition}");
             assert!(verdict.problems[0].ends_with("is not there"), "{:?}", verdict.problems);

@@ -1,6 +1,8 @@
 //! Reads the JSON of a registry. Every problem is reported by JSON pointer, as those of workflow files are; unknown fields
 //! are passed over, and a near miss of a known one is named.
 
+mod alerts;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
@@ -59,7 +61,8 @@ impl Reader {
             return Registry::default();
         };
         for name in object.keys() {
-            let known = || SECTIONS.iter().flat_map(|(name, others)| others.iter().chain([name])).copied();
+            let known =
+                || SECTIONS.iter().flat_map(|(name, others)| others.iter().chain([name])).copied().chain(["alerts"]);
             let meant = nearest(name, known()).filter(|meant| meant != name);
             if let Some(meant) = meant.filter(|_| !known().any(|known| known == name)) {
                 let suggestion = format!("Did you mean `{meant}`?");
@@ -81,11 +84,17 @@ impl Reader {
             registry.schedules = self.list(&at, value, Self::schedule);
             self.check_names(&at, &registry.schedules);
         }
+        registry.alerts = self.alerts(object);
         registry
     }
 
     /// Every item of a list, or of the `rules` in an object.
-    fn list<T>(&mut self, at: &str, value: &Value, read: fn(&mut Self, &str, &Map<String, Value>) -> Option<T>) -> Vec<T> {
+    fn list<T>(
+        &mut self,
+        at: &str,
+        value: &Value,
+        read: fn(&mut Self, &str, &Map<String, Value>) -> Option<T>,
+    ) -> Vec<T> {
         let (at, value) = match value.get("rules") {
             Some(inner) => (format!("{at}/rules"), inner),
             None => (at.to_owned(), value),
@@ -300,7 +309,11 @@ impl Reader {
         };
         let jitter = jitter.filter(|jitter| (SignedDuration::ZERO..=JITTER_MAX).contains(jitter));
         if jitter.is_none() {
-            self.error(&format!("{at}/jitter"), "`jitter` is a duration of at most a day", Some("Write it like \"30s\"."));
+            self.error(
+                &format!("{at}/jitter"),
+                "`jitter` is a duration of at most a day",
+                Some("Write it like \"30s\"."),
+            );
         }
         let workflow = workflow?;
         let name = object.get("name").and_then(Value::as_str).unwrap_or(workflow.as_str()).to_owned();

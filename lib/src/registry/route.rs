@@ -41,7 +41,8 @@ impl Occurrence {
     /// What conditions and templates may name: `event_type`, `params.NAME`, and `NAME` where it is nothing else.
     #[must_use]
     pub fn values(&self) -> Value {
-        let params: Map<String, Value> = self.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let params: Map<String, Value> =
+            self.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let mut values = params.clone();
         values.insert("params".to_owned(), Value::Object(params));
         values.insert("event_type".to_owned(), json!(self.event_type));

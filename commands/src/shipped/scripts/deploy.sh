@@ -19,6 +19,20 @@ service() {
     (cd "$target" 2> /dev/null || cd "$PIPELINE_ROOT" || exit 1; sh -c "$command" < /dev/null)
 }
 
+# What was told to end may need a moment, and holds its port until then.
+stopped() {
+    service stop STOP_COMMAND || return 1
+    [ -n "$(param STOP_COMMAND)" ] && [ -n "$(param HEALTH_URL)" ] || return 0
+    end=$(($(date +%s) + $(param HEALTH_TIMEOUT 30)))
+    while check "$(param HEALTH_URL)"; do
+        if [ "$(date +%s)" -ge "$end" ]; then
+            say "it still answers after it was stopped"
+            return 1
+        fi
+        pause
+    done
+}
+
 # Asks until the service is well, for as long as it may take.
 healthy() {
     command=$(param HEALTH_COMMAND) url=$(param HEALTH_URL) expect=$(param EXPECT)
@@ -84,7 +98,7 @@ case $1 in
         [ -n "$(ls -A "$target.new")" ] || die "$package is empty"
         make_backup
         ;;
-    stop) service stop STOP_COMMAND || die "the service could not be stopped" ;;
+    stop) stopped || die "the service could not be stopped" ;;
     install)
         [ -d "$target.new" ] || die "nothing was unpacked to install"
         swap_in "$target.new"
@@ -126,7 +140,7 @@ case $1 in
         for file in $(param LOGS); do [ ! -f "$file" ] || tail -n 200 "$file" > "$work/evidence/$(basename "$file")"; done
         (ls -lR "$target" 2>&1; ps -ef 2> /dev/null) > "$work/evidence/state.txt"
         # What failed may not be running any more.
-        service stop STOP_COMMAND || say "it could not be stopped, perhaps it was not running"
+        stopped || say "it could not be stopped, perhaps it was not running"
         say "evidence: $work/evidence"
         ;;
     restore)

@@ -19,7 +19,10 @@ above() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 > b + 0) }'; }
 
 # Those of a list of checks, `name=check` each, separated by `;`, that do not hold.
 services() {
-    param SERVICES | tr ';' '\n' | while IFS= read -r line; do
+    {
+        param SERVICES
+        say
+    } | tr ';' '\n' | while IFS= read -r line; do
         name=${line%%=*} what=${line#*=}
         name=$(say "$name" | sed 's/^ *//; s/ *$//')
         [ -n "$name" ] || continue
@@ -38,10 +41,13 @@ case $1 in
         ;;
     resources)
         say "free disk: $(free_mb) MB, available memory: $(memory_mb) MB, load per processor: $(load)"
-        above "$(param DISK_MIN_MB 500)" "$(free_mb)" && problem "only $(free_mb) MB of disk space are free"
-        [ -z "$(memory_mb)" ] || above "$(param MEMORY_MIN_MB 64)" "$(memory_mb)" &&
-            [ -n "$(memory_mb)" ] && problem "only $(memory_mb) MB of memory are available"
-        [ -z "$(load)" ] || { above "$(load)" "$(param LOAD_MAX 64)" && problem "the load per processor is $(load)"; }
+        if above "$(param DISK_MIN_MB 500)" "$(free_mb)"; then problem "only $(free_mb) MB of disk space are free"; fi
+        # Not every system tells these two.
+        memory=$(memory_mb) busy=$(load)
+        if [ -n "$memory" ] && above "$(param MEMORY_MIN_MB 64)" "$memory"; then
+            problem "only $memory MB of memory are available"
+        fi
+        if [ -n "$busy" ] && above "$busy" "$(param LOAD_MAX 64)"; then problem "the load per processor is $busy"; fi
         ! [ -s "$work/problems" ]
         ;;
     investigate)
@@ -61,7 +67,7 @@ case $1 in
         {
             say "# Health at $(now)"
             if [ -s "$work/problems" ]; then sed 's/^/- /' "$work/problems"; else say "- all is well"; fi
-            cat "$work/investigation" 2> /dev/null
+            [ ! -f "$work/investigation" ] || cat "$work/investigation"
         } > "$report" || die "$report cannot be written"
         if [ -s "$work/problems" ]; then
             alert "$(head -n 1 "$work/problems")" critical

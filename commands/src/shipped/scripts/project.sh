@@ -3,7 +3,11 @@
 # test_command takes the place of what is found out.
 . "$PIPELINE_SHIPPED/common.sh"
 
-there() { ls -d "$@" > /dev/null 2>&1; }
+# Whether one of these files is there. A glob that fits nothing stays as it is.
+there() {
+    for file in "$@"; do [ ! -e "$file" ] || return 0; done
+    return 1
+}
 has_script() { sed -n '/"scripts"/,/}/p' package.json | grep -q "\"$1\"[[:space:]]*:"; }
 
 detect() {
@@ -16,7 +20,7 @@ detect() {
         language=go build="go build ./..." test="go test ./..." package="mkdir -p dist && go build -o dist/ ./..."
         coverage="go test -coverprofile=\"$work/cover.out\" ./... && go tool cover -func=\"$work/cover.out\""
         benchmark="go test -run '^\$' -bench . ./..." integration="go test -tags=integration ./..."
-    elif there ./*.sln ./*.csproj || there ./*/*.csproj; then
+    elif there ./*.sln ./*.csproj ./*/*.csproj; then
         language=dotnet build="dotnet build" test="dotnet test" package="dotnet publish -c Release -o dist"
         coverage="dotnet test --collect:'XPlat Code Coverage'" integration="dotnet test --filter Category=Integration"
     elif [ -f package.json ]; then
@@ -33,8 +37,7 @@ detect() {
         fi
         if has_script test:integration; then integration="$manager run test:integration"; fi
         if has_script bench; then benchmark="$manager run bench"; fi
-    elif there pyproject.toml setup.py requirements.txt 2> /dev/null || [ -f pyproject.toml ] || [ -f setup.py ] ||
-        [ -f requirements.txt ]; then
+    elif [ -f pyproject.toml ] || [ -f setup.py ] || [ -f requirements.txt ]; then
         language=python build="python3 -m compileall -q ." package=true
         if python3 -m pytest --version > /dev/null 2>&1; then runner=pytest; else runner="unittest discover"; fi
         test="python3 -m $runner"

@@ -137,12 +137,15 @@ async fn watch(context: &mut Context, teller: &mut Teller<'_>) -> Result<Stretch
         if let Some(end) = teller.after_tick(context, engine.pipeline())? {
             return Ok(Stretch::Over(end));
         }
-        tokio::select! {
+        let change = tokio::select! {
             _ = &mut stop => return Ok(Stretch::Interrupted),
-            Some(()) = changes.recv() => while changes.try_recv().is_ok() {},
-            // The other one may have ended: then it is ours to tick.
-            () = tokio::time::sleep(FALLBACK) => return Ok(Stretch::Change),
+            change = tokio::time::timeout(FALLBACK, changes.recv()) => change,
+        };
+        // Where nothing happens the other one may have ended: then it is ours to tick.
+        if change.is_err() {
+            return Ok(Stretch::Change);
         }
+        while changes.try_recv().is_ok() {}
     }
 }
 

@@ -31,7 +31,9 @@ pub(super) fn of(workflow: &Workflow) -> Result<Value> {
         put("params", workflow.params.iter().map(|(name, one)| (name.clone(), param(one))).collect());
     }
     put("startStage", json!(workflow.start));
-    put("stages", workflow.stages.iter().map(stage).collect::<Result<Vec<Value>>>()?.into());
+    // Who merges is written down only where a file said so; else it is found anew by the same rule.
+    let said = !workflow.stages.iter().any(|stage| stage.merge_chosen);
+    put("stages", workflow.stages.iter().map(|of| stage(of, said)).collect::<Result<Vec<Value>>>()?.into());
     put("connections", workflow.connections.iter().map(connection).collect());
     if let Some(next) = &workflow.on_failure {
         put("on_failure", json!(next));
@@ -81,7 +83,7 @@ fn connection(connection: &Connection) -> Value {
     form
 }
 
-fn stage(stage: &Stage) -> Result<Value> {
+fn stage(stage: &Stage, says_who_merges: bool) -> Result<Value> {
     let mut form = stage.extra.clone();
     let mut put = |key: &str, value: Value| drop(form.insert(key.to_owned(), value));
     put("id", json!(stage.id));
@@ -111,7 +113,9 @@ fn stage(stage: &Stage) -> Result<Value> {
         },
     );
     put("approval", json!(stage.approval));
-    put("merge", json!(stage.merge));
+    if says_who_merges {
+        put("merge", json!(stage.merge));
+    }
     for (key, command) in [("probe", &stage.probe), ("on_cancel", &stage.on_cancel)] {
         if let Some(command) = command {
             put(key, json!(command));

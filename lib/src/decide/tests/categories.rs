@@ -28,8 +28,13 @@ fn limited(limits: &[(&str, Option<u32>, bool)]) -> Settings {
 }
 
 fn world(limits: &[(&str, Option<u32>, bool)]) -> World {
-    let workflows =
-        [("development", "fix"), ("testing", "check"), ("deployment", "deploy"), ("monitoring", "watch"), ("", "plain")];
+    let workflows = [
+        ("development", "fix"),
+        ("testing", "check"),
+        ("deployment", "deploy"),
+        ("monitoring", "watch"),
+        ("", "plain"),
+    ];
     World::with(limited(limits), workflows.map(|(category, id)| of(category, id)).into())
 }
 
@@ -94,7 +99,8 @@ fn a_part_runs_in_the_place_of_what_it_is_a_part_of() {
     whole.on_failure = Some(WorkflowId::new("mend").unwrap());
     let mut inner = of("development", "fix");
     inner.stages[0].retries = Some(0);
-    inner.connections = workflow("x", inner.stages.clone(), &[("do", None, None), ("do", None, Some("failed"))]).connections;
+    inner.connections =
+        workflow("x", inner.stages.clone(), &[("do", None, None), ("do", None, Some("failed"))]).connections;
     let workflows = vec![whole, inner, of("development", "mend")];
     let mut w = World::with(limited(&[("development", Some(1), false)]), workflows);
     add(&mut w, &[("A", "whole"), ("B", "fix")]);

@@ -23,8 +23,8 @@ fn world(workflows: Vec<Workflow>) -> World {
 }
 
 pub(super) fn places() -> crate::settings::Settings {
-    let mut settings = crate::settings::Settings::default();
-    settings.agents = vec![worker("w1", "worker")];
+    let agents = vec![worker("w1", "worker")];
+    let mut settings = crate::settings::Settings { agents, ..Default::default() };
     settings.scheduler.max_parallel = 1;
     for name in ["command-1", "command-2"] {
         let name = agent(name);

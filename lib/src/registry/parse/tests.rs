@@ -69,7 +69,8 @@ fn the_most_urgent_rule_that_matches_counts() {
 #[test]
 fn what_an_event_brings_becomes_what_the_workflow_takes() {
     let registry = registry();
-    let workflow = sub("hotfix", &[("bug_report", required()), ("component", Param::default()), ("target", required())]);
+    let workflow =
+        sub("hotfix", &[("bug_report", required()), ("component", Param::default()), ("target", required())]);
     let bug = occurrence("bug_report", &[("severity", "5"), ("text", "it's broken"), ("component", "shares")]);
     let Route::Rule(rule) = bug.route(&registry.rules).0 else { panic!() };
     let given = bug.given(rule, &workflow).unwrap();
@@ -90,7 +91,10 @@ fn triggers_are_rules_behind_those_of_the_registry_and_never_guessed_between() {
     rules.extend(triggers([&other], Origin::Shipped));
     rules.extend(triggers([&own], Origin::Project));
     let push = occurrence("push", &[]);
-    assert!(matches!(push.route(&rules).0, Route::Rule(rule) if rule.workflow.as_str() == "own"), "the project's first");
+    assert!(
+        matches!(push.route(&rules).0, Route::Rule(rule) if rule.workflow.as_str() == "own"),
+        "the project's first"
+    );
     let release = occurrence("release", &[]);
     assert!(matches!(release.route(&rules).0, Route::Rule(rule) if rule.workflow.as_str() == "release_workflow"));
     let rules = triggers([&own, &other], Origin::Project);
@@ -110,17 +114,20 @@ fn a_chain_is_a_workflow_of_workflows() {
     assert_eq!(release.on_failure.as_ref().unwrap().as_str(), "rollback-pipeline");
     let ids: Vec<&str> = release.stages.iter().map(|stage| stage.id.as_str()).collect();
     assert_eq!(ids, ["unit-test", "deploy"]);
-    let next = |workflow: &Workflow, stage: usize, decision: &str| match workflow.next(&workflow.stages[stage].id, decision)
-    {
-        Next::Stage(stage) => stage.id.to_string(),
-        Next::End => "end".to_owned(),
-        Next::Nowhere => "nowhere".to_owned(),
-    };
+    let next =
+        |workflow: &Workflow, stage: usize, decision: &str| match workflow.next(&workflow.stages[stage].id, decision) {
+            Next::Stage(stage) => stage.id.to_string(),
+            Next::End => "end".to_owned(),
+            Next::Nowhere => "nowhere".to_owned(),
+        };
     assert_eq!(next(&release, 0, SUCCESS), "deploy");
     assert_eq!(next(&release, 0, FAILED), "end");
     assert_eq!(next(&release, 1, SUCCESS), "end");
     let Doing::Workflow { params, .. } = &release.stages[1].doing else { panic!() };
-    assert_eq!(serde_json::to_value(params).unwrap(), json!({ "package": "{{ params[\"package\"] }}", "target": "test" }));
+    assert_eq!(
+        serde_json::to_value(params).unwrap(),
+        json!({ "package": "{{ params[\"package\"] }}", "target": "test" })
+    );
     let names: Vec<(&str, bool)> = release.params.iter().map(|(name, param)| (name.as_str(), param.required)).collect();
     assert_eq!(names, [("filter", false), ("package", true)], "what is fixed is not asked for");
     assert_eq!(release.stages[0].retries, Some(0));
@@ -147,28 +154,95 @@ fn limits_and_schedules_are_read() {
 }
 
 #[test]
+fn alerts_are_read_and_raised() {
+    use crate::decide::tests::world::*;
+    use crate::event::{NewTask, Request};
+    use crate::registry::alerts::{Channel, Shape};
+
+    let (registry, _) = parse(&json!({ "alerts": {
+        "channels": { "ops": { "type": "slack", "url": "$SLACK" }, "hook": { "type": "webhook", "url": "http://localhost/" } },
+        "rules": [
+            { "name": "stuck", "condition": "event == 'task_blocked' && workflow == 'solo'", "severity": "critical",
+              "channels": ["ops"], "workflow": "mend" },
+            { "condition": "event == 'task_blocked' && priority > 5", "severity": "warning" },
+            { "condition": "event == 'task_completed'", "severity": "info" },
+        ] } }))
+    .unwrap();
+    let alerts = &registry.alerts;
+    let mut w = World::workers(1, |_| {});
+    w.add(NewTask::named("A").on("solo"));
+    let facts = w.asked(Request::Block { task: task("A"), reason: "no disk".to_owned() });
+    let raised: Vec<_> = facts.iter().flat_map(|fact| alerts.raised(&w.p, fact)).collect();
+    assert_eq!(raised.len(), 1);
+    assert_eq!(raised[0].text, "[critical] stuck: task blocked A solo: no disk");
+    assert_eq!(raised[0].payload(Shape::Slack), json!({ "text": raised[0].text }));
+    assert_eq!(raised[0].payload(Shape::Discord), json!({ "content": raised[0].text }));
+    assert_eq!(raised[0].payload(Shape::Plain)["event"]["reason"], "no disk");
+    let slack = Channel::Webhook { url: "$SLACK".to_owned(), shape: Shape::Slack };
+    assert_eq!(alerts.channels_of(raised[0].rule), [Channel::Log, slack]);
+    assert_eq!(alerts.channels_of(&alerts.rules[1]).len(), 4, "a warning goes everywhere");
+    assert_eq!(alerts.channels_of(&alerts.rules[2]), [Channel::Log]);
+    w.asked(Request::AddTasks(Vec::new()));
+}
+
+#[test]
 fn mistakes_are_located() {
     for (file, pointer, message) in [
         (json!([]), "", "a registry is a JSON object"),
         (json!({ "rules": {} }), "/rules", "this is a list of objects"),
         (json!({ "rules": [{ "workflow": "x" }] }), "/rules/0", "`condition` is missing"),
-        (json!({ "rules": [{ "condition": "a = 1", "workflow": "x" }] }), "/rules/0/condition", "`=` is not a comparison; write `==`"),
+        (
+            json!({ "rules": [{ "condition": "a = 1", "workflow": "x" }] }),
+            "/rules/0/condition",
+            "`=` is not a comparison; write `==`",
+        ),
         (json!({ "rules": [{ "condition": "a" }] }), "/rules/0", "`workflow` is missing"),
         (
             json!({ "rules": [{ "condition": "a", "workflow": "x", "priority": 0 }] }),
             "/rules/0/priority",
             "`priority` is a number from 1 (most urgent) to 9, or critical, high, medium or low",
         ),
-        (json!({ "chains": { "a": { "workflows": [] } } }), "/chains/a/workflows", "a chain is a list of at least one workflow"),
-        (json!({ "chains": { "a/b": ["x"] } }), "/chains/a~1b", "`a/b` is not a valid workflow id: only ASCII letters, digits, `-`, `_` and `.` are allowed"),
-        (json!({ "concurrency": { "testing": 0 } }), "/concurrency/testing", "a limit is a number from 1, or \"unlimited\""),
-        (json!({ "schedules": [{ "workflow": "x", "schedule": "soon" }] }), "/schedules/0/schedule", "`soon` is not a schedule"),
-        (json!({ "schedules": [{ "workflow": "x", "schedule": "hourly", "jitter": "-1s" }] }), "/schedules/0/jitter", "`jitter` is a duration of at most a day"),
+        (
+            json!({ "chains": { "a": { "workflows": [] } } }),
+            "/chains/a/workflows",
+            "a chain is a list of at least one workflow",
+        ),
+        (
+            json!({ "chains": { "a/b": ["x"] } }),
+            "/chains/a~1b",
+            "`a/b` is not a valid workflow id: only ASCII letters, digits, `-`, `_` and `.` are allowed",
+        ),
+        (
+            json!({ "concurrency": { "testing": 0 } }),
+            "/concurrency/testing",
+            "a limit is a number from 1, or \"unlimited\"",
+        ),
+        (
+            json!({ "schedules": [{ "workflow": "x", "schedule": "soon" }] }),
+            "/schedules/0/schedule",
+            "`soon` is not a schedule",
+        ),
+        (
+            json!({ "schedules": [{ "workflow": "x", "schedule": "hourly", "jitter": "-1s" }] }),
+            "/schedules/0/jitter",
+            "`jitter` is a duration of at most a day",
+        ),
+        (
+            json!({ "alerts": { "channels": { "x": { "type": "pigeon" } } } }),
+            "/alerts/channels/x",
+            "this is no channel",
+        ),
+        (
+            json!({ "alerts": { "rules": [{ "condition": "a", "severity": "info", "channels": ["x"] }] } }),
+            "/alerts/rules/0/channels",
+            "there is no channel `x`",
+        ),
     ] {
         let problems = parse(&file).unwrap_err();
         assert_eq!((problems[0].pointer.as_str(), problems[0].message.as_str()), (pointer, message), "{file}");
     }
-    let twice = json!({ "schedules": [{ "workflow": "x", "schedule": "hourly" }, { "workflow": "x", "schedule": "daily" }] });
+    let twice =
+        json!({ "schedules": [{ "workflow": "x", "schedule": "hourly" }, { "workflow": "x", "schedule": "daily" }] });
     assert_eq!(parse(&twice).unwrap_err()[0].message, "another schedule is called `x`");
     let (_, warnings) = parse(&json!({ "rule": [] })).unwrap();
     assert_eq!((warnings[0].message.as_str(), warnings[0].warning), ("`rule` is not read", true));
@@ -176,8 +250,15 @@ fn mistakes_are_located() {
 
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
-        Just("rules"), Just("workflows"), Just("concurrency"), Just("schedules"), Just("condition"), Just("workflow"),
-        Just("priority"), Just("params"), Just("x")
+        Just("rules"),
+        Just("workflows"),
+        Just("concurrency"),
+        Just("schedules"),
+        Just("condition"),
+        Just("workflow"),
+        Just("priority"),
+        Just("params"),
+        Just("x")
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -188,8 +269,9 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            prop::collection::vec((word.clone(), inner), 0..4)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            prop::collection::vec((word.clone(), inner), 0..4).prop_map(|pairs| Value::Object(
+                pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
         ]
     })
 }
