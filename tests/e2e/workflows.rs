@@ -133,7 +133,7 @@ fn a_shell_hears_every_value_as_it_is() {
     let mut expected = Vec::new();
     for value in values {
         script.push_str(&render::shell(template, &json!({ "v": value })).unwrap());
-        script.push_str("\n");
+        script.push('\n');
         script.push_str(&render::shell("cat <<END\n{{ v }}.\nEND\nprintf '\\037'\n", &json!({ "v": value })).unwrap());
         let same = || value.to_owned();
         expected.extend([
