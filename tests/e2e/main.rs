@@ -23,6 +23,7 @@ mod modes;
 mod multiplexer;
 mod orchestration;
 mod panes;
+mod panics;
 mod places;
 mod reference;
 mod resizes;

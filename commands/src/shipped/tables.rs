@@ -83,7 +83,7 @@ pub(crate) const PACKS: [Pack; 1] = [Pack {
         ),
         ("workflows/mining-cycle.json", include_str!("mining-pool/mining-cycle.json")),
         ("workflows/mining-infrastructure-setup.json", include_str!("mining-pool/mining-infrastructure-setup.json")),
-        ("workflows/mining-pool.md", include_str!("mining-pool/mining-pool.md")),
+        ("mining-pool/mining-pool.md", include_str!("mining-pool/mining-pool.md")),
     ],
-    next: "read .pipeline/workflows/mining-pool.md, then see a cycle with `pipeline workflow graph mining-cycle`",
+    next: "read .pipeline/mining-pool/mining-pool.md, then see a cycle with `pipeline workflow graph mining-cycle`",
 }];
