@@ -25,7 +25,8 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
         throughput(painter, model),
         cost(painter, model),
     ];
-    let right_width: u16 = right.iter().map(|segment| width(segment) + 2).sum::<u16>().saturating_sub(1);
+    let shown = right.iter().filter(|segment| !segment.is_empty());
+    let right_width: u16 = shown.map(|segment| width(segment) + 2).sum::<u16>().saturating_sub(1);
     let room = area.width.saturating_sub(right_width + GAP);
     let mut x = area.x + 1;
     for (at, segment) in left.iter().enumerate().filter(|(_, segment)| !segment.is_empty()) {
