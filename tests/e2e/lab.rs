@@ -103,7 +103,10 @@ fn real_screens_of_codex_and_claude_are_seen_and_typed_into_in_panes() {
         let own = sandbox.path(kind);
         fs::create_dir_all(&own).expect("a folder");
         fs::write(own.join(".gitconfig"), "[user]\n\tname = Agent\n\temail = agent@example.org\n").expect("a file");
-        let script = format!("HOME={home:?} LAB_AGENT_HOME={own:?} exec {:?} {kind} {port}", lab.join("agent"));
+        let script = format!(
+            "unset XDG_CACHE_HOME; HOME={home:?} LAB_AGENT_HOME={own:?} exec {:?} {kind} {port}",
+            lab.join("agent")
+        );
         format!(
             "[[agents]]\nname = {name:?}\nrole = {name:?}\npreset = \"custom\"\nmode = \"interactive\"\n\
              command = [\"/bin/sh\", \"-c\", {script:?}]\n"
@@ -126,15 +129,31 @@ fn real_screens_of_codex_and_claude_are_seen_and_typed_into_in_panes() {
     screen.press("i");
     screen.shows(&["TYPING INTO claude"]);
     screen.press("<enter>");
+    // A home that is new is asked about the key it was given.
+    screen.shows(&["Do you want to use this API key?"]);
+    screen.press("<up>");
+    screen.shows(&["❯ 1. Yes"]);
+    screen.press("<enter>");
+    screen.shows(&["Press Enter to continue"]);
+    screen.press("<enter>");
     screen.shows(&["Accessing workspace"]);
     screen.press("<enter>");
     screen.shows(&["Welcome back!"]);
     screen.press("Work on it<enter>");
     screen.wait("the work of claude", |_| sandbox.status()["tasks"]["C-1"]["status"] == "completed");
-    screen.press("<c-b>l");
+    // The session has ended, and with it the typing into it.
+    screen.press("l");
+    screen.press("i");
+    screen.shows(&["TYPING INTO codex"]);
     screen.press("<enter>");
     screen.shows(&["Ask Codex"]);
-    screen.press("Work on it<enter>");
+    screen.press("Work on it");
+    screen.shows(&["› Work on it"]);
+    // Keys that come faster than a person types are a paste to it, in which Enter is a line break.
+    for _ in 0..3 {
+        assert_eq!(sandbox.status()["tasks"]["X-1"]["status"], "work_wip");
+    }
+    screen.press("<enter>");
     screen.wait("the work of codex", |_| sandbox.status()["tasks"]["X-1"]["status"] == "completed");
     for task in ["C-1", "X-1"] {
         assert_eq!(sandbox.git(&["show", &format!("main:work-{task}.txt")]).lines().count(), 1);
