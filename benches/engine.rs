@@ -20,7 +20,7 @@ use pipeline_lib::ids::{AgentName, CommitId, Role, RunId, TaskId, WorkflowId};
 use pipeline_lib::mode::{Mode, Orchestration, Rollout};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Ended, Usage};
-use pipeline_lib::settings::{AgentSettings, Settings};
+use pipeline_lib::settings::{AgentSettings, Sandbox, Settings};
 use pipeline_lib::view::attention;
 use pipeline_lib::view::board::Board;
 use pipeline_lib::workflow::parse::parse;
@@ -171,6 +171,7 @@ fn load(graph: &Graph, keep_finished: u32, now: Now) -> Pipeline {
             role: Role::new("worker").expect("well formed"),
             preset: Preset::Custom,
             interactive: false,
+            sandbox: Sandbox::Off,
         });
     }
     let mut pipeline = Pipeline::default();
@@ -281,6 +282,8 @@ fn left() -> Seen {
         output: String::new(),
         usage: Usage::default(),
         unmet: None,
+        trespass: None,
+        suspicion: None,
         proposal: None,
     })
 }

@@ -9,10 +9,15 @@ use pipeline_commands::dispatch::{self, Call};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    // A host comes first: it outlives us, and must stay small and read no configuration.
-    if arguments.next().is_some_and(|first| first == "__host") {
+    let first = arguments.next();
+    // A host comes first: it outlives us, and must stay small and read no configuration. So does what it starts.
+    if first.as_ref().is_some_and(|first| first == "__host") {
         let dir = arguments.next().unwrap_or_default();
         return pipeline_commands::host(Path::new(&dir));
+    }
+    if first.is_some_and(|first| first == "__confine") {
+        let (dir, report) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+        return pipeline_commands::confined(Path::new(&dir), &report.to_string_lossy());
     }
     let cli = match dispatch::parse(std::env::args_os()) {
         Ok(cli) => cli,

@@ -391,7 +391,13 @@ impl Context {
     /// The file in which a run's agent may report its outcome.
     #[must_use]
     pub fn outcome_file(&self, run: &RunId) -> PathBuf {
-        self.run_dir(run).join("outcome.json")
+        self.outcome_dir(run).join("outcome.json")
+    }
+
+    /// The directory in a run's that belongs to its agent, which may have no other there.
+    #[must_use]
+    pub fn outcome_dir(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("out")
     }
 
     /// The name of a task's file in a worktree.

@@ -85,6 +85,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
 /// # Errors
 /// When it fails.
 pub fn run(call: &Call, verb: Verb) -> Result<u8> {
+    verbs::within::refuse_for_agents(call, &verb)?;
     // A process that ticks logs into files and starts its log itself.
     let ticks = verb.ticks();
     let level = call.log_level.as_deref();

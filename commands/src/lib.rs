@@ -28,6 +28,13 @@ pub fn host(run_dir: &std::path::Path) -> std::process::ExitCode {
     pipeline_worktrees::host::main(run_dir)
 }
 
+/// The main function of what stands in for a confined command: confines itself as the run of this directory says, and
+/// becomes the command. `report` is where it says why it could not.
+#[must_use]
+pub fn confined(run_dir: &std::path::Path, report: &str) -> std::process::ExitCode {
+    pipeline_worktrees::host::confined_main(run_dir, report)
+}
+
 /// Stops this process group as Ctrl-Z does at a shell. Returns when it goes on.
 ///
 /// # Errors

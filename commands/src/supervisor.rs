@@ -7,7 +7,10 @@
 
 mod alerts;
 mod assign;
+mod branches;
 mod commands;
+mod confine;
+mod environment;
 mod finished;
 mod ignored;
 mod launch;
@@ -18,9 +21,12 @@ mod secrets;
 mod tick;
 mod watch;
 
+pub(crate) use confine::lacking as sandbox_lacking;
+pub(crate) use environment::{entrust, of_commands as command_environment};
 pub use launch::replace_file;
-pub(crate) use launch::{base_environment, detach_clean};
+pub(crate) use launch::{SANDBOX_VARIABLE, detach_clean};
 pub use look::{look, observe};
+pub(crate) use secrets::Secrets;
 pub(crate) use tick::read_current_task;
 pub use tick::{Supervisor, TickReport};
 pub use watch::{Pace, Stop, Ticked, run_loop};

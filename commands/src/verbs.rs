@@ -22,4 +22,5 @@ pub mod status;
 pub mod task;
 pub mod trash;
 pub mod wait;
+pub(crate) mod within;
 pub mod workflow;

@@ -136,6 +136,11 @@ pub struct Collected {
     pub usage: Usage,
     /// Why the work is not good enough whatever is claimed: a figure that misses its threshold.
     pub unmet: Option<String>,
+    /// What the run certainly did to what is not its own, such as the base branch: nothing it claims is believed, and its
+    /// agent takes no work until a person has looked.
+    pub trespass: Option<String>,
+    /// What it may have done: its agent takes no work until a person has looked.
+    pub suspicion: Option<String>,
     /// A workflow that the agent would like to see started, in words. Only a person starts it.
     pub proposal: Option<String>,
 }

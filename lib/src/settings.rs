@@ -53,6 +53,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How far an agent is confined. One that is not configured any more counts as not confined.
+    #[must_use]
+    pub fn sandbox(&self, agent: &AgentName) -> Sandbox {
+        self.agents.iter().find(|known| known.name == *agent).map(|known| known.sandbox).unwrap_or_default()
+    }
+
     /// The name under which the set-up of a worktree is remembered; [`worktree_parts`] takes it apart.
     #[must_use]
     pub fn worktree(&self, agent: &AgentName, task: &TaskId) -> String {
@@ -138,6 +144,37 @@ pub fn worktree_parts(name: &str) -> (&str, Option<TaskId>) {
     }
 }
 
+/// How far the process of an agent is confined.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// Not at all: it can do whatever its user can.
+    #[default]
+    Off,
+    /// It changes only what its work consists of, and cannot read what is the supervisor's.
+    Basic,
+    /// It also reads only what is named, and has no sockets: no network and no other program to talk to.
+    Strict,
+}
+
+impl Sandbox {
+    /// The word in the settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Basic => "basic",
+            Self::Strict => "strict",
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+}
+
 /// A worker, as far as decisions care.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSettings {
@@ -150,6 +187,9 @@ pub struct AgentSettings {
     /// Whether its runs are sessions in a terminal instead of one process that does one thing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interactive: bool,
+    /// How far its process is confined.
+    #[serde(default, skip_serializing_if = "Sandbox::is_off")]
+    pub sandbox: Sandbox,
 }
 
 /// How tasks are handed out and repeated.

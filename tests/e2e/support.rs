@@ -495,7 +495,7 @@ impl Sandbox {
     fn traces(&self) -> usize {
         let runs = fs::read_dir(self.repo().join(".pipeline/runs")).into_iter().flatten().filter_map(Result::ok);
         let said = |run: &Path| {
-            ["start.json", "exit.json", "outcome.json"].iter().filter(|name| run.join(name).exists()).count()
+            ["start.json", "exit.json", "out/outcome.json"].iter().filter(|name| run.join(name).exists()).count()
         };
         runs.map(|run| 1 + said(&run.path())).sum()
     }

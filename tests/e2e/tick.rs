@@ -153,7 +153,7 @@ fn an_agent_is_given_what_it_needs() {
     let get = |name: &str| env.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).map(str::to_owned);
     let worktree = s.worktree("test").to_string_lossy().into_owned();
     let run = std::fs::read_to_string(s.path("calls/T-1.test")).unwrap().trim().to_owned();
-    let outcome = s.repo().join(".pipeline/runs").join(&run).join("outcome.json").to_string_lossy().into_owned();
+    let outcome = s.repo().join(".pipeline/runs").join(&run).join("out/outcome.json").to_string_lossy().into_owned();
     for (name, expected) in [
         ("PIPELINE_TASK_ID", "T-1"),
         ("PIPELINE_RUN_ID", run.as_str()),

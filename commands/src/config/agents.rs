@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_lib::agents::{Preset, TemplateError, Vars, expand};
+use pipeline_lib::agents::{Preset, TemplateError, Vars, expand, needs};
 use pipeline_lib::ids::{AgentName, COMMAND_ROLE, NameError, Role, is_reserved};
+use pipeline_lib::settings::Sandbox;
 
 use super::node::{Node, Value};
 use super::problem::{Origin, Place};
 use super::project::GATE_PREFIX;
 use super::read::{Reader, Section};
-use super::words::{Mode, Runtime, Sandbox};
+use super::words::{Mode, Runtime};
 use super::{AgentConfig, node};
 
 /// What a run sets itself; a worker's `env` cannot.
@@ -122,7 +123,6 @@ pub(crate) fn read_rest(
     agent.preset = reader.word(section, "preset").unwrap_or(Preset::Custom);
     agent.mode = reader.word(section, "mode").unwrap_or(agent.mode);
     agent.runtime = reader.word(section, "runtime").unwrap_or(agent.runtime);
-    agent.sandbox = reader.word(section, "sandbox").unwrap_or(agent.sandbox);
     agent.model = reader.text(section, "model");
     let command = reader.words(section, "command").unwrap_or_default();
     let args = reader.words(section, "args").unwrap_or_default();
@@ -140,8 +140,55 @@ pub(crate) fn read_rest(
         }
         agent.env.insert(name, value);
     }
+    read_confinement(reader, section, &mut agent);
     refuse_what_is_not_run_yet(reader, section, &agent);
     (errors(reader) == before).then_some(agent)
+}
+
+/// What the process is given and how far it is confined.
+fn read_confinement(reader: &mut Reader, section: Section<'_>, agent: &mut AgentConfig) {
+    agent.sandbox = reader.word(section, "sandbox").unwrap_or(agent.sandbox);
+    agent.network = reader.flag(section, "network").unwrap_or(agent.network);
+    agent.pass_env = names_to_pass(reader, section);
+    for (key, into) in [("read", &mut agent.read), ("write", &mut agent.write)] {
+        for (path, at) in reader.words(section, key).unwrap_or_default() {
+            let is_path = path == "~" || path.starts_with("~/") || path.starts_with('/');
+            if !is_path || path.split('/').any(|part| part == "..") {
+                let hint = "Write it in full, such as \"/opt/tools\", or from your home, such as \"~/.cargo\".";
+                reader.error(&at, format!("`{key}` cannot hold \"{path}\""), Some(hint));
+            }
+            into.push(path);
+        }
+        if let Some(node) = section.node(key).filter(|_| agent.sandbox == Sandbox::Off) {
+            let hint = "Add sandbox = \"basic\" or \"strict\", or remove the line.";
+            reader.warn(&node.at, format!("`{key}` means nothing where the sandbox is off"), Some(hint));
+        }
+    }
+    if agent.sandbox == Sandbox::Strict && needs::network(agent.preset) && !agent.network {
+        let message =
+            format!("{} talks to its model over the network, which the strict sandbox does not have", agent.preset);
+        let hint = "Add network = true, or write sandbox = \"basic\".";
+        if let Some(node) = section.node("sandbox") {
+            reader.error(&node.at, message, Some(hint));
+        }
+    }
+}
+
+/// The names of variables that are passed on.
+pub(crate) fn names_to_pass(reader: &mut Reader, section: Section<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, at) in reader.words(section, "pass_env").unwrap_or_default() {
+        let plain = name.strip_suffix('*').unwrap_or(&name);
+        let is_name = !plain.is_empty() && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_name {
+            let hint = "Write the name of a variable, such as \"NPM_TOKEN\", or how several begin, such as \"AWS_*\".";
+            reader.error(&at, format!("`pass_env` cannot hold \"{name}\""), Some(hint));
+        } else if plain.starts_with("PIPELINE_") {
+            reader.error(&at, format!("`{name}` is ours, and every run gets its own"), Some("Remove it."));
+        }
+        names.push(name);
+    }
+    names
 }
 
 fn required<T>(
@@ -236,15 +283,11 @@ fn refuse_what_is_not_run_yet(reader: &mut Reader, section: Section<'_>, agent: 
         let hint = "Write mode = \"interactive\" as well, or runtime = \"host\".";
         reader.error(&node.at, "tmux is for sessions, and this agent is headless", Some(hint));
     }
-    let later = [
-        ("runtime", agent.runtime == Runtime::Agentapi, agent.runtime.as_str(), Runtime::Host.as_str()),
-        ("sandbox", agent.sandbox != Sandbox::Off, agent.sandbox.as_str(), Sandbox::Off.as_str()),
-    ];
-    for (key, is_later, word, instead) in later {
-        if let Some(node) = section.node(key).filter(|_| is_later) {
-            let message = format!("`{key} = \"{word}\"` is not supported by this version");
-            reader.error(&node.at, message, Some(&format!("Write {key} = \"{instead}\", or remove the line.")));
-        }
+    if agent.runtime == Runtime::Agentapi
+        && let Some(node) = section.node("runtime")
+    {
+        let hint = "Write runtime = \"host\", or remove the line.";
+        reader.error(&node.at, "`runtime = \"agentapi\"` is not supported by this version", Some(hint));
     }
 }
 

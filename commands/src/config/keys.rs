@@ -63,6 +63,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("project", "worktrees", Kind::Text, "\".pipeline/worktrees/{agent}\"", "where agents work: {repo} {agent} {task}"),
     key("project", "current_task_file", Kind::Text, "\".claude/current-task.txt\"", "names the task of sequential mode"),
     key("project", "setup", Kind::Text, "", "runs once in a fresh worktree, such as \"npm ci\""),
+    key("project", "pass_env", Kind::Words, "[]", "variables of your environment that gates, set-ups and commands get besides the usual ones"),
 
     key("agents", "name", Kind::Text, "", "its name in commands, also of its worktree"),
     key("agents", "role", Kind::Text, "", "the stages it works on"),
@@ -71,9 +72,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("agents", "model", Kind::Text, "", "passed to the program where it can be"),
     key("agents", "args", Kind::Words, "[]", "further arguments"),
     key("agents", "env", Kind::Texts, "{}", "further environment variables"),
+    key("agents", "pass_env", Kind::Words, "[]", "variables of your own environment that it is given besides the usual ones"),
     key("agents", "mode", Kind::OneOf(&["headless", "interactive"]), "\"headless\"", "one process for each run, or a session in a terminal"),
     key("agents", "runtime", Kind::OneOf(&["host", "tmux", "agentapi"]), "\"host\"", "where the process runs; tmux for interactive ones alone"),
-    key("agents", "sandbox", Kind::OneOf(&["off", "basic", "strict"]), "\"off\"", "how far the process is confined"),
+    key("agents", "sandbox", Kind::OneOf(&["off", "basic", "strict"]), "\"off\"", "how far the process is confined: off, basic, strict"),
+    key("agents", "read", Kind::Words, "[]", "what it may read besides, where it is confined: paths, ~ for your home"),
+    key("agents", "write", Kind::Words, "[]", "what it may change besides, where it is confined"),
+    key("agents", "network", Kind::Flag, "false", "whether it has a network where it is confined strictly"),
 
     key("scheduler", "retries", Kind::Whole { min: 0 }, "2", "further attempts after one that failed"),
     key("scheduler", "backoff", ZERO, "\"5s\"", "the wait before the first of them; doubles each time"),

@@ -161,11 +161,15 @@ fn agent_values(agent: &super::AgentConfig) -> Vec<(String, serde_json::Value)> 
         ("args".into(), agent.args.clone().into()),
         ("mode".into(), agent.mode.as_str().into()),
         ("runtime".into(), agent.runtime.as_str().into()),
+        ("pass_env".into(), agent.pass_env.clone().into()),
         ("sandbox".into(), agent.sandbox.as_str().into()),
+        ("read".into(), agent.read.clone().into()),
+        ("write".into(), agent.write.clone().into()),
+        ("network".into(), agent.network.into()),
     ];
     for (name, value) in &agent.env {
         let upper = name.to_ascii_uppercase();
-        let secret = ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL"].iter().any(|word| upper.contains(word));
+        let secret = ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH"].iter().any(|word| upper.contains(word));
         let shown = if secret { "(hidden)" } else { value };
         values.push((format!("env.{name}"), shown.into()));
     }

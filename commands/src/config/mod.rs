@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use jiff::SignedDuration;
 use pipeline_lib::agents::Preset;
 use pipeline_lib::ids::{AgentName, COMMAND_ROLE, Role, TaskId, command_role};
-use pipeline_lib::settings::{AgentSettings, RolloutSettings, SchedulerSettings, Settings, WorktreeFor};
+use pipeline_lib::settings::{AgentSettings, RolloutSettings, Sandbox, SchedulerSettings, Settings, WorktreeFor};
 
 pub use definitions::{Definition, Definitions, load_definitions};
 pub use digest::digest;
@@ -42,7 +42,7 @@ pub(crate) use registry::builtin;
 pub use registry::{all_rules, load_registry, with_registry};
 pub use schema::{schema_agent, schema_config, schema_workflow};
 pub use starter::starter;
-pub use words::{LogLevel, Mode, Notify, Runtime, Sandbox, Theme};
+pub use words::{LogLevel, Mode, Notify, Runtime, Theme};
 pub use workflows::{WorkflowSet, check_workflow_files, load_workflow, load_workflows};
 
 /// The whole configuration, complete and valid.
@@ -77,6 +77,9 @@ pub struct ProjectConfig {
     pub current_task_file: PathBuf,
     /// A shell command that prepares a fresh worktree.
     pub setup: Option<String>,
+    /// Variables of the supervisor's environment that gates, set-ups and commands of workflows are given besides the usual
+    /// ones.
+    pub pass_env: Vec<String>,
 }
 
 impl Default for ProjectConfig {
@@ -87,6 +90,7 @@ impl Default for ProjectConfig {
             worktrees: ".pipeline/worktrees/{agent}".to_owned(),
             current_task_file: PathBuf::from(".claude/current-task.txt"),
             setup: None,
+            pass_env: Vec::new(),
         }
     }
 }
@@ -108,8 +112,16 @@ pub struct AgentConfig {
     pub runtime: Runtime,
     /// Further environment variables.
     pub env: BTreeMap<String, String>,
+    /// Variables of the supervisor's environment that it is given besides the usual ones.
+    pub pass_env: Vec<String>,
     /// How far the process is confined.
     pub sandbox: Sandbox,
+    /// What a confined process may read besides.
+    pub read: Vec<String>,
+    /// What a confined process may read and change besides.
+    pub write: Vec<String>,
+    /// Whether a process at the strict level has a network.
+    pub network: bool,
     /// Passed to the program where it can be.
     pub model: Option<String>,
     /// Further arguments.
@@ -128,7 +140,11 @@ impl AgentConfig {
             mode: Mode::Headless,
             runtime: Runtime::Host,
             env: BTreeMap::new(),
+            pass_env: Vec::new(),
             sandbox: Sandbox::Off,
+            read: Vec::new(),
+            write: Vec::new(),
+            network: false,
             model: None,
             args: Vec::new(),
         }
@@ -211,6 +227,7 @@ impl Config {
             role: agent.role.clone(),
             preset: agent.preset,
             interactive: agent.mode == Mode::Interactive,
+            sandbox: agent.sandbox,
         };
         Settings {
             base: self.project.base.as_deref().unwrap_or(base).to_owned(),
@@ -228,7 +245,8 @@ impl Config {
     fn places_for_commands(&self) -> impl Iterator<Item = AgentSettings> {
         (1..=self.scheduler.max_commands).filter_map(|number| {
             let name = AgentName::new(&format!("{COMMAND_ROLE}-{number}")).ok()?;
-            Some(AgentSettings { name, role: command_role().clone(), preset: Preset::Command, interactive: false })
+            let role = command_role().clone();
+            Some(AgentSettings { name, role, preset: Preset::Command, interactive: false, sandbox: Sandbox::Off })
         })
     }
 

@@ -38,7 +38,8 @@ pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
     }
     let verify = reader.text(section, "verify");
     let setup = reader.text(section, "setup");
-    ProjectConfig { base, verify, worktrees, current_task_file: current, setup }
+    let pass_env = super::agents::names_to_pass(reader, section);
+    ProjectConfig { base, verify, worktrees, current_task_file: current, setup, pass_env }
 }
 
 /// Whether a text can be a branch and not an option, a range or a revision.

@@ -299,7 +299,10 @@ pub fn schema_agent() -> Value {
         "systemPrompt": prompt, "system_prompt_template": prompt, "prompt": prompt,
         "skills": { "type": "array" }
     });
-    let of_agents = ["preset", "command", "model", "args", "env", "mode", "runtime", "sandbox"];
+    let of_agents = [
+        "preset", "command", "model", "args", "env", "pass_env", "mode", "runtime", "sandbox", "read", "write",
+        "network",
+    ];
     for key in of_agents.iter().filter_map(|name| keys::find("agents", name)) {
         properties[key.name] = property(key);
     }

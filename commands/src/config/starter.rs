@@ -73,7 +73,11 @@ pub(crate) fn agent_block(agent: &AgentConfig) -> String {
     set("args", list(&agent.args));
     set("mode", quoted(agent.mode.as_str()));
     set("runtime", quoted(agent.runtime.as_str()));
+    set("pass_env", list(&agent.pass_env));
     set("sandbox", quoted(agent.sandbox.as_str()));
+    set("read", list(&agent.read));
+    set("write", list(&agent.write));
+    set("network", agent.network.to_string());
     if !agent.env.is_empty() {
         let entries = agent.env.iter().map(|(name, value)| format!("{} = {}", quoted_key(name), quoted(value)));
         set("env", format!("{{ {} }}", entries.collect::<Vec<_>>().join(", ")));

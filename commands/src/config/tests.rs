@@ -254,10 +254,10 @@ fn every_kind_of_mistake_has_its_message() {
             "Write mode = \"interactive\" as well, or runtime = \"host\".",
         ),
         (
-            &format!("{agent}preset = \"demo\"\nsandbox = \"strict\"\n"),
+            &format!("{agent}preset = \"claude\"\nsandbox = \"strict\"\n"),
             "5:11",
-            "`sandbox = \"strict\"` is not supported by this version",
-            "Write sandbox = \"off\", or remove the line.",
+            "claude talks to its model over the network, which the strict sandbox does not have",
+            "Add network = true, or write sandbox = \"basic\".",
         ),
         (
             &format!("{agent}preset = \"demo\"\nenv = {{ PORT = 1 }}\n"),

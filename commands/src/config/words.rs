@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pipeline_lib::agents::Preset;
-use pipeline_lib::settings::FailedDependency;
+use pipeline_lib::settings::{FailedDependency, Sandbox};
 
 use super::read::Word;
 
@@ -51,17 +51,6 @@ words! {
         Tmux = "tmux",
         /// Behind agentapi.
         Agentapi = "agentapi",
-    }
-}
-words! {
-    /// How far a worker's program is confined.
-    Sandbox {
-        /// Not at all.
-        Off = "off",
-        /// It writes only where it should.
-        Basic = "basic",
-        /// And has no network.
-        Strict = "strict",
     }
 }
 words! {
@@ -117,6 +106,11 @@ impl Word for Preset {
         ("demo", Self::Demo),
         ("custom", Self::Custom),
     ];
+}
+
+impl Word for Sandbox {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("basic", Self::Basic), ("strict", Self::Strict)];
 }
 
 impl Word for FailedDependency {

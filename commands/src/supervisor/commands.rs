@@ -11,7 +11,8 @@ use pipeline_lib::task::Task;
 use pipeline_lib::workflow::{Place, Stage, render};
 use pipeline_worktrees::host::RunKind;
 
-use super::launch::{base_environment, check_out, claim, fresh, prepare_worktree, start, start_branch, traceparent};
+use super::environment::of_commands;
+use super::launch::{check_out, claim, fresh, prepare_worktree, start, start_branch, traceparent};
 use super::perform::Failure;
 use super::results;
 use super::secrets::Secrets;
@@ -76,7 +77,8 @@ fn environment(
     path: &Path,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let mut env = base_environment(context);
+    super::confine::private_dir(&context.outcome_dir(&run.id))?;
+    let mut env = of_commands(context);
     Secrets::of(context, stage)?.give(stage, &mut env)?;
     let inputs = results::write_inputs(context, run, task, stage)?;
     let vars = pipeline.variables(task, stage);

@@ -17,11 +17,11 @@ use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::{Stage, render};
 use pipeline_worktrees::git::{GitError, Repo};
-use pipeline_worktrees::host::{self, RunKind};
+use pipeline_worktrees::host::{self, Confinement, RunKind};
 
 use super::perform::Failure;
 use super::secrets::Secrets;
-use super::{assign, commands};
+use super::{assign, branches, commands, confine, environment};
 use crate::config::{AgentConfig, Mode, Runtime};
 use crate::context::Context;
 use crate::shipped;
@@ -30,6 +30,9 @@ use crate::shipped;
 const PROMPT: &str = "Your task is described in the file {task_file} in the current directory. Read it first. You are at \
 stage {stage}, in the role {role}, on the branch {branch}. Do what the file asks, commit your work, and finish as the file \
 says at its end.";
+
+/// Says to a confined program how far it is.
+pub(crate) const SANDBOX_VARIABLE: &str = "PIPELINE_SANDBOX";
 
 /// The longest notice in a task file, in characters.
 const NOTICE_CHARS_MAX: usize = 500;
@@ -59,6 +62,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
     check_out(context, pipeline, repo, run, &path, &task.branch())?;
     write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
+    branches::remember(context, run)?;
     start(context, run, &claim, None)?;
     Ok(None)
 }
@@ -241,7 +245,8 @@ fn agent_claim(
     let git_dir = worktree_git_dir(worktree);
     let mut write_roots: Vec<String> =
         git_write_roots(&text(&git_dir), &text(context.repo().common_dir())).into_iter().collect();
-    write_roots.push(text(&context.run_dir(&run.id)));
+    confine::private_dir(&context.outcome_dir(&run.id))?;
+    write_roots.push(text(&context.outcome_dir(&run.id)));
     write_roots.retain(|root| Path::new(root).is_dir());
     let mut vars = Vars {
         prompt: String::new(),
@@ -258,11 +263,14 @@ fn agent_claim(
     };
     vars.prompt = expand(&[PROMPT], &vars).map_err(|e| Failure::permanent(e.to_string()))?.concat();
     let argv = context.agent_argv(agent, &vars).map_err(Failure::permanent)?;
-    let mut env = base_environment(context);
+    let mut env = environment::of_agent(context, agent);
     if run.interactive {
-        env.retain(|name, _| !is_about_our_terminal(name));
+        env.retain(|name, _| agent.env.contains_key(name) || !is_about_our_terminal(name));
     }
-    env.extend(agent.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
+    if let Some(confinement) = &confinement {
+        env.extend(confined_variables(confinement));
+    }
     env.extend([
         ("PIPELINE_TASK_ID".to_owned(), vars.task),
         ("PIPELINE_RUN_ID".to_owned(), vars.run),
@@ -276,6 +284,7 @@ fn agent_claim(
         ("TRACEPARENT".to_owned(), traceparent(task, run)),
     ]);
     let mut claim = claim(run, RunKind::Agent, argv, env, worktree.to_owned());
+    claim.confinement = confinement;
     claim.terminal = run.interactive.then_some(Size::UNSEEN);
     let in_tmux = run.interactive && agent.runtime == Runtime::Tmux;
     claim.multiplexer = in_tmux.then(|| host::Multiplexer::of_repository(context.root(), context.environment()));
@@ -321,20 +330,6 @@ pub(super) fn traceparent(task: &Task, run: &Run) -> String {
     format!("00-{}-{}-01", hex(&trace[..16]), hex(&span[..8]))
 }
 
-/// The environment a run starts from: ours, without what would lead git or a nested `pipeline` astray.
-pub(crate) fn base_environment(context: &Context) -> BTreeMap<String, String> {
-    let mut env = context.environment().clone();
-    env.retain(|name, _| !name.starts_with("PIPELINE_") && !name.starts_with("GIT_") && name != "TRACEPARENT");
-    for (name, value) in context.environment() {
-        // Who an agent commits as is the person's choice, not a way to lead git astray.
-        if name.starts_with("GIT_AUTHOR_") || name.starts_with("GIT_COMMITTER_") || name.starts_with("GIT_CONFIG_") {
-            env.insert(name.clone(), value.clone());
-        }
-    }
-    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
-    env
-}
-
 fn launch_gate(
     context: &Context,
     pipeline: &Pipeline,
@@ -350,7 +345,8 @@ fn launch_gate(
         return Ok(Some(fresh(run, of_task.unwrap_or(name))));
     }
     detach_clean(repo, &path, commit)?;
-    start_shell(context, run, RunKind::Gate, command, &path)?;
+    let confinement = confine::of_gate(context, pipeline, run, (&path, &worktree_git_dir(&path)))?;
+    start_shell(context, run, RunKind::Gate, command, &path, confinement)?;
     Ok(None)
 }
 
@@ -373,19 +369,41 @@ fn launch_setup(context: &Context, run: &Run, command: &str, worktree: &str) -> 
     let path = context.worktree(agent, task.as_ref());
     let base = context.base_head()?;
     prepare_worktree(context, context.repo(), &path, &base)?;
-    start_shell(context, run, RunKind::Setup, command, &path)?;
+    // A fresh worktree holds what is in base, and nobody's work yet.
+    start_shell(context, run, RunKind::Setup, command, &path, None)?;
     Ok(None)
 }
 
-fn start_shell(context: &Context, run: &Run, kind: RunKind, command: &str, cwd: &Path) -> Result<(), Failure> {
+fn start_shell(
+    context: &Context,
+    run: &Run,
+    kind: RunKind,
+    command: &str,
+    cwd: &Path,
+    confinement: Option<Confinement>,
+) -> Result<(), Failure> {
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
-    let mut env = base_environment(context);
+    let mut env = environment::of_commands(context);
+    env.extend(confinement.as_ref().map(confined_variables).into_iter().flatten());
     env.insert("PIPELINE_RUN_ID".to_owned(), run.id.to_string());
     env.insert("PIPELINE_WORKTREE".to_owned(), cwd.to_string_lossy().into_owned());
     if let Some(task) = &run.task {
         env.insert("PIPELINE_TASK_ID".to_owned(), task.to_string());
     }
-    start(context, run, &claim(run, kind, argv, env, cwd.to_owned()), None)
+    let claim = host::Claim { confinement, ..claim(run, kind, argv, env, cwd.to_owned()) };
+    start(context, run, &claim, None)
+}
+
+/// What a confined program is told of it: where it may put things aside, and that git need not tidy up.
+fn confined_variables(confinement: &Confinement) -> impl Iterator<Item = (String, String)> {
+    let scratch = confinement.scratch.to_string_lossy().into_owned();
+    let level = confinement.level.as_str().to_owned();
+    let git = [("gc.auto", "0"), ("maintenance.auto", "false")];
+    let git = git.into_iter().enumerate().flat_map(|(nth, (key, value))| {
+        [(format!("GIT_CONFIG_KEY_{nth}"), key.to_owned()), (format!("GIT_CONFIG_VALUE_{nth}"), value.to_owned())]
+    });
+    let own = [("TMPDIR", scratch), (SANDBOX_VARIABLE, level), ("GIT_CONFIG_COUNT", "2".to_owned())];
+    own.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(git)
 }
 
 pub(super) fn claim(
@@ -404,7 +422,7 @@ pub(super) fn claim(
 pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Option<&Stage>) -> Result<(), Failure> {
     let dir = context.run_dir(&run.id);
     let mut claim = claim.clone();
-    let host = Secrets::known(context, stage).hide(&mut claim, context.host_program());
+    let host = environment::entrust(&Secrets::known(context, stage), &mut claim, context.host_program());
     host::prepare(&dir, &claim)?;
     host::spawn_host(&host, &dir)?;
     Ok(())

@@ -146,7 +146,7 @@ fn ended(run: &Run, how: How) -> Ended {
         How::SpawnFailed { message, kind } => Ended::NotStarted {
             message: text::one_line(&message, 300),
             permanent: match kind {
-                SpawnProblem::Missing | SpawnProblem::NotExecutable => true,
+                SpawnProblem::Missing | SpawnProblem::NotExecutable | SpawnProblem::Unconfined => true,
                 SpawnProblem::Other => false,
             },
         },

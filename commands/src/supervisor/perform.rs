@@ -20,7 +20,7 @@ use pipeline_worktrees::host::{self, HostError, Stream};
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use super::secrets::Secrets;
-use super::{assign, commands, results};
+use super::{assign, branches, commands, results};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -144,7 +144,10 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         repo.unexclude(&format!("/{name}"))?;
     }
     let mut notes = Vec::new();
+    let mut found = branches::Found::default();
     if worktree.is_dir() {
+        let mended = repo.mend(&worktree, &dir)?;
+        found = branches::compare(context, run, &task.branch(), &worktree, mended)?;
         repo.clear_locks_of(&worktree, &task.branch(), run.claimed_at.into())?;
         // Where this is repeated there is nothing left to commit, and what had to be said about it is found here.
         let kept = dir.join(KEPT);
@@ -160,7 +163,10 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         // The files stay as they are: whoever works here next brings them where it needs them, all in one go.
         repo.let_go(&worktree)?;
     }
-    what_was_said(context, pipeline, run, task, &dir, Left { place: &worktree, task_file, notes })
+    let words = |list: Vec<String>| (!list.is_empty()).then(|| list.join("; "));
+    let left = Left { place: &worktree, task_file, notes };
+    let collected = what_was_said(context, pipeline, run, task, &dir, left)?;
+    Ok(Collected { trespass: words(found.certain), suspicion: words(found.possible), ..collected })
 }
 
 /// What a run left, beside its output and its outcome file.
@@ -184,6 +190,7 @@ fn what_was_said(
 ) -> Result<Collected, Failure> {
     let stage = run.stage.as_ref().and_then(|id| pipeline.workflow_of(task)?.stage(id));
     let secrets = Secrets::known(context, stage);
+    mask_outcome(context, run, &secrets)?;
     let measured = stage.map(|stage| results::measure(context, run, stage, left.place)).transpose()?;
     let measured = measured.unwrap_or_default();
     let commit = match context.repo().branch_head(&task.branch())? {
@@ -222,8 +229,22 @@ fn what_was_said(
         output: secrets.mask(&both_outputs(dir)),
         usage,
         unmet: measured.unmet,
+        trespass: None,
+        suspicion: None,
         proposal: proposal.map(|proposal| secrets.mask(&proposal)),
     })
+}
+
+/// Takes secrets out of the outcome file, which an agent wrote and we keep.
+fn mask_outcome(context: &Context, run: &Run, secrets: &Secrets) -> Result<(), Failure> {
+    let file = context.outcome_file(&run.id);
+    let Some(bytes) = read_small(&file, claim::outcome::FILE_BYTES_MAX) else { return Ok(()) };
+    let text = String::from_utf8_lossy(&bytes);
+    let masked = secrets.mask(&text);
+    if masked != text {
+        replace_file(&file, masked.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn with_notes(words: &str, notes: &[String]) -> String {

@@ -5,17 +5,15 @@
 //! it keeps. What a command commits or sends elsewhere is not looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
 use pipeline_lib::ids::RunId;
 use pipeline_lib::workflow::Stage;
-use pipeline_worktrees::host::{Claim, HostProgram};
-
 use serde_json::Value;
 
+use super::environment;
 use super::look::read_small;
 use super::perform::Failure;
 use crate::context::Context;
@@ -33,8 +31,10 @@ const MASK: &str = "***";
 
 /// What can be given to commands, and what is a secret wherever it is found.
 #[derive(Debug, Default)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     values: BTreeMap<String, String>,
+    /// Values that agents are given under names which say that they are secret.
+    of_agents: Vec<String>,
 }
 
 impl Secrets {
@@ -51,7 +51,7 @@ impl Secrets {
 
     /// Every secret that some workflow names, or that the file has, as far as there is a value. `stage` may be one of a
     /// workflow that is not among the project's. A file that cannot be used has nothing to hide.
-    pub(super) fn known(context: &Context, stage: Option<&Stage>) -> Self {
+    pub(crate) fn known(context: &Context, stage: Option<&Stage>) -> Self {
         let values = file(context).unwrap_or_else(|failure| {
             tracing::warn!(message = failure.message, "the secrets cannot be read");
             BTreeMap::new()
@@ -68,7 +68,7 @@ impl Secrets {
                 values.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
-        Self { values }
+        Self { values, of_agents: environment::secrets_of_agents(context) }
     }
 
     /// The same for a run, whose claim names what it was given. What cannot be read hides nothing.
@@ -109,27 +109,19 @@ impl Secrets {
         Ok(())
     }
 
-    /// Takes the secrets of an environment out of a claim and gives them to the host that is to be started for it. A
-    /// session in a terminal keeps its environment: what is typed and drawn there is not ours to change.
-    pub(super) fn hide(&self, claim: &mut Claim, host: &HostProgram) -> HostProgram {
-        let mut host = host.clone();
-        if claim.terminal.is_some() || claim.multiplexer.is_some() {
-            return host;
-        }
-        let secret = |name: &&String| self.values.get(*name).is_some_and(|value| value.len() >= VALUE_BYTES_MIN);
-        claim.secrets = claim.env.keys().filter(secret).cloned().collect();
-        for name in &claim.secrets {
-            if let Some(value) = claim.env.remove(name) {
-                host.environment.push((OsString::from(name), OsString::from(value)));
-            }
-        }
-        host
+    /// Whether a variable of this name is a secret that can be told from other words.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| value.len() >= VALUE_BYTES_MIN)
     }
 
     /// The text without any secret.
     pub(super) fn mask(&self, text: &str) -> String {
-        let mut values: Vec<&str> =
-            self.values.values().flat_map(|value| [value.as_str()].into_iter().chain(value.lines())).collect();
+        let mut values: Vec<&str> = self
+            .values
+            .values()
+            .chain(&self.of_agents)
+            .flat_map(|value| [value.as_str()].into_iter().chain(value.lines()))
+            .collect();
         values.retain(|value| value.trim().len() >= VALUE_BYTES_MIN);
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         values.into_iter().fold(text.to_owned(), |text, value| text.replace(value, MASK))
@@ -206,7 +198,7 @@ mod tests {
     fn every_secret_is_taken_out_of_a_text() {
         let values = [("A", "hunter2"), ("B", "hunter22"), ("C", "abc"), ("D", "line one\nline two")];
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let secrets = Secrets { values };
-        assert_eq!(secrets.mask("hunter22 hunter2 abc, line two"), "*** *** abc, ***");
+        let secrets = Secrets { values, of_agents: vec!["sk-agent-key".to_owned()] };
+        assert_eq!(secrets.mask("hunter22 hunter2 abc, line two, sk-agent-key"), "*** *** abc, ***, ***");
     }
 }

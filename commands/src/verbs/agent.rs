@@ -203,13 +203,14 @@ fn list(call: &Call) -> Result<u8> {
     }
     let out = &call.output;
     let now = Timestamp::now();
-    let mut rows = vec![head(out, &["AGENT", "ROLE", "PRESET", "STATUS", "SINCE", "TASK", "NOTE"])];
+    let mut rows = vec![head(out, &["AGENT", "ROLE", "PRESET", "SANDBOX", "STATUS", "SINCE", "TASK", "NOTE"])];
     for (name, agent) in &documents {
         let note = if agent.last_line.is_empty() { &agent.reason } else { &agent.last_line };
         rows.push(vec![
             name.to_string(),
             agent.role.to_owned(),
             agent.preset.to_owned(),
+            agent.sandbox.to_owned(),
             agent_word(out, agent.status),
             age(agent.status_since, now),
             agent.current_task.map_or_else(|| "-".to_owned(), ToString::to_string),

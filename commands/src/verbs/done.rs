@@ -51,6 +51,9 @@ pub fn run(call: &Call, args: &Done) -> Result<u8> {
         return Err(CommandError::usage("neither a task nor a run is named")
             .hint("Add `--task T`, or run this inside an agent's worktree, where the environment names them."));
     }
+    if let Some(file) = from_environment("PIPELINE_OUTCOME_FILE").filter(|_| is_confined(call)) {
+        return leave(call, args, status, run.as_deref(), std::path::Path::new(&file));
+    }
     let context = call.context()?.not_configuring();
     let mut engine = Engine::open(&context)?;
     let claim = Claim {
@@ -70,6 +73,27 @@ pub fn run(call: &Call, args: &Done) -> Result<u8> {
         call.output.json(&serde_json::json!({ "schema_version": 1, "status": status.outcome_word() }))?;
     } else {
         call.output.note("Recorded. Nothing more is expected of you for this stage.");
+    }
+    Ok(exit::OK)
+}
+
+/// Whether we are below an agent that cannot see the state.
+fn is_confined(call: &Call) -> bool {
+    call.globals.environment.get(crate::supervisor::SANDBOX_VARIABLE).is_some_and(|level| level != "off")
+}
+
+/// Leaves the outcome where the supervisor looks for it: a confined agent sees nothing of the state.
+fn leave(call: &Call, args: &Done, status: ClaimStatus, run: Option<&str>, file: &std::path::Path) -> Result<u8> {
+    let outcome = serde_json::json!({
+        "run": run, "status": status.outcome_word(), "decision": args.decision,
+        "summary": args.summary.as_deref().map(|words| text::safe(words, SUMMARY_CHARS_MAX)),
+    });
+    crate::supervisor::replace_file(file, outcome.to_string().as_bytes())
+        .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", file.display())))?;
+    if call.output.json {
+        call.output.json(&serde_json::json!({ "schema_version": 1, "status": status.outcome_word() }))?;
+    } else {
+        call.output.note("Left for the supervisor. Nothing more is expected of you for this stage.");
     }
     Ok(exit::OK)
 }

@@ -186,6 +186,7 @@ impl Rules<'_> {
         let mut facts = Vec::with_capacity(3);
         facts.push(Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) });
         facts.extend(outcome.about_the_agent(self, run));
+        facts.extend(trespassed(run, left));
         facts.extend(left.proposal.as_ref().map(|proposal| proposed(run, task, proposal)));
         // The task may have been taken elsewhere while the run was being stopped.
         if task.state.run() != Some(&run.id) {
@@ -245,7 +246,9 @@ impl Rules<'_> {
         if let Some(claim) = claim {
             let words = claim.summary.clone().filter(|text| !text.is_empty());
             return match claim.status {
-                ClaimStatus::Completed => left.unmet.clone().map_or(Outcome::Done, Outcome::Failed),
+                ClaimStatus::Completed => {
+                    left.trespass.clone().or_else(|| left.unmet.clone()).map_or(Outcome::Done, Outcome::Failed)
+                }
                 ClaimStatus::Failed => {
                     Outcome::Failed(format!("{} says it failed{}", run.agent, colon(words.as_deref())))
                 }
@@ -491,4 +494,14 @@ pub(super) fn claimed(run: &Run, claim: &Claim) -> Fact {
 
 fn colon(words: Option<&str>) -> String {
     words.map_or_else(String::new, |words| format!(": {words}"))
+}
+
+/// An agent that went for what is not its own takes no work until a person has looked.
+fn trespassed(run: &Run, left: &Collected) -> Option<Fact> {
+    let why = match (&left.trespass, &left.suspicion) {
+        (Some(certain), _) => format!("its run {} went beyond its own work: {certain}", run.id),
+        (None, Some(possible)) => format!("look at its run {}: {possible}", run.id),
+        (None, None) => return None,
+    };
+    Some(Fact::AgentBroken { agent: run.agent.clone(), message: why })
 }

@@ -6,6 +6,7 @@ use super::{Seen, agent_view, waiting_reason};
 use crate::ids::AgentName;
 use crate::mode::{Orchestration, Rollout};
 use crate::pipeline::{Agent, Pipeline};
+use crate::settings::Sandbox;
 use crate::task::{Ask, Step, Task, TaskState};
 
 /// Why something is in its state.
@@ -34,6 +35,11 @@ pub fn explain_agent(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen:
     let mut observations =
         vec![format!("source {}, confidence {:.1}, since {}", view.source, view.confidence, view.since)];
     observations.extend(reasons);
+    observations.push(match pipeline.core.settings.sandbox(name) {
+        Sandbox::Off => "sandbox off: it can do whatever you can".to_owned(),
+        Sandbox::Basic => "sandbox basic: it changes only its worktree and cannot read the state".to_owned(),
+        Sandbox::Strict => "sandbox strict: it also reads only what is named, and has no sockets".to_owned(),
+    });
     if let Some(run) = agent.run.as_ref().and_then(|id| pipeline.core.runs.get(id)) {
         let task = run.task.as_ref().map_or_else(|| "no task".to_owned(), ToString::to_string);
         observations.push(format!("run {} ({}) for {task}, attempt {}", run.id, run.work.word(), run.attempt));

@@ -110,6 +110,8 @@ pub struct AgentDoc<'a> {
     pub role: &'a str,
     /// Which program it is.
     pub preset: &'static str,
+    /// How far it is confined: `off`, `basic` or `strict`.
+    pub sandbox: &'static str,
     /// What it is doing.
     pub status: AgentStatus,
     /// The task it serves.
@@ -247,6 +249,7 @@ pub fn agent_docs<'a>(pipeline: &'a Pipeline, seen: &Seen) -> BTreeMap<&'a Agent
         AgentDoc {
             role: agent.role.as_str(),
             preset: agent.preset.as_str(),
+            sandbox: core.settings.sandbox(name).as_str(),
             status: view.status,
             current_task: run.and_then(|run| run.task.as_ref()).or(agent.verifying.as_ref()).or(sequential),
             stage: run.and_then(|run| run.stage.as_ref()),

@@ -32,6 +32,11 @@ impl Command {
         Git::new(&self.common).env("GIT_DIR", &self.common).env("GIT_COMMON_DIR", &self.common)
     }
 
+    /// A command on the main checkout.
+    fn on_main(&self) -> Git {
+        self.on(&Checkout { path: self.main.clone(), admin: self.common.clone() })
+    }
+
     /// A command on the private references of one checkout, whose directory may be gone.
     fn on_head(&self, checkout: &Checkout) -> Git {
         Git::new(&self.common).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common)
@@ -269,8 +274,7 @@ impl Backend for Command {
     }
 
     fn add_worktree(&self, path: &Path, _name: &str, at: &CommitId, reason: &str) -> Result<(), GitError> {
-        let git =
-            Git::new(&self.main).args(["worktree", "add", "--detach", "--no-checkout", "--lock", "--reason", reason]);
+        let git = self.on_main().args(["worktree", "add", "--detach", "--no-checkout", "--lock", "--reason", reason]);
         git.arg("--").arg(path).arg(at.as_str()).run().map(drop)
     }
 
@@ -286,7 +290,7 @@ impl Backend for Command {
     }
 
     fn remove_worktree(&self, checkout: &Checkout) -> Result<(), GitError> {
-        Git::new(&self.main).args(["worktree", "remove", "--"]).arg(&checkout.path).run().map(drop)
+        self.on_main().args(["worktree", "remove", "--"]).arg(&checkout.path).run().map(drop)
     }
 
     fn head(&self, checkout: &Checkout) -> Result<Head, GitError> {

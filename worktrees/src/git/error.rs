@@ -87,6 +87,19 @@ pub enum GitError {
         /// What was found there.
         problem: String,
     },
+    /// The repository's own configuration names a program that git would run on files.
+    #[error(
+        "trust {key} in {}: any agent could have put it there; if it is yours, type `git config --global {key} {}`, else remove it",
+        file.display(), quoted(value)
+    )]
+    ForeignProgram {
+        /// The configuration file.
+        file: PathBuf,
+        /// The setting.
+        key: String,
+        /// The command.
+        value: String,
+    },
     /// A lock file of git is there. Its owner may be alive, so it is never deleted.
     #[error("go past the lock {}: whoever made it may still need it", file.display())]
     Locked {
@@ -176,4 +189,9 @@ fn list(files: &[String]) -> String {
         text.push_str(&format!(" and {} more", files.len() - SHOWN));
     }
     text
+}
+
+/// A value for a shell, on one line.
+fn quoted(value: &str) -> String {
+    format!("'{}'", one_line(value).replace('\'', r"'\''"))
 }

@@ -87,7 +87,9 @@ impl Repo {
             return Ok(Vec::new());
         }
         let list = |rules: &str| -> Result<BTreeSet<PathBuf>, GitError> {
-            let git = Git::new(&self.main).args(["ls-files", "--others", "--ignored", "-z", rules]);
+            let git = Git::new(&self.main).env("GIT_DIR", &self.common).env("GIT_COMMON_DIR", &self.common);
+            let git = git.env("GIT_WORK_TREE", &self.main);
+            let git = git.args(["ls-files", "--others", "--ignored", "-z", rules]);
             Ok(git.run()?.split(|b| *b == 0).filter(|name| !name.is_empty()).map(path).collect())
         };
         let wanted = list(&format!("--exclude-from={INCLUDE}"))?;

@@ -4,7 +4,9 @@
 //! it was found that no file of it would be overwritten, and what would become unreachable is kept below
 //! `refs/pipeline/trash/`. References move only by compare-and-swap. No hook, filter of the repository's choice,
 //! signing program or pager runs because of us, except where the user's own configuration asks for filters or merge
-//! drivers, without which files would be stored wrongly.
+//! drivers, without which files would be stored wrongly. A repository's own configuration is not the user's: an agent can
+//! write it. What it names in their place is refused. The files that lead from a worktree to its repository are compared
+//! with what they must say before each use.
 //!
 //! Two backends do the work: libgit2 in this process, and the `git` command for repositories that libgit2 cannot open
 //! (reftable, SHA-256, partial clones) or would treat wrongly (filters, merge drivers, sparse checkouts). Which one it
@@ -21,7 +23,9 @@ mod files;
 mod layout;
 mod libgit;
 mod merge;
+mod moved;
 mod orphans;
+mod planted;
 mod populate;
 mod process;
 mod rescue;
@@ -39,6 +43,7 @@ pub use commit::Committed;
 pub use diff::DiffLimits;
 pub use error::GitError;
 pub use merge::{Advance, MergeCheck, MergeOutcome, Reverted};
+pub use moved::PutBack;
 pub use orphans::AtWork;
 pub use rescue::{RescueInfo, Rescued};
 pub use worktree::{Prepared, WorktreeInfo, WorktreeStatus};
@@ -89,6 +94,12 @@ impl Repo {
     /// # Errors
     /// When there is none, or when it is bare.
     pub fn discover(dir: &Path) -> Result<Self, GitError> {
+        let found = Self::find(dir)?;
+        planted::programs(&found.common.join("config"))?;
+        Ok(found)
+    }
+
+    fn find(dir: &Path) -> Result<Self, GitError> {
         // Opened from the directory itself and not from the git directory that is found: only so is the checkout of a
         // repository known whose git directory lies elsewhere.
         let nowhere: [&std::ffi::OsStr; 0] = [];
@@ -327,7 +338,8 @@ impl Repo {
     /// # Errors
     /// When objects are missing or broken.
     pub fn fsck_connectivity(&self) -> Result<(), GitError> {
-        let git = Git::new(&self.main).args(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]);
+        let git = Git::new(&self.common).env("GIT_DIR", &self.common).env("GIT_COMMON_DIR", &self.common);
+        let git = git.args(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]);
         git.timeout(std::time::Duration::from_secs(600)).run().map(drop)
     }
 

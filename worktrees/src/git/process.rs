@@ -16,7 +16,7 @@ use super::GitError;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings that keep git from running hooks and helpers and from doing housekeeping of its own.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 17] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "diff.external=",
@@ -24,6 +24,16 @@ const SETTINGS: [&str; 7] = [
     "maintenance.auto=false",
     "protocol.ext.allow=never",
     "submodule.recurse=false",
+    "core.pager=cat",
+    "core.editor=false",
+    "core.askPass=false",
+    "core.sshCommand=ssh",
+    "core.alternateRefsCommand=true",
+    "credential.helper=",
+    "gpg.program=false",
+    "gpg.ssh.program=false",
+    "commit.gpgSign=false",
+    "log.showSignature=false",
 ];
 
 /// A `git` command in the making.

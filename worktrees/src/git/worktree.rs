@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, text};
-use super::{FileChange, GitError, Repo, full_name, layout};
+use super::{FileChange, GitError, Repo, full_name, layout, planted};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
 const SETUP: &str = "pipeline is setting this worktree up";
@@ -112,6 +112,7 @@ impl Repo {
     pub(super) fn checkout(&self, path: &Path) -> Result<Checkout, GitError> {
         let path = layout::absolute(path)?;
         if path == self.main {
+            planted::look(&self.common, &self.main_as_checkout())?;
             return Ok(self.main_as_checkout());
         }
         let not = |problem: &str| GitError::NotAWorktree { path: path.clone(), problem: problem.to_owned() };
@@ -119,7 +120,10 @@ impl Repo {
             layout::find_entry(&self.common, &path)?.ok_or_else(|| not("the repository does not know it"))?;
         match layout::read_optional(&path.join(".git"))? {
             None => Err(not("it has no .git file")),
-            Some(content) if leads_to(&path, &content, &checkout.admin) => Ok(checkout),
+            Some(content) if leads_to(&path, &content, &checkout.admin) => {
+                planted::look(&self.common, &checkout)?;
+                Ok(checkout)
+            }
             Some(content) => Err(not(&format!("its .git file says `{}`", content.trim_end().escape_debug()))),
         }
     }
@@ -393,7 +397,7 @@ impl Repo {
 }
 
 /// Whether the content of a `.git` file leads to a private git directory.
-fn leads_to(worktree: &Path, content: &str, admin: &Path) -> bool {
+pub(super) fn leads_to(worktree: &Path, content: &str, admin: &Path) -> bool {
     let Some(target) = content.strip_prefix("gitdir:") else { return false };
     let target = worktree.join(target.trim());
     matches!((target.canonicalize(), admin.canonicalize()), (Ok(a), Ok(b)) if a == b)

@@ -9,8 +9,9 @@
 //! A command may have a terminal, which its host keeps whether or not anybody looks; see [`connect`]. Or tmux keeps it,
 //! and the host is in a pane of tmux; see [`pane`].
 //!
-//! This module knows nothing of tasks, stages, retries or worktrees. It does not sandbox the command.
+//! This module knows nothing of tasks, stages, retries or worktrees, nor which commands are to be confined how far.
 
+mod confine;
 mod files;
 mod launch;
 mod logs;
@@ -18,6 +19,7 @@ mod mask;
 mod records;
 mod run;
 mod supervise;
+mod syscalls;
 mod terminal;
 mod tmux;
 mod tree;
@@ -25,6 +27,7 @@ mod tree;
 use std::io;
 use std::path::PathBuf;
 
+pub use confine::{Confinement, available as sandbox_available, main as confined_main};
 pub use launch::{
     HostProgram, Killed, StopOutcome, kill_remains, observe, observe_on, prepare, reap_hosts, request_stop, spawn_host,
 };
@@ -36,6 +39,9 @@ pub use tmux::{Multiplexer, Pane, Shown, VERSION_MIN as TMUX_VERSION_MIN, pane, 
 
 /// The variable in the environment of a run by which its processes are found again when its host is gone.
 pub const RUN_ID_VARIABLE: &str = "PIPELINE_RUN_ID";
+
+/// What the name of a variable begins with in a host's environment that is the command's and none of the host's own.
+pub const ENTRUSTED: &str = "PIPELINE_ENTRUSTED_";
 
 /// What keeps a run's directory from being read, written or acted on.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ use pipeline_lib::ids::RunId;
 use pipeline_lib::terminal::Size;
 use serde::{Deserialize, Serialize};
 
+use super::confine::Confinement;
 use super::tmux::Multiplexer;
 use crate::process::Identity;
 
@@ -44,9 +45,15 @@ pub struct Claim {
     /// The complete environment, but for the secrets.
     pub env: BTreeMap<String, String>,
     /// Variables that the command has as well, and whose values are not written down: the host has them in its own
-    /// environment, and takes them out of the output it keeps.
+    /// environment, under names that begin with [`super::ENTRUSTED`], and takes them out of the output it keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// Variables that the command has as well and whose values are not written down either, but which its output may hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
+    /// How far the command is confined; not at all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<Confinement>,
     /// Where the program starts.
     pub cwd: PathBuf,
     /// Whether what the command leaves in the background goes on when it ends by itself. Otherwise it is ended with it.
@@ -95,6 +102,8 @@ impl Claim {
             argv,
             env,
             secrets: Vec::new(),
+            given: Vec::new(),
+            confinement: None,
             cwd,
             leaves_services: false,
             timeout_ms: None,
@@ -145,6 +154,8 @@ pub enum SpawnProblem {
     Missing,
     /// It is there and may not or cannot be executed.
     NotExecutable,
+    /// It is to be confined in a way that this machine does not have.
+    Unconfined,
     /// Anything else.
     Other,
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::process::{Signal, WaitStatus};
 
-use super::HostError;
+use super::confine;
 use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP};
 use super::logs::{CappedLog, Stream};
 use super::mask::Mask;
@@ -25,6 +25,7 @@ use super::supervise::{Supervisor, Wakes};
 use super::terminal::Terminal;
 use super::tmux::{self, Inside, Tty};
 use super::tree;
+use super::{ENTRUSTED, HostError};
 use crate::process::{Identity, Stat, Table, own_pid};
 
 /// What the command left behind has this long to end by itself.
@@ -125,6 +126,9 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
         return Ok(());
     }
     let (record, terminal) = run(run_dir, &claim, start.started_at, wakes, tty);
+    if let Some(confinement) = &claim.confinement {
+        confine::clear(&confinement.scratch);
+    }
     let written = write_exit(run_dir, &record);
     // Whoever looks can wait for this; the record cannot.
     if let Some(terminal) = terminal {
@@ -204,7 +208,9 @@ fn run(
     if let Some(reason) = wakes.stop_requested(run_dir, claim).map(|request| request.reason) {
         return (over(How::NeverStarted { reason }), None);
     }
-    let secrets = secrets(claim);
+    // What is drawn in a terminal is for whoever looks at it, and is not ours to change.
+    let masked: &[String] = if claim.terminal.is_some() || claim.multiplexer.is_some() { &[] } else { &claim.secrets };
+    let secrets = entrusted(masked);
     let mask = Mask::of(secrets.iter().map(|(_, value)| value.as_bytes()));
     let log = |stream| CappedLog::create(run_dir, stream, claim.log_bytes_max, mask.clone());
     let (stdout, stderr) = match (log(Stream::Stdout), log(Stream::Stderr)) {
@@ -216,7 +222,7 @@ fn run(
         Err(message) => return failed(SpawnProblem::Other, message),
     };
     let began = Instant::now();
-    let mut child = match spawn(claim, &secrets, &place) {
+    let mut child = match spawn(run_dir, claim, &place) {
         Ok(child) => child,
         Err((kind, message)) => return failed(kind, message),
     };
@@ -339,40 +345,60 @@ fn kill_tree(supervisor: &mut Supervisor<'_>) -> (BTreeSet<Identity>, Vec<Identi
     (killed, Vec::new())
 }
 
-/// The secrets that we were given for the command.
-fn secrets(claim: &Claim) -> Vec<(&str, OsString)> {
-    claim.secrets.iter().filter_map(|name| Some((name.as_str(), std::env::var_os(name)?))).collect()
+/// The variables that we were given for the command, whose values stand in no file.
+fn entrusted(names: &[String]) -> Vec<(&str, OsString)> {
+    let value = |name: &String| std::env::var_os(format!("{ENTRUSTED}{name}"));
+    names.iter().filter_map(|name| Some((name.as_str(), value(name)?))).collect()
 }
 
-fn spawn(claim: &Claim, secrets: &[(&str, OsString)], place: &Place) -> Result<Child, (SpawnProblem, String)> {
+fn spawn(run_dir: &Path, claim: &Claim, place: &Place) -> Result<Child, (SpawnProblem, String)> {
     let Some((program, arguments)) = claim.argv.split_first() else {
         return Err((SpawnProblem::Other, "there is no command to run".to_owned()));
     };
     if !claim.cwd.is_dir() {
         return Err((SpawnProblem::Other, format!("{} is not a directory", claim.cwd.display())));
     }
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear();
-    let secrets = || secrets.iter().map(|(name, value)| (name, value));
+    if claim.confinement.is_none() {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        return spawn_in(claim, place, command).map_err(|error| explain(program, &claim.cwd, &error));
+    }
+    let failed = |error: std::io::Error| (SpawnProblem::Other, format!("cannot confine {program}: {error}"));
+    let (command, report, theirs) = confine::stand_in(run_dir).map_err(failed)?;
+    let mut child = spawn_in(claim, place, command).map_err(failed)?;
+    drop(theirs);
+    report.wait().inspect_err(|_| {
+        // It ends by itself, and what it would have run has not begun.
+        if let Err(error) = child.wait() {
+            note(&format!("the command's place-holder cannot be waited for: {error}"));
+        }
+    })?;
+    Ok(child)
+}
+
+/// Starts a program with the environment, the input and the output that the claim says.
+fn spawn_in(claim: &Claim, place: &Place, mut command: Command) -> std::io::Result<Child> {
+    command.env_clear();
+    let entrusted = || [&claim.secrets, &claim.given].into_iter().flat_map(|names| entrusted(names));
     let with_terminal = |mut command: Command, variables: [(&str, &str); 2]| {
-        command.envs(variables).envs(&claim.env).envs(secrets()).current_dir(&claim.cwd);
+        command.envs(variables).envs(&claim.env).envs(entrusted()).current_dir(&claim.cwd);
         for name in SIZE_VARIABLES {
             command.env_remove(name);
         }
         command
     };
-    let spawned = if let Some(terminal) = &place.terminal {
+    if let Some(terminal) = &place.terminal {
         terminal.spawn(with_terminal(command, TERMINAL_VARIABLES))
     } else if let Some(pane) = &place.pane {
         pane.spawn(with_terminal(command, tmux::VARIABLES))
     } else {
-        command.envs(&claim.env).envs(secrets()).current_dir(&claim.cwd).process_group(0);
+        command.envs(&claim.env).envs(entrusted()).current_dir(&claim.cwd).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
-    };
-    spawned.map_err(|error| explain(program, &claim.cwd, &error))
+    }
 }
 
-fn explain(program: &str, cwd: &Path, error: &std::io::Error) -> (SpawnProblem, String) {
+/// Why a command could not be started, as far as the system says.
+pub(super) fn explain(program: &str, cwd: &Path, error: &std::io::Error) -> (SpawnProblem, String) {
     use std::io::ErrorKind;
     let is_there = program.contains('/') && cwd.join(program).exists();
     match error.kind() {

@@ -4,11 +4,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::agents::preset::Preset;
+use pipeline_lib::settings::Sandbox;
 
 use super::Finding;
 use crate::config::{AgentConfig, LocatedProblem};
 use crate::context::Context;
 use crate::error::{chain, exit};
+use crate::supervisor::sandbox_lacking;
 
 /// Where programs are looked for when nothing says where.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -80,7 +82,29 @@ pub(super) fn agents(context: &Context) -> Vec<Finding> {
             }
         }
     };
-    context.config().agents.iter().map(look).collect()
+    let agents = &context.config().agents;
+    agents.iter().map(look).chain(sandboxes(agents)).collect()
+}
+
+/// How far the agents are confined, and whether this machine can do it.
+fn sandboxes(agents: &[AgentConfig]) -> Vec<Finding> {
+    let lacking = agents.iter().filter_map(|agent| Some((agent, sandbox_lacking(agent)?)));
+    let mut findings: Vec<Finding> = lacking
+        .map(|(agent, why)| {
+            let remedy =
+                format!("Until then {} does not start. Write another level in .pipeline/config.toml.", agent.name);
+            Finding::problem(format!("sandbox of {}", agent.name), why, remedy)
+        })
+        .collect();
+    let open: Vec<&str> = agents.iter().filter(|a| a.sandbox == Sandbox::Off).map(|a| a.name.as_str()).collect();
+    if !open.is_empty() {
+        let found = format!("off for {}: what they run can do whatever you can", open.join(", "));
+        let remedy = "Write sandbox = \"basic\" in their blocks of .pipeline/config.toml.";
+        findings.push(Finding::warning("sandbox", found, remedy));
+    } else if findings.is_empty() && !agents.is_empty() {
+        findings.push(Finding::ok("sandbox", "every agent is confined"));
+    }
+    findings
 }
 
 /// Where a program is, as the system would look for it. One with a slash is relative to a worktree, which has the same

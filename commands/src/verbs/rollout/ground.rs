@@ -17,7 +17,7 @@ use super::super::monitor::asked_to_end;
 use crate::context::Context;
 use crate::dispatch::Call;
 use crate::error::{CommandError, Result, chain, exit};
-use crate::supervisor::{base_environment, detach_clean, replace_file};
+use crate::supervisor::{Secrets, command_environment, detach_clean, entrust, replace_file};
 
 /// The worktree in which the gate runs on base.
 const WORKTREE: &str = "gate-rollout";
@@ -90,15 +90,16 @@ fn prepare(call: &Call, context: &Context, path: &Path, base: &CommitId) -> Resu
 fn run_shell(context: &Context, kind: RunKind, command: &str, cwd: &Path) -> Result<std::result::Result<(), String>> {
     let id = format!("{RUN_PREFIX}{}-{}", jiff::Timestamp::now().as_millisecond(), std::process::id());
     let id = RunId::new(&id)?;
-    let mut env = base_environment(context);
+    let mut env = command_environment(context);
     env.insert("PIPELINE_WORKTREE".to_owned(), cwd.to_string_lossy().into_owned());
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
     let mut claim = host::Claim::new(id.clone(), kind, argv, env, cwd.to_owned());
     let timeout = Duration::try_from(context.config().scheduler.verify_timeout).unwrap_or(Duration::MAX);
     claim.timeout_ms = u64::try_from(timeout.as_millis()).ok();
     let dir = context.run_dir(&id);
+    let host = entrust(&Secrets::known(context, None), &mut claim, context.host_program());
     host::prepare(&dir, &claim)?;
-    host::spawn_host(context.host_program(), &dir)?;
+    host::spawn_host(&host, &dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(end_of(&dir, timeout.saturating_add(HOST_GRACE)))?;
     host::reap_hosts();

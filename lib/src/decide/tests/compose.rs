@@ -8,7 +8,7 @@ use crate::event::{Event, MergeOutcome, NewTask, Request};
 use crate::ids::{CommitId, command_role};
 use crate::mode::{Orchestration, Rollout};
 use crate::run::{Ended, Work};
-use crate::settings::AgentSettings;
+use crate::settings::{AgentSettings, Sandbox};
 use crate::task::{ParentWhy, Stops, TaskState};
 use crate::view::attention;
 use crate::workflow::{Doing, Exit, Param, Stage, Workflow};
@@ -33,6 +33,7 @@ pub(super) fn places() -> crate::settings::Settings {
             role: command_role().clone(),
             preset: Preset::Command,
             interactive: false,
+            sandbox: Sandbox::Off,
         });
     }
     settings

@@ -15,7 +15,7 @@ use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, Workf
 use crate::mode::{Mode, Orchestration, Rollout};
 use crate::pipeline::Pipeline;
 use crate::run::{Claim, ClaimSource, ClaimStatus, Ended, Evidence, Run, StopReason, Usage, Work};
-use crate::settings::{AgentSettings, Settings};
+use crate::settings::{AgentSettings, Sandbox, Settings};
 use crate::task::{Step, Task, TaskState};
 use crate::view::board::Board;
 use crate::workflow::{Choice, Connection, Stage, Workflow, tdd};
@@ -50,7 +50,8 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn worker(name: &str, role: &str) -> AgentSettings {
-    AgentSettings { name: agent(name), role: Role::new(role).unwrap(), preset: Preset::Custom, interactive: false }
+    let (name, role) = (agent(name), Role::new(role).unwrap());
+    AgentSettings { name, role, preset: Preset::Custom, interactive: false, sandbox: Sandbox::Off }
 }
 
 /// A workflow of one stage `do` without a gate, done by role `worker`.
@@ -123,6 +124,8 @@ pub(crate) fn left_nothing() -> Collected {
         output: "the output".to_owned(),
         usage: Usage::default(),
         unmet: None,
+        trespass: None,
+        suspicion: None,
         proposal: None,
     }
 }

@@ -1,0 +1,234 @@
+//! Confining a command: what it may read and change, whom it may signal and talk to. The kernel sees to it (Landlock and
+//! seccomp), for the command and for everything it starts, and nothing can take it back.
+//!
+//! It needs no privilege, no helper program and no other process: this program is started in the command's place, confines
+//! itself, and becomes the command. Where the kernel lacks what a level needs, nothing is started. What a level lets a
+//! command reach is not decided here; that is in the claim.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use landlock::{
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+};
+use pipeline_lib::settings::Sandbox;
+use rustix::io::FdFlags;
+use rustix::pipe::PipeFlags;
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, CLAIM};
+use super::records::{Claim, SpawnProblem};
+use super::run::explain;
+use super::syscalls;
+
+/// More paths than this mean that something was enumerated which should not have been.
+const PATHS_MAX: usize = 20_000;
+/// What a command that could not be started may say about it.
+const PROBLEM_BYTES_MAX: u64 = 64 * 1024;
+/// The exit code of this program where the command could not be started; what it means is said elsewhere.
+const NOT_STARTED: u8 = 127;
+
+/// What a confined command may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// How far it is confined.
+    pub level: Sandbox,
+    /// What it may read and execute, with everything below, but for what is hidden.
+    pub read: Vec<PathBuf>,
+    /// What it may not read, with everything below, although it is below something that it may.
+    pub hidden: Vec<PathBuf>,
+    /// What it may read and change, with everything below. Nothing hides it.
+    pub write: Vec<PathBuf>,
+    /// A directory for what it puts aside, which is empty when it begins and gone when it has ended.
+    pub scratch: PathBuf,
+    /// Whether it has a network at the strict level. At the basic level it always has.
+    pub network: bool,
+}
+
+/// Says what the kernel lacks for a level.
+///
+/// # Errors
+/// When the level is not available on this machine.
+pub fn available(level: Sandbox) -> Result<(), String> {
+    if level == Sandbox::Off {
+        return Ok(());
+    }
+    rules(level).map(drop)?;
+    syscalls::available()
+}
+
+/// The rules of a level, which allow nothing yet. What a level cannot do without is required, the rest is taken where the
+/// kernel has it.
+fn rules(level: Sandbox) -> Result<RulesetCreated, String> {
+    let lacking = |error: &dyn std::error::Error| {
+        format!("this kernel cannot confine a program at the level {}: {error}", level.as_str())
+    };
+    let scopes = Scope::Signal | Scope::AbstractUnixSocket;
+    let scopes_needed = if level == Sandbox::Strict { CompatLevel::HardRequirement } else { CompatLevel::BestEffort };
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V3))
+        .and_then(|rules| rules.set_compatibility(scopes_needed).scope(scopes))
+        .and_then(|rules| rules.set_compatibility(CompatLevel::BestEffort).handle_access(AccessFs::from_all(ABI::V9)))
+        .and_then(Ruleset::create)
+        .map_err(|error| lacking(&error))
+}
+
+/// Confines this process, for ever.
+fn confine(to: &Confinement) -> Result<(), String> {
+    let read = AccessFs::from_read(ABI::V9);
+    // Nobody's work needs a device file of its own.
+    let write = AccessFs::from_all(ABI::V9) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
+    let mut rules = rules(to.level)?;
+    if to.level == Sandbox::Basic {
+        // Names can be seen everywhere, as can times and sizes; what is in a file cannot.
+        rules = allow(rules, Path::new("/"), AccessFs::ReadDir.into())?;
+    }
+    let mut paths = Vec::new();
+    for path in &to.read {
+        visible(path, &to.hidden, &mut paths)?;
+    }
+    for path in &paths {
+        rules = allow(rules, path, read)?;
+    }
+    for path in &to.write {
+        rules = allow(rules, path, write)?;
+    }
+    let status = rules.restrict_self().map_err(|error| format!("the command cannot be confined: {error}"))?;
+    if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
+        return Err("the command cannot be confined: the kernel did not enforce it".to_owned());
+    }
+    syscalls::restrict(to.level, to.network)
+}
+
+fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, String> {
+    // What is not there cannot be reached either.
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(rules) };
+    let Ok(fd) = PathFd::new(path) else { return Ok(rules) };
+    let access = if metadata.is_dir() { access } else { access & AccessFs::from_file(ABI::V9) };
+    let added = rules.add_rule(PathBeneath::new(fd, access));
+    added.map_err(|error| format!("{} cannot be allowed: {error}", path.display()))
+}
+
+/// The paths that together are all of `path` but what is hidden. A link is not one: where it leads counts by its own name.
+fn visible(path: &Path, hidden: &[PathBuf], found: &mut Vec<PathBuf>) -> Result<(), String> {
+    if hidden.iter().any(|hidden| path.starts_with(hidden)) {
+        return Ok(());
+    }
+    if found.len() >= PATHS_MAX {
+        return Err(format!("there are too many files beside what is hidden from the command, at {}", path.display()));
+    }
+    if !hidden.iter().any(|hidden| hidden.starts_with(path)) {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+    for entry in entries.flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            visible(&entry.path(), hidden, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a confined command put aside. What cannot be removed stays, and is said.
+pub(super) fn clear(scratch: &Path) {
+    match std::fs::remove_dir_all(scratch) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            super::run::note(&format!("cannot remove {}: {error}", scratch.display()));
+        }
+        _ => {}
+    }
+}
+
+/// The end of a pipe through which the command's place-holder says why it could not become the command.
+pub(super) struct Report(OwnedFd);
+
+/// Puts this program in the place of a command. It finds the command in the claim.
+pub(super) fn stand_in(run_dir: &Path) -> std::io::Result<(Command, Report, OwnedFd)> {
+    let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("__confine").arg(run_dir).arg(theirs.as_raw_fd().to_string());
+    Ok((command, Report(ours), theirs))
+}
+
+impl Report {
+    /// Waits until the command has begun. Nobody but it may have the other end any more.
+    pub(super) fn wait(self) -> Result<(), (SpawnProblem, String)> {
+        let mut said = Vec::new();
+        let read = File::from(self.0).take(PROBLEM_BYTES_MAX).read_to_end(&mut said);
+        if read.is_ok() && said.is_empty() {
+            return Ok(());
+        }
+        let unclear = |_| (SpawnProblem::Other, "the command could not be confined".to_owned());
+        Err(serde_json::from_slice(&said).unwrap_or_else(unclear))
+    }
+}
+
+/// Confines this process as a run's claim says and becomes its command. Returns only where that fails.
+#[must_use]
+pub fn main(run_dir: &Path, report: &str) -> ExitCode {
+    // The pipe is opened anew, so that it closes by itself when the command begins; so does whatever else is open.
+    let pipe = File::options().write(true).open(format!("/proc/self/fd/{report}"));
+    close_fds::set_fds_cloexec(3, &[]);
+    let problem = begin(run_dir);
+    let said = pipe.and_then(|mut pipe| pipe.write_all(&serde_json::to_vec(&problem).unwrap_or_default()));
+    if let Err(error) = said {
+        // The exit code says that much to whoever looks.
+        super::run::note(&format!("{}; and nobody could be told: {error}", problem.1));
+    }
+    ExitCode::from(NOT_STARTED)
+}
+
+fn begin(run_dir: &Path) -> (SpawnProblem, String) {
+    let other = |message: String| (SpawnProblem::Other, message);
+    let claim = match files::read::<Claim>(run_dir, CLAIM) {
+        Ok(Some(claim)) => claim,
+        Ok(None) => return other("its claim is gone".to_owned()),
+        Err(error) => return other(error.to_string()),
+    };
+    let (Some(to), Some((program, arguments))) = (&claim.confinement, claim.argv.split_first()) else {
+        return other("its claim says nothing of a confinement".to_owned());
+    };
+    if let Err(message) = confine(to) {
+        return (SpawnProblem::Unconfined, message);
+    }
+    let error = Command::new(program).args(arguments).exec();
+    explain(program, &claim.cwd, &error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hidden_is_left_out_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["a/b/secret", "a/b/open", "a/c", "d"] {
+            std::fs::create_dir_all(at(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(at("a/b/secret"), at("link")).unwrap();
+        let seen = |hidden: &[PathBuf]| {
+            let mut found = Vec::new();
+            visible(dir.path(), hidden, &mut found).unwrap();
+            found.sort();
+            found
+        };
+        assert_eq!(seen(&[at("a/b/secret")]), [at("a/b/open"), at("a/c"), at("d")]);
+        assert_eq!(seen(&[at("elsewhere/x")]), [at("a"), at("d")]);
+        assert_eq!(seen(&[PathBuf::from("/nonexistent")]), [dir.path()]);
+        assert!(seen(&[dir.path().to_owned()]).is_empty());
+    }
+
+    #[test]
+    fn off_is_available_everywhere() {
+        assert_eq!(available(Sandbox::Off), Ok(()));
+    }
+}
