@@ -389,14 +389,12 @@ impl Context {
     }
 
     /// The file in which a run's agent may report its outcome.
-    #[must_use]
-    pub fn outcome_file(&self, run: &RunId) -> PathBuf {
+    pub(crate) fn outcome_file(&self, run: &RunId) -> PathBuf {
         self.outcome_dir(run).join("outcome.json")
     }
 
     /// The directory in a run's that belongs to its agent, which may have no other there.
-    #[must_use]
-    pub fn outcome_dir(&self, run: &RunId) -> PathBuf {
+    pub(crate) fn outcome_dir(&self, run: &RunId) -> PathBuf {
         self.run_dir(run).join("out")
     }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, PoisonError};
 
 use clap::Parser;
+use pipeline_lib::text::is_hidden;
 use pipeline_lib::view::SCHEMA_VERSION;
 
 use crate::cli::{Cli, Global, Verb};
@@ -138,12 +139,21 @@ pub fn report(output: &Output, error: &CommandError) -> u8 {
     } else {
         let mut loud = output.clone();
         loud.quiet = false;
-        loud.note(&format!("error: {}", error.message));
+        loud.note(&format!("error: {}", visible(&error.message)));
         if let Some(hint) = &error.hint {
-            loud.note(hint);
+            loud.note(&visible(hint));
         }
     }
     error.code
+}
+
+/// Shows what a text hides. What was typed may be anything, and errors repeat it; their own colours stay.
+fn visible(text: &str) -> String {
+    let shown = |c: char| match c {
+        c if is_hidden(c) && c != '\u{1b}' => c.escape_unicode().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A verb as a list of all of them shows it.

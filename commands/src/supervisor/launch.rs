@@ -12,7 +12,7 @@ use pipeline_lib::event::{Event, Seen};
 use pipeline_lib::ids::CommitId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, Work};
-use pipeline_lib::settings::worktree_parts;
+use pipeline_lib::settings::{Sandbox as SandboxLevel, worktree_parts};
 use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::{Stage, render};
@@ -30,6 +30,11 @@ use crate::shipped;
 const PROMPT: &str = "Your task is described in the file {task_file} in the current directory. Read it first. You are at \
 stage {stage}, in the role {role}, on the branch {branch}. Do what the file asks, commit your work, and finish as the file \
 says at its end.";
+
+/// What a confined agent is told, so that it does not take the sandbox for a fault.
+const CONFINED: &str = "You are confined to this worktree: nothing else can be changed, `$TMPDIR` is for temporary files, and \
+other branches, tags and git's settings cannot be written. `git commit` may print that `packed-refs.lock` cannot be created; \
+the commit is made all the same. `git stash`, `git tag` and `git branch -D` do not work here.";
 
 /// Says to a confined program how far it is.
 pub(crate) const SANDBOX_VARIABLE: &str = "PIPELINE_SANDBOX";
@@ -163,6 +168,10 @@ fn write_task_file(
     let instructions = match notices.is_empty() {
         true => instructions,
         false => format!("{instructions}\n\nWhat your role should know:\n{}", notices.join("\n")),
+    };
+    let instructions = match pipeline.core.settings.sandbox(&run.agent) {
+        SandboxLevel::Off => instructions,
+        SandboxLevel::Basic | SandboxLevel::Strict => format!("{instructions}\n\n{CONFINED}"),
     };
     let text = render_task_file(&TaskFile {
         run: &run.id,

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use pipeline_lib::agents::preset::Preset;
@@ -133,7 +134,10 @@ fn write_files(folder: &Path, base: &str, verify: Option<&str>, preset: Preset) 
     for dir in
         [folder.to_owned(), folder.join("workflows"), folder.join("agents"), folder.join("runs"), folder.join("logs")]
     {
-        fs::create_dir_all(&dir).map_err(|error| cannot(&dir, &error))?;
+        // What runs print and what they were given is for nobody else.
+        let mode = if dir.ends_with("runs") || dir.ends_with("logs") { 0o700 } else { 0o777 };
+        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(&dir);
+        made.map_err(|error| cannot(&dir, &error))?;
     }
     let agents: Vec<AgentConfig> = ROLES
         .iter()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Rules;
 use super::compose::workflow_of_one;
 use super::stages::NOTIFIED_ROLE;
-use crate::event::NewTask;
+use crate::event::{Collected, NewTask};
 use crate::fact::Fact;
 use crate::ids::{Role, command_role};
 use crate::run::Run;
@@ -71,4 +71,14 @@ pub(super) fn proposed(run: &Run, task: &Task, proposal: &str) -> Fact {
         task: task.id.clone(),
         text: format!("{} at {} {proposal}", run.agent, task.id),
     }
+}
+
+/// An agent that went for what is not its own takes no work until a person has looked.
+pub(super) fn trespassed(run: &Run, left: &Collected) -> Option<Fact> {
+    let why = match (&left.trespass, &left.suspicion) {
+        (Some(certain), _) => format!("its run {} went beyond its own work: {certain}", run.id),
+        (None, Some(possible)) => format!("look at its run {}: {possible}", run.id),
+        (None, None) => return None,
+    };
+    Some(Fact::AgentBroken { agent: run.agent.clone(), message: why })
 }

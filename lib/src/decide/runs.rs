@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::aftermath::proposed;
+use super::aftermath::{proposed, trespassed};
 use super::stages::{known_decision, moved};
 use super::{Rules, after};
 use crate::agents::stream::Failure;
@@ -494,14 +494,4 @@ pub(super) fn claimed(run: &Run, claim: &Claim) -> Fact {
 
 fn colon(words: Option<&str>) -> String {
     words.map_or_else(String::new, |words| format!(": {words}"))
-}
-
-/// An agent that went for what is not its own takes no work until a person has looked.
-fn trespassed(run: &Run, left: &Collected) -> Option<Fact> {
-    let why = match (&left.trespass, &left.suspicion) {
-        (Some(certain), _) => format!("its run {} went beyond its own work: {certain}", run.id),
-        (None, Some(possible)) => format!("look at its run {}: {possible}", run.id),
-        (None, None) => return None,
-    };
-    Some(Fact::AgentBroken { agent: run.agent.clone(), message: why })
 }

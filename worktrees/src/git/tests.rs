@@ -2,6 +2,7 @@
 //! repositories that only it can open.
 
 mod diff;
+mod planted;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

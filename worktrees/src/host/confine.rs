@@ -19,6 +19,7 @@ use landlock::{
 use pipeline_lib::settings::Sandbox;
 use rustix::io::FdFlags;
 use rustix::pipe::PipeFlags;
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, CLAIM};
@@ -103,7 +104,16 @@ fn confine(to: &Confinement) -> Result<(), String> {
     if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
         return Err("the command cannot be confined: the kernel did not enforce it".to_owned());
     }
+    drop_powers()?;
     syscalls::restrict(to.level, to.network)
+}
+
+/// Gives up what a privileged user can do beyond other users: some of it goes past these rules, such as looking into other
+/// processes. What the command starts cannot get it back.
+fn drop_powers() -> Result<(), String> {
+    let none = CapabilitySet::empty();
+    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    rustix::thread::set_capabilities(None, none).map_err(|error| format!("its powers cannot be dropped: {error}"))
 }
 
 fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, String> {

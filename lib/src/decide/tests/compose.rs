@@ -403,3 +403,25 @@ fn a_workflow_in_a_workflow_leaves_merging_to_it_unless_it_says_otherwise() {
         assert_eq!(w.status("A.deploy"), merged);
     }
 }
+
+#[test]
+fn what_went_beyond_its_own_work_is_not_believed() {
+    let look = |trespass: Option<&str>, suspicion: Option<&str>| {
+        let stage = Stage { retries: Some(0), ..plain_stage("a", "worker") };
+        let mut w = world(vec![workflow("flow", vec![stage], &[])]);
+        w.add(NewTask::named("A").on("flow"));
+        w.tick();
+        let [trespass, suspicion] = [trespass, suspicion].map(|text| text.map(str::to_owned));
+        let left = crate::event::Collected { trespass, suspicion, ..left_nothing() };
+        w.work("A", OK, left);
+        let broken = w.p.core.agents.values().find_map(|agent| agent.broken.clone());
+        (w.status("A"), broken.unwrap_or_default())
+    };
+    let (status, broken) = look(Some("it moved main"), None);
+    assert_eq!(status, "blocked");
+    assert!(broken.contains("went beyond its own work: it moved main"), "{broken}");
+    let (status, broken) = look(None, Some("main lost commits"));
+    assert_ne!(status, "blocked", "what may be somebody else's doing costs no attempt");
+    assert!(broken.contains("main lost commits"), "{broken}");
+    assert_eq!(look(None, None).1, "");
+}
