@@ -23,7 +23,7 @@ pub(super) const WORKFLOWS: [(&str, &str); 18] = [
 ];
 
 /// What their commands are made of, by file name.
-pub(super) const SCRIPTS: [(&str, &str); 10] = [
+pub(super) const SCRIPTS: [(&str, &str); 11] = [
     ("common.sh", include_str!("scripts/common.sh")),
     ("deploy.sh", include_str!("scripts/deploy.sh")),
     ("infrastructure.sh", include_str!("scripts/infrastructure.sh")),
@@ -34,6 +34,7 @@ pub(super) const SCRIPTS: [(&str, &str); 10] = [
     ("project.sh", include_str!("scripts/project.sh")),
     ("requirements.sh", include_str!("scripts/requirements.sh")),
     ("review.sh", include_str!("scripts/review.sh")),
+    ("target.sh", include_str!("scripts/target.sh")),
 ];
 
 /// What agents of these names and roles are told, where no definition says it.
