@@ -74,9 +74,20 @@ pub(crate) struct Pack {
 }
 
 /// The packs.
-pub(crate) const PACKS: [Pack; 1] = [Pack {
+pub(crate) const PACKS: [Pack; 2] = [MINING_POOL, MONITORING];
+
+/// What looks at the project by itself, at the times of the registry.
+const MONITORING: Pack = Pack {
+    name: "monitoring",
+    files: &[("registry.json", include_str!("monitoring/registry.json"))],
+    next: "say in .pipeline/registry.json what is to be looked at; it counts from the next tick of `pipeline monitor`",
+};
+
+/// A pool on a chain of its own.
+const MINING_POOL: Pack = Pack {
     name: "mining-pool",
     files: &[
+        ("mining-pool/mining.js", include_str!("mining-pool/mining.js")),
         ("mining-pool/mining.sh", include_str!("mining-pool/mining.sh")),
         (
             "workflows/intelligent-mining-infrastructure-setup.json",
@@ -87,4 +98,4 @@ pub(crate) const PACKS: [Pack; 1] = [Pack {
         ("mining-pool/mining-pool.md", include_str!("mining-pool/mining-pool.md")),
     ],
     next: "read .pipeline/mining-pool/mining-pool.md, then see a cycle with `pipeline workflow graph mining-cycle`",
-}];
+};
