@@ -81,7 +81,14 @@ guard_target() {
 # Whether the task that holds the lock may still go on with it. A rollback that is due is part of its deployment.
 alive() {
     [ -d "$2" ] || return 1
-    said=$("$PIPELINE_PROGRAM" -C "$2" --json task show "$1" 2> /dev/null) || return 1
+    said=$("$PIPELINE_PROGRAM" -C "$2" --json task show "$1" 2> /dev/null)
+    case $? in
+        0) ;;
+        # There is no such task.
+        5) return 1 ;;
+        # Who does not know does not take it away from anybody.
+        *) return 0 ;;
+    esac
     case $(printf '%s' "$said" | tr -d '\n ' | sed 's/.*"status":"\([a-z_]*\)".*/\1/') in
         failed) case $1 in *.on-failure) return 1 ;; *) alive "$1.on-failure" "$2" ;; esac ;;
         completed | cancelled | rolled_back) return 1 ;;
