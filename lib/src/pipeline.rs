@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::Run;
 use crate::settings::Settings;
-use crate::task::{Task, TaskState};
+use crate::task::{ParentWhy, Task, TaskState};
 use crate::workflow::{Stage, Workflow, tdd};
 
 pub use apply::patterns::Pattern;
@@ -281,6 +281,15 @@ impl Pipeline {
     #[must_use]
     pub fn task(&self, id: &str) -> Option<&Task> {
         self.tasks.get(id)
+    }
+
+    /// The task that was started because this one failed; the last one, if it failed more than once.
+    #[must_use]
+    pub fn after_failure_of(&self, id: &TaskId) -> Option<&Task> {
+        let follows = |task: &&Task| {
+            task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Failure && parent.task == *id)
+        };
+        self.tasks.iter().filter(follows).max_by_key(|task| task.order)
     }
 
     /// The map a task travels: as it was when the task started, else as it is now.

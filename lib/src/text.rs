@@ -213,6 +213,16 @@ fn after_control_string(text: &str) -> &str {
     text
 }
 
+/// What the line begins with in which a program says why it failed.
+pub const ERROR: &str = "error: ";
+
+/// The line of some words that says most: the last that is an error, else the first.
+#[must_use]
+pub fn headline(words: &str) -> &str {
+    let error = words.lines().rev().find(|line| line.starts_with(ERROR));
+    error.or_else(|| words.lines().next()).unwrap_or_default()
+}
+
 /// The number of single-character edits between two short words (Levenshtein, 1966).
 pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
@@ -245,6 +255,13 @@ pub fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_error_says_more_than_that_something_ended() {
+        assert_eq!(headline("exited with code 1\nerror: no package\n"), "error: no package");
+        assert_eq!(headline("done\nand more"), "done");
+        assert_eq!(headline(""), "");
+    }
 
     #[test]
     fn escape_sequences_leave_only_their_text() {

@@ -24,7 +24,7 @@ use crate::run::ClaimStatus;
 
 pub use agent::{AgentStatus, AgentView, agent_view};
 pub use attention::{Attention, attention};
-pub use explain::{Explanation, explain_agent, explain_task};
+pub use explain::{Explanation, explain_agent, explain_task, what_followed};
 pub use metrics::{MetricsDoc, metrics};
 pub use state::{
     AgentDoc, StateDoc, StatusDoc, TaskDoc, agent_docs, queues, state_doc, status_doc, task_doc, waiting_reason,

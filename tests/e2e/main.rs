@@ -8,6 +8,7 @@ mod dashboard;
 mod dashboard_tmux;
 mod demo;
 mod dependencies;
+mod deployments;
 mod done;
 mod failure;
 mod following;

@@ -68,20 +68,20 @@ pub(crate) fn way(s: &Sandbox, id: &str) -> Vec<String> {
     outputs.map(|output| format!("{} {}", text(&output["stage"]), text(&output["decision"]))).collect()
 }
 
-fn put_on(s: &Sandbox, id: &str, workflow: &str, params: &[String]) {
+pub(crate) fn put_on(s: &Sandbox, id: &str, workflow: &str, params: &[String]) {
     let params = params.iter().flat_map(|param| ["--param", param.as_str()]);
     let args: Vec<&str> = ["--workflow", workflow].into_iter().chain(params).collect();
     s.add(id, &args);
 }
 
 /// Puts a task on a workflow and sees how it ends.
-fn travel(s: &Sandbox, id: &str, workflow: &str, params: &[String], end: &str) -> Vec<String> {
+pub(crate) fn travel(s: &Sandbox, id: &str, workflow: &str, params: &[String], end: &str) -> Vec<String> {
     put_on(s, id, workflow, params);
     s.tick_to(id, end);
     way(s, id)
 }
 
-fn given(params: &[&str]) -> Vec<String> {
+pub(crate) fn given(params: &[&str]) -> Vec<String> {
     params.iter().map(|param| (*param).to_owned()).collect()
 }
 
@@ -98,7 +98,7 @@ fn they_are_there_without_a_file_and_a_file_takes_their_place() {
     );
     assert!(list["shipped"].as_array().unwrap().len() >= 18);
     s.run(["workflow", "list"]).ok().says(&["SHIPPED", "rollback-pipeline"]);
-    s.run(["workflow", "show", "deployment-pipeline"]).ok().says(&["package: a text, required", "rollback-pipeline"]);
+    s.run(["workflow", "show", "deployment-pipeline"]).ok().says(&["package: a text, default", "rollback-pipeline"]);
     s.run(["workflow", "graph", "pool-bug-fix"]).ok().says(&["not_a_bug"]);
     // What is not given is said before anything is added.
     s.run(["task", "add", "x", "--workflow", "pool-bug-fix"]).code(1).says(&["bug_report"]);
@@ -305,27 +305,66 @@ fn unit_tests_of_other_projects_are_found_out() {
 fn kinds_of_projects_are_recognised() {
     let s = Sandbox::ready();
     travel(&s, "H", "health-check-pipeline", &[], "completed");
-    let kinds = [
-        ("Cargo.toml", "", "rust", "cargo test"),
-        ("package.json", "{\"scripts\":{\"build\":\"x\"}}", "node", "npm test"),
-        ("pyproject.toml", "", "python", "python3 -m "),
-        ("setup.py", "", "python", "python3 -m "),
-        ("go.mod", "module x", "go", "go test ./..."),
-        ("app.csproj", "", "dotnet", "dotnet test"),
-        ("src/app.csproj", "", "dotnet", "dotnet test"),
-        ("Makefile", "", "make", "make test"),
-        ("README", "", "unknown", ""),
+    let kinds: [(&[&str], &str, &str); 22] = [
+        (&["Cargo.toml"], "rust", "cargo test"),
+        (&["package.json"], "node", "npm test"),
+        (&["package.json", "yarn.lock"], "node", "yarn test"),
+        (&["package.json", "pnpm-lock.yaml"], "node", "pnpm test"),
+        (&["package.json", "bun.lockb"], "node", "bun test"),
+        (&["package.json", "bun.lock"], "node", "bun test"),
+        (&["web/package.json"], "node", "(cd 'web' && npm test)"),
+        (&["it's/package.json"], "node", "(cd 'it'\\''s' && npm test)"),
+        (&["pyproject.toml"], "python", "python3 -m "),
+        (&["setup.py"], "python", "python3 -m "),
+        (&["setup.cfg"], "python", "python3 -m "),
+        (&["Pipfile"], "python", "python3 -m "),
+        (&["go.mod"], "go", "go test ./..."),
+        (&["server/go.mod"], "go", "(cd 'server' && go test ./...)"),
+        (&["server/go.mod", "web/package.json"], "go+node", "(cd 'server' && go test ./...) && (cd 'web' && npm test)"),
+        (&["app.csproj"], "dotnet", "dotnet test"),
+        (&["app.fsproj"], "dotnet", "dotnet test"),
+        (&["app.slnx"], "dotnet", "dotnet test"),
+        (&["src/App/App.csproj"], "dotnet", "find . -name '*.[cfv][sb]proj'"),
+        (&["Makefile"], "make", "make test"),
+        (&["docs/package.json", "node_modules/package.json"], "unknown", ""),
+        (&["README"], "unknown", ""),
     ];
-    for (file, text, language, test) in kinds {
-        let folder = format!("kinds/{}", file.replace('/', "-"));
-        s.write(&format!("{folder}/{file}"), text);
+    for (at, (files, language, test)) in kinds.iter().enumerate() {
+        for file in *files {
+            let text = if file.ends_with("package.json") { "{\"scripts\":{\"build\":\"x\"}}" } else { "" };
+            s.write(&format!("kinds/{at}/{file}"), text);
+        }
         let detect = format!(
-            "cd {folder} && S=$(ls -d $OLDPWD/.pipeline/logs/scripts-*) && PIPELINE_ROOT=$OLDPWD PIPELINE_SHIPPED=$S sh $S/project.sh detect"
+            "cd kinds/{at} && S=$(ls -d $OLDPWD/.pipeline/logs/scripts-*) && PIPELINE_ROOT=$OLDPWD PIPELINE_SHIPPED=$S sh $S/project.sh detect"
         );
         let said = s.shell(&detect).ok().stdout;
-        assert!(said.contains(&format!("language={language}\n")), "{file}: {said}");
-        assert!(said.lines().any(|line| line.starts_with(&format!("test={test}"))), "{file}: {said}");
+        assert!(said.contains(&format!("language={language}\n")), "{files:?}: {said}");
+        assert!(said.lines().any(|line| line.starts_with(&format!("test={test}"))), "{files:?}: {said}");
     }
+}
+
+/// Only a number that was measured is a figure.
+#[test]
+fn coverage_that_was_not_measured_is_not_made_up() {
+    let s = Sandbox::ready();
+    let params = |command: &str, more: &[&str]| {
+        let all = ["build_command=true", "test_command=true", &format!("coverage_command={command}")];
+        given(&[&all[..], more].concat())
+    };
+    travel(&s, "A", "unit-test-pipeline", &params("echo 'all files | Unknown |'", &[]), "completed");
+    assert!(s.show("A").to_string().contains("coverage was not measured"), "{}", s.show("A"));
+    let report = s.run(["workflow", "report", "--json"]).ok().json();
+    assert_eq!(report["workflows"][0]["coverage_percent"], Value::Null, "{report}");
+    let needed = params("echo 'TOTAL 9 0 -'", &["coverage_required=true"]);
+    let way = travel(&s, "B", "unit-test-pipeline", &needed, "failed");
+    assert_eq!(way.last().map(String::as_str), Some("validate failed"));
+    // What failed says why, in the words of the command.
+    s.run(["task", "show", "B"]).ok().says(&["validate failed", "error: coverage was not measured, and has to be"]);
+    let cobertura = "mkdir -p r && echo '<coverage line-rate=\"0.1\" lines-covered=\"3\" lines-valid=\"4\">' > r/coverage.cobertura.xml";
+    travel(&s, "C", "unit-test-pipeline", &params(cobertura, &["coverage_threshold=76"]), "failed");
+    assert!(s.show("C").to_string().contains("coverage is 75.00%, less than 76%"), "{}", s.show("C"));
+    let report = s.run(["workflow", "report", "--json"]).ok().json();
+    assert_eq!(report["workflows"][0]["coverage_percent"], 75.0, "{report}");
 }
 
 #[test]
@@ -380,97 +419,6 @@ fn a_package_is_built_checked_and_published() {
     assert!(fs::read_to_string(s.path("published/app-1.2.0.md")).unwrap().contains("app.sh"));
     let way = travel(&s, "B", "build-and-package-pipeline", &params("test_command=false"), "failed");
     assert_eq!(way, ["prepare success", "build success", "quick_test failed"]);
-}
-
-/// A service that is deployed for real.
-struct Deployed {
-    s: Sandbox,
-    port: u16,
-}
-
-impl Deployed {
-    fn new() -> Self {
-        Self { s: Sandbox::ready(), port: free_port() }
-    }
-
-    fn package(&self, version: &str) -> String {
-        self.s.write(&format!("packages/{version}/version"), version);
-        let make = format!(
-            "cd packages && tar -czf {version}.tar.gz -C {version} . && sha256sum {version}.tar.gz > {version}.tar.gz.sha256"
-        );
-        self.s.shell(&make).ok();
-        format!("packages/{version}.tar.gz")
-    }
-
-    fn params(&self, more: &[&str]) -> Vec<String> {
-        let (pid, log) = (self.s.path("app.pid"), self.s.path("app.log"));
-        let mut params = vec![
-            format!("target={}", self.s.path("app").display()),
-            format!("start_command={}", start_command(self.port, &pid, &log)),
-            format!("stop_command={}", stop_command(&pid)),
-            format!("health_url=http://127.0.0.1:{}/", self.port),
-            "health_timeout=3".to_owned(),
-            format!("logs={}", log.display()),
-        ];
-        params.extend(given(more));
-        params
-    }
-
-    fn deploy(&self, id: &str, version: &str, end: &str) -> Vec<String> {
-        let package = format!("package={}", self.package(version));
-        travel(&self.s, id, "deployment-pipeline", &self.params(&[&package]), end)
-    }
-
-    /// What the service answers.
-    fn answer(&self) -> String {
-        let ask = format!("curl -fsS --noproxy '*' --max-time 5 http://127.0.0.1:{}/", self.port);
-        self.s.shell(&ask).stdout
-    }
-}
-
-#[test]
-fn a_bad_package_is_rolled_back_and_the_old_one_answers_again() {
-    let d = Deployed::new();
-    d.deploy("ONE", "one", "completed");
-    assert_eq!(d.answer(), "one", "the service outlives its deployment");
-    d.deploy("TWO", "two", "completed");
-    assert_eq!(d.answer(), "two");
-    let way = d.deploy("BAD", "bad", "failed");
-    assert_eq!(way, ["validate success", "stop success", "install success", "start failed"]);
-    d.s.tick_to("BAD.on-failure", "completed");
-    let stages: Vec<String> = crate::shipped::way(&d.s, "BAD.on-failure");
-    assert_eq!(stages[0], "assess rollback_needed");
-    assert_eq!(stages.last().map(String::as_str), Some("finalize success"));
-    assert_eq!(d.answer(), "two");
-    let report = d.s.read(".pipeline/logs/reports/incident-BAD.on-failure.md");
-    assert!(report.contains("failed: BAD at start"), "{report}");
-}
-
-#[test]
-fn a_deployment_that_changed_nothing_is_not_rolled_back() {
-    let d = Deployed::new();
-    d.deploy("ONE", "one", "completed");
-    let package = d.package("two");
-    d.s.write("packages/two.tar.gz.sha256", "0000  two.tar.gz\n");
-    let params = d.params(&[&format!("package={package}")]);
-    assert_eq!(travel(&d.s, "CUT", "deployment-pipeline", &params, "failed"), ["validate failed"]);
-    d.s.tick_to("CUT.on-failure", "completed");
-    assert_eq!(way(&d.s, "CUT.on-failure"), ["assess not_needed"]);
-    assert_eq!(d.answer(), "one");
-}
-
-#[test]
-fn a_backup_whose_checksum_is_wrong_is_refused() {
-    let d = Deployed::new();
-    d.deploy("ONE", "one", "completed");
-    d.deploy("TWO", "two", "completed");
-    let by_hand = d.params(&[]);
-    travel(&d.s, "BACK", "rollback-pipeline", &by_hand, "completed");
-    assert_eq!(d.answer(), "one", "the newest backup is of what was there before");
-    d.s.shell("for f in ../app.backups/*/files.tar.gz; do echo x >> $f; done").ok();
-    assert_eq!(travel(&d.s, "NO", "rollback-pipeline", &by_hand, "failed"), ["assess failed"]);
-    assert!(d.s.show("NO").to_string().contains("refused: the checksum"), "{}", d.s.show("NO"));
-    assert_eq!(d.answer(), "one", "nothing was touched");
 }
 
 #[test]
@@ -573,25 +521,196 @@ fn requirements_become_tasks() {
     assert_eq!(travel(&s, "X", "prd-import", &given(&["file=none.md"]), "failed"), ["read failed"]);
 }
 
-/// A pack is written as files, once; its real chain is left to machines that have one.
+/// Loops that lead nowhere come to an end, and a person is asked.
+#[test]
+fn what_is_tried_too_often_waits_for_a_person() {
+    let s = Sandbox::ready();
+    s.commit("prd.md", "# Wanted\n- a door\n");
+    s.plan("plan", "put tasks.json '[{\"titel\":\"x\"}]'; marker COMPLETED");
+    put_on(&s, "P", "prd-import", &given(&["file=prd.md"]));
+    put_on(&s, "C", "claudito-chain", &given(&["test_command=false"]));
+    s.tick_to("C", "blocked");
+    s.tick_to("P", "blocked");
+    assert_eq!((s.calls("C.fixer"), s.calls("P.plan")), (5, 4));
+    for (id, why) in [("C", "stage fixer was entered 5 times"), ("P", "stage plan was entered 4 times")] {
+        assert!(s.show(id)["reason"].as_str().unwrap().contains(why), "{}", s.show(id));
+    }
+}
+
+/// Every chain, with real commands and scripted agents, all at the same time. What is built is what is deployed, by the
+/// names that people know the parameters by.
+#[test]
+fn every_chain_runs_to_its_end() {
+    let s = Sandbox::ready();
+    s.commit("tests/a.sh", "true\n");
+    for id in ["HOT", "BUG"] {
+        s.plan(&format!("{id}.pool-bug-fix.analyze"), "decision bug_identified; marker COMPLETED");
+        let test = format!("put tests/{id}.sh 'test -e {id}'; commit test; marker COMPLETED");
+        s.plan(&format!("{id}.pool-bug-fix.reproduce"), &test);
+        s.plan(&format!("{id}.pool-bug-fix.implement_fix"), &format!("work {id}; marker COMPLETED"));
+    }
+    for (stage, decision) in [("final_verification", "approved"), ("review", "approved"), ("quality", "approved")] {
+        s.plan(stage, &format!("decision {decision}; marker COMPLETED"));
+    }
+    let tests = given(&[TESTS, "integration_command=true"]);
+    let with = |more: &[&str]| [&tests[..], &given(more)].concat();
+    let packaged = ["build_command=true", "files=README.md"];
+    let chains = [
+        (
+            "HOT",
+            "hotfix_deployment",
+            with(&[&packaged[..], &["bug_report=x", "target_environment=production"]].concat()),
+        ),
+        (
+            "MAJOR",
+            "major_release",
+            with(
+                &[
+                    &packaged[..],
+                    &[
+                        "build_version=2.0.0",
+                        "target_environment=staging",
+                        "benchmark_command=echo figure: 1",
+                        "runs=1",
+                    ],
+                ]
+                .concat(),
+            ),
+        ),
+        ("RELEASE", "release_workflow", with(&[&packaged[..], &["environment=test"]].concat())),
+        ("STANDARD", "standard_development", with(&["feature_name=x", "build_command=true"])),
+        (
+            "WHOLE",
+            "complete_feature_workflow",
+            with(&["build_command=true", "benchmark_command=echo figure: 1", "runs=1"]),
+        ),
+        ("BUG", "bug_fix_workflow", with(&["bug_report=x", "build_command=true"])),
+        ("QUALITY", "code_quality", with(&["refactoring_target=tests", "build_command=true"])),
+    ];
+    for (id, workflow, params) in &chains {
+        put_on(&s, id, workflow, params);
+    }
+    for (id, _, _) in &chains {
+        s.tick_to(id, "completed");
+    }
+    for environment in ["production", "staging", "test"] {
+        assert!(s.path(&format!("repo.deployments/{environment}/README.md")).exists(), "{environment}");
+    }
+    let deployed = s.read(".pipeline/logs/workflows/MAJOR.deployment-pipeline/deployed");
+    assert!(deployed.ends_with("-2.0.0.tar.gz\n"), "{deployed}");
+    // By itself a deployment takes what was built last, and says so.
+    travel(&s, "LAST", "deployment-pipeline", &given(&["target_environment=last"]), "completed");
+    assert!(s.show("LAST").to_string().contains("deployed "), "{}", s.show("LAST"));
+    let backup = s.shell("ls -d ../repo.deployments/last.backups/*/*").ok().stdout;
+    let back = format!("backup_location={}", s.repo().join(backup.trim()).display());
+    travel(&s, "BACK", "rollback-pipeline", &[back], "completed");
+    assert!(!s.path("repo.deployments/last").exists(), "there was nothing before");
+}
+
+/// A template that is not there is the workflow of its name, and that is said.
+#[test]
+fn a_template_that_is_not_there_is_the_workflow_of_its_name() {
+    let s = Sandbox::ready();
+    s.commit("tests/a.sh", "true\n");
+    let args =
+        ["execute-pipeline", "--template", "templates/unit-test-pipeline.json", "--param", "test_filter=Category=Unit"];
+    s.run(args.into_iter().chain(["--param", "build_command=true", "--param", TESTS]))
+        .ok()
+        .says(&["there is no file templates/unit-test-pipeline.json", "`unit-test-pipeline` is run"]);
+    s.run(["execute-pipeline", "--template", "templates/no-such.json"]).code(5).says(&["there is no file"]);
+    s.run(["execute-pipeline", "--template", "templates/unit-test-pipeline.txt"]).code(5).says(&["there is no file"]);
+    // Names that are not taken are listed so that they can be read, the closest first.
+    let wrong =
+        s.run(["execute-workflow", "--workflow", "major_release", "--param", "the_environment=x", "--dry-run"]).code(1);
+    let lines: Vec<&str> = wrong.stderr.lines().collect();
+    assert!(lines.iter().all(|line| line.len() <= 120), "{}", wrong.stderr);
+    assert!(lines.iter().any(|line| line.trim_start().starts_with("environment")), "{}", wrong.stderr);
+}
+
+#[test]
+fn an_example_of_schedules_is_written_and_names_no_workflow_twice() {
+    let s = Sandbox::ready();
+    s.run(["workflow", "new", "monitoring", "--from", "monitoring"]).ok().says(&[".pipeline/registry.json"]);
+    let list = s.run(["workflow", "list", "--json"]).ok().json();
+    assert_eq!(list["schedules"].as_array().map(Vec::len), Some(3), "{list}");
+    assert!(is_listed(&list["shipped"], "health-check-pipeline"), "{list}");
+    assert!(!is_listed(&list["workflows"], "health-check-pipeline"), "{list}");
+    let shown = s.run(["workflow", "list"]).ok().stdout;
+    let shown = shown.split("SCHEDULE").next().unwrap();
+    assert_eq!(shown.lines().filter(|line| line.starts_with("health-check-pipeline ")).count(), 1, "{shown}");
+    s.run(["workflow", "new", "monitoring", "--from", "monitoring"]).code(1).says(&["exists already"]);
+}
+
+/// A pack is written as files, once. Without a node it says what brings one, and downloads nothing.
 #[test]
 fn the_mining_pack_is_written_out() {
     let s = Sandbox::ready();
+    let named = "intelligent-mining-infrastructure-setup";
+    s.run(["run", named]).code(5).says(&["in the pack `mining-pool`", "workflow new mining-pool --from mining-pool"]);
     let written = s.run(["workflow", "new", "mining-pool", "--from", "mining-pool", "--json"]).ok().json();
     assert!(texts(&written["files"]).contains(&".pipeline/workflows/mining-cycle.json"), "{written}");
     s.run(["workflow", "validate"]).ok().says(&["mining-cycle", "0 errors"]);
     s.run(["workflow", "new", "mining-pool", "--from", "mining-pool"]).code(1).says(&["exists already"]);
-    let there = s.shell("command -v bitcoind && command -v bitcoin-cli").code == 0;
-    let end = if there { "completed" } else { "failed" };
-    if !there {
-        let words = "left out: bitcoind is not there, so no chain is run\n";
-        drop(std::io::Write::write_all(&mut std::io::stderr(), words.as_bytes()));
+    let pack = s.shell("cat .pipeline/mining-pool/* .pipeline/workflows/*mining*").ok().stdout;
+    assert!(!pack.contains("HOME") && !pack.contains("rm -rf"), "nothing outside its own folder is touched");
+    if s.shell("command -v bitcoind").code != 0 {
+        assert_eq!(travel(&s, "M", "mining-cycle", &[], "failed"), ["dependencies failed"]);
+        assert!(s.show("M").to_string().contains("neither bitcoind nor bcoin is there"), "{}", s.show("M"));
     }
-    let port = free_port();
-    let data = format!("data_dir={}", s.path("chain").display());
-    let params = given(&[&data, &format!("rpc_port={port}"), &format!("p2p_port={}", free_port())]);
-    travel(&s, "M", "mining-cycle", &params, end);
-    if !there {
-        assert!(s.show("M").to_string().contains("bitcoind and bitcoin-cli are not there"), "{}", s.show("M"));
+}
+
+/// The real thing, where PIPELINE_MINING says so: bcoin from npm, a chain, a pool, a miner, and a payout on the chain.
+#[test]
+fn a_mining_pool_pays_out_on_a_real_chain() {
+    if std::env::var_os("PIPELINE_MINING").is_none() {
+        let words = "left out: the mining pool runs where PIPELINE_MINING is set; it brings bcoin from npm\n";
+        drop(std::io::stderr().write_all(words.as_bytes()));
+        return;
     }
+    // Brought once, with the settings of the person who runs the tests.
+    let bcoin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bcoin");
+    if !bcoin.join("node_modules/bcoin").exists() {
+        let npm = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"];
+        let brought = std::process::Command::new("npm").args(npm).arg(&bcoin).arg("bcoin@1.0.2").status();
+        assert!(brought.as_ref().is_ok_and(|status| status.success()), "npm cannot bring bcoin: {brought:?}");
+    }
+    let mut s = Sandbox::ready();
+    if let Some(path) = std::env::var_os("PATH") {
+        s.set_env("PATH", &path.to_string_lossy());
+    }
+    s.run(["workflow", "new", "mining-pool", "--from", "mining-pool"]).ok();
+    let mut params: Vec<String> =
+        ["rpc_port", "p2p_port", "stratum_port"].iter().map(|name| format!("{name}={}", free_port())).collect();
+    params.push(format!("bcoin={}", bcoin.display()));
+    let stages = ["dependencies", "node", "wallets", "pool", "miner", "mine", "payout", "cleanup"];
+    let way = travel(&s, "M", "mining-cycle", &params, "completed");
+    assert_eq!(way, stages.map(|stage| format!("{stage} success")));
+    let shown = s.show("M").to_string();
+    assert!(shown.contains("is confirmed at height 102; the worker has 12.5"), "{shown}");
+    for name in ["node", "pool", "miner"] {
+        assert!(!s.path(&format!("repo/.pipeline/logs/workflows/M/chain/{name}.pid")).exists(), "{name} is stopped");
+    }
+    // A hub starts only what is missing, and they go on running.
+    let way = travel(&s, "SETUP", "intelligent-mining-infrastructure-setup", &params, "completed");
+    assert!(!way.iter().any(|stage| stage.starts_with("handle_dependencies")), "{way:?}");
+    let step = |name: &str| {
+        let env: String =
+            params.iter().filter_map(|param| param.split_once('=')).fold(String::new(), |all, (name, value)| {
+                format!("{all}PIPELINE_PARAM_{}='{value}' ", name.to_uppercase())
+            });
+        s.shell(&format!(
+            "{env} PIPELINE_PARAM_DATA_DIR=.pipeline/logs/mining PIPELINE_ROOT=$PWD PIPELINE_SHIPPED=$(ls -d .pipeline/logs/scripts-*) sh .pipeline/mining-pool/mining.sh {name}"
+        ))
+    };
+    step("running node").ok();
+    step("running miner").ok();
+    // A payout of more than there is fails, and everything is stopped all the same.
+    let too_much = [&params[1..], &given(&["amount=51", &format!("rpc_port={}", free_port())])].concat();
+    let too_much: Vec<String> = too_much
+        .into_iter()
+        .map(|param| if param.starts_with("stratum_port") { format!("stratum_port={}", free_port()) } else { param })
+        .collect();
+    let way = travel(&s, "MUCH", "mining-cycle", &too_much, "failed");
+    assert_eq!(way[6..], ["payout failed", "cleanup failed"]);
+    step("stop").ok().says(&["the miner is stopped", "the pool is stopped", "the node is stopped"]);
 }

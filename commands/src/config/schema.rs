@@ -152,7 +152,8 @@ fn param() -> Value {
             "required": { "type": "boolean", "default": false },
             "default": {},
             "type": { "enum": ["text", "string", "number", "integer", "boolean", "list", "object"] },
-            "choices": { "type": "array", "minItems": 1 }
+            "choices": { "type": "array", "minItems": 1 },
+            "aliases": { "type": "array", "items": { "type": "string" }, "description": "other names by which it may be given" }
         }
     })
 }

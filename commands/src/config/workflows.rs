@@ -65,6 +65,11 @@ impl WorkflowSet {
         Some((Arc::new(workflow), missing))
     }
 
+    /// Those that files of the project define, and the built-in one.
+    pub fn own(&self) -> impl Iterator<Item = &Arc<Workflow>> {
+        self.workflows.iter().filter(|workflow| !self.drawn_in.contains(&workflow.id))
+    }
+
     /// The names of those that come with the program and whose place no file takes, sorted.
     pub fn shipped_ids<'a>(&'a self) -> impl Iterator<Item = &'a str> {
         shipped::ids().filter(|id| !self.is_taken(id)).map(|id| {

@@ -23,7 +23,7 @@ pub(super) const WORKFLOWS: [(&str, &str); 18] = [
 ];
 
 /// What their commands are made of, by file name.
-pub(super) const SCRIPTS: [(&str, &str); 10] = [
+pub(super) const SCRIPTS: [(&str, &str); 11] = [
     ("common.sh", include_str!("scripts/common.sh")),
     ("deploy.sh", include_str!("scripts/deploy.sh")),
     ("infrastructure.sh", include_str!("scripts/infrastructure.sh")),
@@ -34,6 +34,7 @@ pub(super) const SCRIPTS: [(&str, &str); 10] = [
     ("project.sh", include_str!("scripts/project.sh")),
     ("requirements.sh", include_str!("scripts/requirements.sh")),
     ("review.sh", include_str!("scripts/review.sh")),
+    ("target.sh", include_str!("scripts/target.sh")),
 ];
 
 /// What agents of these names and roles are told, where no definition says it.
@@ -73,9 +74,20 @@ pub(crate) struct Pack {
 }
 
 /// The packs.
-pub(crate) const PACKS: [Pack; 1] = [Pack {
+pub(crate) const PACKS: [Pack; 2] = [MINING_POOL, MONITORING];
+
+/// What looks at the project by itself, at the times of the registry.
+const MONITORING: Pack = Pack {
+    name: "monitoring",
+    files: &[("registry.json", include_str!("monitoring/registry.json"))],
+    next: "say in .pipeline/registry.json what is to be looked at; it counts from the next tick of `pipeline monitor`",
+};
+
+/// A pool on a chain of its own.
+const MINING_POOL: Pack = Pack {
     name: "mining-pool",
     files: &[
+        ("mining-pool/mining.js", include_str!("mining-pool/mining.js")),
         ("mining-pool/mining.sh", include_str!("mining-pool/mining.sh")),
         (
             "workflows/intelligent-mining-infrastructure-setup.json",
@@ -86,4 +98,4 @@ pub(crate) const PACKS: [Pack; 1] = [Pack {
         ("mining-pool/mining-pool.md", include_str!("mining-pool/mining-pool.md")),
     ],
     next: "read .pipeline/mining-pool/mining-pool.md, then see a cycle with `pipeline workflow graph mining-cycle`",
-}];
+};

@@ -94,6 +94,9 @@ fn environment(
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         env.insert(format!("{PARAM}{name}"), value);
     }
+    if let Some(parent) = &task.parent {
+        env.insert("PIPELINE_PARENT".to_owned(), parent.task.to_string());
+    }
     env.extend([
         ("PIPELINE_TASK_ID".to_owned(), task.id.to_string()),
         ("PIPELINE_RUN_ID".to_owned(), run.id.to_string()),

@@ -133,7 +133,7 @@ pub fn execute_pipeline(call: &Call, args: &ExecutePipeline) -> Result<u8> {
     let context = call.context()?;
     let path = beside(&call.globals.dir, &args.template);
     if !path.exists() {
-        return Err(CommandError::not_found(format!("there is no file {}", path.display())));
+        return instead_of(call, context, &path, &args.options);
     }
     let (workflow, problems) = load_workflow(&path, &context.config().roles());
     let Some(workflow) = workflow else {
@@ -143,6 +143,20 @@ pub fn execute_pipeline(call: &Call, args: &ExecutePipeline) -> Result<u8> {
     };
     let new = NewTask { pinned: Some(Arc::new(workflow)), ..asked_for(&args.options)? };
     start(call, context, new, &args.options)
+}
+
+/// Runs the workflow that has the name of a file which is not there.
+fn instead_of(call: &Call, context: Context, path: &Path, options: &Options) -> Result<u8> {
+    let absent = || CommandError::not_found(format!("there is no file {}", path.display()));
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| path.extension() == Some("json".as_ref()));
+    let id = stem.and_then(|stem| WorkflowId::new(stem).ok()).ok_or_else(absent)?;
+    if context.workflows().find(&id).is_none() {
+        let unknown = check_workflow(context.workflows(), Some(&id)).err().and_then(|error| error.hint);
+        return Err(absent().hint(unknown.unwrap_or_default()));
+    }
+    call.output.note(&format!("there is no file {}: the workflow `{id}` is run, which there is", path.display()));
+    let new = named(&context, id.as_str(), options)?;
+    start(call, context, new, options)
 }
 
 /// A path as the person means it, who may have said `-C`.

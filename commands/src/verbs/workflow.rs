@@ -115,7 +115,7 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
     let out = &call.output;
     let standing = standing::look(context)?;
     if out.json {
-        let list: Vec<Value> = set.workflows.iter().map(|workflow| listed(workflow)).collect();
+        let list: Vec<Value> = set.own().map(|workflow| listed(workflow)).collect();
         let shipped = set.shipped_ids().filter_map(|id| set.shipped(id));
         let shipped: Vec<Value> = shipped
             .map(|(workflow, missing)| {
@@ -132,7 +132,7 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
         return Ok(exit::OK);
     }
     let mut rows = vec![head(out, &["ID", "VERSION", "STAGES", "NAME"])];
-    rows.extend(set.workflows.iter().map(|workflow| row(workflow)));
+    rows.extend(set.own().map(|workflow| row(workflow)));
     print_rows(out, &rows)?;
     let shipped: Vec<_> = set.shipped_ids().filter_map(|id| set.shipped(id)).collect();
     if !shipped.is_empty() {

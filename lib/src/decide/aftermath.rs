@@ -18,7 +18,8 @@ impl Rules<'_> {
     /// What a stage says is done when a task is cancelled at it: a task of its own, on the same branch, which waits until
     /// the run that was stopped has let go of it.
     pub(super) fn after_cancel(&self, task: &Task) -> Option<Fact> {
-        let stage = self.p.stage_of(task).filter(|_| task.attempt > 0)?;
+        // A stage that has not begun yet follows others that have.
+        let stage = self.p.stage_of(task).filter(|_| task.started_at.is_some())?;
         let command = stage.on_cancel.as_ref()?;
         // Each task that does a combination of a matrix is cancelled at the stage as well.
         let in_parts = matches!(stage.doing, Doing::Agent | Doing::Command(_)) && stage.has_parts();
@@ -29,6 +30,7 @@ impl Rules<'_> {
             env: stage.env.clone(),
             secrets: stage.secrets.clone(),
             place: stage.place,
+            services: stage.services,
             timeout: stage.timeout,
             retries: Some(0),
             ..Stage::new(stage.id.clone(), command_role().clone())

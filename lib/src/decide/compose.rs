@@ -325,7 +325,7 @@ impl Rules<'_> {
         given.insert("failed_stage".to_owned(), stage.id.as_str().into());
         given.insert("failed_workflow".to_owned(), task.workflow.as_str().into());
         given.insert("reason".to_owned(), why.into());
-        given.retain(|name, _| workflow.params.contains_key(name));
+        given.retain(|name, _| params::declared(&workflow.params, name).is_some());
         params::check(&workflow.params, &given).map_err(|problems| problems.join("; "))?;
         let name = self.name_of_part(task, "on-failure", &HashSet::new());
         let new = NewTask {

@@ -327,9 +327,11 @@ pub(super) fn because(why: &str) -> Move {
     Move { reason: Some(why.to_owned()), ..Move::default() }
 }
 
-/// What is remembered of a failure: why, and the last line that was printed.
+/// What is remembered of a failure: why, and the last error that was printed, else the last line.
 fn said_of(why: &str, output: Option<&str>) -> String {
-    let last = output.unwrap_or_default().lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let lines = || output.unwrap_or_default().lines().rev();
+    let error = lines().find(|line| line.starts_with(crate::text::ERROR));
+    let last = error.or_else(|| lines().find(|line| !line.trim().is_empty())).unwrap_or_default();
     if last.is_empty() || why.contains(last) {
         why.to_owned()
     } else {

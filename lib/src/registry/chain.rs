@@ -142,6 +142,9 @@ fn join(known: &mut Param, other: &Param) {
     if known.required || known.default != other.default {
         known.default = None;
     }
+    let new = |alias: &&String| !known.aliases.contains(*alias);
+    let new: Vec<String> = other.aliases.iter().filter(new).cloned().collect();
+    known.aliases.extend(new);
     if known.kind != other.kind {
         known.kind = ParamKind::Text;
     }

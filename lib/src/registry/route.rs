@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Expression, Origin, Rule};
 use crate::task::PRIORITY_DEFAULT;
-use crate::workflow::{Workflow, render};
+use crate::workflow::{Workflow, params, render};
 
 /// Something that happened, for which there may be a rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,8 +80,8 @@ impl Occurrence {
     pub fn given(&self, rule: &Rule, workflow: &Workflow) -> Result<Given, String> {
         let mut given = Given::default();
         for (name, value) in &self.params {
-            if workflow.params.contains_key(name) {
-                given.params.insert(name.clone(), value.clone());
+            if let Some(own) = params::declared(&workflow.params, name) {
+                given.params.insert(own.to_owned(), value.clone());
             } else if !rule.params.contains_key(name) {
                 given.left_out.push(name.clone());
             }

@@ -26,6 +26,19 @@ pub struct Explanation {
     pub commands: Vec<String>,
 }
 
+/// What was started because a task failed, such as its rollback, and how that stands. Who lets the task go on has to know
+/// it: its stage begins on what that left behind.
+#[must_use]
+pub fn what_followed(pipeline: &Pipeline, task: &Task) -> Option<String> {
+    let followed = pipeline.after_failure_of(&task.id)?;
+    Some(format!(
+        "{} ({}) was started when it failed, and is {}",
+        followed.id,
+        followed.workflow,
+        followed.state.word()
+    ))
+}
+
 /// Explains an agent's status.
 #[must_use]
 pub fn explain_agent(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen: &Seen) -> Explanation {
@@ -119,11 +132,13 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         }
         TaskState::Blocked { .. } => {
             out.rule = reason;
+            out.observations.extend(what_followed(pipeline, task));
             out.would_change.push("a person's word".to_owned());
             out.commands.extend([format!("pipeline task retry {id}"), format!("pipeline task cancel {id}")]);
         }
         TaskState::Failed | TaskState::Cancelled => {
             out.rule = reason;
+            out.observations.extend(what_followed(pipeline, task));
             out.commands.push(format!("pipeline task retry {id}"));
         }
         TaskState::Completed => {

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::text::{nearest, one_line};
+use crate::text::{distance, nearest, one_line};
 
 /// So much of a value is quoted in a message, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
+/// The longest line of names, in characters.
+const LINE_CHARS_MAX: usize = 90;
 
 /// What a task may be given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub struct Param {
     /// The only values it may have; empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Value>,
+    /// Other names by which it may be given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
 }
 
 /// What a parameter can be.
@@ -65,6 +70,14 @@ impl ParamKind {
     }
 }
 
+/// The parameter that is meant by a name: the one of that name, else the one that has it as another name.
+#[must_use]
+pub fn declared<'p>(params: &'p BTreeMap<String, Param>, name: &str) -> Option<&'p str> {
+    let has = |param: &Param| param.aliases.iter().any(|alias| alias == name);
+    let same = params.get_key_value(name);
+    same.or_else(|| params.iter().find(|(_, param)| has(param))).map(|(name, _)| name.as_str())
+}
+
 /// Every declared parameter that has a value: what was given, else the default.
 ///
 /// # Errors
@@ -75,8 +88,18 @@ pub fn check(
 ) -> Result<BTreeMap<String, Value>, Vec<String>> {
     let mut values = BTreeMap::new();
     let mut problems = Vec::new();
+    let mut by_name: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
+    for (said, value) in given {
+        let Some(name) = declared(params, said) else { continue };
+        match by_name.insert(name, (said, value)) {
+            Some((other, first)) if first != value => {
+                problems.push(format!("`{other}` and `{said}` both say what parameter `{name}` is"));
+            }
+            Some(_) | None => {}
+        }
+    }
     for (name, param) in params {
-        match given.get(name).or(param.default.as_ref()) {
+        match by_name.get(name.as_str()).map(|(_, value)| *value).or(param.default.as_ref()) {
             Some(value) => match accept(param, value) {
                 Ok(value) => drop(values.insert(name.clone(), value)),
                 Err(problem) => problems.push(format!("parameter `{name}` {problem}")),
@@ -88,18 +111,39 @@ pub fn check(
             None => {}
         }
     }
-    for name in given.keys().filter(|name| !params.contains_key(*name)) {
+    for name in given.keys().filter(|name| declared(params, name).is_none()) {
         let shown = one_line(name, SHOWN_CHARS_MAX);
-        problems.push(match nearest(name, params.keys().map(String::as_str)) {
+        let aliases = params.values().flat_map(|param| &param.aliases);
+        problems.push(match nearest(name, params.keys().chain(aliases).map(String::as_str)) {
             Some(meant) => format!("there is no parameter `{shown}`; did you mean `{meant}`?"),
             None if params.is_empty() => format!("there is no parameter `{shown}`; this workflow takes none"),
-            None => {
-                let known: Vec<&str> = params.keys().map(String::as_str).collect();
-                format!("there is no parameter `{shown}`; there are: {}", known.join(", "))
-            }
+            None => format!("there is no parameter `{shown}`; there are:{}", nearest_first(name, params)),
         });
     }
     if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+/// The names there are, those first that are most like a word; on lines of their own where there are many.
+fn nearest_first(word: &str, params: &BTreeMap<String, Param>) -> String {
+    let mut names: Vec<&str> = params.keys().map(String::as_str).collect();
+    // Words that have a part in common are more alike than words that have about the same length.
+    let parts: Vec<&str> = word.split('_').filter(|part| part.len() > 2).collect();
+    let alike = |name: &str| name.split('_').filter(|part| parts.contains(part)).count();
+    names.sort_by_key(|name| (std::cmp::Reverse(alike(name)), distance(word, name)));
+    let mut lines = vec![String::new()];
+    for name in names {
+        match lines.last_mut() {
+            Some(line) if line.len() + name.len() < LINE_CHARS_MAX => {
+                line.push_str(if line.is_empty() { "" } else { ", " });
+                line.push_str(name);
+            }
+            Some(_) | None => lines.push(name.to_owned()),
+        }
+    }
+    match lines.as_slice() {
+        [only] => format!(" {only}"),
+        _ => lines.iter().map(|line| format!("\n  {line}")).collect::<Vec<_>>().join(","),
+    }
 }
 
 /// A value as the parameter has it.
@@ -233,11 +277,36 @@ mod tests {
                 "parameter `share` is `true`, not a number",
                 "parameter `target` is `moon`; it can be `staging`, `production`",
                 "there is no parameter `nmae`; did you mean `name`?",
-                "there is no parameter `something`; there are: count, fast, map, name, paths, share, target",
+                "there is no parameter `something`; there are: name, count, share, target, paths, map, fast",
             ]
         );
         let none = check(&BTreeMap::new(), &given(json!({ "a": 1 }))).unwrap_err();
         assert_eq!(none, ["there is no parameter `a`; this workflow takes none"]);
+    }
+
+    #[test]
+    fn another_name_is_as_good_and_two_may_not_differ() {
+        let aliases = vec!["target_environment".to_owned(), "env".to_owned()];
+        let params =
+            BTreeMap::from([("environment".to_owned(), Param { aliases, required: true, ..Param::default() })]);
+        for name in ["environment", "target_environment", "env"] {
+            assert_eq!(json!(check(&params, &given(json!({ name: "x" }))).unwrap()), json!({ "environment": "x" }));
+        }
+        check(&params, &given(json!({ "env": "x", "environment": "x" }))).unwrap();
+        let problems = check(&params, &given(json!({ "env": "x", "environment": "y" }))).unwrap_err();
+        assert_eq!(problems, ["`env` and `environment` both say what parameter `environment` is"]);
+        assert_eq!(declared(&params, "nothing"), None);
+    }
+
+    #[test]
+    fn many_names_are_listed_in_lines_with_the_closest_first() {
+        let names = (0..30).map(|n| (format!("parameter_{n}"), Param::default()));
+        let params = names.chain([("target_environment".to_owned(), Param::default())]).collect();
+        let problems = check(&params, &given(json!({ "where_environment": 1 }))).unwrap_err();
+        let lines: Vec<&str> = problems[0].lines().collect();
+        assert_eq!(lines[0], "there is no parameter `where_environment`; there are:");
+        assert!(lines[1].starts_with("  target_environment, "), "{}", problems[0]);
+        assert!(lines.iter().all(|line| line.len() <= 100), "{}", problems[0]);
     }
 
     #[test]

@@ -58,7 +58,8 @@ fn check_given(
 ) {
     let at = format!("/stages/{place}/workflow");
     for (name, param) in sub.params.iter().filter(|(_, param)| param.required && param.default.is_none()) {
-        if !given.contains_key(name) && !stage.matrix.contains_key(name) {
+        let is_given = given.keys().any(|given| params::declared(&sub.params, given) == Some(name));
+        if !is_given && !stage.matrix.contains_key(name) {
             report(Problem {
                 pointer: at.clone(),
                 message: format!("workflow `{}` needs parameter `{name}`", sub.id),
@@ -73,7 +74,7 @@ fn check_given(
     }
     for (name, value) in given {
         let pointer = format!("{at}/params/{}", name.replace('~', "~0").replace('/', "~1"));
-        let problem = match sub.params.get(name) {
+        let problem = match params::declared(&sub.params, name).and_then(|own| sub.params.get(own)) {
             None => {
                 let near = nearest(name, sub.params.keys().map(String::as_str));
                 let suggestion = near.map(|name| format!("Did you mean `{name}`?"));

@@ -64,10 +64,9 @@ check() {
     esac
 }
 
-# The checksum of a file, as sha256sum and shasum print it.
-checksum() {
-    if command -v sha256sum > /dev/null 2>&1; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
-}
+# The checksum of what is on stdin, and of a file, as sha256sum and shasum print it.
+digest() { if command -v sha256sum > /dev/null 2>&1; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1; }
+checksum() { digest < "$1"; }
 # Whether FILE has the checksum that FILE.sha256 says.
 matches() {
     [ -f "$1.sha256" ] || return 1

@@ -3,6 +3,7 @@
 . "$PIPELINE_SHIPPED/common.sh"
 
 out=$(param OUTPUT "$data/packages")
+case $out in /*) ;; *) out=$PIPELINE_ROOT/$out ;; esac
 name=$(param NAME "$(basename "$PIPELINE_ROOT")")
 version=$(cat "$work/version" 2> /dev/null)
 archive=$out/$name-$version.$(param FORMAT tar.gz)
@@ -23,12 +24,16 @@ case $1 in
         rm -rf "$work/build"
         mkdir -p "$work/build"
         files=$(param FILES)
+        # The project may be in a folder of its own.
+        set -- */dist
         if [ -n "$files" ]; then
             # Globs are meant as such.
             # shellcheck disable=SC2086
             tar -cf - $files | tar -xf - -C "$work/build" || die "$files cannot be packaged"
         elif [ -d dist ]; then
             cp -Rp dist/. "$work/build"
+        elif [ $# = 1 ] && [ -d "$1" ]; then
+            cp -Rp "$1/." "$work/build"
         elif [ -f Cargo.toml ]; then
             find "${CARGO_TARGET_DIR:-target}/release" -maxdepth 1 -type f -perm -u+x -exec cp -p {} "$work/build" \;
         else
@@ -60,6 +65,12 @@ case $1 in
         rm -rf "$probe"
         [ "$count" -gt 0 ] || die "$archive is empty"
         to=$(param PUBLISH_TO)
+        # Whoever deploys it finds it: in the same chain, else as the one that was built last.
+        mkdir -p "$data/packages" && printf '%s\n' "$archive" > "$data/packages/latest" || die "cannot write $data/packages"
+        if [ -n "${PIPELINE_PARENT-}" ]; then
+            mkdir -p "$data/workflows/$PIPELINE_PARENT" &&
+                printf '%s\n' "$archive" > "$data/workflows/$PIPELINE_PARENT/package" || die "the package cannot be handed on"
+        fi
         if [ -n "$to" ]; then
             mkdir -p "$to" && cp -p "$archive" "$archive.sha256" "$out/$name-$version.md" "$to" || die "cannot write $to"
         fi

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::{Ask, Step, Task, TaskState};
+use pipeline_lib::view::what_followed;
 
 use crate::error::exit;
 
@@ -89,7 +90,8 @@ pub(super) fn end(pipeline: &Pipeline, root: &TaskId, family: &BTreeSet<TaskId>)
     match &task.state {
         TaskState::Completed => return Some(End::Completed),
         state if state.is_final() => {
-            return Some(failed(&state.word(), task.reason.as_deref().unwrap_or_default()));
+            let reason = task.reason.clone().unwrap_or_default();
+            return Some(failed(&state.word(), &with_what_followed(pipeline, task, reason)));
         }
         _ => {}
     }
@@ -98,6 +100,10 @@ pub(super) fn end(pipeline: &Pipeline, root: &TaskId, family: &BTreeSet<TaskId>)
 
 fn failed(word: &str, why: &str) -> End {
     End::Failed { word: word.to_owned(), why: why.to_owned() }
+}
+
+fn with_what_followed(pipeline: &Pipeline, task: &Task, reason: String) -> String {
+    what_followed(pipeline, task).map_or(reason.clone(), |words| format!("{reason}; {words}"))
 }
 
 /// What a task of a run does while no process works for it.
@@ -119,7 +125,9 @@ fn stands(pipeline: &Pipeline, task: &Task) -> Stands {
     match &task.state {
         TaskState::Completed | TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack => Stands::Rests,
         TaskState::Waiting { .. } => Stands::Rests,
-        TaskState::Blocked { .. } => Stands::Blocked(format!("{}: {reason}", task.id)),
+        TaskState::Blocked { .. } => {
+            Stands::Blocked(format!("{}: {}", task.id, with_what_followed(pipeline, task, reason)))
+        }
         TaskState::Paused { .. } => asks(reason, agree, true),
         TaskState::AwaitingApproval { ask: Ask::Decision, .. } => {
             let known = pipeline.stage_of(task).map(|stage| stage.choices().join("|")).unwrap_or_default();

@@ -9,7 +9,7 @@ use pipeline_lib::ids::{RunId, StageId, TaskId};
 use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::run::{Run, RunSummary, Verdict, Work};
 use pipeline_lib::task::{StageOutput, TaskState};
-use pipeline_lib::text::one_line;
+use pipeline_lib::text::{headline, one_line};
 use pipeline_state::Record;
 use serde_json::Value;
 
@@ -248,6 +248,9 @@ impl Story {
                 if entry.work == "probe" {
                     entry.came = Came::Skipped;
                     entry.why = one_line(&output.summary, WHY_CHARS_MAX);
+                }
+                if entry.came == Came::Failed && !output.summary.is_empty() {
+                    entry.why = one_line(headline(&output.summary), WHY_CHARS_MAX);
                 }
                 entry.decision = Some(output.decision.clone());
                 self.told.insert(output.run.clone(), output.decision.clone());

@@ -9,7 +9,7 @@ use pipeline_lib::fact::{Fact, TaskEdit};
 use pipeline_lib::ids::{AgentName, Group, TaskId, WorkflowId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::{PRIORITY_DEFAULT, Stops};
-use pipeline_lib::view::task_doc;
+use pipeline_lib::view::{task_doc, what_followed};
 use serde_json::Value;
 
 use super::on_workflow;
@@ -256,7 +256,17 @@ pub(super) fn unassign(call: &Call, args: &One) -> Result<u8> {
 
 pub(super) fn retry(call: &Call, args: &Message) -> Result<u8> {
     let tasks = existing(&args.tasks)?;
-    each(call, "task retry", &tasks, |task| Request::Retry { task, message: args.message.clone() })
+    let context = call.context()?;
+    let code =
+        each_in(call, &context, "task retry", &tasks, |task| Request::Retry { task, message: args.message.clone() })?;
+    let engine = Engine::open(&context)?;
+    for task in tasks.iter().filter_map(|id| engine.pipeline().task(id.as_str())) {
+        if let Some(words) = what_followed(engine.pipeline(), task) {
+            let stage = task.state.stage().map_or_else(String::new, |stage| format!(" at stage {stage}"));
+            call.output.note(&format!("{words}: {} goes on{stage} with what that left behind", task.id));
+        }
+    }
+    Ok(code)
 }
 
 pub(super) fn block(call: &Call, args: &Reason) -> Result<u8> {

@@ -5,6 +5,7 @@ use pipeline_lib::ids::WorkflowId;
 
 use crate::config::{WorkflowSet, render_all};
 use crate::error::{CommandError, Result, exit};
+use crate::shipped::PACKS;
 
 /// The workflow of a task that names none.
 const DEFAULT: &str = "tdd";
@@ -34,6 +35,14 @@ pub(crate) fn check(set: &WorkflowSet, named: Option<&WorkflowId>) -> Result<()>
     }
     let problems = set.problems_of(id);
     if problems.is_empty() {
+        let file = format!("workflows/{id}.json");
+        if let Some(pack) = PACKS.iter().find(|pack| pack.files.iter().any(|(name, _)| *name == file)) {
+            let name = pack.name;
+            return Err(CommandError::not_found(format!(
+                "there is no workflow `{id}` here; it is in the pack `{name}`"
+            ))
+            .hint(format!("Write its files with `pipeline workflow new {name} --from {name}`.")));
+        }
         let known: Vec<&str> = set.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
         return Err(CommandError::not_found(format!("there is no workflow `{id}`")).hint(format!(
             "There are: {}. Others are read from .pipeline/workflows/*.json, or come with the program: {}.",

@@ -151,14 +151,17 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
         out.line("")?;
         out.line(&out.paint("2", "STAGES"))?;
         for output in &task.outputs {
+            let failed = output.decision == pipeline_lib::workflow::FAILED;
             let first = output.summary.lines().next().unwrap_or_default();
+            let (first, width) =
+                if failed { (pipeline_lib::text::headline(&output.summary), 160) } else { (first, 60) };
             let line = format!(
                 "  {} {} by {} at {}  {}",
                 output.stage,
                 output.decision,
                 output.agent,
                 output.commit.short(),
-                cut(first, 60)
+                cut(first, width)
             );
             out.line(line.trim_end())?;
         }

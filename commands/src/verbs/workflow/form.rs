@@ -72,6 +72,9 @@ fn param(param: &Param) -> Value {
     if !param.choices.is_empty() {
         form["choices"] = json!(param.choices);
     }
+    if !param.aliases.is_empty() {
+        form["aliases"] = json!(param.aliases);
+    }
     form
 }
 
@@ -197,7 +200,7 @@ mod tests {
         }
         let everything = json!({
             "id": "w", "author": "x", "schedule": "hourly", "on_failure": "mend", "max_steps": 9, "timeout": "1h",
-            "triggers": ["push"], "params": { "n": { "type": "number", "choices": [1, 2], "description": "d" } },
+            "triggers": ["push"], "params": { "n": { "type": "number", "choices": [1, 2], "description": "d", "aliases": ["m"] } },
             "stages": [
                 { "id": "a", "run": "x", "probe": "y", "on_cancel": "z", "env": { "A": "b" }, "secrets": ["T"],
                   "artifacts": ["d/**"], "thresholds": { "coverage": 80 }, "place": "repository", "type": "t",

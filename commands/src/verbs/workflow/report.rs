@@ -169,7 +169,9 @@ impl Counting {
 fn coverage(words: &str) -> Option<f64> {
     let line = words.lines().rev().find(|line| line.to_ascii_lowercase().contains(COVERAGE))?;
     let after = line.to_ascii_lowercase().split_once(COVERAGE)?.1.to_owned();
-    let number = after.trim_start_matches(|c: char| !c.is_ascii_digit());
+    // Only what stands right behind it was measured; further on is what it has to be.
+    let number = after.trim_start_matches([' ', ':', '=']);
+    let number = number.strip_prefix("is ").or_else(|| number.strip_prefix("of ")).unwrap_or(number).trim_start();
     let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
     number[..end].trim_end_matches('.').parse().ok().filter(|percent| (0.0..=100.0).contains(percent))
 }
@@ -285,6 +287,12 @@ mod tests {
         assert_eq!(coverage("Coverage: 100%"), Some(100.0));
         assert_eq!(coverage("no figure of coverage"), None);
         assert_eq!(coverage("nothing"), None);
+        assert_eq!(coverage("error: coverage is 79.5%, less than 80%"), Some(79.5));
+        assert_eq!(coverage("all tests passed; coverage is 81%, at least 80%"), Some(81.0));
+        // A threshold is no measurement.
+        assert_eq!(coverage("error: coverage is %, less than 80%"), None);
+        assert_eq!(coverage("coverage was not measured, at least 80% is wanted"), None);
+        assert_eq!(coverage("coverage: not measured, 2 files were left out"), None);
     }
 
     #[test]

@@ -132,6 +132,9 @@ fn facts_of_workflow(workflow: &Workflow) -> Vec<Vec<String>> {
             let choices: Vec<String> = param.choices.iter().map(ToString::to_string).collect();
             words.push(format!("one of {}", choices.join(" ")));
         }
+        if !param.aliases.is_empty() {
+            words.push(format!("also called {}", param.aliases.join(" ")));
+        }
         words.extend(Some(param.description.clone()).filter(|about| !about.is_empty()));
         row("param", format!("{name}: {}", words.join(", ")));
     }

@@ -321,6 +321,24 @@ fn in_sequential_mode_the_parts_of_the_current_task_are_current() {
 }
 
 #[test]
+fn what_was_done_before_a_stage_is_put_away_though_it_had_not_begun() {
+    let stage = Stage { on_cancel: Some("undo".to_owned()), services: true, ..command("install", "true") };
+    let flow = workflow("flow", vec![command("stop", "true"), stage], &[("stop", Some("install"), None)]);
+    let mut w = world(vec![flow]);
+    let stops = crate::task::Stops { before: Some(2), every: false };
+    w.add(NewTask { stops, ..NewTask::named("A").on("flow") });
+    w.tick();
+    w.work("A", OK, left_nothing());
+    w.tick();
+    assert_eq!((w.status("A").as_str(), w.task("A").attempt), ("awaiting_approval", 0), "before the stage");
+    w.ask(Request::Cancel { task: task("A"), reason: None }).unwrap();
+    w.tick();
+    let Work::Command { command } = work_of(&w, "A.on-cancel") else { panic!("{:?}", work_of(&w, "A.on-cancel")) };
+    let stage = w.p.stage_of(w.task("A.on-cancel")).unwrap();
+    assert!(command == "undo" && stage.services, "what it starts again goes on: {stage:?}");
+}
+
+#[test]
 fn what_a_stage_says_about_its_end_is_run_once_it_has_let_go_of_the_branch() {
     let stage = Stage { on_cancel: Some("make stop NAME={{ name }}".to_owned()), ..command("up", "make start") };
     let mut flow = workflow("flow", vec![stage, command("next", "true")], &[]);

@@ -9,7 +9,7 @@ use super::{Reader, text_of};
 use crate::workflow::{Param, ParamKind, params};
 
 /// What is read of a parameter. An object with none of these is a default value.
-const READ: [&str; 6] = ["required", "default", "type", "description", "choices", "enum"];
+const READ: [&str; 7] = ["required", "default", "type", "description", "choices", "enum", "aliases"];
 /// Names that templates have anyway.
 const TAKEN: [&str; 6] = ["params", "matrix", "task", "stage", "base", "outputs"];
 
@@ -82,6 +82,7 @@ impl Reader<'_> {
             kind: default.as_ref().map_or(ParamKind::Text, kind_of),
             default,
             choices: Vec::new(),
+            aliases: self.texts(object, at, "aliases"),
         };
         if let Some(written) = object.get("type") {
             match written.as_str().and_then(kind_named) {
