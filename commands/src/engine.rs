@@ -91,6 +91,14 @@ impl Engine {
         Ok((!refreshed.reloaded).then_some(refreshed.records))
     }
 
+    /// Sees to it that what was read survives a power cut: nothing is done outside for what might never have been.
+    ///
+    /// # Errors
+    /// When the journal cannot be synced.
+    pub fn make_durable(&mut self) -> Result<()> {
+        Ok(self.store.make_durable()?)
+    }
+
     /// Fulfils a request of a person.
     ///
     /// # Errors

@@ -210,6 +210,7 @@ impl<'s, M: Machine> LockedStore<'s, M> {
         appended.map_err(|error| store.failed(error))?;
         store.position.seq = frame.last_seq();
         store.position.chain = frame.sum;
+        store.durable = store.position.seq;
         store.stale = false;
         store.remember(pending);
         self.rotate_if_due();
@@ -220,7 +221,10 @@ impl<'s, M: Machine> LockedStore<'s, M> {
         let store = &mut *self.store;
         match store.tail.as_mut().map(|tail| tail.sync(&mut store.options.faults)) {
             Some(Err(error)) => Err(store.failed(error)),
-            _ => Ok(()),
+            _ => {
+                store.durable = store.position.seq;
+                Ok(())
+            }
         }
     }
 

@@ -79,6 +79,8 @@ pub struct Store<M: Machine> {
     pub(crate) stale: bool,
     /// Why nothing may be written any more.
     pub(crate) poisoned: Option<(PathBuf, String)>,
+    /// Up to this record the journal was synced by us, whoever wrote it.
+    pub(crate) durable: u64,
     /// Whether the file system was looked at before the first lock.
     pub(crate) trusted: bool,
     /// Batches may grow to this before a new segment is tried.
@@ -117,6 +119,7 @@ impl<M: Machine> Store<M> {
             damage: None,
             newest: loaded.newest,
             stale: false,
+            durable: 0,
             trusted: false,
             poisoned: None,
             notices: Vec::new(),
@@ -198,6 +201,15 @@ impl<M: Machine> Store<M> {
         self.lock()?.transact(actor, decide)
     }
 
+    /// Sees to it that everything read so far survives a power cut. A process that dies between its write and its sync
+    /// leaves records that everybody reads and that are on no disk: nothing may be done outside for them before this.
+    pub fn make_durable(&mut self) -> Result<()> {
+        if self.durable >= self.seq() {
+            return Ok(());
+        }
+        self.transact("", |_| Ok(()))
+    }
+
     /// Reads the history after record `since`, as far as it is kept. Reading on after the end waits for nothing and goes on
     /// when there is more.
     pub fn events(&self, since: u64) -> Events {
@@ -230,6 +242,7 @@ impl<M: Machine> Store<M> {
         self.tail = loaded.tail;
         self.newest = loaded.newest;
         self.stale = false;
+        self.durable = 0;
         self.backlog = Refreshed { records: Vec::new(), reloaded: true };
         self.note_loaded(loaded.damage);
         Ok(())

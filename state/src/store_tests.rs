@@ -484,3 +484,25 @@ fn a_real_short_write_is_not_acknowledged() {
     add(&mut store, "a", &[1]).unwrap();
     assert_eq!(store.seq(), seq + 1);
 }
+
+/// Another process may have died between its write and its sync.
+#[test]
+fn what_others_wrote_is_synced_before_anything_is_done_for_it_and_only_once() {
+    let room = Room::new();
+    let mut writer = room.open();
+    add(&mut writer, "a", &[1]).unwrap();
+    let no_sync = || Faults { fail_sync_after: Some(0), ..Faults::default() };
+    writer.set_faults(no_sync());
+    writer.make_durable().unwrap();
+    let mut reader = room.open();
+    reader.set_faults(no_sync());
+    assert!(matches!(reader.make_durable(), Err(StateError::Poisoned { .. })), "it was synced here, and was not");
+    let mut reader = room.open();
+    reader.make_durable().unwrap();
+    reader.set_faults(no_sync());
+    reader.make_durable().unwrap();
+    writer.set_faults(Faults::default());
+    add(&mut writer, "a", &[2]).unwrap();
+    reader.refresh().unwrap();
+    assert!(reader.make_durable().is_err(), "there is something new");
+}

@@ -110,6 +110,9 @@ impl Supervisor {
             if quiet && due.is_empty() && round > 0 {
                 break;
             }
+            if !due.is_empty() {
+                self.engine.make_durable()?;
+            }
             for effect in &due {
                 let results = perform(context, self.engine.pipeline(), effect);
                 // A failed effect says itself when it is tried again.
@@ -153,6 +156,9 @@ impl Supervisor {
                 | Effect::AdvanceBase { .. }
                 | Effect::WriteCurrentTask { .. } => false,
             });
+            if !due.is_empty() {
+                self.engine.make_durable()?;
+            }
             for effect in &due {
                 events.extend(perform(context, self.engine.pipeline(), effect));
             }

@@ -383,37 +383,51 @@ impl Rules<'_> {
         self.p.task(id.as_str()).map_or_else(Vec::new, |task| self.block(task, task.state.stage(), message))
     }
 
-    /// A run that cannot be launched never happened. One that cannot be collected keeps its work in the worktree, so
-    /// the agent must not be given another task there.
+    /// A run that cannot be launched, or whose work cannot be collected, is given up.
     fn run_effect_given_up(&self, id: &RunId, message: &str) -> Option<Vec<Fact>> {
         let run = self.p.core.runs.get(id)?;
-        let (how, at) = match &run.phase {
-            Phase::Claimed if run.stop.is_none() => {
-                (Ended::NotStarted { message: message.to_owned(), permanent: true }, self.now.at)
-            }
-            Phase::Ended { how, at } => (how.clone(), *at),
-            Phase::Claimed | Phase::Started { .. } => return None,
-        };
-        let collected = matches!(run.phase, Phase::Ended { .. });
-        let summary = self.summary(run, &how, at, Verdict::Void, &Usage::default());
-        let summary = run.task.is_some().then(|| Box::new(summary));
-        let mut facts = vec![Fact::RunClosed { run: id.clone(), summary }];
-        if collected {
-            let message = format!("its last run left work in its worktree that could not be collected: {message}");
-            facts.push(Fact::AgentBroken { agent: run.agent.clone(), message });
+        match &run.phase {
+            Phase::Claimed if run.stop.is_none() => Some(self.launch_given_up(run, message)),
+            Phase::Ended { how, at } => Some(self.collection_given_up(run, how, *at, message)),
+            Phase::Claimed | Phase::Started { .. } => None,
         }
-        match (&run.work, run.task.as_ref().and_then(|id| self.p.task(id.as_str()))) {
-            (Work::Setup { worktree, .. }, _) => facts.push(Fact::WorktreeFailed {
+    }
+
+    /// An earlier try may have started a host that has not proven itself yet. So the run is not over before it was
+    /// stopped: either its host hears of it, or it is on record that there never was one.
+    fn launch_given_up(&self, run: &Run, message: &str) -> Vec<Fact> {
+        let mut facts = vec![Fact::RunStopping { run: run.id.clone(), reason: StopReason::Cancelled }];
+        match &run.work {
+            Work::Setup { worktree, .. } => facts.push(Fact::WorktreeFailed {
                 worktree: worktree.clone(),
                 message: message.to_owned(),
                 retry_at: None,
             }),
-            (_, Some(task)) if task.state.run() == Some(id) => {
-                facts.extend(self.block(task, run.stage.as_ref(), message));
+            Work::Agent | Work::Command { .. } | Work::Probe { .. } | Work::Gate { .. } => {
+                facts.extend(self.block_task_of(run, message));
             }
-            (_, _) => {}
         }
-        Some(facts)
+        facts
+    }
+
+    /// What could not be collected stays in the worktree, so the agent must not be given another task there.
+    fn collection_given_up(&self, run: &Run, how: &Ended, at: Timestamp, message: &str) -> Vec<Fact> {
+        let summary = self.summary(run, how, at, Verdict::Void, &Usage::default());
+        let summary = run.task.is_some().then(|| Box::new(summary));
+        let left = format!("its last run left work in its worktree that could not be collected: {message}");
+        let mut facts = vec![
+            Fact::RunClosed { run: run.id.clone(), summary },
+            Fact::AgentBroken { agent: run.agent.clone(), message: left },
+        ];
+        facts.extend(self.block_task_of(run, message));
+        facts
+    }
+
+    /// The task a run is live for waits for a person.
+    fn block_task_of(&self, run: &Run, message: &str) -> Vec<Fact> {
+        let task = run.task.as_ref().and_then(|id| self.p.task(id.as_str()));
+        let task = task.filter(|task| task.state.run() == Some(&run.id));
+        task.map_or_else(Vec::new, |task| self.block(task, run.stage.as_ref(), message))
     }
 
     fn summary(&self, run: &Run, how: &Ended, at: Timestamp, verdict: Verdict, usage: &Usage) -> RunSummary {

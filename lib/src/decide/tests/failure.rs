@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::world::*;
 use crate::event::{Event, NewTask, Request, Seen};
-use crate::fact::{EffectKey, Fact};
+use crate::fact::{Effect, EffectKey, Fact};
 use crate::run::{ClaimStatus, Ended, StopReason, Verdict};
 use crate::view::attention;
 
@@ -214,11 +214,35 @@ fn a_launch_that_never_works_is_given_up_and_blocks_the_task() {
         w.at = w.p.next_deadline().unwrap();
         assert_eq!(w.effects().len(), 1);
     }
+    let run = w.run_of("A");
     w.effect_failed(key, false);
     assert_eq!(w.status("A"), "blocked");
     assert!(w.reason("A").contains("no space left"));
-    assert!(w.p.core.runs.is_empty() && w.p.core.effect_failures.is_empty());
-    assert_eq!(w.p.core.metrics.runs_failed, 0);
+    assert!(w.p.core.effect_failures.is_empty());
+    assert_eq!(w.effects(), [Effect::Stop { run: run.clone(), reason: StopReason::Cancelled }]);
+    w.end(&run, stopped(StopReason::Cancelled));
+    w.collect(&run, left_nothing());
+    assert!(w.p.core.runs.is_empty());
+    assert_eq!((w.status("A").as_str(), w.p.core.metrics.runs_failed), ("blocked", 0));
+    assert!(w.reason("A").contains("no space left"));
+}
+
+/// A slow machine: the first try started a host, which proves itself only after a later try has failed for good.
+#[test]
+fn a_host_that_proves_itself_after_its_launch_was_given_up_is_stopped_before_the_agent_is_free() {
+    let mut w = one();
+    w.add_all(&["B"]);
+    let run = w.run_of("A");
+    w.effect_failed(EffectKey::Run(run.clone()), true);
+    assert_eq!(w.status("A"), "blocked");
+    w.start(&run);
+    w.tick();
+    assert_eq!(w.status("B"), "unassigned", "the agent of the first host may be at work there");
+    assert!(w.effects().contains(&Effect::Stop { run: run.clone(), reason: StopReason::Cancelled }));
+    w.end(&run, stopped(StopReason::Cancelled));
+    w.collect(&run, left_nothing());
+    w.tick();
+    assert_eq!((w.status("A").as_str(), w.status("B").as_str()), ("blocked", "do_wip"));
 }
 
 #[test]
