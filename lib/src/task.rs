@@ -79,6 +79,9 @@ pub struct Task {
     /// How often each stage was entered.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub visits: BTreeMap<StageId, u32>,
+    /// What the first so many of `outputs` say of failures counts no longer: a person let the task go on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgiven: u32,
     /// A person's choice of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_agent: Option<AgentName>,
@@ -433,6 +436,10 @@ impl Task {
     pub fn in_flight(&self) -> bool {
         self.started_at.is_some() && !self.state.is_final() && !self.resumed
     }
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// The branch that carries a task's work.

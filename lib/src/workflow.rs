@@ -32,6 +32,9 @@ pub const FAILED: &str = "failed";
 /// The decision that stands for a merge that does not apply.
 pub const CONFLICT: &str = "conflict";
 
+/// How often a task may come to a stage for each stage that it leads to and that comes back to it.
+const VISITS_OF_A_SPOKE: u32 = 5;
+
 /// A map of stages and connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workflow {
@@ -357,6 +360,29 @@ impl Workflow {
             Doing::Hub(hub) => hub.serves(id),
             Doing::Agent | Doing::Command(_) | Doing::Workflow { .. } | Doing::Parallel(_) => false,
         })
+    }
+}
+
+impl Workflow {
+    /// How often a task may come to a stage because that is a hub, or serves one: as often as the hub's own rules let it go
+    /// on. 0 for any other stage.
+    #[must_use]
+    pub fn visits_of_hub(&self, id: &StageId) -> u32 {
+        let hub = self.stage(id).filter(|stage| matches!(stage.doing, Doing::Hub(_))).or_else(|| self.hub_of(id));
+        match hub.map(|stage| &stage.doing) {
+            Some(Doing::Hub(hub)) => hub.visits(),
+            _ => u32::try_from(self.spokes(id)).unwrap_or(u32::MAX).saturating_mul(VISITS_OF_A_SPOKE),
+        }
+    }
+
+    /// How many stages a stage leads to that come back to it: with several it is a hub, whose brain is its agent.
+    #[must_use]
+    pub fn spokes(&self, id: &StageId) -> usize {
+        let ways = |from: &StageId, to: &StageId| {
+            self.connections.iter().any(|c| c.from == *from && c.to.as_ref() == Some(to))
+        };
+        let others = self.stages.iter().filter(|stage| stage.id != *id);
+        others.filter(|other| ways(id, &other.id) && ways(&other.id, id)).count()
     }
 }
 

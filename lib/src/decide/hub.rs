@@ -24,22 +24,38 @@ impl Rules<'_> {
             return self.attempt_failed(task, stage, &why, &left.output, Some(claim));
         };
         let Some(workflow) = self.p.workflow_of(task) else { return Vec::new() };
+        let chosen = self.with_known(task, stage, workflow, |known| hub.choose(&look, known));
+        self.hub_chose(task, stage, workflow, claim, chosen)
+    }
+
+    /// What a choice at a hub rests on beside its look.
+    fn with_known<T>(
+        &self,
+        task: &Task,
+        stage: &Stage,
+        workflow: &Workflow,
+        choose: impl FnOnce(&Known<'_>) -> T,
+    ) -> T {
         let past: Vec<Past<'_>> = task
             .outputs
             .iter()
-            .map(|output| Past { stage: &output.stage, decision: &output.decision, summary: &output.summary })
+            .map(|output| Past {
+                stage: &output.stage,
+                decision: &output.decision,
+                summary: &output.summary,
+                run: &output.run,
+            })
             .collect();
         let metrics = &self.p.core.metrics.by_stage;
-        let chosen = hub.choose(
-            &look,
-            &Known {
-                hub: &stage.id,
-                past: &past,
-                is_done: &|id, decision| is_done(workflow, id, decision),
-                expected: &|id| metrics.get(id).filter(|stats| stats.runs > 0).map(|stats| stats.seconds.quantile(0.5)),
-            },
-        );
-        self.hub_chose(task, stage, workflow, claim, chosen)
+        choose(&Known {
+            task: &task.id,
+            hub: &stage.id,
+            past: &past,
+            forgiven: task.forgiven as usize,
+            seen: &|id, error| self.p.seen_in_a_row(&task.workflow, id, error),
+            is_done: &|id, decision| is_done(workflow, id, decision),
+            expected: &|id| metrics.get(id).filter(|stats| stats.runs > 0).map(|stats| stats.seconds.quantile(0.5)),
+        })
     }
 
     fn hub_chose(&self, task: &Task, stage: &Stage, workflow: &Workflow, claim: &Claimed, chosen: Chosen) -> Vec<Fact> {

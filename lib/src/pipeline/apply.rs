@@ -208,6 +208,12 @@ impl Pipeline {
             {
                 stops.before = None;
             }
+            let given_up = before.is_final() || matches!(before, TaskState::Blocked { .. });
+            if given_up && !to.is_final() {
+                // A person let it go on: it may fail, and come by, as often as if it had not been there yet.
+                task.forgiven = u32::try_from(task.outputs.len()).unwrap_or(u32::MAX);
+                task.visits.clear();
+            }
             if with.entered {
                 task.attempt = 0;
                 // A person's choice is for one stage, however often that is entered again.

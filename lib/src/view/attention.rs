@@ -68,7 +68,7 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
 
 fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
     let id = &task.id;
-    let reason = task.reason.clone().unwrap_or_default();
+    let reason = task.reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or_default();
     let (kind, agent, command) = match &task.state {
         TaskState::Blocked { .. } => ("blocked", None, format!("pipeline task retry {id}")),
         TaskState::Paused { .. } => ("approval", None, format!("pipeline task approve {id}")),

@@ -308,7 +308,9 @@ impl Story {
     }
 
     fn moved(&mut self, at: Timestamp, task: &TaskId, to: &TaskState, with: &Move) -> Option<Line> {
-        let why = one_line(with.reason.as_deref().unwrap_or_default(), WHY_CHARS_MAX);
+        // Of a report its first line; the end of the run tells all of it.
+        let why = with.reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or_default();
+        let why = one_line(why, WHY_CHARS_MAX);
         let (kind, text) = match to {
             TaskState::Waiting { stage, on } => {
                 self.parts.insert(task.clone(), (stage.clone(), at));

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::Task;
+use pipeline_lib::text::one_line;
 use pipeline_lib::view::{explain_task, task_doc};
 
 use super::change::id;
@@ -14,6 +15,9 @@ use crate::error::{Result, exit};
 use crate::table::{age, cut, short_seconds};
 use crate::verbs::status::{head, print_rows, task_word};
 use pipeline_lib::event::Refusal;
+
+/// The longest line of a reason, in characters.
+const RULE_CHARS_MAX: usize = 500;
 
 /// List tasks.
 #[derive(Debug, Args)]
@@ -129,8 +133,11 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
         "  {}  for {}: {}",
         task_word(out, &task.state.word()),
         age(task.state_since, now),
-        explanation.rule
+        one_line(explanation.rule.lines().next().unwrap_or_default(), RULE_CHARS_MAX)
     ))?;
+    for line in explanation.rule.lines().skip(1) {
+        out.line(format!("  {}", one_line(line, RULE_CHARS_MAX)).trim_end())?;
+    }
     for command in &explanation.commands {
         out.line(&format!("  → {command}"))?;
     }
@@ -144,7 +151,7 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
     if !task.body.is_empty() {
         out.line("")?;
         for line in task.body.lines() {
-            out.line(&format!("  {}", pipeline_lib::text::one_line(line, 500)))?;
+            out.line(&format!("  {}", one_line(line, 500)))?;
         }
     }
     if !task.outputs.is_empty() {

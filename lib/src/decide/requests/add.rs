@@ -142,6 +142,7 @@ impl Rules<'_> {
             state_since: now,
             attempt: 0,
             visits: std::collections::BTreeMap::new(),
+            forgiven: 0,
             pinned_agent: None,
             not_before: None,
             held: None,

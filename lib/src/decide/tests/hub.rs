@@ -2,7 +2,7 @@
 
 use super::compose::{command, parts_of, places};
 use super::world::*;
-use crate::event::{Collected, NewTask};
+use crate::event::{Collected, NewTask, Request};
 use crate::run::Ended;
 use crate::view::attention;
 use crate::workflow::hub::{Hub, RESET_ADVICE, Requirement};
@@ -159,4 +159,53 @@ fn a_hub_that_says_nothing_is_tried_again_and_then_asks() {
         w.tick();
     }
     assert_eq!(w.status("A"), "blocked");
+}
+
+#[test]
+fn a_person_lets_a_hub_go_on_that_gave_up_and_its_failures_count_anew() {
+    let mut w = world();
+    looks(&mut w, "111");
+    for n in 0..5 {
+        w.work("A", BAD, said(&format!("error {}", ["a", "b", "c", "d", "e"][n])));
+        looks(&mut w, "111");
+        if w.status("A") == "recover_wip" {
+            w.work("A", OK, left_nothing());
+            looks(&mut w, "111");
+        }
+    }
+    assert_eq!(w.status("A"), "blocked", "it failed in another way each time");
+    let reason = w.reason("A").to_owned();
+    assert!(reason.contains("Suggested manual actions") && reason.contains("pipeline task retry A"), "{reason}");
+    w.asked(Request::Retry { task: task("A"), message: None });
+    w.tick();
+    looks(&mut w, "111");
+    assert_eq!(w.status("A"), "daemon_wip", "what failed before counts no longer");
+    w.work("A", BAD, said("error f"));
+    looks(&mut w, "111");
+    assert_eq!(w.status("A"), "recover_wip");
+}
+
+#[test]
+fn an_ordinary_hub_is_not_stopped_by_the_limit_on_visits() {
+    let mut flow = infrastructure();
+    flow.stages.iter_mut().for_each(|stage| stage.max_visits = None);
+    let mut w = World::with(places(), vec![flow]);
+    w.add(NewTask::named("A").on("infra"));
+    w.tick();
+    // Each of the three fails four times and is mended: more visits than any other stage may have.
+    for (stage, holds) in [("daemon", "111"), ("pool", "010"), ("watch", "001")] {
+        looks(&mut w, holds);
+        for n in 0..4 {
+            assert_eq!(w.status("A"), format!("{stage}_wip"));
+            w.work("A", BAD, said(&format!("error {}", ["a", "b", "c", "d"][n])));
+            looks(&mut w, holds);
+            assert_eq!(w.status("A"), "recover_wip", "{stage} {n}: {}", w.reason("A"));
+            w.work("A", OK, left_nothing());
+            looks(&mut w, holds);
+        }
+        w.work("A", OK, left_nothing());
+    }
+    looks(&mut w, "000");
+    assert_eq!(w.status("A"), "validate_wip");
+    assert!(w.task("A").visits[&stage_id("hub")] > w.p.core.settings.scheduler.max_visits);
 }
