@@ -24,6 +24,7 @@ pub use params::{Param, ParamKind};
 
 pub use crate::ids::COMMAND_ROLE;
 use crate::ids::{Role, StageId, WorkflowId, command_role, parts_role};
+use crate::task::Task;
 
 /// The decision that means "the work of this stage is done".
 pub const SUCCESS: &str = "success";
@@ -446,18 +447,21 @@ impl Stage {
         }
     }
 
-    /// The role that the next thing to do at the stage waits for.
+    /// The role that the next thing to do at the stage waits for, for a task that is there.
     #[must_use]
-    pub fn waits_for(&self, probed: bool) -> &Role {
-        if self.probe.is_some() && !probed {
+    pub fn waits_for(&self, task: &Task) -> &Role {
+        if self.probe.is_some() && !task.probed {
             return command_role();
         }
         if self.has_parts() {
             return parts_role();
         }
         match self.doing {
-            Doing::Agent => &self.role,
-            Doing::Command(_) | Doing::Hub(_) | Doing::Workflow { .. } | Doing::Parallel(_) => command_role(),
+            Doing::Agent if task.record_for(&self.id).is_none() => &self.role,
+            Doing::Hub(_) if task.question().is_some() => &self.role,
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) | Doing::Workflow { .. } | Doing::Parallel(_) => {
+                command_role()
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod dependencies;
 mod done;
 mod failure;
 mod following;
+mod hubs;
 mod hybrid;
 mod interactive;
 mod json;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use fingerprint::{fingerprint, last_words};
 
 use crate::ids::{RunId, StageId, TaskId};
+use crate::run::Usage;
 
 /// The same failure so often in a row makes the advice change.
 pub const STRATEGY_CHANGES_AT: u32 = 3;
@@ -50,6 +51,47 @@ pub struct Hub {
     /// Warnings that are worth mending before anything fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
+    /// How much its agent may be asked, where an agent chooses.
+    #[serde(default, skip_serializing_if = "Budget::is_default")]
+    pub budget: Budget,
+}
+
+/// How much the agent of a hub may be asked for one task. When it is used up the rules go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Budget {
+    /// How often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<u32>,
+    /// How many tokens, where its program reports them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// How many US dollars, where its program reports them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+}
+
+/// How often the agent of a hub is asked where nobody says how often.
+const ASKS_DEFAULT: u32 = 25;
+
+impl Budget {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is used up, in words.
+    #[must_use]
+    pub fn used_up(&self, asked: u32, usage: &Usage) -> Option<String> {
+        let asks = self.asks.unwrap_or(ASKS_DEFAULT);
+        if asked >= asks {
+            return Some(format!("it was asked {asked} times, and may be asked {asks} times"));
+        }
+        if let Some(tokens) = self.tokens.filter(|tokens| usage.tokens >= *tokens) {
+            return Some(format!("it used {} tokens, and may use {tokens}", usage.tokens));
+        }
+        let cost = self.cost_usd.filter(|cost| usage.cost_usd >= *cost)?;
+        Some(format!("it cost ${:.2}, and may cost ${cost:.2}", usage.cost_usd))
+    }
 }
 
 /// One thing that has to hold.

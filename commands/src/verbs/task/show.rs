@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::task::Task;
+use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_lib::text::one_line;
 use pipeline_lib::view::{explain_task, task_doc};
 
@@ -148,6 +148,13 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
         let names: Vec<&str> = task.depends_on.iter().map(|d| d.as_str()).collect();
         out.line(&format!("  after {}", names.join(", ")))?;
     }
+    let proposed = |other: &&Task| {
+        other.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Proposal && parent.task == task.id)
+    };
+    for other in pipeline.tasks.in_order().into_iter().filter(proposed) {
+        let words = format!("{} {}, workflow {}: {}", other.id, other.state.word(), other.workflow, other.title);
+        out.line(&format!("  proposes {}", one_line(&words, RULE_CHARS_MAX)))?;
+    }
     if !task.body.is_empty() {
         out.line("")?;
         for line in task.body.lines() {
@@ -163,7 +170,7 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
                 "  {} {} by {} at {}  {}",
                 output.stage,
                 output.decision,
-                output.agent,
+                output.who(),
                 output.commit.short(),
                 cut(first, 60)
             );

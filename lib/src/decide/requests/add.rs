@@ -143,6 +143,8 @@ impl Rules<'_> {
             attempt: 0,
             visits: std::collections::BTreeMap::new(),
             forgiven: 0,
+            brain: None,
+            replay: new.replay.clone().map(Box::new),
             pinned_agent: None,
             not_before: None,
             held: None,

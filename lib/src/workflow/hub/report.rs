@@ -59,7 +59,8 @@ impl Hub {
 
     fn what_was_tried(&self, report: &mut String, sight: &Sight<'_>, known: &Known<'_>) {
         let Some(recovery) = &self.recovery else { return };
-        report.push_str("\nRecoveries tried:\n");
+        let gap = if report.ends_with('\n') { "" } else { "\n" };
+        report.push_str(&format!("{gap}\nRecoveries tried:\n"));
         if sight.history.recoveries.is_empty() {
             report.push_str("- none\n");
         }
@@ -86,7 +87,8 @@ impl Hub {
             let names: Vec<&str> = all.map(|(r, _)| r.name.as_str()).collect();
             if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
         };
-        report.push_str("\nEvidence:\n");
+        let gap = if report.ends_with('\n') { "" } else { "\n" };
+        report.push_str(&format!("{gap}\nEvidence:\n"));
         report.push_str(&format!("- holds now: {}; does not: {}\n", names(true), names(false)));
         let mut last: Vec<&Past<'_>> = Vec::new();
         for past in known.past.iter().rev().filter(|past| past.stage != known.hub) {

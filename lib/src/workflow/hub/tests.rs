@@ -26,6 +26,7 @@ fn hub() -> Hub {
         recovery: Some(id("handle_recovery")),
         validation: Some(id("validate")),
         warnings: vec![Warning { name: "low disk".to_owned(), probe: "df".to_owned() }],
+        budget: Budget::default(),
     }
 }
 
