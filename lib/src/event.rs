@@ -13,8 +13,9 @@ use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId}
 use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::{Claim, Ended, Evidence, Usage};
 use crate::settings::Settings;
-use crate::task::{Dirty, Stops};
+use crate::task::{Dirty, Replay, Stops};
 use crate::workflow::Workflow;
+use crate::workflow::execute_block::Execute;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,8 +142,8 @@ pub struct Collected {
     pub trespass: Option<String>,
     /// What it may have done: its agent takes no work until a person has looked.
     pub suspicion: Option<String>,
-    /// A workflow that the agent would like to see started, in words. Only a person starts it.
-    pub proposal: Option<String>,
+    /// A workflow that the agent would like to see started, or what is wrong with what it proposed. Only a person starts it.
+    pub proposal: Option<Result<Execute, String>>,
 }
 
 /// What came of making a merge commit.
@@ -324,6 +325,8 @@ pub struct NewTask {
     pub params: BTreeMap<String, Value>,
     /// Where a person wants to be asked.
     pub stops: Stops,
+    /// The decisions that are taken in the place of new ones.
+    pub replay: Option<Replay>,
 }
 
 impl NewTask {
@@ -342,6 +345,7 @@ impl NewTask {
             group: None,
             params: BTreeMap::new(),
             stops: Stops::default(),
+            replay: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::mode::{Mode, PilotScope};
 use crate::pipeline::Scheduled;
 use crate::run::{Claim, Ended, Run, RunSummary, StopReason};
 use crate::settings::Settings;
-use crate::task::{Hold, Merged, StageOutput, Task, TaskState};
+use crate::task::{Hold, Merged, Question, StageOutput, Task, TaskState};
 use crate::workflow::Workflow;
 
 /// What has become true.
@@ -94,6 +94,13 @@ pub enum Fact {
         task: TaskId,
         /// What it produced.
         output: Box<StageOutput>,
+    },
+    /// A hub has looked and asks its agent.
+    HubAsks {
+        /// Of which task.
+        task: TaskId,
+        /// What.
+        question: Box<Question>,
     },
     /// A task's work is in base.
     TaskMerged {

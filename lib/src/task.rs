@@ -9,12 +9,16 @@
 //! <stage>_ready ─► (waits for tasks that do parts of it, as `<stage>_wip`) ─► as after a run
 //! ```
 
+mod brain;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use brain::{Brain, Decider, Offer, Question, Recorded, Replay};
 
 use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
 use crate::run::RunSummary;
@@ -79,6 +83,9 @@ pub struct Task {
     /// How often each stage was entered.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub visits: BTreeMap<StageId, u32>,
+    /// What the first so many of `outputs` say of failures counts no longer: a person let the task go on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgiven: u32,
     /// A person's choice of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_agent: Option<AgentName>,
@@ -115,6 +122,12 @@ pub struct Task {
     /// The present stage was probed, and there is something to do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probed: bool,
+    /// What is known of the agent that decides at its hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brain: Option<Box<Brain>>,
+    /// The decisions that are taken in the place of new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Box<Replay>>,
 }
 
 /// The task whose stage another one serves.
@@ -141,6 +154,8 @@ pub enum ParentWhy {
     Failure,
     /// The task was cancelled at the stage, which says what is done then.
     Cancel,
+    /// An agent at the stage would like to see it started. A person decides.
+    Proposal,
 }
 
 /// Where a person wants to be asked.
@@ -236,6 +251,9 @@ pub struct Claimed {
     /// Whether a person has agreed already.
     #[serde(default)]
     pub approved: bool,
+    /// Who decided, where it could have been another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Decider>,
 }
 
 /// How far the check of a claim has come.
@@ -329,6 +347,9 @@ pub struct StageOutput {
     pub commit: CommitId,
     /// When.
     pub at: Timestamp,
+    /// Who decided, where it could have been another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Decider>,
 }
 
 /// How a task was merged.
@@ -435,6 +456,10 @@ impl Task {
     }
 }
 
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 /// The branch that carries a task's work.
 #[must_use]
 pub fn branch_of(task: &TaskId) -> String {
@@ -455,6 +480,7 @@ mod tests {
             run: RunId::new("r1").unwrap(),
             summary: String::new(),
             approved: false,
+            by: None,
         };
         let stage = StageId::new("super").unwrap();
         let advance = |dirty| TaskState::Verifying {

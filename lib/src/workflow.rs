@@ -24,6 +24,7 @@ pub use params::{Param, ParamKind};
 
 pub use crate::ids::COMMAND_ROLE;
 use crate::ids::{Role, StageId, WorkflowId, command_role, parts_role};
+use crate::task::Task;
 
 /// The decision that means "the work of this stage is done".
 pub const SUCCESS: &str = "success";
@@ -31,6 +32,9 @@ pub const SUCCESS: &str = "success";
 pub const FAILED: &str = "failed";
 /// The decision that stands for a merge that does not apply.
 pub const CONFLICT: &str = "conflict";
+
+/// How often a task may come to a stage for each stage that it leads to and that comes back to it.
+const VISITS_OF_A_SPOKE: u32 = 5;
 
 /// A map of stages and connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -360,6 +364,29 @@ impl Workflow {
     }
 }
 
+impl Workflow {
+    /// How often a task may come to a stage because that is a hub, or serves one: as often as the hub's own rules let it go
+    /// on. 0 for any other stage.
+    #[must_use]
+    pub fn visits_of_hub(&self, id: &StageId) -> u32 {
+        let hub = self.stage(id).filter(|stage| matches!(stage.doing, Doing::Hub(_))).or_else(|| self.hub_of(id));
+        match hub.map(|stage| &stage.doing) {
+            Some(Doing::Hub(hub)) => hub.visits(),
+            _ => u32::try_from(self.spokes(id)).unwrap_or(u32::MAX).saturating_mul(VISITS_OF_A_SPOKE),
+        }
+    }
+
+    /// How many stages a stage leads to that come back to it: with several it is a hub, whose brain is its agent.
+    #[must_use]
+    pub fn spokes(&self, id: &StageId) -> usize {
+        let ways = |from: &StageId, to: &StageId| {
+            self.connections.iter().any(|c| c.from == *from && c.to.as_ref() == Some(to))
+        };
+        let others = self.stages.iter().filter(|stage| stage.id != *id);
+        others.filter(|other| ways(id, &other.id) && ways(&other.id, id)).count()
+    }
+}
+
 /// Where a decision leads, given the connections of the stage that decided: nowhere, to the end, or to a stage.
 fn choose<'c>(of_stage: impl Iterator<Item = &'c Connection> + Clone, decision: &str) -> Option<Option<&'c StageId>> {
     let found = of_stage
@@ -420,18 +447,21 @@ impl Stage {
         }
     }
 
-    /// The role that the next thing to do at the stage waits for.
+    /// The role that the next thing to do at the stage waits for, for a task that is there.
     #[must_use]
-    pub fn waits_for(&self, probed: bool) -> &Role {
-        if self.probe.is_some() && !probed {
+    pub fn waits_for(&self, task: &Task) -> &Role {
+        if self.probe.is_some() && !task.probed {
             return command_role();
         }
         if self.has_parts() {
             return parts_role();
         }
         match self.doing {
-            Doing::Agent => &self.role,
-            Doing::Command(_) | Doing::Hub(_) | Doing::Workflow { .. } | Doing::Parallel(_) => command_role(),
+            Doing::Agent if task.record_for(&self.id).is_none() => &self.role,
+            Doing::Hub(_) if task.question().is_some() => &self.role,
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) | Doing::Workflow { .. } | Doing::Parallel(_) => {
+                command_role()
+            }
         }
     }
 

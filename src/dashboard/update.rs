@@ -379,7 +379,7 @@ fn approve(model: &mut Model, shifted: bool) -> Vec<Intent> {
             model.overlay = Some(Overlay::Input(Input::new(Purpose::Decide(task))));
             Vec::new()
         }
-        Some("approval" | "review") => {
+        Some("approval" | "proposal" | "review") => {
             about_task(model, Some(task), |task| words(&["task", "approve", task.as_str()]), shifted)
         }
         Some(other) => {

@@ -13,6 +13,7 @@ mod done;
 mod failure;
 mod following;
 mod guard;
+mod hubs;
 mod hybrid;
 mod interactive;
 mod json;

@@ -216,7 +216,7 @@ fn what_nothing_helps_against_is_a_persons_business() {
     assert_eq!(took.way.iter().filter(|step| **step == "handle_daemon daemon_failure").count(), 3, "{took:?}");
     assert_eq!(took.way.iter().filter(|step| **step == "handle_recovery recovery_failed").count(), 2, "{took:?}");
     let reason = site.s.show("SETUP")["reason"].as_str().unwrap_or_default().to_owned();
-    for part in ["corrupted block database", "3 times", "2 recoveries in a row failed", "What to do by hand"] {
+    for part in ["corrupted block database", "3 times", "2 recoveries in a row failed", "Suggested manual actions"] {
         assert!(reason.contains(part), "{part} is not in\n{reason}");
     }
 }

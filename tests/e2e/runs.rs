@@ -558,10 +558,24 @@ fn a_block_on_stdin_is_a_command_and_in_an_agents_words_a_proposal() {
     let words = block(&here).replace('\n', " ");
     s.plan("arch", &format!("printf '%s\\n' '{words}'; work; marker COMPLETED"));
     s.run(["run", "ask"]).ok();
-    assert_eq!(s.status()["tasks"].as_object().unwrap().len(), 2, "nothing was started by it");
-    let events = s.run(["events"]).ok().stdout;
-    let notice = events.lines().find(|line| line.contains("\"notice\"") && line.contains("proposes workflow setup"));
-    assert!(notice.is_some_and(|line| line.contains("pipeline run setup")), "{events}");
+    let waits = |s: &Sandbox| s.status()["attention"].as_array().unwrap().clone();
+    assert_eq!(s.status_of("TASK-002.proposal"), "awaiting_approval", "nothing was started by it");
+    assert_eq!(waits(&s)[0]["kind"], "proposal");
+    assert_eq!(waits(&s)[0]["command"], "pipeline task approve TASK-002.proposal");
+    s.tick();
+    assert_eq!(s.status_of("TASK-002.proposal"), "awaiting_approval");
+    let shown = s.run(["task", "show", "TASK-002"]).ok();
+    assert!(
+        shown.stdout.contains("proposes TASK-002.proposal awaiting_approval, workflow setup: set it up"),
+        "{shown:?}"
+    );
+    s.run(["task", "approve", "TASK-002.proposal"]).ok();
+    s.tick_to("TASK-002.proposal", "completed");
+    assert_eq!(on_branch(&s, "TASK-002.proposal", "said.txt"), "set it up");
+    s.run(["run", "ask"]).ok();
+    s.run(["task", "reject", "TASK-003.proposal", "--message", "not now"]).ok();
+    assert_eq!(s.status_of("TASK-003.proposal"), "cancelled");
+    assert!(waits(&s).is_empty(), "{:?}", waits(&s));
 }
 
 #[test]

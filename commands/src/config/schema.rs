@@ -182,7 +182,16 @@ fn hub() -> Value {
                 "type": "object",
                 "required": ["name", "probe"],
                 "properties": { "name": { "type": "string" }, "probe": command }
-            } }
+            } },
+            "budget": {
+                "type": "object",
+                "description": "how much the stage's `agent` may be asked for one task, where it has one; then the built-in rules go on",
+                "properties": {
+                    "asks": { "type": "integer", "minimum": 0 },
+                    "tokens": { "type": "integer", "minimum": 0 },
+                    "cost_usd": { "type": "number", "minimum": 0 }
+                }
+            }
         }
     })
 }

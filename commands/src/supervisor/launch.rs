@@ -13,7 +13,7 @@ use pipeline_lib::ids::CommitId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, Work};
 use pipeline_lib::settings::{Sandbox as SandboxLevel, worktree_parts};
-use pipeline_lib::task::{ParentWhy, Task};
+use pipeline_lib::task::{ParentWhy, Question, Task};
 use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::{Stage, render};
 use pipeline_worktrees::git::{GitError, Repo};
@@ -155,9 +155,14 @@ fn write_task_file(
         .filter(|output| stage.inputs.is_empty() || stage.inputs.iter().any(|i| i == output.stage.as_str()))
         .map(|output| Earlier { stage: output.stage.as_str(), outcome: &output.decision, summary: &output.summary })
         .collect();
-    let decisions: Vec<Choice<'_>> =
-        stage.decisions.iter().map(|c| Choice { word: &c.choice, description: &c.description }).collect();
+    let decisions: Vec<Choice<'_>> = match task.question() {
+        Some(question) => {
+            question.offers.iter().map(|offer| Choice { word: &offer.word, description: &offer.about }).collect()
+        }
+        None => stage.decisions.iter().map(|c| Choice { word: &c.choice, description: &c.description }).collect(),
+    };
     let instructions = instructions(context, pipeline, run, task, stage);
+    let instructions = asked(&instructions, task.question());
     let notices: Vec<String> = pipeline
         .core
         .notices
@@ -186,13 +191,27 @@ fn write_task_file(
         base: &pipeline.core.settings.base,
         earlier: &earlier,
         message: "",
-        previous_failure: task.feedback.as_deref().unwrap_or_default(),
+        // What a hub's agent should know of failures is in its question.
+        previous_failure: task.feedback.as_deref().filter(|_| task.question().is_none()).unwrap_or_default(),
         decisions: &decisions,
         session: run.interactive,
     });
     // Beside the worktree, so that a crash leaves nothing in it that would be taken for the agent's work.
     replace_file_from(&worktree_git_dir(path), &file, text.as_bytes())?;
     Ok(())
+}
+
+/// The same with what the agent of a hub is asked.
+fn asked(instructions: &str, question: Option<&Question>) -> String {
+    let Some(question) = question else { return instructions.to_owned() };
+    let mut text = format!("{instructions}\n\n{}", question.told);
+    if let Some(refused) = &question.refused {
+        text.push_str(&format!("\nYour last answer was not taken: {refused}\n"));
+    }
+    for offer in question.offers.iter().filter(|offer| !offer.also.is_empty()) {
+        text.push_str(&format!("{} is understood as {} too.\n", offer.also.join(", "), offer.word));
+    }
+    text
 }
 
 /// What an agent is told: the prompt of its definition or of what it acts as, then what the stage asks for. Both may name

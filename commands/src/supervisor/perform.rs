@@ -13,14 +13,14 @@ use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::run::{Run, StopReason, Usage, Work};
 use pipeline_lib::task::{Dirty, Task};
 use pipeline_lib::text;
-use pipeline_lib::workflow::{Stage, execute_block};
+use pipeline_lib::workflow::execute_block::Execute;
 use pipeline_worktrees::git::{self, Advance, Committed, GitError};
 use pipeline_worktrees::host::{self, HostError, Stream};
 
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use super::secrets::Secrets;
-use super::{assign, branches, commands, results};
+use super::{assign, branches, commands, proposals, results};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -203,7 +203,7 @@ fn what_was_said(
         claim
     });
     let summary = summary_of(pipeline, run, dir);
-    let choices = stage.map(Stage::choices).unwrap_or_default();
+    let choices = stage.map(|stage| task.choices(stage)).unwrap_or_default();
     // What a session has on its screen is no last message: it may be anybody's words.
     let final_text = summary.as_ref().filter(|_| !run.interactive).and_then(|s| s.final_text.clone());
     let final_text = final_text.unwrap_or_default();
@@ -214,8 +214,8 @@ fn what_was_said(
     };
     words = with_notes(&words, &left.notes);
     words = with_notes(&words, &measured.notes);
-    let proposal = (run.work == Work::Agent).then(|| proposal(&final_text)).flatten();
-    words = with_notes(&words, proposal.as_slice());
+    let proposal = (run.work == Work::Agent).then(|| proposals::read(context, &final_text)).flatten();
+    words = with_notes(&words, proposal.as_ref().map(proposals::in_words).as_slice());
     let usage = summary.as_ref().map_or_else(Usage::default, |s| Usage {
         tokens: s.tokens.as_ref().map_or(0, |t| t.input + t.output),
         cost_usd: s.cost_usd.unwrap_or(0.0),
@@ -231,7 +231,10 @@ fn what_was_said(
         unmet: measured.unmet,
         trespass: None,
         suspicion: None,
-        proposal: proposal.map(|proposal| secrets.mask(&proposal)),
+        proposal: proposal.map(|proposal| match proposal {
+            Ok(asked) => Ok(Execute { prompt: secrets.mask(&asked.prompt), ..asked }),
+            Err(problem) => Err(secrets.mask(&problem)),
+        }),
     })
 }
 
@@ -249,19 +252,6 @@ fn mask_outcome(context: &Context, run: &Run, secrets: &Secrets) -> Result<(), F
 
 fn with_notes(words: &str, notes: &[String]) -> String {
     notes.iter().fold(words.to_owned(), |words, note| format!("{words}\n{note}").trim_start().to_owned())
-}
-
-/// A workflow that an agent asks for in its last words. It is said to whoever may start it, and never started for it.
-fn proposal(text: &str) -> Option<String> {
-    match execute_block::parse(text) {
-        Ok(None) => None,
-        Ok(Some(asked)) => {
-            let workflow = text::one_line(&asked.workflow, 80);
-            let prompt = text::one_line(&asked.prompt, 200);
-            Some(format!("proposes workflow {workflow}: {prompt} (a person starts it with `pipeline run {workflow}`)"))
-        }
-        Err(error) => Some(format!("proposes a workflow that cannot be read: {error}")),
-    }
 }
 
 /// What the output of a run says. That of a session is read for limits only, from what it drew last.

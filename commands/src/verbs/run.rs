@@ -7,6 +7,7 @@ mod end;
 mod follow;
 mod log;
 mod plan;
+mod replay;
 mod story;
 mod tell;
 
@@ -42,7 +43,7 @@ pub struct Run {
     #[arg(value_name = "WORKFLOW", required_unless_present = "resume")]
     pub workflow: Option<String>,
     /// Follow this task again, which an earlier run began
-    #[arg(long, value_name = "TASK", conflicts_with_all = ["workflow", "params", "title", "pause_before_stage", "dry_run"])]
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["workflow", "params", "title", "pause_before_stage", "dry_run", "replay"])]
     pub resume: Option<String>,
     /// How
     #[command(flatten)]
@@ -64,6 +65,9 @@ pub struct Options {
     /// Ask a person after every stage
     #[arg(long)]
     pub require_manual_approval: bool,
+    /// Take the decisions of hubs from the record of this task, and ask nobody
+    #[arg(long, value_name = "TASK")]
+    pub replay: Option<String>,
     /// Print what would be done, and start nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -208,6 +212,9 @@ fn start(call: &Call, context: Context, mut new: NewTask, options: &Options) -> 
         )));
     }
     let mut engine = Engine::open(&context)?;
+    if let Some(of) = &options.replay {
+        new.replay = Some(replay::record(&context, engine.pipeline(), &workflow, of)?);
+    }
     let (rehearsed, id) = rehearse(&context, engine.pipeline(), &new)?;
     if options.dry_run {
         return plan::print(call, &rehearsed, &id);

@@ -1,7 +1,7 @@
 //! What follows from the end of a run or of a task beside the way it goes: what is put away after a task was cancelled, and
 //! what an agent would like to see started. Neither changes anything for the task it comes from.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Rules;
@@ -9,10 +9,16 @@ use super::compose::workflow_of_one;
 use super::stages::NOTIFIED_ROLE;
 use crate::event::{Collected, NewTask};
 use crate::fact::Fact;
-use crate::ids::{Role, command_role};
+use crate::ids::{Role, WorkflowId, command_role};
 use crate::run::Run;
-use crate::task::{Parent, ParentWhy, Task};
-use crate::workflow::{Doing, Stage};
+use crate::task::{Parent, ParentWhy, Task, TaskState};
+use crate::text;
+use crate::workflow::execute_block::Execute;
+use crate::workflow::{Doing, Stage, params};
+
+/// The longest title that is made of a request, and the longest name that is shown, in characters.
+const TITLE_CHARS_MAX: usize = 120;
+const NAME_CHARS_MAX: usize = 80;
 
 impl Rules<'_> {
     /// What a stage says is done when a task is cancelled at it: a task of its own, on the same branch, which waits until
@@ -66,12 +72,57 @@ impl Rules<'_> {
     }
 }
 
-/// A workflow that an agent would like to see started, for those who may start it.
-pub(super) fn proposed(run: &Run, task: &Task, proposal: &str) -> Fact {
-    Fact::Notice {
-        role: Role::new(NOTIFIED_ROLE).expect("a literal role is well formed"),
-        task: task.id.clone(),
-        text: format!("{} at {} {proposal}", run.agent, task.id),
+impl Rules<'_> {
+    /// A workflow that an agent would like to see started: a task that waits for a person's word. What could not be started
+    /// is said to those who could start something else.
+    pub(super) fn proposed(&self, run: &Run, task: &Task, proposal: &Result<Execute, String>) -> Fact {
+        let asked = match proposal {
+            Ok(asked) => asked,
+            Err(problem) => return told(task, format!("{} at {} {problem}", run.agent, task.id)),
+        };
+        match self.proposed_task(run, task, asked) {
+            Ok(new) => Fact::TaskAdded { task: Box::new(new) },
+            Err(problem) => {
+                let (agent, workflow) = (&run.agent, text::one_line(&asked.workflow, NAME_CHARS_MAX));
+                told(task, format!("{agent} at {} proposes workflow {workflow}, and {problem}", task.id))
+            }
+        }
+    }
+
+    fn proposed_task(&self, run: &Run, task: &Task, asked: &Execute) -> Result<Task, String> {
+        let id = WorkflowId::new(&asked.workflow).map_err(|_| "there is no such workflow".to_owned())?;
+        let workflow = self.p.core.workflows.get(&id).ok_or("there is no such workflow")?;
+        params::check(&workflow.params, &BTreeMap::new()).map_err(|problems| {
+            format!("it cannot be started as it is: {}; `pipeline run {id} --param …` can", problems.join("; "))
+        })?;
+        let by = |parent: &Parent| parent.why == ParentWhy::Proposal && parent.task == task.id;
+        let same = self.p.tasks.iter().find(|other| {
+            let waits = matches!(other.state, TaskState::Paused { .. }) && other.workflow == id;
+            waits && other.parent.as_deref().is_some_and(by)
+        });
+        if let Some(same) = same {
+            return Err(format!("{} waits for a person's word about that already", same.id));
+        }
+        let words = match asked.prompt.trim() {
+            "" if workflow.name.is_empty() => id.to_string(),
+            "" => workflow.name.clone(),
+            prompt => prompt.to_owned(),
+        };
+        let new = NewTask {
+            title: text::one_line(&words, TITLE_CHARS_MAX),
+            body: asked.prompt.clone(),
+            priority: task.priority,
+            workflow: Some(id.clone()),
+            ..NewTask::titled("")
+        };
+        let name = self.name_of_part(task, "proposal", &HashSet::new());
+        let mut new = self.new_task(&name, &new, self.p.core.next_order);
+        let stage = run.stage.clone().unwrap_or_else(|| workflow.start.clone());
+        new.parent = Some(Box::new(Parent { task: task.id.clone(), stage, why: ParentWhy::Proposal, branch: None }));
+        new.state = TaskState::Paused { stage: workflow.start.clone() };
+        let prompt = if asked.prompt.trim().is_empty() { String::new() } else { format!(": {}", new.title) };
+        new.reason = Some(format!("{} at {} proposes workflow {id}{prompt}", run.agent, task.id));
+        Ok(new)
     }
 }
 
@@ -83,4 +134,9 @@ pub(super) fn trespassed(run: &Run, left: &Collected) -> Option<Fact> {
         (None, None) => return None,
     };
     Some(Fact::AgentBroken { agent: run.agent.clone(), message: why })
+}
+
+fn told(task: &Task, text: String) -> Fact {
+    let role = Role::new(NOTIFIED_ROLE).expect("a literal role is well formed");
+    Fact::Notice { role, task: task.id.clone(), text }
 }

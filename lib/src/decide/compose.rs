@@ -45,6 +45,9 @@ impl Rules<'_> {
             (_, Doing::Command(template)) => {
                 self.rendered(task, stage, template).map(|command| Work::Command { command })
             }
+            (_, Doing::Hub(_)) if task.question().is_some() => Ok(Work::Agent),
+            // Nobody is asked: what was decided is on record.
+            (_, Doing::Agent) if task.record_for(&stage.id).is_some() => Ok(Work::Command { command: ":".to_owned() }),
             (_, Doing::Hub(hub)) => self.rendered(task, stage, &hub.script()).map(|command| Work::Command { command }),
             (_, Doing::Agent | Doing::Workflow { .. } | Doing::Parallel(_)) => Ok(Work::Agent),
         };
@@ -254,6 +257,7 @@ impl Rules<'_> {
             run: last.run.clone(),
             summary: said,
             approved: false,
+            by: None,
         };
         let own_branch = |id: &TaskId| self.p.task(id.as_str()).is_none_or(|part| part.branch() != task.branch());
         let heads: Vec<CommitId> = parts

@@ -1,16 +1,29 @@
-//! What a hub's look leads to: the choice is [`crate::workflow::hub`]'s, here it becomes facts.
+//! What a hub's look leads to. The rules choose, or the agent that the stage names is asked, or a record is followed; which
+//! choices are legal is [`crate::workflow::hub`]'s to say, and here the one that was made becomes facts.
+
+mod asking;
+mod replay;
 
 use super::Rules;
 use super::stages::{because, moved};
 use crate::event::Collected;
 use crate::fact::{Fact, Move};
 use crate::ids::{StageId, TaskId};
-use crate::task::{Claimed, StageOutput, Task, TaskState};
-use crate::workflow::hub::{Chosen, Hub, Known, Past, Step};
-use crate::workflow::{FAILED, SUCCESS, Stage, Workflow};
+use crate::task::{Claimed, Decider, ParentWhy, StageOutput, Task, TaskState};
+use crate::workflow::hub::{Chosen, ESCALATE, Hub, Known, Look, Past, Step};
+use crate::workflow::{FAILED, Next, SUCCESS, Stage, Workflow};
+
+/// A hub that a task is at, and what it is about to decide.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    task: &'a Task,
+    stage: &'a Stage,
+    workflow: &'a Workflow,
+    hub: &'a Hub,
+}
 
 impl Rules<'_> {
-    /// A hub has looked: it chooses, says why, and the task goes on.
+    /// A hub has looked: it chooses, or asks its agent to.
     pub(super) fn hub_looked(
         &self,
         task: &Task,
@@ -24,38 +37,63 @@ impl Rules<'_> {
             return self.attempt_failed(task, stage, &why, &left.output, Some(claim));
         };
         let Some(workflow) = self.p.workflow_of(task) else { return Vec::new() };
+        let at = At { task, stage, workflow, hub };
+        if let Some(record) = task.record_for(&stage.id) {
+            return self.hub_replays(at, &look, claim, record);
+        }
+        match self.without_agent(at) {
+            None => self.hub_asks(at, look, 1, None),
+            Some(by) => self.hub_follows_rules(at, &look, claim, by),
+        }
+    }
+
+    fn hub_follows_rules(&self, at: At<'_>, look: &Look, claim: &Claimed, by: Decider) -> Vec<Fact> {
+        let chosen = self.with_known(at, |known| at.hub.choose(look, known));
+        self.hub_chose(at, claim, chosen, by)
+    }
+
+    /// What a choice at a hub rests on beside its look.
+    fn with_known<T>(&self, at: At<'_>, choose: impl FnOnce(&Known<'_>) -> T) -> T {
+        let At { task, stage, workflow, .. } = at;
         let past: Vec<Past<'_>> = task
             .outputs
             .iter()
-            .map(|output| Past { stage: &output.stage, decision: &output.decision, summary: &output.summary })
+            .map(|output| Past {
+                stage: &output.stage,
+                decision: &output.decision,
+                summary: &output.summary,
+                run: &output.run,
+            })
             .collect();
         let metrics = &self.p.core.metrics.by_stage;
-        let chosen = hub.choose(
-            &look,
-            &Known {
-                hub: &stage.id,
-                past: &past,
-                is_done: &|id, decision| is_done(workflow, id, decision),
-                expected: &|id| metrics.get(id).filter(|stats| stats.runs > 0).map(|stats| stats.seconds.quantile(0.5)),
-            },
-        );
-        self.hub_chose(task, stage, workflow, claim, chosen)
+        choose(&Known {
+            task: &task.id,
+            hub: &stage.id,
+            past: &past,
+            forgiven: task.forgiven as usize,
+            seen: &|id, error| self.p.seen_in_a_row(&task.workflow, id, error),
+            is_done: &|id, decision| is_done(workflow, id, decision),
+            expected: &|id| metrics.get(id).filter(|stats| stats.runs > 0).map(|stats| stats.seconds.quantile(0.5)),
+        })
     }
 
-    fn hub_chose(&self, task: &Task, stage: &Stage, workflow: &Workflow, claim: &Claimed, chosen: Chosen) -> Vec<Fact> {
+    fn hub_chose(&self, at: At<'_>, claim: &Claimed, chosen: Chosen, by: Decider) -> Vec<Fact> {
+        let At { task, stage, workflow, .. } = at;
         let Chosen { decision, reasoning, step } = chosen;
+        let claim = Claimed { summary: reasoning, by: Some(by), ..claim.clone() };
         if step == Step::Complete {
-            let done = stage.default_decision().unwrap_or(SUCCESS).to_owned();
-            return self.accept(task, stage, Claimed { decision: Some(done), summary: reasoning, ..claim.clone() });
+            let done = Some(completion(workflow, stage).to_owned());
+            return self.accept(task, stage, Claimed { decision: done, ..claim });
         }
         let said = StageOutput {
             stage: stage.id.clone(),
-            agent: claim.agent.clone(),
-            run: claim.run.clone(),
+            agent: claim.agent,
+            run: claim.run,
             decision,
-            summary: reasoning.clone(),
-            commit: claim.commit.clone(),
+            summary: claim.summary.clone(),
+            commit: claim.commit,
             at: self.now.at,
+            by: claim.by,
         };
         let mut facts = vec![Fact::StageDone { task: task.id.clone(), output: Box::new(said) }];
         let go = |id: &StageId, hint: Option<String>| match workflow.stage(id) {
@@ -72,7 +110,7 @@ impl Rules<'_> {
             },
             Step::Mend { stage: recovery, hint } => go(&recovery, Some(hint)),
             Step::Validate(validation) => go(&validation, None),
-            Step::Escalate => self.block(task, Some(&stage.id), &reasoning),
+            Step::Escalate => self.block(task, Some(&stage.id), &claim.summary),
             Step::Complete => Vec::new(),
         });
         facts
@@ -96,6 +134,15 @@ impl Rules<'_> {
         facts.push(moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with));
         facts
     }
+
+    /// Whether a decision of a stage that serves a hub tells it that something failed.
+    pub(super) fn fails_its_hub(&self, task: &Task, stage: &StageId, decision: &str) -> bool {
+        let parent = task.parent.as_ref().filter(|parent| parent.why == ParentWhy::Part);
+        let parent = parent.and_then(|parent| self.p.task(parent.task.as_str()));
+        let mut workflows = [Some(task), parent].into_iter().flatten().filter_map(|task| self.p.workflow_of(task));
+        let workflow = workflows.find(|workflow| workflow.hub_of(stage).is_some());
+        workflow.is_some_and(|workflow| !is_done(workflow, stage, decision))
+    }
 }
 
 /// Whether a decision says that a stage's work is done: its success, or the first one it lists.
@@ -105,4 +152,18 @@ fn is_done(workflow: &Workflow, id: &StageId, decision: &str) -> bool {
         Some(word) => word == decision,
         None => stage.decisions.first().is_some_and(|choice| choice.choice == decision),
     }
+}
+
+/// The word with which a hub is done: its success, or where it lists other words the one that leads to what comes behind it.
+fn completion<'w>(workflow: &'w Workflow, stage: &'w Stage) -> &'w str {
+    if let Some(word) = stage.default_decision() {
+        return word;
+    }
+    let leads_on = |word: &str| match workflow.next(&stage.id, word) {
+        Next::End => true,
+        Next::Stage(next) => next.id != stage.id && workflow.hub_of(&next.id).is_none(),
+        Next::Nowhere => false,
+    };
+    let mut words = stage.choices().into_iter().filter(|word| *word != FAILED && *word != ESCALATE);
+    words.find(|word| leads_on(word)).unwrap_or(SUCCESS)
 }

@@ -11,7 +11,7 @@ use crate::event::{Refusal, Request};
 use crate::fact::{Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, StageId, TaskId};
 use crate::run::{Claim, Phase, StopReason};
-use crate::task::{Ask, Step, Task, TaskState};
+use crate::task::{Ask, ParentWhy, Step, Task, TaskState};
 use crate::workflow::SUCCESS;
 use add::{check_paths, check_priority, check_title};
 
@@ -273,6 +273,11 @@ impl Rules<'_> {
 
     fn reject(&self, id: &TaskId, message: Option<&str>) -> Result<Vec<Fact>, Refusal> {
         let task = self.task(id)?;
+        let proposed = task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Proposal);
+        if let (TaskState::Paused { .. }, true) = (&task.state, proposed && task.started_at.is_none()) {
+            let why = format!("a person turned it down: {}", message.unwrap_or("no reason was given"));
+            return Ok(vec![moved(id, TaskState::Cancelled, because(&why))]);
+        }
         if let TaskState::Paused { stage } = &task.state {
             let why = format!("a person did not agree to stage {stage}: {}", message.unwrap_or("no reason was given"));
             return Ok(self.block(task, Some(stage), &why));
@@ -347,9 +352,9 @@ impl Rules<'_> {
         let live = run.work.can_claim() && !matches!(run.phase, Phase::Ended { .. }) && run.stop.is_none();
         let owns = task.is_none() || run.task.as_ref() == task;
         let (true, true, Some(id)) = (live, owns, &run.task) else { return Err(Refusal::NoRun(run.id.to_string())) };
-        let (_, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;
+        let (of, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;
         if let Some(word) = &claim.decision {
-            self.checked_decision(&stage.id, &stage.choices(), word)?;
+            self.checked_decision(&stage.id, &of.choices(stage), word)?;
         }
         Ok(vec![claimed(run, claim)])
     }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::aftermath::{proposed, trespassed};
+use super::aftermath::trespassed;
 use super::stages::{known_decision, moved};
 use super::{Rules, after};
 use crate::agents::stream::Failure;
@@ -14,6 +14,7 @@ use crate::run::{
     Claim, ClaimSource, ClaimStatus, Ended, Evidence, Phase, Run, RunSummary, StopReason, Usage, Verdict, Work,
 };
 use crate::task::{Ask, Claimed, Step, Task, TaskState};
+use crate::workflow::hub::last_words;
 use crate::workflow::{Doing, Stage};
 
 /// An effect is given up after failing this often in a row.
@@ -178,27 +179,44 @@ impl Rules<'_> {
         let claim =
             said.clone().or_else(|| run.claim.clone()).or_else(|| self.exit_code_claim(run, how, at, &left.decision));
         let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
-        let mut summary = self.summary(run, how, at, outcome.verdict(), &left.usage);
+        let decision = match (claim.as_ref().and_then(|c| c.decision.as_deref()), &left.decision) {
+            (Some(word), _) => known_decision(task, stage, word),
+            (None, Decision::Chosen { choice, .. }) => known_decision(task, stage, choice),
+            // Something was said that we cannot make sense of: that is not silence.
+            (None, Decision::NotListed { .. } | Decision::Unclear) => None,
+            (None, Decision::None) => stage.default_decision().map(str::to_owned),
+        };
+        let answer = match (&stage.doing, &run.work) {
+            (Doing::Hub(hub), Work::Agent) => self.hub_answer(task, stage, hub, &outcome, stated(&claim, left)),
+            _ => None,
+        };
+        let refused = matches!(answer, Some(Err(_)));
+        let fails = |word: &String| self.fails_its_hub(task, &stage.id, word);
+        let verdict = match outcome.verdict() {
+            Verdict::Passed if refused || decision.as_ref().is_some_and(fails) => Verdict::Failed,
+            verdict => verdict,
+        };
+        let mut summary = self.summary(run, how, at, verdict, &left.usage);
         summary.commit = Some(left.commit.clone());
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
-        summary.summary = Some(words.clone()).filter(|text| !text.is_empty());
+        let words = if verdict == Verdict::Failed { with_error(words, run, left) } else { words };
+        let said = match &answer {
+            Some(Err(why)) => why.clone(),
+            _ => words.clone(),
+        };
+        summary.summary = Some(said).filter(|text| !text.is_empty());
         // Closed, done with the stage, moved on: growing step by step would copy each of them.
         let mut facts = Vec::with_capacity(3);
         facts.push(Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) });
         facts.extend(outcome.about_the_agent(self, run));
         facts.extend(trespassed(run, left));
-        facts.extend(left.proposal.as_ref().map(|proposal| proposed(run, task, proposal)));
+        let proposed = left.proposal.as_ref().map(|proposal| self.proposed(run, task, proposal));
+        let proposes = proposed.is_some();
+        facts.extend(proposed);
         // The task may have been taken elsewhere while the run was being stopped.
         if task.state.run() != Some(&run.id) {
             return facts;
         }
-        let decision = match (claim.as_ref().and_then(|c| c.decision.as_deref()), &left.decision) {
-            (Some(word), _) => known_decision(stage, word),
-            (None, Decision::Chosen { choice, .. }) => known_decision(stage, choice),
-            // Something was said that we cannot make sense of: that is not silence.
-            (None, Decision::NotListed { .. } | Decision::Unclear) => None,
-            (None, Decision::None) => stage.default_decision().map(str::to_owned),
-        };
         let claimed = Claimed {
             decision,
             commit: left.commit.clone(),
@@ -206,10 +224,19 @@ impl Rules<'_> {
             run: run.id.clone(),
             summary: words,
             approved: false,
+            by: None,
         };
-        match (&stage.doing, &outcome) {
-            (Doing::Hub(hub), Outcome::Done) => facts.extend(self.hub_looked(task, stage, hub, &claimed, left)),
-            _ => facts.extend(self.task_after(task, stage, outcome, claimed, left)),
+        let record = task.record_for(&stage.id).filter(|_| matches!(outcome, Outcome::Done));
+        facts.extend(match (&stage.doing, &run.work, answer, record) {
+            (Doing::Hub(hub), Work::Agent, Some(answer), _) => self.hub_answered(task, stage, hub, &claimed, answer),
+            (Doing::Hub(hub), Work::Command { .. }, _, _) if matches!(outcome, Outcome::Done) => {
+                self.hub_looked(task, stage, hub, &claimed, left)
+            }
+            (Doing::Agent, Work::Command { .. }, _, Some(record)) => self.agent_replayed(task, stage, record, claimed),
+            _ => self.task_after(task, stage, outcome, claimed, left),
+        });
+        if proposes {
+            self.put_in_order(&mut facts);
         }
         facts
     }
@@ -326,6 +353,7 @@ impl Rules<'_> {
                 run: run.id.clone(),
                 summary: format!("skipped: it holds already, says `{command}`"),
                 approved: false,
+                by: None,
             };
             facts.extend(match claim.decision.clone() {
                 Some(decision) => self.finish(task, stage, &claim, &decision, None),
@@ -454,8 +482,27 @@ impl Rules<'_> {
     }
 }
 
+/// The decision that a run stated in clear words, whether or not its stage knows it.
+fn stated<'a>(claim: &'a Option<Claim>, left: &'a Collected) -> Option<&'a str> {
+    match (claim.as_ref().and_then(|claim| claim.decision.as_deref()), &left.decision) {
+        (Some(word), _) => Some(word),
+        (None, Decision::Chosen { choice: word, .. } | Decision::NotListed { word }) => Some(word),
+        (None, Decision::Unclear | Decision::None) => None,
+    }
+}
+
+/// What a run said, and behind it the error it failed with: by that the failure is recognised again, whoever looks.
+fn with_error(words: String, run: &Run, left: &Collected) -> String {
+    let error = last_words(&left.output);
+    let said = matches!(run.work, Work::Agent) && !words.is_empty();
+    if said || error.is_empty() || words.contains(error) {
+        return words;
+    }
+    format!("{words}\n{}", crate::text::one_line(error, 200)).trim_start().to_owned()
+}
+
 /// What an ended run means.
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     Review(String),
     Blocked(String),

@@ -6,7 +6,7 @@ use crate::fact::{Fact, Move};
 use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::settings::FailedDependency;
 use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskState};
-use crate::workflow::hub::{RESET_ADVICE, STRATEGY_CHANGES_AT};
+use crate::workflow::hub::{ESCALATE, RESET_ADVICE, STRATEGY_CHANGES_AT, last_words};
 use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage};
 
 /// The role that is told when a task gets stuck.
@@ -39,7 +39,8 @@ impl Rules<'_> {
         if stage.decisions.is_empty() || stage.decisions.iter().any(|c| c.choice == SUCCESS) {
             return decision == SUCCESS;
         }
-        let Some(workflow) = self.p.workflow_of(task).filter(|_| decision != FAILED && decision != CONFLICT) else {
+        let Some(workflow) = self.p.workflow_of(task).filter(|_| ![FAILED, CONFLICT, ESCALATE].contains(&decision))
+        else {
             return false;
         };
         match workflow.next(&stage.id, decision) {
@@ -175,6 +176,7 @@ impl Rules<'_> {
             summary: claim.summary.clone(),
             commit: claim.commit.clone(),
             at: self.now.at,
+            by: claim.by.clone(),
         };
         let mut facts = Vec::with_capacity(2);
         facts.push(Fact::StageDone { task: task.id.clone(), output: Box::new(output) });
@@ -193,6 +195,11 @@ impl Rules<'_> {
                 facts.extend(self.after_failure(task, stage, &why));
                 facts
             }
+            // Whoever hands it to a person has not done it.
+            Next::End if decision == ESCALATE => {
+                let why = feedback.unwrap_or_else(|| format!("stage {} handed it to a person", stage.id));
+                self.block(task, Some(&stage.id), &why)
+            }
             Next::End => vec![moved(&task.id, TaskState::Completed, Move::default())],
             Next::Nowhere => {
                 let why = match &feedback {
@@ -209,7 +216,8 @@ impl Rules<'_> {
     /// A task goes on to a stage, unless it has been there too often or gone on for too long.
     pub(super) fn enter(&self, task: &Task, from: &Stage, next: &Stage, feedback: Option<String>) -> Vec<Fact> {
         let visits = task.visits.get(&next.id).copied().unwrap_or(0);
-        let limit = next.max_visits.unwrap_or(self.p.core.settings.scheduler.max_visits);
+        let own = self.p.workflow_of(task).map_or(0, |workflow| workflow.visits_of_hub(&next.id));
+        let limit = next.max_visits.unwrap_or(self.p.core.settings.scheduler.max_visits.max(own));
         if visits >= limit {
             let why = format!("stage {} was entered {visits} times, which is its limit", next.id);
             return self.block(task, Some(&next.id), &why);
@@ -329,9 +337,9 @@ pub(super) fn because(why: &str) -> Move {
 
 /// What is remembered of a failure: why, and the last error that was printed, else the last line.
 fn said_of(why: &str, output: Option<&str>) -> String {
-    let lines = || output.unwrap_or_default().lines().rev();
-    let error = lines().find(|line| line.starts_with(crate::text::ERROR));
-    let last = error.or_else(|| lines().find(|line| !line.trim().is_empty())).unwrap_or_default();
+    let output = output.unwrap_or_default();
+    let error = output.lines().rev().find(|line| line.starts_with(crate::text::ERROR));
+    let last = error.unwrap_or_else(|| last_words(output));
     if last.is_empty() || why.contains(last) {
         why.to_owned()
     } else {
@@ -340,10 +348,8 @@ fn said_of(why: &str, output: Option<&str>) -> String {
 }
 
 /// The decision if the stage knows it; a stage without a list knows only success.
-pub(super) fn known_decision(stage: &Stage, word: &str) -> Option<String> {
-    let known = match stage.decisions.is_empty() {
-        true => word == SUCCESS,
-        false => stage.decisions.iter().any(|choice| choice.choice == word),
-    };
+pub(super) fn known_decision(task: &Task, stage: &Stage, word: &str) -> Option<String> {
+    let choices = task.choices(stage);
+    let known = if choices.is_empty() { word == SUCCESS } else { choices.contains(&word) };
     known.then(|| word.to_owned())
 }

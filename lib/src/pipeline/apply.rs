@@ -1,6 +1,7 @@
 //! How each fact changes what is known. No rule is decided here: a fact says what has become true.
 
 mod agents;
+mod brain;
 pub(super) mod patterns;
 pub(super) mod schedules;
 
@@ -36,6 +37,7 @@ impl Pipeline {
             | Fact::TaskDue { .. }
             | Fact::TaskArchived { .. }
             | Fact::StageDone { .. }
+            | Fact::HubAsks { .. }
             | Fact::TaskMerged { .. }
             | Fact::EffectWithheld { .. }
             | Fact::EffectFailed { .. } => self.apply_task(at, fact),
@@ -120,7 +122,11 @@ impl Pipeline {
                 }
                 t.outputs.push((**output).clone());
                 t.feedback = None;
+                brain::used_up(t, output);
             }),
+            Fact::HubAsks { task, question } => {
+                self.change_task(task, |t| t.brain.get_or_insert_default().question = Some(question.clone()));
+            }
             Fact::TaskMerged { task, merged } => self.note_in_task(task, |t| t.merged = Some(merged.clone())),
             Fact::EffectWithheld { effect, task, stage, agent } => {
                 if let Some(agent) = agent {
@@ -208,6 +214,13 @@ impl Pipeline {
             {
                 stops.before = None;
             }
+            let given_up = before.is_final() || matches!(before, TaskState::Blocked { .. });
+            if given_up && !to.is_final() {
+                // A person let it go on: it may fail, and come by, as often as if it had not been there yet.
+                task.forgiven = u32::try_from(task.outputs.len()).unwrap_or(u32::MAX);
+                task.visits.clear();
+            }
+            brain::close_question(task, to, with);
             if with.entered {
                 task.attempt = 0;
                 // A person's choice is for one stage, however often that is entered again.
@@ -373,6 +386,7 @@ impl Pipeline {
         self.close_notices(id, summary.is_some());
         let Some(summary) = summary else { return };
         self.count_run(&run, summary);
+        self.count_asking(&run, summary);
         self.learn(at, &run, summary);
         if let Some(task) = &run.task {
             self.note_in_task(task, |t| {

@@ -598,7 +598,7 @@ impl Pipeline {
 
     fn queue_id(&self, task: &Task) -> Option<QueueId> {
         let stage = self.stage_of(task)?;
-        let role = stage.waits_for(task.probed);
+        let role = stage.waits_for(task);
         match &task.pinned_agent {
             Some(agent) if *role == stage.role => Some(QueueId::Agent(agent.clone())),
             Some(_) | None => Some(QueueId::Role(role.clone())),

@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
 use crate::settings::FailedDependency;
-use crate::task::{Ask, Step, Task, TaskState};
+use crate::task::{Ask, ParentWhy, Step, Task, TaskState};
 
 /// One thing that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
-    /// `approval`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
+    /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
     /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed` or `current_task`.
     pub kind: &'static str,
     /// About which task.
@@ -68,9 +68,12 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
 
 fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
     let id = &task.id;
-    let reason = task.reason.clone().unwrap_or_default();
+    let reason = task.reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or_default();
     let (kind, agent, command) = match &task.state {
         TaskState::Blocked { .. } => ("blocked", None, format!("pipeline task retry {id}")),
+        TaskState::Paused { .. } if task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Proposal) => {
+            ("proposal", None, format!("pipeline task approve {id}"))
+        }
         TaskState::Paused { .. } => ("approval", None, format!("pipeline task approve {id}")),
         TaskState::AwaitingApproval { claim, ask, .. } => {
             let (kind, command) = match ask {

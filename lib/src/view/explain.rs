@@ -83,6 +83,16 @@ pub fn explain_task(pipeline: &Pipeline, task: &Task) -> Explanation {
         let workflow = &task.workflow;
         explanation.observations.push(format!("workflow {workflow}, stage {}, role {}", stage.id, stage.role));
     }
+    for output in task.outputs.iter().rev().filter(|output| output.by.is_some()).take(3) {
+        let why = output.summary.lines().next().unwrap_or_default();
+        let (stage, decision) = (&output.stage, &output.decision);
+        explanation.observations.push(format!("{stage} decided {decision}, by {}: {why}", output.who()));
+    }
+    if let Some(question) = task.question() {
+        let words: Vec<&str> = question.offers.iter().map(|offer| offer.word.as_str()).collect();
+        let refused = question.refused.as_ref().map_or(String::new(), |why| format!("; its last answer: {why}"));
+        explanation.observations.push(format!("its agent is asked to decide among {}{refused}", words.join(", ")));
+    }
     if task.attempt > 0 {
         explanation.observations.push(format!("attempt {}", task.attempt));
     }

@@ -39,6 +39,10 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
         Fact::TaskDue { .. } => format!("{task} may be tried again"),
         Fact::TaskArchived { .. } => format!("{task} archived"),
         Fact::StageDone { output, .. } => format!("{task} {stage} done: {}", output.decision),
+        Fact::HubAsks { question, .. } => match &question.refused {
+            Some(why) => format!("{task} {stage} asks its agent again: {why}"),
+            None => format!("{task} {stage} asks its agent"),
+        },
         Fact::TaskMerged { merged, .. } => match &merged.commit {
             Some(commit) => format!("{task} merged as {}", commit.short()),
             None => format!("{task} had nothing to merge"),

@@ -1,13 +1,13 @@
 //! A workflow that is asked for on stdin, by a block in whatever text stands around it.
 
 use std::io::Read as _;
-use std::path::Path;
 
 use pipeline_lib::text::one_line;
 use pipeline_lib::workflow::execute_block::{self, Execute};
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::supervisor::working_directory;
 
 /// The longest text that is read.
 const TEXT_BYTES_MAX: u64 = 1024 * 1024;
@@ -43,14 +43,5 @@ fn check(context: &Context, directory: &str) -> Result<()> {
         CommandError::usage(format!("the working directory {} {why}", one_line(directory, 200)))
             .hint(format!("This repository is {}; name another one with `-C DIR`.", context.root().display()))
     };
-    let path = Path::new(directory);
-    if !path.is_absolute() {
-        return Err(refused("is not an absolute path"));
-    }
-    let (path, root) = (path.canonicalize(), context.root().canonicalize()?);
-    match path {
-        Ok(path) if path.is_dir() && path.starts_with(&root) => Ok(()),
-        Ok(_) => Err(refused("is not in this repository")),
-        Err(_) => Err(refused("does not exist")),
-    }
+    working_directory(context, directory).map_err(|why| refused(&why))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::task::{Ask, Step, Task, TaskState};
+use pipeline_lib::task::{Ask, Parent, ParentWhy, Step, Task, TaskState};
 use pipeline_lib::view::what_followed;
 
 use crate::error::exit;
@@ -59,7 +59,8 @@ pub(super) fn family(pipeline: &Pipeline, root: &TaskId) -> BTreeSet<TaskId> {
     let mut family = BTreeSet::from([root.clone()]);
     loop {
         let before = family.len();
-        let of_family = |task: &&Task| task.parent.as_ref().is_some_and(|parent| family.contains(&parent.task));
+        let part = |parent: &Parent| parent.why != ParentWhy::Proposal && family.contains(&parent.task);
+        let of_family = |task: &&Task| task.parent.as_deref().is_some_and(part);
         let more: Vec<TaskId> = pipeline.tasks.iter().filter(of_family).map(|task| task.id.clone()).collect();
         family.extend(more);
         if family.len() == before {
@@ -156,7 +157,7 @@ fn nobody_for(pipeline: &Pipeline, task: &Task) -> Option<(String, String)> {
     if stage.has_parts() {
         return None;
     }
-    let role = stage.waits_for(task.probed);
+    let role = stage.waits_for(task);
     let mut there = pipeline.core.agents.iter().filter(|(_, agent)| agent.role == *role && !agent.removed).peekable();
     let Some((first, _)) = there.peek().copied() else {
         let command = format!("pipeline agent add NAME --role {role} --preset PRESET");

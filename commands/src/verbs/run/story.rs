@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use pipeline_lib::fact::{Fact, Move};
 use pipeline_lib::ids::{RunId, StageId, TaskId};
 use pipeline_lib::metrics::seconds_between;
-use pipeline_lib::run::{Run, RunSummary, Verdict, Work};
-use pipeline_lib::task::{StageOutput, TaskState};
+use pipeline_lib::run::{Ended, Run, RunSummary, Verdict, Work};
+use pipeline_lib::task::{ParentWhy, StageOutput, TaskState};
 use pipeline_lib::text::{headline, one_line};
 use pipeline_state::Record;
 use serde_json::Value;
@@ -169,8 +169,22 @@ impl Story {
                 if task.id == self.root {
                     self.began = Some(at);
                 }
-                let parent = task.parent.as_ref().is_some_and(|parent| self.family.contains(&parent.task));
-                if parent {
+                let parent = task.parent.as_ref().filter(|parent| self.family.contains(&parent.task));
+                if let Some(parent) = parent.filter(|parent| parent.why == ParentWhy::Proposal) {
+                    let text =
+                        format!("{}; a person decides about {}", task.reason.clone().unwrap_or_default(), task.id);
+                    let label = self.label(&parent.task, &parent.stage);
+                    let of = parent.task.clone();
+                    return Some(Line {
+                        at,
+                        label,
+                        task: of,
+                        run: None,
+                        kind: Kind::Note,
+                        text: one_line(&text, WHY_CHARS_MAX),
+                    });
+                }
+                if parent.is_some() {
                     self.family.insert(task.id.clone());
                 }
                 None
@@ -222,6 +236,10 @@ impl Story {
         };
         let why = match came {
             Came::Passed | Came::Skipped => summary.summary.clone().unwrap_or_default(),
+            // A process that ended well failed by what it said.
+            Came::Failed if summary.how == (Ended::Exited { code: 0 }) && summary.summary.is_some() => {
+                summary.summary.clone().unwrap_or_default()
+            }
             Came::Failed | Came::Void => summary.how.to_string(),
         };
         let entry = Entry {
@@ -254,7 +272,11 @@ impl Story {
                 }
                 entry.decision = Some(output.decision.clone());
                 self.told.insert(output.run.clone(), output.decision.clone());
-                lines.push(self.ended(entry, of));
+                let mut line = self.ended(entry, of);
+                if output.by.is_some() {
+                    line.text.push_str(&format!(" · by {}", one_line(&output.who(), WHY_CHARS_MAX)));
+                }
+                lines.push(line);
                 return lines;
             }
             Some((entry, of)) if entry.work != "probe" => lines.push(self.ended(entry, of)),
@@ -311,7 +333,9 @@ impl Story {
     }
 
     fn moved(&mut self, at: Timestamp, task: &TaskId, to: &TaskState, with: &Move) -> Option<Line> {
-        let why = one_line(with.reason.as_deref().unwrap_or_default(), WHY_CHARS_MAX);
+        // Of a report its first line; the end of the run tells all of it.
+        let why = with.reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or_default();
+        let why = one_line(why, WHY_CHARS_MAX);
         let (kind, text) = match to {
             TaskState::Waiting { stage, on } => {
                 self.parts.insert(task.clone(), (stage.clone(), at));

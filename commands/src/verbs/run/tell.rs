@@ -13,6 +13,10 @@ use crate::dispatch::Call;
 use crate::error::Result;
 use crate::table::columns;
 
+/// The longest reason in one line, and the longest report, in characters.
+const REASON_CHARS_MAX: usize = 400;
+const REPORT_CHARS_MAX: usize = 8_000;
+
 /// Says one thing that happened.
 ///
 /// # Errors
@@ -117,7 +121,7 @@ pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log:
     for line in columns(&lines) {
         out.note(&line);
     }
-    let why = if why.is_empty() { String::new() } else { format!(": {}", pipeline_lib::text::one_line(&why, 400)) };
+    let why = reason(&why);
     out.note(&format!(
         "{task} {}{why}\n{} run, {} skipped, {} repeated, {seconds:.1} s · log: {}",
         end.word(),
@@ -134,4 +138,29 @@ pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log:
         End::Failed { .. } | End::Completed => {}
     }
     Ok(())
+}
+
+/// Why it ended so, behind its word: in one line where it is one, a report as it was written below the line that says it.
+fn reason(why: &str) -> String {
+    use pipeline_lib::text::{one_line, safe};
+    let mut lines = why.trim_end().lines();
+    let first = one_line(lines.next().unwrap_or_default(), REASON_CHARS_MAX);
+    let rest: Vec<&str> = lines.collect();
+    match (first.is_empty(), rest.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => format!(": {first}"),
+        (false, false) => format!(": {first}\n{}\n", safe(&rest.join("\n"), REPORT_CHARS_MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_keeps_its_lines_and_a_reason_stays_one() {
+        assert_eq!(reason(""), "");
+        assert_eq!(reason("no  port\n"), ": no port");
+        assert_eq!(reason("it failed.\n\nWhat failed:\n- a\u{1b}[2J\n"), ": it failed.\n\nWhat failed:\n- a\n");
+    }
 }

@@ -186,6 +186,7 @@ pub(super) fn add(call: &Call, args: Add) -> Result<u8> {
         group: args.group.as_deref().map(Group::new).transpose()?,
         params: params(&args.params)?,
         stops: Stops::default(),
+        replay: None,
         pinned: None,
     };
     let context = call.context()?;

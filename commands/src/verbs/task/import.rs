@@ -144,6 +144,7 @@ fn new_task(listed: Listed) -> NewTask {
         group: listed.group,
         params: listed.params,
         stops: Stops::default(),
+        replay: None,
         pinned: None,
     }
 }

@@ -4,7 +4,8 @@ use clap::Args;
 use jiff::Timestamp;
 use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::task::Task;
+use pipeline_lib::task::{ParentWhy, Task};
+use pipeline_lib::text::one_line;
 use pipeline_lib::view::{explain_task, task_doc};
 
 use super::change::id;
@@ -14,6 +15,9 @@ use crate::error::{Result, exit};
 use crate::table::{age, cut, short_seconds};
 use crate::verbs::status::{head, print_rows, task_word};
 use pipeline_lib::event::Refusal;
+
+/// The longest line of a reason, in characters.
+const RULE_CHARS_MAX: usize = 500;
 
 /// List tasks.
 #[derive(Debug, Args)]
@@ -129,8 +133,11 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
         "  {}  for {}: {}",
         task_word(out, &task.state.word()),
         age(task.state_since, now),
-        explanation.rule
+        one_line(explanation.rule.lines().next().unwrap_or_default(), RULE_CHARS_MAX)
     ))?;
+    for line in explanation.rule.lines().skip(1) {
+        out.line(format!("  {}", one_line(line, RULE_CHARS_MAX)).trim_end())?;
+    }
     for command in &explanation.commands {
         out.line(&format!("  → {command}"))?;
     }
@@ -141,10 +148,17 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
         let names: Vec<&str> = task.depends_on.iter().map(|d| d.as_str()).collect();
         out.line(&format!("  after {}", names.join(", ")))?;
     }
+    let proposed = |other: &&Task| {
+        other.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Proposal && parent.task == task.id)
+    };
+    for other in pipeline.tasks.in_order().into_iter().filter(proposed) {
+        let words = format!("{} {}, workflow {}: {}", other.id, other.state.word(), other.workflow, other.title);
+        out.line(&format!("  proposes {}", one_line(&words, RULE_CHARS_MAX)))?;
+    }
     if !task.body.is_empty() {
         out.line("")?;
         for line in task.body.lines() {
-            out.line(&format!("  {}", pipeline_lib::text::one_line(line, 500)))?;
+            out.line(&format!("  {}", one_line(line, 500)))?;
         }
     }
     if !task.outputs.is_empty() {
@@ -159,7 +173,7 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
                 "  {} {} by {} at {}  {}",
                 output.stage,
                 output.decision,
-                output.agent,
+                output.who(),
                 output.commit.short(),
                 cut(first, width)
             );

@@ -69,6 +69,9 @@ fn facts_of(stage: &Stage) -> Vec<Vec<String>> {
             for warning in &hub.warnings {
                 row("watches", one_line(&warning.name, 120));
             }
+            if !pipeline_lib::ids::is_reserved(&stage.role) {
+                row("decides", format!("{}, within the rules; they go on when its budget is used up", stage.role));
+            }
         }
     }
     for (name, values) in &stage.matrix {

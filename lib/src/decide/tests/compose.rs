@@ -11,6 +11,7 @@ use crate::run::{Ended, Work};
 use crate::settings::{AgentSettings, Sandbox};
 use crate::task::{ParentWhy, Stops, TaskState};
 use crate::view::attention;
+use crate::workflow::execute_block::Execute;
 use crate::workflow::{Doing, Exit, Param, Stage, Workflow};
 
 pub(super) fn command(id: &str, text: &str) -> Stage {
@@ -402,10 +403,34 @@ fn what_an_agent_proposes_is_said_and_not_started() {
     let mut w = world(vec![workflow("flow", vec![plain_stage("a", "worker")], &[]), solo()]);
     w.add(NewTask::named("A").on("flow"));
     w.tick();
-    let proposal = Some("proposes workflow solo".to_owned());
-    w.work("A", OK, crate::event::Collected { proposal, ..left_nothing() });
-    assert_eq!((w.status("A").as_str(), w.p.tasks.len()), ("completed", 1));
-    assert!(w.p.core.notices.iter().any(|notice| notice.text.contains("proposes workflow solo")));
+    let proposal = |workflow: &str| {
+        let asked = Execute { workflow: workflow.to_owned(), prompt: "do it\nwell".to_owned(), directory: None };
+        crate::event::Collected { proposal: Some(Ok(asked)), ..left_nothing() }
+    };
+    w.work("A", OK, proposal("solo"));
+    assert_eq!((w.status("A").as_str(), w.p.tasks.len()), ("completed", 2));
+    let proposed = w.task("A.proposal").clone();
+    assert_eq!((w.status("A.proposal").as_str(), proposed.workflow.as_str()), ("awaiting_approval", "solo"));
+    assert_eq!((proposed.title.as_str(), proposed.body.as_str()), ("do it well", "do it\nwell"));
+    assert_eq!(proposed.parent.as_ref().unwrap().why, ParentWhy::Proposal);
+    let item = &crate::view::attention(&w.p)[0];
+    assert_eq!((item.kind, item.command.as_str()), ("proposal", "pipeline task approve A.proposal"));
+    assert!(item.summary.contains("at A proposes workflow solo: do it well"), "{}", item.summary);
+    w.pass(100_000);
+    w.tick();
+    assert_eq!(w.status("A.proposal"), "awaiting_approval", "nobody but a person starts it");
+    w.asked(Request::Approve { task: task("A.proposal"), decision: None });
+    w.tick();
+    assert_eq!(w.status("A.proposal"), "do_wip");
+    w.add(NewTask::named("B").on("flow"));
+    w.tick();
+    w.work("A.proposal", OK, proposal("nothing"));
+    assert!(w.p.core.notices.iter().any(|notice| notice.text.contains("proposes workflow nothing, and there is no")));
+    w.tick();
+    w.work("B", OK, proposal("solo"));
+    w.asked(Request::Reject { task: task("B.proposal"), message: Some("not now".to_owned()) });
+    assert_eq!(w.status("B.proposal"), "cancelled");
+    assert!(w.reason("B.proposal").contains("not now"));
 }
 
 #[test]

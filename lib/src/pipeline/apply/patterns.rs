@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{StageId, WorkflowId};
 use crate::pipeline::Pipeline;
-use crate::run::{Run, RunSummary, Verdict};
-use crate::workflow::hub::fingerprint;
+use crate::run::{Run, RunSummary, Verdict, Work};
+use crate::workflow::hub::{fingerprint, last_words};
 
 /// Patterns beyond this number push out the one that was seen longest ago.
 const PATTERNS_MAX: usize = 200;
@@ -46,6 +46,10 @@ impl Pipeline {
     pub(super) fn learn(&mut self, at: Timestamp, run: &Run, summary: &RunSummary) {
         let task = run.task.as_ref().and_then(|id| self.task(id.as_str()));
         let Some(workflow) = task.map(|task| task.workflow.clone()).filter(|_| run.work.can_claim()) else { return };
+        // What an agent answered at a hub is no attempt at anything.
+        if run.work == Work::Agent && task.is_some_and(|task| task.question().is_some()) {
+            return;
+        }
         let stage = &summary.stage;
         match summary.verdict {
             Verdict::Void => {}
@@ -58,7 +62,7 @@ impl Pipeline {
             }
             Verdict::Failed => {
                 let error = summary.summary.clone().unwrap_or_else(|| summary.how.to_string());
-                let shown = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+                let shown = last_words(&error);
                 let pattern = self.core.patterns.entry(key(&workflow, stage, &error)).or_insert_with(|| Pattern {
                     workflow,
                     stage: stage.clone(),

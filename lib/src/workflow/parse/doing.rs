@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Reader;
 use super::fields::escape;
 use crate::ids::{StageId, WorkflowId};
-use crate::workflow::hub::{Hub, Requirement, Warning};
+use crate::workflow::hub::{Budget, Hub, Requirement, Warning};
 use crate::workflow::{Doing, Figure, Threshold};
 
 /// The fields of which a stage has at most one.
@@ -135,8 +135,37 @@ impl Reader<'_> {
             }
             Some(_) => self.error(&format!("{at}/warnings"), "`warnings` is a list", None),
         }
+        hub.budget = self.budget(object, at);
         self.check_requirements(&hub, at);
         Some(hub)
+    }
+
+    fn budget(&mut self, object: &Map<String, Value>, at: &str) -> Budget {
+        const FORM: &str = "Write { \"asks\": 20, \"tokens\": 100000, \"cost_usd\": 2.5 }, or a part of it.";
+        let at = format!("{at}/budget");
+        let Some(value) = object.get("budget").filter(|value| !value.is_null()) else { return Budget::default() };
+        let Some(table) = value.as_object() else {
+            self.error(&at, "`budget` is an object", Some(FORM.to_owned()));
+            return Budget::default();
+        };
+        let (asks, tokens, cost) = (table.get("asks"), table.get("tokens"), table.get("cost_usd"));
+        let budget = Budget {
+            asks: asks.and_then(Value::as_u64).and_then(|asks| u32::try_from(asks).ok()),
+            tokens: tokens.and_then(Value::as_u64),
+            cost_usd: cost.and_then(Value::as_f64).filter(|cost| *cost >= 0.0),
+        };
+        let read = [
+            ("asks", asks.is_some(), budget.asks.is_some()),
+            ("tokens", tokens.is_some(), budget.tokens.is_some()),
+            ("cost_usd", cost.is_some(), budget.cost_usd.is_some()),
+        ];
+        for (key, _, _) in read.iter().filter(|(_, said, understood)| *said && !*understood) {
+            self.error(&format!("{at}/{key}"), format!("`{key}` is a number from 0"), Some(FORM.to_owned()));
+        }
+        for key in table.keys().filter(|key| !read.iter().any(|(known, _, _)| known == key)) {
+            self.warn(&format!("{at}/{}", escape(key)), format!("a budget has no `{key}`"), Some(FORM.to_owned()));
+        }
+        budget
     }
 
     fn requirement(&mut self, value: &Value, at: &str) -> Option<Requirement> {

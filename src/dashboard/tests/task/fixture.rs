@@ -210,6 +210,7 @@ pub(super) fn working() -> TaskDetail {
                 summary: "One migration in three steps; the old column goes last.".to_owned(),
                 commit: commit('1'),
                 at: ago(2_000),
+                by: None,
             },
             StageOutput {
                 stage: StageId::new("test").unwrap(),
@@ -219,6 +220,7 @@ pub(super) fn working() -> TaskDetail {
                 summary: "18 tests, 18 failing as expected.".to_owned(),
                 commit: commit('2'),
                 at: ago(1_100),
+                by: None,
             },
         ],
         runs: vec![

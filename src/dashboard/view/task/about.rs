@@ -272,7 +272,7 @@ fn written(rows: &mut Rows, detail: &TaskDetail) {
         rows.gap();
         rows.push(vec![
             (format!("{} {}", output.stage, output.decision), theme.strong()),
-            (format!("{dot}{}{dot}{age} ago{dot}{}", output.agent, output.commit.short()), theme.dim()),
+            (format!("{dot}{}{dot}{age} ago{dot}{}", output.who(), output.commit.short()), theme.dim()),
         ]);
         rows.text(0, output.summary.trim_end(), theme.text());
     }
