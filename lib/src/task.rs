@@ -115,6 +115,18 @@ pub struct Task {
     /// The present stage was probed, and there is something to do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probed: bool,
+    /// The session of an agent's program in which its next run at this stage goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Box<Resume>>,
+}
+
+/// A session of an agent's program that can be gone on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Whose.
+    pub agent: AgentName,
+    /// What the program calls it.
+    pub session: String,
 }
 
 /// The task whose stage another one serves.
