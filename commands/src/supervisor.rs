@@ -9,13 +9,16 @@ mod alerts;
 mod assign;
 mod commands;
 mod finished;
+pub(crate) mod hooks;
 mod ignored;
 mod launch;
 mod look;
 mod perform;
 mod results;
 mod secrets;
+pub(crate) mod session;
 mod tick;
+mod urge;
 mod watch;
 
 pub use launch::replace_file;

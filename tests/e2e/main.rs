@@ -31,6 +31,7 @@ mod rollouts;
 mod runs;
 mod screen;
 mod sequential;
+mod sessions;
 mod setup;
 mod shadow;
 mod shipped;

@@ -12,6 +12,7 @@
 //! This module knows nothing of tasks, stages, retries or worktrees. It does not sandbox the command.
 
 mod files;
+mod glance;
 mod launch;
 mod logs;
 mod mask;
@@ -25,6 +26,7 @@ mod tree;
 use std::io;
 use std::path::PathBuf;
 
+pub use glance::{screen, tools, type_into};
 pub use launch::{
     HostProgram, Killed, StopOutcome, kill_remains, observe, observe_on, prepare, reap_hosts, request_stop, spawn_host,
 };
