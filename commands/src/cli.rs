@@ -159,6 +159,9 @@ pub enum Verb {
     /// Print the manual page
     #[command(after_help = "Example: pipeline man | man -l -")]
     Man(verbs::completions::Man),
+    /// What an agent's program calls to say what it does
+    #[command(hide = true)]
+    Hook(verbs::hook::HookArgs),
     /// The scripted agent of the demonstration
     #[command(hide = true)]
     DemoAgent(verbs::demo::DemoAgent),

@@ -120,6 +120,7 @@ pub fn run(call: &Call, verb: Verb) -> Result<u8> {
         Verb::Schema(args) => verbs::schema::run(call, &args),
         Verb::Completions(args) => verbs::completions::run(call, &args),
         Verb::Man(args) => verbs::completions::man(call, &args),
+        Verb::Hook(args) => verbs::hook::run(call, &args),
         Verb::DemoAgent(args) => verbs::demo::agent(call, &args),
     }
 }

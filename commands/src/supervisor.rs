@@ -12,6 +12,7 @@ mod commands;
 mod confine;
 mod environment;
 mod finished;
+pub(crate) mod hooks;
 mod ignored;
 mod launch;
 mod look;
@@ -19,7 +20,9 @@ mod perform;
 mod proposals;
 mod results;
 mod secrets;
+pub(crate) mod session;
 mod tick;
+mod urge;
 mod watch;
 
 pub(crate) use confine::lacking as sandbox_lacking;

@@ -10,6 +10,7 @@ pub mod done;
 pub mod event;
 pub mod events;
 pub mod explain;
+pub mod hook;
 pub mod init;
 pub mod logs;
 pub mod mode;

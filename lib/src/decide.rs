@@ -6,6 +6,7 @@
 mod aftermath;
 mod compose;
 mod hub;
+mod ladder;
 mod modes;
 mod plan;
 mod requests;
@@ -14,6 +15,7 @@ mod schedules;
 mod stages;
 mod tick;
 
+pub(crate) use ladder::ladder_deadline;
 pub use plan::{Start, plan};
 pub(crate) use runs::EFFECT_RETRY_MAX;
 pub use tick::gate_worktree;

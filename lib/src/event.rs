@@ -11,8 +11,9 @@ use crate::claim::Decision;
 use crate::fact::{EffectKey, TaskEdit};
 use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope, Rollout};
-use crate::run::{Claim, Ended, Evidence, Usage};
+use crate::run::{Claim, Ended, Evidence, Rung, Usage};
 use crate::settings::Settings;
+use crate::status::{Doing, Source};
 use crate::task::{Dirty, Replay, Stops};
 use crate::workflow::Workflow;
 use crate::workflow::execute_block::Execute;
@@ -111,11 +112,35 @@ pub enum Seen {
     },
     /// What an agent's run left has been read, and its work is on the task's branch.
     Collected(Collected),
+    /// What its agent does, by everything that was observed.
+    Doing(Box<DoingSeen>),
+    /// What was to be typed for it has been typed, or cannot be.
+    Typed {
+        /// What was tried so.
+        rung: Rung,
+        /// Why not, if not.
+        refused: Option<String>,
+    },
     /// Its worktree turned out to be fresh and has to be set up first.
     WorktreeFresh {
         /// By name.
         worktree: String,
     },
+}
+
+/// What the agent of a run was seen to be doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoingSeen {
+    /// What.
+    pub doing: Doing,
+    /// Where that comes from.
+    pub source: Source,
+    /// Since when.
+    pub since: Timestamp,
+    /// What speaks against it; empty where nothing does.
+    pub conflict: String,
+    /// The session of the agent's own program, where its hooks named it.
+    pub session: Option<String>,
 }
 
 /// What an agent's run left.

@@ -10,9 +10,10 @@ use crate::agents::preset::Preset;
 use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope};
 use crate::pipeline::Scheduled;
-use crate::run::{Claim, Ended, Run, RunSummary, StopReason};
+use crate::run::{Claim, Ended, Run, RunSummary, Rung, StopReason};
 use crate::settings::Settings;
-use crate::task::{Hold, Merged, Question, StageOutput, Task, TaskState};
+use crate::status::{Doing, Source};
+use crate::task::{Hold, Merged, Question, Resume, StageOutput, Task, TaskState};
 use crate::workflow::Workflow;
 
 /// What has become true.
@@ -160,6 +161,35 @@ pub enum Fact {
         /// For the history; none for a set-up.
         summary: Option<Box<RunSummary>>,
     },
+    /// The agent of a run does something else than before.
+    RunDoing {
+        /// The run.
+        run: RunId,
+        /// What.
+        doing: Doing,
+        /// Where that comes from.
+        source: Source,
+        /// Since when.
+        since: Timestamp,
+        /// What speaks against it; empty where nothing does.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        conflict: String,
+        /// The session of the agent's own program, where its hooks named it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// Something is tried to get an agent going again, or has been done for that.
+    RunTried {
+        /// The run.
+        run: RunId,
+        /// What.
+        rung: Rung,
+        /// Whether it has been done.
+        done: bool,
+        /// Why it could not be, if it could not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     /// A worktree was set up.
     WorktreeReady {
         /// By name.
@@ -305,6 +335,9 @@ pub struct Move {
     /// It is a retry, for the statistics.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+    /// The session in which the next run of the same agent goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Box<Resume>>,
 }
 
 /// What a person may change of a task.
@@ -411,6 +444,13 @@ pub enum Effect {
         /// Which.
         run: RunId,
     },
+    /// Type something into a session to get it going again.
+    Urge {
+        /// The run.
+        run: RunId,
+        /// What is tried so.
+        rung: Rung,
+    },
     /// Ask the run's host to stop.
     Stop {
         /// Which.
@@ -458,7 +498,9 @@ impl Effect {
     #[must_use]
     pub fn key(&self) -> EffectKey {
         match self {
-            Self::Launch { run } | Self::Stop { run, .. } | Self::Collect { run } => EffectKey::Run(run.clone()),
+            Self::Launch { run } | Self::Stop { run, .. } | Self::Collect { run } | Self::Urge { run, .. } => {
+                EffectKey::Run(run.clone())
+            }
             Self::JoinParts { task, .. } | Self::PrepareMerge { task, .. } | Self::AdvanceBase { task, .. } => {
                 EffectKey::Task(task.clone())
             }
@@ -472,6 +514,7 @@ impl Effect {
         match self {
             Self::Launch { .. } => "launch",
             Self::Stop { .. } => "stop",
+            Self::Urge { .. } => "urge",
             Self::Collect { .. } => "collect",
             Self::JoinParts { .. } => "join",
             Self::PrepareMerge { .. } => "merge",

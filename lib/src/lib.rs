@@ -19,6 +19,7 @@ pub mod registry;
 pub mod rollout;
 pub mod run;
 pub mod settings;
+pub mod status;
 pub mod task;
 pub mod terminal;
 pub mod text;

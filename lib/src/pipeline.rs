@@ -373,6 +373,11 @@ impl Pipeline {
             Effect::JoinParts { task, .. } | Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
                 self.may_touch(task)
             }
+            // Nothing new is asked of what only goes on to its end.
+            Effect::Urge { run, .. } => {
+                let run = self.core.runs.get(run)?;
+                run.task.as_ref().is_some_and(|task| self.may_touch(task))
+            }
             Effect::WriteCurrentTask { .. } => self.core.mode.rollout > Rollout::Shadow,
         };
         allowed.then(|| Permitted(effect.clone()))
@@ -408,10 +413,11 @@ impl Pipeline {
 
     fn deadlines(&self) -> impl Iterator<Item = Timestamp> + '_ {
         let claims = self.core.runs.values().filter_map(crate::decide::claim_deadline);
+        let ladders = self.core.runs.values().filter_map(crate::decide::ladder_deadline);
         let pauses = self.core.paused.values().map(|p| p.until);
         let setups = self.core.worktrees.values().filter_map(|w| w.retry_at);
         let failures = self.core.effect_failures.values().map(|f| f.retry_at);
-        claims.chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due())
+        claims.chain(ladders).chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due())
     }
 }
 

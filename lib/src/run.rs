@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::claim::ClaimStatus;
 use crate::ids::{AgentName, CommitId, RunId, StageId, TaskId};
+use crate::status::{Doing, Source};
 
 /// A run that is not settled yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,102 @@ pub struct Run {
     /// A claim in its worktree that was not its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_claim: Option<String>,
+    /// What its agent was last found to be doing, where that is looked at: it has a session in a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<Box<Noted>>,
+    /// The session of the agent's own program that it goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<String>,
+}
+
+/// What the agent of a run was found to be doing, as it is remembered from one look to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Noted {
+    /// What.
+    pub doing: Doing,
+    /// Where that comes from.
+    pub source: Source,
+    /// Since when.
+    pub since: Timestamp,
+    /// When that changed lately, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Timestamp>,
+    /// The session of the agent's own program, where its hooks named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// What was tried last to get it going again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<Tried>,
+}
+
+/// How many changes are remembered.
+pub const CHANGES_KEPT: usize = 8;
+
+/// Something that was tried to get an agent going again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// What.
+    pub rung: Rung,
+    /// When that was decided.
+    pub at: Timestamp,
+    /// Whether it has been done.
+    #[serde(default)]
+    pub done: bool,
+}
+
+/// What is tried to get an agent going again, the gentlest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// Looking again, a while later, before anything is done.
+    Peek,
+    /// Telling it once to go on or to say how it ends.
+    Nudge,
+    /// Interrupting what it does, and telling it to go on.
+    Interrupt,
+    /// Starting its program anew in the same session.
+    Resume,
+    /// Giving the stage to another agent.
+    Reassign,
+    /// Asking a person.
+    Person,
+}
+
+impl Rung {
+    /// What is tried after this.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Peek => Some(Self::Nudge),
+            Self::Nudge => Some(Self::Interrupt),
+            Self::Interrupt => Some(Self::Resume),
+            Self::Resume => Some(Self::Reassign),
+            Self::Reassign => Some(Self::Person),
+            Self::Person => None,
+        }
+    }
+
+    /// Whether something is typed for it.
+    #[must_use]
+    pub fn types(self) -> bool {
+        match self {
+            Self::Nudge | Self::Interrupt => true,
+            Self::Peek | Self::Resume | Self::Reassign | Self::Person => false,
+        }
+    }
+
+    /// In words, as what was done.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Peek => "was looked at again",
+            Self::Nudge => "was told to go on",
+            Self::Interrupt => "was interrupted and told to go on",
+            Self::Resume => "is started anew in its session",
+            Self::Reassign => "hands its stage to another agent",
+            Self::Person => "waits for a person",
+        }
+    }
 }
 
 /// What is run.
@@ -177,6 +274,7 @@ impl fmt::Display for Ended {
                 StopReason::Person => "stopped by a person",
                 StopReason::Cancelled => "stopped because the task was taken back",
                 StopReason::ModeSwitch => "stopped by a mode switch",
+                StopReason::Stuck => "stopped because nothing moved",
             }),
             Self::NotStarted { message, .. } => write!(f, "could not be started: {message}"),
             Self::Interrupted { why } => write!(f, "interrupted: {why}"),
@@ -196,6 +294,8 @@ pub enum StopReason {
     Cancelled,
     /// `mode --force`.
     ModeSwitch,
+    /// Nothing moved, and gentler means did not help.
+    Stuck,
 }
 
 /// What an agent says about the outcome of its run.

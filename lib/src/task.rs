@@ -128,6 +128,18 @@ pub struct Task {
     /// The decisions that are taken in the place of new ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<Box<Replay>>,
+    /// The session of an agent's program in which its next run at this stage goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Box<Resume>>,
+}
+
+/// A session of an agent's program that can be gone on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Whose.
+    pub agent: AgentName,
+    /// What the program calls it.
+    pub session: String,
 }
 
 /// The task whose stage another one serves.

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::ids::RunId;
 use crate::run::ClaimStatus;
+use crate::status::Derived;
 
 pub use agent::{AgentStatus, AgentView, agent_view};
 pub use attention::{Attention, attention};
@@ -49,6 +50,8 @@ pub struct RunSeen {
     pub activity: Option<String>,
     /// What its task file claims.
     pub marker: Option<ClaimStatus>,
+    /// What the agent of a session does, by everything that was observed.
+    pub doing: Option<Derived>,
 }
 
 /// What was just seen of a run's process.

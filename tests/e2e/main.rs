@@ -34,6 +34,7 @@ mod rollouts;
 mod runs;
 mod screen;
 mod sequential;
+mod sessions;
 mod setup;
 mod shadow;
 mod shipped;

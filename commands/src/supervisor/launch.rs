@@ -21,7 +21,7 @@ use pipeline_worktrees::host::{self, Confinement, RunKind};
 
 use super::perform::Failure;
 use super::secrets::Secrets;
-use super::{assign, branches, commands, confine, environment};
+use super::{assign, branches, commands, confine, environment, hooks};
 use crate::config::{AgentConfig, Mode, Runtime};
 use crate::context::Context;
 use crate::shipped;
@@ -288,7 +288,14 @@ fn agent_claim(
         base: context.base().to_owned(),
         model: agent.model.clone(),
         write_roots,
+        hooks: None,
+        notify: None,
+        resume: run.resumes.clone(),
     };
+    let listening = run.interactive.then(|| hooks::prepare(&context.run_dir(&run.id))).transpose()?;
+    if let Some(hooks) = &listening {
+        (vars.hooks, vars.notify) = (Some(text(&hooks.settings)), Some(hooks.notify.clone()));
+    }
     vars.prompt = expand(&[PROMPT], &vars).map_err(|e| Failure::permanent(e.to_string()))?.concat();
     let argv = context.agent_argv(agent, &vars).map_err(Failure::permanent)?;
     let mut env = environment::of_agent(context, agent);
@@ -311,6 +318,7 @@ fn agent_claim(
         ("PIPELINE_OUTCOME_FILE".to_owned(), text(&outcome)),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),
     ]);
+    env.extend(listening.map(|hooks| (hooks::FILE_VARIABLE.to_owned(), text(&hooks.file))));
     let mut claim = claim(run, RunKind::Agent, argv, env, worktree.to_owned());
     claim.confinement = confinement;
     claim.terminal = run.interactive.then_some(Size::UNSEEN);

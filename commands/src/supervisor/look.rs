@@ -16,8 +16,10 @@ use pipeline_lib::terminal::sgr;
 use pipeline_lib::text;
 use pipeline_lib::view::{ProcessSeen, RunSeen, Seen};
 use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, StartRecord, Stream, Why};
+use pipeline_worktrees::process::Table;
 
 use super::secrets::Secrets;
+use super::session;
 use crate::context::Context;
 
 /// How much of a log's end is read for the last line and the present activity.
@@ -28,10 +30,16 @@ const OUTPUT_CHARS_MAX: usize = 6_000;
 /// What can be seen of every live run.
 #[must_use]
 pub fn look(context: &Context, pipeline: &Pipeline) -> Seen {
-    pipeline.core.runs.values().map(|run| (run.id.clone(), glance(context, pipeline, run))).collect()
+    let table = processes(pipeline);
+    pipeline.core.runs.values().map(|run| (run.id.clone(), glance(context, pipeline, run, &table))).collect()
 }
 
-fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
+/// The processes there are, where anything depends on them.
+pub(super) fn processes(pipeline: &Pipeline) -> Table {
+    if pipeline.core.runs.values().any(|run| run.interactive) { Table::read() } else { Table::default() }
+}
+
+fn glance(context: &Context, pipeline: &Pipeline, run: &Run, table: &Table) -> RunSeen {
     let dir = context.run_dir(&run.id);
     let process = match host::observe(&dir) {
         Observation::NotStarted => ProcessSeen::NotStarted,
@@ -64,10 +72,17 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run) -> RunSeen {
         None => (last_line, activity),
     };
     let marker = task_file_text(context, run).and_then(|text| marker::parse(&text));
-    RunSeen { process, last_output_at: last_output_at(&dir), last_line, activity, marker: marker.map(|m| m.status) }
+    RunSeen {
+        process,
+        last_output_at: last_output_at(&dir),
+        last_line,
+        activity,
+        marker: marker.map(|m| m.status),
+        doing: session::look(context, pipeline, run, table).map(|sight| sight.derived),
+    }
 }
 
-fn last_output_at(dir: &Path) -> Option<Timestamp> {
+pub(super) fn last_output_at(dir: &Path) -> Option<Timestamp> {
     let modified =
         |stream: Stream| std::fs::metadata(dir.join(stream.file_name())).ok().filter(|m| m.len() > 0)?.modified().ok();
     let latest = [Stream::Stdout, Stream::Stderr].into_iter().filter_map(modified).max()?;

@@ -20,7 +20,7 @@ use pipeline_worktrees::host::{self, HostError, Stream};
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use super::secrets::Secrets;
-use super::{assign, branches, commands, proposals, results};
+use super::{assign, branches, commands, proposals, results, urge};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -88,6 +88,9 @@ pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permit
             let grace = if *reason == StopReason::Claimed { CLAIMED_GRACE } else { STOP_GRACE };
             launch::stop(context, run, word(*reason), grace).map(|()| None)
         }),
+        Effect::Urge { run, rung } => {
+            with_run(pipeline, run, |run| Ok(Some(urge::urge(context, pipeline, run, *rung))))
+        }
         Effect::Collect { run } => with_run(pipeline, run, |run| {
             let seen = Seen::Collected(collect(context, pipeline, run)?);
             Ok(Some(Event::Run { run: run.id.clone(), seen }))
@@ -121,6 +124,7 @@ fn word(reason: StopReason) -> &'static str {
         StopReason::Person => "stopped",
         StopReason::Cancelled => "cancelled",
         StopReason::ModeSwitch => "mode_switch",
+        StopReason::Stuck => "stuck",
     }
 }
 

@@ -12,9 +12,9 @@ use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
 use super::finished;
-use super::look::{look, observe};
+use super::look::{look, observe, processes};
 use super::perform::perform;
-use super::{alerts, assign, ignored};
+use super::{alerts, assign, ignored, session};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Result, chain};
@@ -151,6 +151,7 @@ impl Supervisor {
                     pipeline.core.runs.get(run).is_some_and(|run| agents.contains(&run.agent))
                 }
                 Effect::Launch { .. }
+                | Effect::Urge { .. }
                 | Effect::JoinParts { .. }
                 | Effect::PrepareMerge { .. }
                 | Effect::AdvanceBase { .. }
@@ -181,6 +182,11 @@ impl Supervisor {
                 Ok(seen) => events.extend(seen),
                 Err(error) => tracing::warn!(run = %run.id, error = chain(&error), "cannot look at a run"),
             }
+        }
+        // A session is asked once a tick: what it shows does not change by what is decided meanwhile.
+        if first {
+            let table = processes(pipeline);
+            events.extend(pipeline.core.runs.values().filter_map(|run| session::event(context, pipeline, run, &table)));
         }
         events
     }

@@ -108,8 +108,19 @@ pub struct SendArgs {
     /// The agent
     pub name: String,
     /// The text, or `-` to read it from stdin; empty for Enter alone
-    #[arg(allow_hyphen_values = true)]
+    #[arg(
+        allow_hyphen_values = true,
+        required_unless_present = "answer",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub text: String,
+    /// Answer the dialog that its screen shows: yes, no, or the number of a choice
+    #[arg(long, value_name = "ANSWER", conflicts_with = "text")]
+    pub answer: Option<String>,
+    /// Type even where its screen shows a dialog
+    #[arg(long)]
+    pub force: bool,
     /// Only if this is its live run
     #[arg(long, value_name = "ID")]
     pub run: Option<String>,

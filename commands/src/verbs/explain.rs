@@ -1,6 +1,8 @@
 //! `pipeline explain`: why a task or an agent is in its state. What is said comes from the same rules that decide; nothing
 //! is guessed here.
 
+mod correct;
+
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::view::{Explanation, SCHEMA_VERSION, Seen, explain_agent, explain_task};
@@ -17,6 +19,10 @@ pub struct Explain {
     /// The task or the agent
     #[arg(value_name = "TASK|AGENT")]
     pub subject: String,
+    /// Say what the agent really does, where that is wrong: working, background, permission, question, dialog,
+    /// turn-ended, stuck
+    #[arg(long, value_name = "WORD")]
+    pub actually: Option<String>,
 }
 
 /// Explains a task or an agent.
@@ -27,6 +33,9 @@ pub fn run(call: &Call, args: &Explain) -> Result<u8> {
     let context = call.context()?;
     let engine = Engine::open(&context)?;
     let pipeline = engine.pipeline();
+    if let Some(word) = &args.actually {
+        return correct::run(call, &context, pipeline, &args.subject, word);
+    }
     let explanation = explain(pipeline, &args.subject, || look(&context, pipeline))?;
     if call.output.json {
         let mut document = serde_json::to_value(&explanation)?;

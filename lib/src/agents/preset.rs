@@ -84,6 +84,8 @@ const CLAUDE: PresetInfo = PresetInfo {
         "--allowedTools",
         CLAUDE_TOOLS,
         "--model={model?}",
+        "--settings={hooks?}",
+        "--resume={resume?}",
         "--",
         "{prompt}",
     ],
@@ -111,7 +113,16 @@ const CODEX: PresetInfo = PresetInfo {
         "--",
         "{prompt}",
     ],
-    interactive: &["codex", "--sandbox=workspace-write", "-c", CODEX_ROOTS, "--model={model?}", "--", "{prompt}"],
+    interactive: &[
+        "codex",
+        "--sandbox=workspace-write",
+        "-c",
+        CODEX_ROOTS,
+        "--config=notify={notify?}",
+        "--model={model?}",
+        "--",
+        "{prompt}",
+    ],
     prompt_by_paste: false,
     format: Format::CodexJson,
     exit_is_claim: false,
@@ -325,10 +336,30 @@ pub struct Vars {
     /// Folders outside the worktree that a sandboxed agent must be able to write, all of which exist. `{write_roots}` is
     /// the list as JSON, which is also TOML. See [`git_write_roots`].
     pub write_roots: Vec<String>,
+    /// A settings file for this session alone whose hooks say what it does, for programs that take one.
+    pub hooks: Option<String>,
+    /// The command that a program may call when its turn is over, as a list in JSON, which is also TOML.
+    pub notify: Option<String>,
+    /// The session of the program that it goes on with.
+    pub resume: Option<String>,
 }
 
-const PLACEHOLDERS: [&str; 11] =
-    ["prompt", "task_file", "worktree", "task", "run", "stage", "role", "branch", "base", "model", "write_roots"];
+const PLACEHOLDERS: [&str; 14] = [
+    "prompt",
+    "task_file",
+    "worktree",
+    "task",
+    "run",
+    "stage",
+    "role",
+    "branch",
+    "base",
+    "model",
+    "write_roots",
+    "hooks",
+    "notify",
+    "resume",
+];
 
 impl Vars {
     fn get(&self, name: &str) -> Option<Option<String>> {
@@ -343,6 +374,9 @@ impl Vars {
             "branch" => &self.branch,
             "base" => &self.base,
             "model" => return Some(self.model.clone().filter(|model| !model.is_empty())),
+            "hooks" => return Some(self.hooks.clone()),
+            "notify" => return Some(self.notify.clone()),
+            "resume" => return Some(self.resume.clone()),
             "write_roots" => return Some(Some(serde_json::Value::from(self.write_roots.clone()).to_string())),
             _ => return None,
         };

@@ -51,6 +51,8 @@ impl Rules<'_> {
                 (Phase::Ended { .. }, Work::Gate { .. } | Work::Setup { .. })
                 | (Phase::Claimed | Phase::Started { .. }, _) => Vec::new(),
             },
+            Seen::Doing(seen) => Self::doing_seen(run, seen),
+            Seen::Typed { rung, refused } => Self::typed(run, *rung, refused.as_ref()),
             Seen::WorktreeFresh { worktree } => self.worktree_fresh(run, worktree),
         }
     }
@@ -257,6 +259,9 @@ impl Rules<'_> {
                 let feedback = format!("{why}\n{}", left.output);
                 self.attempt_failed(task, stage, &why, &feedback, Some(&claimed))
             }
+            Outcome::Stuck(why) => {
+                self.p.core.runs.get(&claimed.run).map_or_else(Vec::new, |run| Self::after_stuck(run, task, why))
+            }
             Outcome::Void(why) | Outcome::Limited { why, .. } | Outcome::Broken(why) => {
                 let with = Move { reason: Some(why), uncounted: true, ..Move::default() };
                 vec![moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with)]
@@ -268,7 +273,13 @@ impl Rules<'_> {
         if let Ended::Stopped { reason } = how
             && *reason != StopReason::Claimed
         {
-            return Outcome::Void(how.to_string());
+            // What it claimed while it was being stopped stands.
+            if *reason == StopReason::Stuck && claim.is_none() {
+                return Outcome::Stuck(how.to_string());
+            }
+            if *reason != StopReason::Stuck {
+                return Outcome::Void(how.to_string());
+            }
         }
         if let Some(claim) = claim {
             let words = claim.summary.clone().filter(|text| !text.is_empty());
@@ -509,6 +520,8 @@ pub(super) enum Outcome {
     Failed(String),
     /// Taken back by us.
     Void(String),
+    /// Stopped by us because nothing moved.
+    Stuck(String),
     /// A usage limit or a lost login: the preset rests, the attempt does not count.
     Limited {
         until: Option<Timestamp>,
@@ -523,7 +536,7 @@ impl Outcome {
         match self {
             Self::Done | Self::Review(_) => Verdict::Passed,
             Self::Blocked(_) | Self::Failed(_) => Verdict::Failed,
-            Self::Void(_) | Self::Limited { .. } | Self::Broken(_) => Verdict::Void,
+            Self::Void(_) | Self::Stuck(_) | Self::Limited { .. } | Self::Broken(_) => Verdict::Void,
         }
     }
 
@@ -542,7 +555,7 @@ impl Outcome {
                 Some(Fact::PresetPaused { preset, until, why: why.clone() })
             }
             Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
-            Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) => None,
+            Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) | Self::Stuck(_) => None,
         }
     }
 }

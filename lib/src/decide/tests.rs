@@ -9,6 +9,7 @@ mod compose;
 mod failure;
 mod gates;
 mod hub;
+mod ladder;
 mod modes;
 mod order;
 mod properties;

@@ -21,12 +21,13 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 12] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 13] = [
             Self::withdraw_claims,
             Self::switch_pending_mode,
             Self::end_waits,
             Self::end_pauses,
             Self::end_claims,
+            Self::climb,
             Self::fire_schedules,
             Self::start_gates,
             Self::join_parts,
@@ -168,6 +169,8 @@ impl Rules<'_> {
             stop: None,
             claim: None,
             foreign_claim: None,
+            doing: None,
+            resumes: None,
         }
     }
 
@@ -201,6 +204,7 @@ impl Rules<'_> {
             attempt: task.attempt + u32::from(!probe),
             interactive: self.p.core.settings.agents.iter().any(|a| a.name == *name && a.interactive),
             timeout: self.time_left(task, stage),
+            resumes: task.resume.as_ref().filter(|resume| resume.agent == *name).map(|resume| resume.session.clone()),
             ..self.new_run(work, name)
         };
         vec![Fact::RunClaimed { run: Box::new(run) }]
@@ -388,9 +392,11 @@ impl Rules<'_> {
             Effect::JoinParts { task, .. } | Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
                 Some((self.p.task(task.as_str())?, "merge"))
             }
-            Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. } | Effect::WriteCurrentTask { .. } => {
-                None
-            }
+            Effect::Launch { .. }
+            | Effect::Stop { .. }
+            | Effect::Urge { .. }
+            | Effect::Collect { .. }
+            | Effect::WriteCurrentTask { .. } => None,
         });
         gates.chain(merges).filter(|(task, _)| !self.p.may_touch(&task.id)).find_map(|(task, effect)| {
             let stage = task.state.stage()?.clone();

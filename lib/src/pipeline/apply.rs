@@ -2,6 +2,7 @@
 
 mod agents;
 mod brain;
+mod doing;
 pub(super) mod patterns;
 pub(super) mod schedules;
 
@@ -45,6 +46,8 @@ impl Pipeline {
             | Fact::RunStarted { .. }
             | Fact::ClaimNoted { .. }
             | Fact::ClaimRefused { .. }
+            | Fact::RunDoing { .. }
+            | Fact::RunTried { .. }
             | Fact::RunStopping { .. }
             | Fact::RunEnded { .. }
             | Fact::RunClosed { .. } => self.apply_run(at, fact),
@@ -208,6 +211,7 @@ impl Pipeline {
                 task.feedback = Some(feedback.clone()).filter(|text| !text.is_empty());
             }
             task.not_before = with.not_before;
+            task.resume.clone_from(&with.resume);
             task.probed = with.probed || (task.probed && !with.entered);
             if with.agreed
                 && let Some(stops) = &mut task.stops
@@ -297,6 +301,7 @@ impl Pipeline {
                 self.core.metrics.disagreements += 1;
                 self.change_run(run, |r| r.foreign_claim = Some(why.clone()));
             }
+            Fact::RunDoing { .. } | Fact::RunTried { .. } => self.note_doing(at, fact),
             Fact::RunStopping { run, reason } => self.change_run(run, |r| r.stop = Some(*reason)),
             Fact::RunEnded { run, how, ended_at } => {
                 if matches!(how, Ended::Interrupted { .. }) {
@@ -332,7 +337,7 @@ impl Pipeline {
                     t.visits.insert(stage.clone(), 1);
                 }
                 t.pinned = t.pinned.take().or(pinned);
-                (t.reason, t.not_before, t.held, t.resumed) = (None, None, None, false);
+                (t.reason, t.not_before, t.held, t.resumed, t.resume) = (None, None, None, false, None);
             });
         }
         if let (Work::Gate { .. }, Some(task)) = (&run.work, &run.task) {

@@ -655,6 +655,10 @@ fn run_effect(run: &Run) -> Option<Effect> {
         (Phase::Claimed | Phase::Started { .. }, Some(reason), _) => Some(Effect::Stop { run: id, reason }),
         (Phase::Claimed, None, _) => Some(Effect::Launch { run: id }),
         (Phase::Ended { .. }, _, work) if work.serves_stage() => Some(Effect::Collect { run: id }),
-        (Phase::Started { .. }, None, _) | (Phase::Ended { .. }, _, _) => None,
+        (Phase::Started { .. }, None, _) => {
+            let tried = run.doing.as_ref()?.rung.filter(|tried| !tried.done)?;
+            Some(Effect::Urge { run: id, rung: tried.rung })
+        }
+        (Phase::Ended { .. }, _, _) => None,
     }
 }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::{ProcessSeen, RunSeen, Seen};
 use crate::ids::AgentName;
 use crate::pipeline::{Agent, Pipeline};
-use crate::run::{Phase, Run, Work};
+use crate::run::{Ended, Phase, Run, Work};
+use crate::status::Derived;
 
 /// What an agent is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
@@ -121,6 +122,29 @@ pub fn agent_view(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen: &S
     idle
 }
 
+/// The status of an agent in a session: what was derived, with what speaks for it and against it.
+fn session_view(run: &Run, derived: &Derived, process: &str) -> AgentView {
+    let mut reasons = derived.reasons.clone();
+    reasons.push(process.to_owned());
+    reasons.extend(derived.conflicts.iter().map(|conflict| format!("against it: {conflict}")));
+    let tried = run.doing.as_deref().and_then(|noted| noted.rung);
+    reasons.extend(tried.map(|tried| format!("it {} at {}", tried.rung.words(), tried.at)));
+    reasons.extend(run.claim.as_ref().map(|c| format!("it claimed {} at {}", c.status.heading_word(), c.at)));
+    reasons.extend(run.stop.map(|reason| format!("it is being {}", Ended::Stopped { reason })));
+    let would_change = match derived.doing.needs_person() {
+        true => format!("an answer: `pipeline agent attach {}`", run.agent),
+        false => "the next thing that its hooks say or its screen shows, its claim, or its end".to_owned(),
+    };
+    AgentView {
+        status: derived.doing.status(),
+        source: derived.source.word(),
+        confidence: derived.confidence,
+        since: derived.since,
+        reasons,
+        would_change,
+    }
+}
+
 fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
     let what = match &run.work {
         Work::Agent | Work::Command { .. } | Work::Probe { .. } => AgentStatus::Working,
@@ -155,6 +179,10 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
             (AgentStatus::Verifying, "journal", 1.0, "its run has ended and is being collected")
         }
     };
+    // A session whose process lives has more to say than that.
+    if let (AgentStatus::Working, Some(derived)) = (status, seen.and_then(|seen| seen.doing.as_ref())) {
+        return session_view(run, derived, reason);
+    }
     let since = match run.phase {
         Phase::Started { at, .. } | Phase::Ended { at, .. } => at,
         Phase::Claimed => agent.since,

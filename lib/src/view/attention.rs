@@ -7,14 +7,17 @@ use serde::Serialize;
 
 use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
+use crate::run::Rung;
 use crate::settings::FailedDependency;
+use crate::status::Doing;
 use crate::task::{Ask, ParentWhy, Step, Task, TaskState};
 
 /// One thing that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed` or `current_task`.
+    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, or of an agent in a session
+    /// `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
     pub kind: &'static str,
     /// About which task.
     pub task: Option<TaskId>,
@@ -37,6 +40,7 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
     let mut list: Vec<Attention> = pipeline.needing_people().filter_map(|task| of_task(pipeline, task)).collect();
     list.extend(failed_dependencies(pipeline));
     list.extend(of_agents(pipeline));
+    list.extend(of_sessions(pipeline));
     list.extend(without_agents(pipeline));
     if let Some(problem) = &pipeline.core.current_task_problem {
         list.push(Attention {
@@ -206,6 +210,46 @@ fn of_agents(pipeline: &Pipeline) -> Vec<Attention> {
         });
     }
     list
+}
+
+/// Agents of sessions whose turn it is not: a person has to answer, or to look.
+fn of_sessions(pipeline: &Pipeline) -> impl Iterator<Item = Attention> + '_ {
+    pipeline.core.runs.values().filter(|run| run.stop.is_none() && run.claim.is_none()).filter_map(|run| {
+        let noted = run.doing.as_deref()?;
+        let asked = noted.rung.is_some_and(|tried| tried.rung == Rung::Person);
+        let agent = &run.agent;
+        let kind = match &noted.doing {
+            Doing::Permission => "permission",
+            Doing::Question => "question",
+            Doing::Dialog(_) => "dialog",
+            Doing::TurnEnded => "turn_ended",
+            Doing::AuthFailed => "auth_failed",
+            Doing::Gone => "agent_gone",
+            Doing::Stuck if asked => "stuck",
+            Doing::Starting
+            | Doing::Working
+            | Doing::Background
+            | Doing::RateLimited { .. }
+            | Doing::Stuck
+            | Doing::Flickering
+            | Doing::Unknown => return None,
+        };
+        let command = match &noted.doing {
+            Doing::Permission => format!("pipeline agent send {agent} --answer yes"),
+            _ => format!("pipeline agent attach {agent}"),
+        };
+        let task = run.task.clone();
+        let about = task.as_ref().map_or_else(String::new, |task| format!(" ({task})"));
+        Some(Attention {
+            kind,
+            agent: Some(agent.clone()),
+            since: noted.since,
+            summary: format!("{agent}{about}: {}", noted.doing.words()),
+            unblocks: task.as_ref().map_or_else(Vec::new, |task| behind(pipeline, task)),
+            task,
+            command,
+        })
+    })
 }
 
 pub(super) fn counted(n: usize, noun: &str) -> String {

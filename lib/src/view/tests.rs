@@ -110,8 +110,14 @@ fn an_agents_status_follows_what_was_seen_of_its_process() {
         let name = agent("w1");
         let mut seen = Seen::new();
         if let (Some(process), Some(run)) = (process, &w.p.core.agents[&name].run) {
-            let of_run =
-                RunSeen { process, last_output_at: None, last_line: String::new(), activity: None, marker: None };
+            let of_run = RunSeen {
+                process,
+                last_output_at: None,
+                last_line: String::new(),
+                activity: None,
+                marker: None,
+                doing: None,
+            };
             seen.insert(run.clone(), of_run);
         }
         let view = agent_view(&w.p, &name, &w.p.core.agents[&name], &seen);

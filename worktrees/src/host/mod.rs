@@ -13,6 +13,7 @@
 
 mod confine;
 mod files;
+mod glance;
 mod launch;
 mod logs;
 mod mask;
@@ -28,6 +29,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use confine::{Confinement, available as sandbox_available, main as confined_main};
+pub use glance::{screen, tools, type_into};
 pub use launch::{
     HostProgram, Killed, StopOutcome, kill_remains, observe, observe_on, prepare, reap_hosts, request_stop, spawn_host,
 };

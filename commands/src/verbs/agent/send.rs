@@ -4,15 +4,20 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline_lib::status::screen::{Choice, Reading};
+use pipeline_lib::status::{Dialog, Doing};
 use pipeline_lib::terminal::{Frame, Input, Key, KeyCode};
+use pipeline_worktrees::process::Table;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::SendArgs;
 use crate::attach::{self, Asked, Link, Session};
 use crate::dispatch::Call;
+use crate::engine::Engine;
 use crate::error::{CommandError, Result, exit};
 use crate::live::{PaneAnswer, PaneRequest};
+use crate::supervisor::session;
 
 /// How long it may take until the terminal is seen.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
@@ -33,8 +38,18 @@ pub(super) fn run(call: &Call, args: &SendArgs) -> Result<u8> {
         return Err(CommandError::usage("there is nothing to send").hint("Give a text, or leave `--no-enter` out."));
     }
     let session = attach::open(call, &args.name, args.run.as_deref(), None)?;
+    let shown = shown(call, &session)?;
+    let inputs = match &args.answer {
+        Some(answer) => answering(&session, shown.as_ref(), answer)?,
+        None => {
+            if !args.force {
+                no_dialog(&session, shown.as_ref())?;
+            }
+            inputs(&text, !args.no_enter)
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let changed = runtime.block_on(send(&session, inputs(&text, !args.no_enter)))?;
+    let changed = runtime.block_on(send(&session, inputs))?;
     let (agent, run) = (&session.agent, &session.run);
     if call.output.json {
         call.output.json(&serde_json::json!({
@@ -45,6 +60,69 @@ pub(super) fn run(call: &Call, args: &SendArgs) -> Result<u8> {
         call.output.line(&format!("{agent} taken, {seen}"))?;
     }
     Ok(exit::OK)
+}
+
+/// What the screen of a session shows, as far as it is known how its program draws.
+fn shown(call: &Call, session: &Session) -> Result<Option<Reading>> {
+    let context = call.context()?.not_configuring();
+    let engine = Engine::open(&context)?;
+    let pipeline = engine.pipeline();
+    let run = pipeline.core.runs.get(&session.run);
+    let sight = run.and_then(|run| session::look(&context, pipeline, run, &Table::default()));
+    Ok(sight.and_then(|sight| sight.observed.screen))
+}
+
+/// Nothing is typed into a dialog by accident: what is meant for the agent would choose something.
+fn no_dialog(session: &Session, shown: Option<&Reading>) -> Result<()> {
+    let Some(doing @ (Doing::Permission | Doing::Question | Doing::Dialog(_))) = shown.and_then(|s| s.doing.as_ref())
+    else {
+        return Ok(());
+    };
+    let agent = &session.agent;
+    Err(CommandError { kind: "dialog", ..CommandError::failed(format!("nothing was sent to {agent}: {}", doing.words())) }
+        .hint(format!(
+            "`pipeline agent send {agent} --answer yes` (or no, or the number of a choice) answers it, `pipeline agent attach {agent}` \
+             shows it, and `--force` types all the same."
+        )))
+}
+
+/// What answers the dialog that is shown.
+fn answering(session: &Session, shown: Option<&Reading>, answer: &str) -> Result<Vec<Input>> {
+    let agent = &session.agent;
+    let failed = |why: String| CommandError {
+        kind: "dialog",
+        ..CommandError::failed(format!("nothing was sent to {agent}: {why}"))
+    };
+    let hint = format!("`pipeline agent attach {agent}` shows what it asks.");
+    let key = |c: char| Input::Key(Key { code: KeyCode::Char(c), shift: false, alt: false, control: false });
+    let Some(reading) = shown.filter(|shown| shown.doing.is_some()) else {
+        return Err(failed("its screen shows no dialog that is known".to_owned()).hint(hint));
+    };
+    let known = matches!(reading.doing, Some(Doing::Permission | Doing::Question | Doing::Dialog(_)));
+    let is_unknown = matches!(reading.doing, Some(Doing::Dialog(Dialog::Unknown)));
+    let number = answer.bytes().all(|byte| byte.is_ascii_digit());
+    if !known || (is_unknown && !number) {
+        return Err(failed("its screen shows no dialog that is known".to_owned()).hint(hint));
+    }
+    let wanted = |choice: &&Choice| match answer {
+        "yes" => !choice.refuses,
+        "no" => choice.refuses,
+        number => choice.key == number,
+    };
+    if let Some(choice) = reading.choices.iter().find(wanted) {
+        return Ok(choice.key.chars().map(key).collect());
+    }
+    // A question in one line is answered by a letter.
+    match answer {
+        "yes" | "no" if reading.choices.is_empty() => {
+            let enter = Input::Key(Key { code: KeyCode::Enter, shift: false, alt: false, control: false });
+            Ok(vec![key(answer.chars().next().unwrap_or('n')), enter])
+        }
+        _ => {
+            let choices: Vec<String> = reading.choices.iter().map(|c| format!("{} {}", c.key, c.text)).collect();
+            Err(failed(format!("`{answer}` is none of its choices: {}", choices.join(", "))).hint(hint))
+        }
+    }
 }
 
 /// What is to be sent, without the line end that shells and editors put behind it.

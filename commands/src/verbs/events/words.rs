@@ -52,6 +52,9 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
         Fact::RunClosed { summary: Some(summary), .. } => closed(task, summary),
         Fact::ClaimNoted { claim, .. } => format!("{task} {stage}: {agent} says {}", lower(claim.status)),
         Fact::ClaimRefused { why, .. } => format!("{task} {stage}: a claim was refused, {why}"),
+        Fact::RunDoing { doing, .. } => format!("{agent} ({task}): {}", doing.words()),
+        Fact::RunTried { refused: Some(why), .. } => format!("{agent} ({task}): nothing was typed: {why}"),
+        Fact::RunTried { rung, done: true, .. } => format!("{agent} ({task}) {}", rung.words()),
         Fact::RunStopping { .. } => format!("{task} {stage} by {agent} is being stopped"),
         other => of_the_rest(other, about),
     }

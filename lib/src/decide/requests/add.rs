@@ -157,6 +157,7 @@ impl Rules<'_> {
             parent: None,
             stops: Some(Box::new(new.stops.clone())).filter(|stops| **stops != Stops::default()),
             probed: false,
+            resume: None,
         }
     }
 

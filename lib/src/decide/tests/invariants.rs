@@ -97,6 +97,10 @@ fn effects(p: &Pipeline) {
                 let run = &p.core.runs[run];
                 assert!(!matches!(run.phase, Phase::Ended { .. }), "{} is stopped after its end", run.id);
             }
+            Effect::Urge { run, .. } => {
+                let run = &p.core.runs[run];
+                assert!(matches!(run.phase, Phase::Started { .. }) && run.stop.is_none(), "{} is typed into", run.id);
+            }
             Effect::Collect { run } => {
                 assert!(matches!(p.core.runs[run].phase, Phase::Ended { .. }), "{run} is collected while it lives");
             }

@@ -21,7 +21,7 @@ mod viewer;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -56,6 +56,11 @@ const GATHER_MAX: Duration = Duration::from_millis(100);
 const BULK: Duration = Duration::from_millis(20);
 /// The emulator works this long before something else has its turn.
 const EMULATE: Duration = Duration::from_millis(5);
+/// A program that has printed nothing for so long rests.
+const REST: Duration = Duration::from_secs(3);
+/// In the run's directory: written whenever the program begins to rest, and when it goes on. What it prints wakes nobody.
+const RESTS: &str = "rests";
+
 /// What of a terminal the host waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -97,6 +102,9 @@ pub(super) struct Terminal {
     /// Pictures of the present version.
     frames: Vec<Rc<Frame>>,
     frames_version: u64,
+    rests: PathBuf,
+    /// Since when nothing was printed, until it is said that the program rests.
+    quiet_since: Option<Instant>,
 }
 
 impl Terminal {
@@ -127,6 +135,8 @@ impl Terminal {
             size_wishes: 0,
             frames: Vec::new(),
             frames_version: 0,
+            rests: run_dir.join(RESTS),
+            quiet_since: None,
         })
     }
 
@@ -149,6 +159,7 @@ impl Terminal {
     /// The program has ended: from here on the terminal is over once nobody else has it.
     pub(super) fn release(&mut self) {
         self.pts = None;
+        self.quiet_since = None;
         self.gather_until = None;
         self.prompt = None;
     }
@@ -184,7 +195,8 @@ impl Terminal {
         let viewers = self.viewers.iter().filter_map(|viewer| viewer.due(version, now));
         let gather = self.gather_until.filter(|until| now < *until);
         let prompt = self.prompt.as_ref().map(|prompt| prompt.deadline(self.emulator.input_modes().bracketed_paste));
-        let fixed = [backlog, gather, self.emulator.sync_deadline(), self.queue.deadline(), prompt];
+        let rest = self.quiet_since.map(|since| since + REST);
+        let fixed = [backlog, gather, self.emulator.sync_deadline(), self.queue.deadline(), prompt, rest];
         fixed.into_iter().flatten().chain(viewers).min()
     }
 
@@ -211,6 +223,10 @@ impl Terminal {
         if self.gather_until.is_some_and(|until| until <= now) {
             self.gather_until = None;
             self.read(log);
+        }
+        if self.quiet_since.is_some_and(|since| since + REST <= now) {
+            self.quiet_since = None;
+            self.say_that_it("rests");
         }
         self.emulate(now);
         // A picture is made of all that the program wrote at once.
@@ -242,6 +258,9 @@ impl Terminal {
         match pty.read(&mut self.buffer) {
             Ok(read) if read > 0 => {
                 log.write(self.buffer.get(..read).unwrap_or_default());
+                if self.quiet_since.replace(Instant::now()).is_none() {
+                    self.say_that_it("prints");
+                }
                 self.backlog = 0..read;
                 self.is_full = read == self.buffer.len();
                 self.is_piece = read < SMALL_READ_BYTES;
@@ -255,6 +274,13 @@ impl Terminal {
                 self.pty = None;
                 self.queue.clear();
             }
+        }
+    }
+
+    /// Tells those who watch the directory. Whoever misses it looks a little later.
+    fn say_that_it(&self, does: &str) {
+        if let Err(error) = std::fs::write(&self.rests, does) {
+            note(&format!("cannot write {RESTS}: {error}"));
         }
     }
 

@@ -1,0 +1,152 @@
+//! Every moment that is kept as a file, and how hooks are read.
+
+use jiff::tz::TimeZone;
+
+use super::fixture::Fixture;
+use super::hooks::{Moment, read};
+use super::{Dialog, Doing, screen};
+use crate::agents::preset::Preset;
+
+const FIXTURES: [(&str, &str); 43] = [
+    ("01-dialog-dismissed", include_str!("fixtures/01-dialog-dismissed.json")),
+    ("01-interrupted", include_str!("fixtures/01-interrupted.json")),
+    ("01-interrupted-codex", include_str!("fixtures/01-interrupted-codex.json")),
+    ("02-login-lost", include_str!("fixtures/02-login-lost.json")),
+    ("02-login-lost-said", include_str!("fixtures/02-login-lost-said.json")),
+    ("03-end-lost", include_str!("fixtures/03-end-lost.json")),
+    ("04-reminder", include_str!("fixtures/04-reminder.json")),
+    ("05-background", include_str!("fixtures/05-background.json")),
+    ("05-background-over", include_str!("fixtures/05-background-over.json")),
+    ("06-part-asks", include_str!("fixtures/06-part-asks.json")),
+    ("06-part-ends", include_str!("fixtures/06-part-ends.json")),
+    ("07-long-tool", include_str!("fixtures/07-long-tool.json")),
+    ("07-thinking", include_str!("fixtures/07-thinking.json")),
+    ("08-dialog-at-once", include_str!("fixtures/08-dialog-at-once.json")),
+    ("08-spinner-gap", include_str!("fixtures/08-spinner-gap.json")),
+    ("09-quoted", include_str!("fixtures/09-quoted.json")),
+    ("09-quoted-spinner", include_str!("fixtures/09-quoted-spinner.json")),
+    ("10-banner", include_str!("fixtures/10-banner.json")),
+    ("11-one-look", include_str!("fixtures/11-one-look.json")),
+    ("12-end-only", include_str!("fixtures/12-end-only.json")),
+    ("13-shell-left", include_str!("fixtures/13-shell-left.json")),
+    ("14-comes-back", include_str!("fixtures/14-comes-back.json")),
+    ("16-child", include_str!("fixtures/16-child.json")),
+    ("17-bypass", include_str!("fixtures/17-bypass.json")),
+    ("17-trust", include_str!("fixtures/17-trust.json")),
+    ("17-trust-codex", include_str!("fixtures/17-trust-codex.json")),
+    ("17-unknown-dialog", include_str!("fixtures/17-unknown-dialog.json")),
+    ("18-just-started", include_str!("fixtures/18-just-started.json")),
+    ("18-nothing-shown", include_str!("fixtures/18-nothing-shown.json")),
+    ("19-long-quiet", include_str!("fixtures/19-long-quiet.json")),
+    ("19-screen-only", include_str!("fixtures/19-screen-only.json")),
+    ("19-waiting-is-not-stuck", include_str!("fixtures/19-waiting-is-not-stuck.json")),
+    ("20-limit", include_str!("fixtures/20-limit.json")),
+    ("21-permission-codex", include_str!("fixtures/21-permission-codex.json")),
+    ("22-aider-asks", include_str!("fixtures/22-aider-asks.json")),
+    ("22-aider-open", include_str!("fixtures/22-aider-open.json")),
+    ("23-gemini-asks", include_str!("fixtures/23-gemini-asks.json")),
+    ("24-flicker", include_str!("fixtures/24-flicker.json")),
+    ("25-said", include_str!("fixtures/25-said.json")),
+    ("25-said-and-over", include_str!("fixtures/25-said-and-over.json")),
+    ("26-plain", include_str!("fixtures/26-plain.json")),
+    ("26-plain-stuck", include_str!("fixtures/26-plain-stuck.json")),
+    ("26-plain-unread", include_str!("fixtures/26-plain-unread.json")),
+];
+
+#[test]
+fn every_moment_that_was_recorded_is_read_as_a_person_reads_it() {
+    let now = "2026-11-02T10:00:00Z".parse().unwrap();
+    for (name, text) in FIXTURES {
+        let fixture: Fixture = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut found = fixture.derive(now);
+        if let Doing::RateLimited { until } = &mut found.doing {
+            *until = None;
+        }
+        assert_eq!(found.doing, fixture.expect, "{name}: {} {:#?}", fixture.about, found);
+        assert!((0.0..=1.0).contains(&found.confidence) && !found.reasons.is_empty(), "{name}");
+        assert!(found.since <= now, "{name}");
+    }
+}
+
+#[test]
+fn what_contradicts_the_answer_is_said() {
+    let now = "2026-11-02T10:00:00Z".parse().unwrap();
+    for (name, contradicted) in
+        [("01-interrupted", true), ("12-end-only", true), ("06-part-ends", false), ("08-spinner-gap", false)]
+    {
+        let (_, text) = FIXTURES.iter().find(|(known, _)| *known == name).unwrap();
+        let fixture: Fixture = serde_json::from_str(text).unwrap();
+        assert_eq!(!fixture.derive(now).conflicts.is_empty(), contradicted, "{name}");
+    }
+}
+
+#[test]
+fn a_moment_that_was_recorded_says_the_same_again() {
+    let now = "2026-11-02T10:00:00Z".parse().unwrap();
+    for (name, text) in FIXTURES {
+        let fixture: Fixture = serde_json::from_str(text).unwrap();
+        let again: Fixture = serde_json::from_str(&serde_json::to_string(&fixture).unwrap()).unwrap();
+        assert_eq!(again.derive(now), fixture.derive(now), "{name}");
+    }
+}
+
+#[test]
+fn every_program_with_rules_says_when_they_were_compared() {
+    for preset in [Preset::Claude, Preset::Codex, Preset::Aider, Preset::Gemini, Preset::Opencode] {
+        let rules = screen::rules(preset).unwrap_or_else(|| panic!("the rules for {preset} cannot be read"));
+        assert!(rules.dated.starts_with("20"), "{preset}: {}", rules.dated);
+    }
+    assert!(screen::rules(Preset::Custom).is_none());
+}
+
+#[test]
+fn the_choices_of_a_dialog_are_read() {
+    let lines = ["Do you want to proceed?", "❯ 1. Yes", "  2. No, exit"].map(str::to_owned);
+    let now = "2026-11-02T10:00:00Z".parse::<jiff::Timestamp>().unwrap().to_zoned(TimeZone::UTC);
+    let reading = screen::read(screen::rules(Preset::Claude), &lines, now.timestamp(), &now);
+    let choices: Vec<_> = reading.choices.iter().map(|c| (c.key.as_str(), c.text.as_str(), c.refuses)).collect();
+    assert_eq!(choices, [("1", "Yes", false), ("2", "No, exit", true)]);
+    assert!(!reading.composer);
+}
+
+#[test]
+fn hooks_of_each_program_are_read() {
+    let at = "2026-11-02T10:00:00Z".parse().unwrap();
+    for (document, named, moment) in [
+        (r#"{"hook_event_name":"UserPromptSubmit","session_id":"s"}"#, None, Some(Moment::Prompted)),
+        (r#"{"hook_event_name":"PreToolUse","tool_name":"Bash"}"#, None, Some(Moment::ToolStarted)),
+        (r#"{"hook_event_name":"PreToolUse","tool_name":"AskUserQuestion"}"#, None, Some(Moment::QuestionAsked)),
+        (
+            r#"{"hook_event_name":"Notification","notification_type":"permission_prompt"}"#,
+            None,
+            Some(Moment::PermissionAsked),
+        ),
+        (
+            r#"{"hook_event_name":"Notification","message":"Claude needs your permission to use Bash"}"#,
+            None,
+            Some(Moment::PermissionAsked),
+        ),
+        (
+            r#"{"hook_event_name":"Notification","message":"Claude is waiting for your input"}"#,
+            None,
+            Some(Moment::Reminded),
+        ),
+        (r#"{"hook_event_name":"Notification","message":"Update available"}"#, None, None),
+        (r#"{"type":"agent-turn-complete","thread-id":"t"}"#, None, Some(Moment::TurnEnded)),
+        (r#"{"hook_event_name":"AfterAgent"}"#, None, Some(Moment::TurnEnded)),
+        ("not json", Some("Stop"), Some(Moment::TurnEnded)),
+        ("not json", None, None),
+        ("{}", Some("SomethingNew"), None),
+    ] {
+        assert_eq!(read(document.as_bytes(), named, at).map(|hook| hook.moment), moment, "{document}");
+    }
+    let stop = r#"{"hook_event_name":"Stop","background_tasks":[{"id":"1","status":"running"},{"id":"2","status":"completed"},{"type":"in_process_teammate","status":"running"}]}"#;
+    assert_eq!(read(stop.as_bytes(), None, at).unwrap().background, 1);
+    let part = r#"{"hook_event_name":"PermissionRequest","agent_id":"x"}"#;
+    assert!(read(part.as_bytes(), None, at).unwrap().subagent);
+}
+
+#[test]
+fn a_dialog_that_is_not_known_is_none_of_those_that_are() {
+    assert_eq!(serde_json::to_string(&Doing::Dialog(Dialog::Unknown)).unwrap(), r#"{"dialog":"unknown"}"#);
+}
