@@ -265,7 +265,7 @@ pub struct Claimed {
     pub approved: bool,
     /// Who decided, where it could have been another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Decider>,
+    pub by: Option<Box<Decider>>,
 }
 
 /// How far the check of a claim has come.

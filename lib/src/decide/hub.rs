@@ -80,7 +80,7 @@ impl Rules<'_> {
     fn hub_chose(&self, at: At<'_>, claim: &Claimed, chosen: Chosen, by: Decider) -> Vec<Fact> {
         let At { task, stage, workflow, .. } = at;
         let Chosen { decision, reasoning, step } = chosen;
-        let claim = Claimed { summary: reasoning, by: Some(by), ..claim.clone() };
+        let claim = Claimed { summary: reasoning, by: Some(Box::new(by)), ..claim.clone() };
         if step == Step::Complete {
             let done = Some(completion(workflow, stage).to_owned());
             return self.accept(task, stage, Claimed { decision: done, ..claim });
@@ -93,7 +93,7 @@ impl Rules<'_> {
             summary: claim.summary.clone(),
             commit: claim.commit,
             at: self.now.at,
-            by: claim.by,
+            by: claim.by.map(|by| *by),
         };
         let mut facts = vec![Fact::StageDone { task: task.id.clone(), output: Box::new(said) }];
         let go = |id: &StageId, hint: Option<String>| match workflow.stage(id) {

@@ -1,20 +1,22 @@
 //! What follows from what is seen of a run. Every observation names its run; one that no longer fits is ignored.
 
+mod outcome;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::aftermath::trespassed;
+use outcome::{stated, with_error};
+
+pub(super) use outcome::Outcome;
+
 use super::stages::{known_decision, moved};
 use super::{Rules, after};
-use crate::agents::stream::Failure;
 use crate::claim::Decision;
 use crate::event::{Collected, Seen};
 use crate::fact::{EffectKey, Fact, Move};
 use crate::ids::{RunId, TaskId};
-use crate::run::{
-    Claim, ClaimSource, ClaimStatus, Ended, Evidence, Phase, Run, RunSummary, StopReason, Usage, Verdict, Work,
-};
+use crate::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, RunSummary, Usage, Verdict, Work};
 use crate::task::{Ask, Claimed, Step, Task, TaskState};
-use crate::workflow::hub::last_words;
 use crate::workflow::{Doing, Stage};
 
 /// An effect is given up after failing this often in a row.
@@ -269,79 +271,6 @@ impl Rules<'_> {
         }
     }
 
-    fn outcome(&self, run: &Run, stage: &Stage, how: &Ended, claim: Option<&Claim>, left: &Collected) -> Outcome {
-        if let Ended::Stopped { reason } = how
-            && *reason != StopReason::Claimed
-        {
-            // What it claimed while it was being stopped stands.
-            if *reason == StopReason::Stuck && claim.is_none() {
-                return Outcome::Stuck(how.to_string());
-            }
-            if *reason != StopReason::Stuck {
-                return Outcome::Void(how.to_string());
-            }
-        }
-        if let Some(claim) = claim {
-            let words = claim.summary.clone().filter(|text| !text.is_empty());
-            return match claim.status {
-                ClaimStatus::Completed => {
-                    left.trespass.clone().or_else(|| left.unmet.clone()).map_or(Outcome::Done, Outcome::Failed)
-                }
-                ClaimStatus::Failed => {
-                    Outcome::Failed(format!("{} says it failed{}", run.agent, colon(words.as_deref())))
-                }
-                ClaimStatus::Blocked => {
-                    Outcome::Blocked(format!("{} is blocked at {}{}", run.agent, stage.id, colon(words.as_deref())))
-                }
-                ClaimStatus::NeedsReview => {
-                    Outcome::Review(format!("{} asks for a review{}", run.agent, colon(words.as_deref())))
-                }
-            };
-        }
-        match (&left.failure, how) {
-            (Some(Failure::RateLimited { until, text }), _) => Outcome::Limited { until: *until, why: text.clone() },
-            (Some(Failure::Auth { text }), _) => Outcome::Limited { until: None, why: text.clone() },
-            (_, Ended::NotStarted { message, permanent: true }) => {
-                Outcome::Broken(format!("{} could not be started: {message}", run.agent))
-            }
-            (Some(failure), _) => Outcome::Failed(format!("{}: {}", run.agent, failure.text())),
-            (None, Ended::Exited { code: 0 }) => {
-                Outcome::Failed(format!("{} ended without saying that its work is done", run.agent))
-            }
-            (None, _) => Outcome::Failed(format!("{} {}", run.agent, how)),
-        }
-    }
-
-    /// A one-shot program that ends well has done its work unless it says otherwise. Of a conversational one, which
-    /// also ends well when it gives up, that is believed only together with a clear decision. A session in a terminal
-    /// ends well whenever somebody closes it, which says nothing.
-    fn exit_code_claim(&self, run: &Run, how: &Ended, at: Timestamp, decision: &Decision) -> Option<Claim> {
-        if run.interactive {
-            return None;
-        }
-        if let (Work::Command { .. }, Ended::Exited { code }) = (&run.work, how)
-            && let Some(word) = self.task_and_stage_of(run).and_then(|(_, stage)| stage.decision_of_exit(*code))
-        {
-            let decision = Some(word.to_owned());
-            return Some(Claim {
-                status: ClaimStatus::Completed,
-                decision,
-                summary: None,
-                source: ClaimSource::ExitCode,
-                at,
-            });
-        }
-        let one_shot = self.p.core.agents.get(&run.agent).is_none_or(|a| a.preset.info().exit_is_claim);
-        let said = matches!(decision, Decision::Chosen { .. });
-        (*how == Ended::Exited { code: 0 } && (one_shot || said)).then_some(Claim {
-            status: ClaimStatus::Completed,
-            decision: None,
-            summary: None,
-            source: ClaimSource::ExitCode,
-            at,
-        })
-    }
-
     /// Where nothing is left to do at a stage it is skipped; else it begins.
     fn probe_collected(&self, run: &Run, command: &str, how: &Ended, at: Timestamp, left: &Collected) -> Vec<Fact> {
         let Some((task, stage)) = self.task_and_stage_of(run) else {
@@ -493,79 +422,8 @@ impl Rules<'_> {
     }
 }
 
-/// The decision that a run stated in clear words, whether or not its stage knows it.
-fn stated<'a>(claim: &'a Option<Claim>, left: &'a Collected) -> Option<&'a str> {
-    match (claim.as_ref().and_then(|claim| claim.decision.as_deref()), &left.decision) {
-        (Some(word), _) => Some(word),
-        (None, Decision::Chosen { choice: word, .. } | Decision::NotListed { word }) => Some(word),
-        (None, Decision::Unclear | Decision::None) => None,
-    }
-}
-
-/// What a run said, and behind it the error it failed with: by that the failure is recognised again, whoever looks.
-fn with_error(words: String, run: &Run, left: &Collected) -> String {
-    let error = last_words(&left.output);
-    let said = matches!(run.work, Work::Agent) && !words.is_empty();
-    if said || error.is_empty() || words.contains(error) {
-        return words;
-    }
-    format!("{words}\n{}", crate::text::one_line(error, 200)).trim_start().to_owned()
-}
-
-/// What an ended run means.
-pub(super) enum Outcome {
-    Done,
-    Review(String),
-    Blocked(String),
-    Failed(String),
-    /// Taken back by us.
-    Void(String),
-    /// Stopped by us because nothing moved.
-    Stuck(String),
-    /// A usage limit or a lost login: the preset rests, the attempt does not count.
-    Limited {
-        until: Option<Timestamp>,
-        why: String,
-    },
-    /// The agent's program is missing or the like: trying again would not help.
-    Broken(String),
-}
-
-impl Outcome {
-    fn verdict(&self) -> Verdict {
-        match self {
-            Self::Done | Self::Review(_) => Verdict::Passed,
-            Self::Blocked(_) | Self::Failed(_) => Verdict::Failed,
-            Self::Void(_) | Self::Stuck(_) | Self::Limited { .. } | Self::Broken(_) => Verdict::Void,
-        }
-    }
-
-    fn about_the_agent(&self, rules: &Rules<'_>, run: &Run) -> Option<Fact> {
-        match self {
-            Self::Limited { until, why } => {
-                let preset = rules.p.core.agents.get(&run.agent)?.preset;
-                let scheduler = &rules.p.core.settings.scheduler;
-                let until = match until {
-                    Some(at) if *at > rules.now.at => *at,
-                    // It was lifted before anybody looked. A short rest all the same: the time may be misread.
-                    Some(at) if *at >= run.claimed_at => after(rules.now.at, scheduler.backoff),
-                    // A time before the run even began says nothing.
-                    Some(_) | None => after(rules.now.at, scheduler.limit_pause),
-                };
-                Some(Fact::PresetPaused { preset, until, why: why.clone() })
-            }
-            Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
-            Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) | Self::Stuck(_) => None,
-        }
-    }
-}
-
 /// A claim of a run. A later one replaces what was said, not since when: the time to end runs from the first.
 pub(super) fn claimed(run: &Run, claim: &Claim) -> Fact {
     let at = run.claim.as_ref().map_or(claim.at, |first| first.at);
     Fact::ClaimNoted { run: run.id.clone(), claim: Claim { at, ..claim.clone() } }
-}
-
-fn colon(words: Option<&str>) -> String {
-    words.map_or_else(String::new, |words| format!(": {words}"))
 }

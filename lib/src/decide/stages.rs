@@ -176,7 +176,7 @@ impl Rules<'_> {
             summary: claim.summary.clone(),
             commit: claim.commit.clone(),
             at: self.now.at,
-            by: claim.by.clone(),
+            by: claim.by.as_deref().cloned(),
         };
         let mut facts = Vec::with_capacity(2);
         facts.push(Fact::StageDone { task: task.id.clone(), output: Box::new(output) });

@@ -38,7 +38,11 @@ impl Rules<'_> {
         match next(record, stage, &legal) {
             Ok(recorded) if legal.contains(&recorded.decision.as_str()) => {
                 let (decision, by) = (Some(recorded.decision.clone()), Decider::Recorded { of: record.of.clone() });
-                self.accept(task, stage, Claimed { decision, summary: recorded.summary.clone(), by: Some(by), ..claim })
+                self.accept(
+                    task,
+                    stage,
+                    Claimed { decision, summary: recorded.summary.clone(), by: Some(Box::new(by)), ..claim },
+                )
             }
             Ok(recorded) => self.block(task, Some(&stage.id), &diverged(record, Some(recorded), &legal)),
             Err(why) => self.block(task, Some(&stage.id), &why),

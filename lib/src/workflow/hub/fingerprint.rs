@@ -109,7 +109,7 @@ mod tests {
         ] {
             assert_eq!(print(one), print(other));
         }
-        let long = |n: usize| format!("{}: no such file", format!("/{}", "d".repeat(n)));
+        let long = |n: usize| format!("/{}: no such file", "d".repeat(n));
         assert_eq!(print(&long(10)), print(&long(300)), "a long path pushes nothing out");
     }
 
