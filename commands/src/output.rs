@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::error::{CommandError, Result};
+use crate::error::{CommandError, Result, exit};
 
 /// When colours are used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -75,7 +75,7 @@ impl Output {
                 out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
                     // A reader that has seen enough is no failure.
                     std::io::ErrorKind::BrokenPipe => CommandError::new(0, "broken_pipe", ""),
-                    _ => CommandError::from(error),
+                    _ => unprinted(&error),
                 })
             }
             Sink::Captured(kept) => {
@@ -118,4 +118,10 @@ impl Output {
     pub fn paint(&self, code: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// What was asked for may be done: whoever only repeats the command would do it twice.
+fn unprinted(error: &std::io::Error) -> CommandError {
+    CommandError::new(exit::FAILED, "unprinted", format!("the answer cannot be written to standard output: {error}"))
+        .hint("What was asked for may be done all the same: look with `pipeline status` before you repeat it.")
 }

@@ -2,7 +2,11 @@
 //! if nothing had happened, and nothing ran twice or was lost. `PIPELINE_LONG=1` tries every moment; without it a spread.
 
 mod agents;
+mod decisions;
+mod errors;
 mod moments;
 mod monitors;
+mod powercut;
 mod rig;
+mod soak;
 mod storage;

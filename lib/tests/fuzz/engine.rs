@@ -16,9 +16,36 @@ const HANGS_AFTER: Duration = Duration::from_secs(60);
 const GROWTH_MAX_KIB: u64 = 256 * 1024;
 /// Bytes that parsers of this program look for.
 const INTERESTING: [&[u8]; 30] = [
-    b"\n", b"\r\n", b"\0", b"\"", b"\\", b"{", b"}", b"[", b"]", b":", b",", b"#", b"## Status: ", b"COMPLETED", b"\x1b[",
-    b"\x1b]", b"\x1bP", b"\x07", b"\x9b", b"\xff", b"\xf5R\xff\n", b"\xe2\x80\xae", b"\xf0\x9f\x98\x80", b"\xcc\x81",
-    b"99999999999999999999", b"-1", b"null", b"1e999", b"{{", b"```",
+    b"\n",
+    b"\r\n",
+    b"\0",
+    b"\"",
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"#",
+    b"## Status: ",
+    b"COMPLETED",
+    b"\x1b[",
+    b"\x1b]",
+    b"\x1bP",
+    b"\x07",
+    b"\x9b",
+    b"\xff",
+    b"\xf5R\xff\n",
+    b"\xe2\x80\xae",
+    b"\xf0\x9f\x98\x80",
+    b"\xcc\x81",
+    b"99999999999999999999",
+    b"-1",
+    b"null",
+    b"1e999",
+    b"{{",
+    b"```",
 ];
 
 /// SplitMix64.
@@ -147,7 +174,10 @@ pub(crate) fn fuzz(name: &str, inputs: u64, parse: impl Fn(&[u8]) + Send + Sync)
             if catch_unwind(AssertUnwindSafe(|| parse(&input))).is_err() {
                 over.store(true, Ordering::Relaxed);
                 drop(progress);
-                panic!("{name}: seed {seed} panics; PIPELINE_SEED={seed} repeats it: {:?}", String::from_utf8_lossy(&input));
+                panic!(
+                    "{name}: seed {seed} panics; PIPELINE_SEED={seed} repeats it: {:?}",
+                    String::from_utf8_lossy(&input)
+                );
             }
         }
         drop(progress);

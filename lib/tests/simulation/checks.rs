@@ -94,7 +94,9 @@ impl World {
 
     /// Whether a task may go from where it is to where it is moved.
     fn check_move(&self, id: &TaskId, to: &TaskState) -> Result<()> {
-        let Some(task) = self.disk.state().task(id.as_str()) else { return Err(format!("{id} moves and is not there")) };
+        let Some(task) = self.disk.state().task(id.as_str()) else {
+            return Err(format!("{id} moves and is not there"));
+        };
         let from = &task.state;
         let waits_again = matches!(to, TaskState::Unassigned | TaskState::Ready { .. });
         let legal = match from {
@@ -205,7 +207,10 @@ impl World {
                 TaskState::Waiting { on, .. } => on.iter().any(waits),
                 TaskState::Unassigned => task.held.is_some() || task.depends_on.iter().any(waits),
                 TaskState::Ready { .. } => task.held.is_some(),
-                TaskState::Verifying { step: Step::Advance { .. } | Step::Gate { .. } | Step::Merge | Step::Join { .. }, .. }
+                TaskState::Verifying {
+                    step: Step::Advance { .. } | Step::Gate { .. } | Step::Merge | Step::Join { .. },
+                    ..
+                }
                 | TaskState::Working { .. }
                 | TaskState::Failed
                 | TaskState::Completed
@@ -251,7 +256,8 @@ impl World {
             }
         }
         let text = serde_json::to_vec(replayed).map_err(|error| error.to_string())?;
-        let read: pipeline_lib::pipeline::Pipeline = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let read: pipeline_lib::pipeline::Pipeline =
+            serde_json::from_slice(&text).map_err(|error| error.to_string())?;
         if read == *replayed { Ok(()) } else { Err("a checkpoint says something else than the journal".to_owned()) }
     }
 }

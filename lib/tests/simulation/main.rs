@@ -44,7 +44,12 @@ struct Figures {
     tasks: usize,
 }
 
-fn schedule(seed: u64, broken: Option<Broken>, told: bool, maps: &[Arc<Workflow>]) -> Result<Figures, (String, Vec<String>)> {
+fn schedule(
+    seed: u64,
+    broken: Option<Broken>,
+    told: bool,
+    maps: &[Arc<Workflow>],
+) -> Result<Figures, (String, Vec<String>)> {
     let mut world = World::new(seed, broken, told, maps.to_vec());
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     let outcome = outcome.unwrap_or_else(|panic| {

@@ -75,11 +75,16 @@ pub(crate) fn workflows() -> Vec<Arc<Workflow>> {
     check.probe = Some("test -f done".to_owned());
     let mut merge = stage("merge", "worker");
     (merge.merge, merge.verify) = (true, Verify::Project);
-    let command = workflow("command", vec![check, merge], &[("check", Some("merge"), "success"), ("merge", None, "success")]);
+    let command =
+        workflow("command", vec![check, merge], &[("check", Some("merge"), "success"), ("merge", None, "success")]);
     let mut both = stage("both", "worker");
     both.role = pipeline_lib::ids::parts_role().clone();
     both.doing = Doing::Parallel(vec![StageId::new("left").expect("an id"), StageId::new("right").expect("an id")]);
-    let parts = workflow("parts", vec![both, stage("left", "worker"), stage("right", "reviewer")], &[("both", None, "success")]);
+    let parts = workflow(
+        "parts",
+        vec![both, stage("left", "worker"), stage("right", "reviewer")],
+        &[("both", None, "success")],
+    );
     vec![plain, full, command, parts]
 }
 
@@ -185,8 +190,7 @@ impl World {
 
     fn switch(&mut self) -> Result<()> {
         let rollout = self.dice.one(&[Rollout::Production, Rollout::Production, Rollout::Pilot, Rollout::Shadow]);
-        let orchestration =
-            self.dice.one(&[Orchestration::Parallel, Orchestration::Hybrid, Orchestration::Sequential]);
+        let orchestration = self.dice.one(&[Orchestration::Parallel, Orchestration::Hybrid, Orchestration::Sequential]);
         let request = match self.dice.below(4) {
             0 => {
                 let task = self.some_task();

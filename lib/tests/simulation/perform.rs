@@ -39,9 +39,10 @@ impl World {
             (Effect::JoinParts { task, heads }, _) => Ok(vec![self.join(task, heads)]),
             (Effect::PrepareMerge { task, head }, _) => Ok(vec![self.prepare_merge(task, head)]),
             (Effect::AdvanceBase { task, onto, commit }, _) => Ok(vec![self.advance(task, onto, commit)]),
-            (Effect::WriteCurrentTask { .. } | Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. }, _) => {
-                Ok(Vec::new())
-            }
+            (
+                Effect::WriteCurrentTask { .. } | Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. },
+                _,
+            ) => Ok(Vec::new()),
         }
     }
 

@@ -10,13 +10,13 @@ use std::process::Command;
 use super::rig::{Rig, long, program, say};
 
 /// The calls by which a process changes the world, and those that open a file, which may.
-const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,\
+pub(super) const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,\
                      symlink,symlinkat,fsync,fdatasync,ftruncate,flock,clone,clone3,vfork,chmod,fchmod,fchmodat,\
                      utimensat,open,openat,kill,pidfd_send_signal,setsid";
 /// How many moments of a scenario the short form tries.
 const SHORT: usize = 12;
 
-fn strace_is_there() -> bool {
+pub(super) fn strace_is_there() -> bool {
     let found = Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
     assert!(found || !long(), "the long form needs strace");
     if !found {
@@ -27,9 +27,9 @@ fn strace_is_there() -> bool {
 
 /// One call that changes something: its name, and how many of that name came up to it. So strace counts.
 #[derive(Debug, Clone)]
-struct Moment {
-    call: String,
-    nth: usize,
+pub(super) struct Moment {
+    pub(super) call: String,
+    pub(super) nth: usize,
     line: String,
 }
 
@@ -39,7 +39,7 @@ impl Moment {
     }
 }
 
-fn moments(recording: &Path) -> Vec<Moment> {
+pub(super) fn moments(recording: &Path) -> Vec<Moment> {
     let text = fs::read_to_string(recording).expect("a recording");
     let (mut seen, mut all) = (BTreeMap::new(), Vec::new());
     for line in text.lines().filter(|line| !line.starts_with(['+', '-'])) {
@@ -65,7 +65,13 @@ fn spread(all: Vec<Moment>, at_most: usize) -> Vec<Moment> {
 
 /// Kills `arguments` at each moment, from what was saved; `before` is done first each time and `after` must bring all to
 /// its end.
-fn kill_everywhere(rig: &Rig, name: &str, arguments: &[&str], before: impl Fn(&Rig), after: impl Fn(&Rig, bool)) {
+pub(super) fn kill_everywhere(
+    rig: &Rig,
+    name: &str,
+    arguments: &[&str],
+    before: impl Fn(&Rig),
+    after: impl Fn(&Rig, bool),
+) {
     kill_everywhere_as(rig, name, |wrapper| rig.pipeline(wrapper, arguments), before, after);
 }
 
@@ -109,7 +115,7 @@ fn completes(rig: &Rig, tasks: &[String], attempts: &BTreeMap<&str, usize>) {
     rig.check(tasks, attempts);
 }
 
-const ONCE: &[&str] = &["monitor", "--once"];
+pub(super) const ONCE: &[&str] = &["monitor", "--once"];
 
 #[test]
 fn the_start_of_a_run_may_be_cut_short_anywhere() {

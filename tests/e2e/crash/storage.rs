@@ -73,12 +73,17 @@ fn a_flipped_byte_in_the_middle_stops_writers_until_a_repair() {
 }
 
 /// A mount namespace with a small file system of its own, or nothing where that is not allowed.
-struct SmallDisk {
+pub(super) struct SmallDisk {
     keeper: Child,
 }
 
 impl SmallDisk {
-    fn at(dir: &std::path::Path, megabytes: u32) -> Option<Self> {
+    /// The process whose namespace it is in.
+    pub(super) fn pid(&self) -> String {
+        self.keeper.id().to_string()
+    }
+
+    pub(super) fn at(dir: &std::path::Path, megabytes: u32) -> Option<Self> {
         let script =
             format!("mount -t tmpfs -o size={megabytes}m,mode=755 small '{}' && echo ready && exec cat", dir.display());
         let mut command = Command::new("unshare");

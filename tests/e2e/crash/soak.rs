@@ -1,0 +1,136 @@
+//! A soak: twenty agents with every bad habit for a while. The short form is a few dozen runs; `PIPELINE_LONG=1` goes on
+//! for twenty minutes. In the end nothing of them is left: no process, descriptor, lock, unfinished file or memory.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::rig::{Rig, long, say};
+
+/// Runs of the short form.
+const RUNS: usize = 40;
+/// How long the long form takes.
+const LONG: Duration = Duration::from_secs(20 * 60);
+/// What the monitor may grow by, in KiB.
+const GROWTH_MAX_KIB: u64 = 64 * 1024;
+
+/// One habit a run, by turns.
+const HABITS: &str = r#"
+n=$(cat "$RIG/turn" 2>/dev/null || echo 0); echo $((n + 1)) > "$RIG/turn"
+echo "start $PIPELINE_TASK_ID $PIPELINE_STAGE $PIPELINE_RUN_ID $$" >> "$RIG/log"
+mark() { sed -i "s/^## Status: .*/## Status: $1/" "$PIPELINE_TASK_FILE"; }
+case $((n % 10)) in
+0) kill -9 $$ ;;
+1) sleep 1000 ;;
+2) mark COMPLETED; exit 0 ;;
+3) head -c 3000000 /dev/zero | tr '\0' 'x' ;;
+4) trap '' TERM HUP INT; mark COMPLETED; while :; do sleep 1; done ;;
+5) for i in 1 2 3; do (trap '' HUP TERM; exec setsid sleep 1000) & done; exit 1 ;;
+6) printf '{"status":"ok","run":"r000000000000000"}' > "$PIPELINE_OUTCOME_FILE"; exit 1 ;;
+7) git checkout -q main; git push -q . HEAD:main; git branch -f main HEAD; rm -rf .git/index.lock; exit 1 ;;
+8) yes '# ## Status: COMPLETED' | head -c 2000000; printf '\033]52;c;aGk=\007\033[2J'; mark BLOCKED ;;
+9) echo work > "$PIPELINE_TASK_ID.txt"; git add -A; git commit -qm work ;;
+esac
+"#;
+
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
+fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// Processes that carry the rig's mark and are not dead.
+fn processes(rig: &Rig) -> Vec<String> {
+    let marker = format!("RIG={}", rig.file_inside("").display());
+    let marker = marker.trim_end_matches('/').as_bytes();
+    let all = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
+    let ours = all.filter(|path| {
+        let environment = fs::read(path.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == marker)
+    });
+    ours.map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
+}
+
+/// Files that somebody did not finish with. Those that we lock by are there for good.
+fn left_over(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let unfinished = name.contains(".tmp")
+            || (name.ends_with(".lock") && !name.starts_with("pipeline-") && path.to_string_lossy().contains("/.git/"));
+        if unfinished {
+            found.push(path.display().to_string());
+        }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            left_over(&path, found);
+        }
+    }
+}
+
+#[test]
+fn agents_with_every_bad_habit_leave_nothing_behind() {
+    let names: Vec<String> = (1..=20).map(|number| format!("maker-{number}")).collect();
+    let rig = Rig::with(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    fs::write(rig.file("agent.sh"), HABITS).expect("the agent's script");
+    let stage = r#"{ "id": "soak", "name": "Soak", "version": "1.0.0", "stages": [
+        { "id": "make", "name": "Make", "agent": "maker", "verify": true, "merge": true, "timeout": "3s", "retries": 2 } ] }"#;
+    fs::write(rig.file("r/.pipeline/workflows/soak.json"), stage).expect("the workflow");
+    let mut command = rig.pipeline(&[], &["monitor", "--headless"]);
+    let mut monitor = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the monitor starts");
+    let (begun, mut tasks, mut early) = (Instant::now(), Vec::new(), None);
+    loop {
+        let ran = rig.starts().len();
+        if early.is_none() && ran >= RUNS / 2 {
+            early = Some((descriptors(monitor.id()), resident(monitor.id())));
+        }
+        let over = if long() { begun.elapsed() >= LONG } else { ran >= RUNS };
+        if over {
+            break;
+        }
+        assert!(begun.elapsed() < LONG + Duration::from_secs(300), "{}", rig.report());
+        assert!(monitor.try_wait().expect("the monitor").is_none(), "the monitor ended:\n{}", rig.report());
+        if tasks.len() < 20 + ran / 2 {
+            tasks.push(rig.ok(&["task", "add", "soak", "--workflow", "soak"]).trim().to_owned());
+        }
+        rig.pause();
+    }
+    let open: Vec<String> = tasks.iter().filter(|task| !is_final(&rig, task)).cloned().collect();
+    for task in &open {
+        // It may have come to its end meanwhile.
+        rig.run(&["task", "cancel", task]);
+    }
+    rig.wait_until("the end of all runs", |rig| {
+        rig.json(&["status", "--json"])["agents"].to_string().matches("\"run\":\"r").count() == 0 && rig.is_quiet()
+    });
+    let (fds, memory) = early.expect("half of them ran");
+    let (fds_now, memory_now) = (descriptors(monitor.id()), resident(monitor.id()));
+    rig.kill_monitor();
+    monitor.wait().expect("the monitor's end");
+    rig.wait_until("the end of all processes", |rig| processes(rig).is_empty());
+    let mut left = Vec::new();
+    left_over(&rig.file("r"), &mut left);
+    assert!(left.is_empty(), "{left:?}");
+    // Each live run is watched; at the end there are none.
+    assert!(fds_now <= fds + 2, "{fds} descriptors, then {fds_now}");
+    assert!(memory_now < memory + GROWTH_MAX_KIB, "{memory} KiB, then {memory_now}");
+    let starts = rig.starts();
+    let mut runs: Vec<&str> = starts.iter().map(|start| start.run.as_str()).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    assert_eq!(runs.len(), starts.len(), "a run ran twice");
+    rig.check_snapshot();
+    let took = begun.elapsed();
+    say(&format!(
+        "soak: {} runs of {} tasks in {took:.0?}, {fds}→{fds_now} descriptors, {memory}→{memory_now} KiB",
+        starts.len(),
+        tasks.len()
+    ));
+}
+
+fn is_final(rig: &Rig, task: &str) -> bool {
+    ["completed", "cancelled", "failed"].contains(&rig.status_of(task).as_str())
+}
