@@ -7,6 +7,7 @@
 
 mod alerts;
 mod assign;
+mod branches;
 mod commands;
 mod finished;
 mod ignored;

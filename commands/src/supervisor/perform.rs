@@ -20,7 +20,7 @@ use pipeline_worktrees::host::{self, HostError, Stream};
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use super::secrets::Secrets;
-use super::{assign, commands, results};
+use super::{assign, branches, commands, results};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -308,7 +308,7 @@ fn join_parts(context: &Context, pipeline: &Pipeline, id: &TaskId, heads: &[Comm
     let task = pipeline.task(id.as_str()).ok_or_else(gone)?;
     let repo = context.repo();
     let base = context.base_head()?;
-    super::launch::start_branch(context, pipeline, task, &base)?;
+    branches::start_joined(context, pipeline, task, &base, heads)?;
     let branch = task.branch();
     let first =
         repo.branch_head(&branch)?.ok_or_else(|| Failure::permanent(format!("branch {branch} is not there")))?;

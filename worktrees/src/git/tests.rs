@@ -222,6 +222,22 @@ fn references_and_commits_are_read() {
     });
 }
 
+/// A branch of a name that is wanted for something else: what it holds is kept, wherever it is checked out it stays.
+#[test]
+fn a_branch_is_set_aside_with_all_it_holds() {
+    each(|lab| {
+        let head = lab.branch("task", &[("a.txt", "old\n")]);
+        assert_eq!(lab.repo.branches_below("ta").unwrap(), ["task"]);
+        let rescued = lab.repo.set_branch_aside("task", "branch-task", "found").unwrap().unwrap();
+        assert_eq!((&rescued.commit, lab.repo.branch_head("task").unwrap()), (&head, None));
+        assert_eq!(lab.repo.rescues().unwrap()[0].id, "branch-task");
+        assert_eq!(lab.repo.set_branch_aside("task", "branch-task", "found").unwrap(), None);
+        let error = lab.repo.set_branch_aside("main", "branch-main", "found").unwrap_err();
+        assert!(matches!(error, GitError::BranchElsewhere { .. }), "{error}");
+        assert!(lab.repo.branch_head("main").unwrap().is_some());
+    });
+}
+
 #[test]
 fn a_branch_is_created_once_and_never_moved() {
     each(|lab| {

@@ -26,7 +26,8 @@ use std::io;
 use std::path::PathBuf;
 
 pub use launch::{
-    HostProgram, Killed, StopOutcome, kill_remains, observe, observe_on, prepare, reap_hosts, request_stop, spawn_host,
+    HostProgram, Killed, StopOutcome, has_started, is_claimed, kill_remains, observe, observe_on, prepare, reap_hosts,
+    request_stop, spawn_host,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};

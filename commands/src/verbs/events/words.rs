@@ -63,6 +63,7 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
             format!("switching to {} · {} once nothing runs", mode.orchestration.word(), mode.rollout.word())
         }
         Fact::ModePending { mode: None, .. } => "the mode stays as it is".to_owned(),
+        Fact::NumbersTaken { below } => format!("new tasks are numbered from {below}"),
         Fact::PilotChanged { .. } => "the pilot's list changed".to_owned(),
         Fact::WorktreeReady { worktree, .. } => format!("worktree {worktree} is set up"),
         Fact::WorktreeFailed { worktree, message, .. } => format!("setting up worktree {worktree} failed: {message}"),
