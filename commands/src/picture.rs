@@ -265,7 +265,7 @@ impl Painter {
             monitor,
             columns: self.board.columns(pipeline, CARDS_MAX),
             agents: agents(pipeline, &seen, &self.latest),
-            attention: view::attention(pipeline),
+            attention: supervisor.engine().attention(),
             events: self.events.iter().cloned().collect(),
             figures: figures(pipeline),
             detail: self.details.gather(context, supervisor.engine(), look),

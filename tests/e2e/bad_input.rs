@@ -136,12 +136,38 @@ fn a_corrupt_state() {
     assert!(files(&s.repo().join(".pipeline/state")) == before, "nothing has changed");
     let found = s.run(["doctor"]);
     assert_ne!(found.code, 0, "{found:?}");
-    s.run(["doctor", "--repair"]);
+    let status = s.run(["status"]).ok().says(&["state_damaged", "pipeline doctor --repair"]);
+    assert!(!status.stdout.contains("No tasks yet"), "{status:?}");
+    s.run(["status", "--check"]).code(3);
+    let shown = s.status()["tasks"].as_object().unwrap().len();
+    let mended = s.run(["doctor", "--repair"]);
+    assert!(shown < 10 && mended.stdout.contains(&format!("{} tasks no longer known: ", 10 - shown)), "{mended:?}");
+    assert!(mended.stdout.contains("T-9 (unassigned)"), "{mended:?}");
     s.run(["task", "add", "x", "--id", "AFTER"]).ok();
     let kept = s.shell("grep -rl . .pipeline/state* | xargs cksum").ok().stdout;
     std::fs::write(s.path("bad"), &bad).unwrap();
     let sum = s.shell("cksum < ../bad").ok().stdout;
     assert!(kept.lines().any(|line| line.starts_with(sum.trim())), "a copy of the damaged journal is kept: {kept}");
+}
+
+/// What a damaged journal lost keeps its number, and a picture in which nothing is left does not say that all is new.
+#[test]
+fn numbers_go_on_after_a_repair() {
+    let s = Sandbox::ready();
+    let path = journal(&s);
+    let before = std::fs::metadata(&path).unwrap().len();
+    for n in 1..=5 {
+        assert_eq!(s.run(["task", "add", "a task"]).ok().stdout.trim(), format!("TASK-00{n}"));
+    }
+    let mut bad = std::fs::read(&path).unwrap();
+    bad[usize::try_from(before).unwrap() + 20] ^= 0x20;
+    std::fs::write(&path, &bad).unwrap();
+    let status = s.run(["status"]).ok();
+    assert!(status.stdout.contains("No tasks are known before the damage"), "{status:?}");
+    assert!(!s.run(["task", "list"]).ok().stderr.contains("no tasks yet"));
+    s.run(["doctor", "--repair"]).says(&["5 tasks no longer known: TASK-001 (unassigned), TASK-002 (unassigned)"]);
+    s.run(["doctor"]).ok();
+    assert_eq!(s.run(["task", "add", "another"]).ok().stdout.trim(), "TASK-006");
 }
 
 /// A task cannot be put on a workflow whose file is broken or that nobody wrote: each way of asking says what `workflow

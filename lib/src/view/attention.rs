@@ -9,12 +9,14 @@ use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
 use crate::settings::FailedDependency;
 use crate::task::{Ask, Step, Task, TaskState};
+use crate::text::counted;
 
 /// One thing that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed` or `current_task`.
+    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task` or
+    /// `state_damaged`.
     pub kind: &'static str,
     /// About which task.
     pub task: Option<TaskId>,
@@ -203,8 +205,4 @@ fn of_agents(pipeline: &Pipeline) -> Vec<Attention> {
         });
     }
     list
-}
-
-pub(super) fn counted(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
