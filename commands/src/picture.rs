@@ -227,7 +227,7 @@ impl Painter {
             project,
             events: VecDeque::new(),
             reader,
-            known: Known::default(),
+            known: Known::of(supervisor.engine().pipeline()),
             details: Details::new(wake),
             board: Board::default(),
             latest: Latest::default(),
