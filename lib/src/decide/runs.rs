@@ -179,7 +179,7 @@ impl Rules<'_> {
             said.clone().or_else(|| run.claim.clone()).or_else(|| self.exit_code_claim(run, how, at, &left.decision));
         let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
         let mut summary = self.summary(run, how, at, outcome.verdict(), &left.usage);
-        summary.commit = Some(left.commit.clone());
+        (summary.commit, summary.claimed) = (Some(left.commit.clone()), claim.as_ref().map(|c| c.status));
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
         summary.summary = Some(words.clone()).filter(|text| !text.is_empty());
         // Closed, done with the stage, moved on: growing step by step would copy each of them.
@@ -429,6 +429,7 @@ impl Rules<'_> {
             ended_at: at.max(started_at),
             how: how.clone(),
             verdict,
+            claimed: None,
             summary: None,
             commit: None,
             evidence: None,
