@@ -78,6 +78,10 @@ fn watch(context: &Context) -> Result<u8> {
         let seq = engine.pipeline().core.seq;
         if seq != last {
             last = seq;
+            // A frame has empty lines of its own; a form feed begins the next page, whoever reads it.
+            if !context.output().json {
+                context.output().line("\u{c}")?;
+            }
             print(context, &engine)?;
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::agents::preset::DEMO_DOES_NO_WORK;
 use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
 use crate::settings::FailedDependency;
@@ -72,7 +73,7 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
     let id = &task.id;
     let reason = task.reason.clone().unwrap_or_default();
     let (kind, agent, command) = match &task.state {
-        TaskState::Blocked { .. } => ("blocked", None, format!("pipeline task retry {id}")),
+        TaskState::Blocked { .. } => ("blocked", None, retry_command(task)),
         TaskState::Paused { .. } => ("approval", None, format!("pipeline task approve {id}")),
         TaskState::AwaitingApproval { claim, ask, .. } => {
             let (kind, command) = match ask {
@@ -104,6 +105,15 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
         unblocks: behind(pipeline, id),
         command,
     })
+}
+
+/// What lets a blocked task go on. An agent that only demonstrates would block it again.
+pub(super) fn retry_command(task: &Task) -> String {
+    let retry = format!("pipeline task retry {}", task.id);
+    match task.reason.as_deref().is_some_and(|why| why.contains(DEMO_DOES_NO_WORK)) {
+        true => format!("${{EDITOR:-vi}} .pipeline/config.toml && {retry}"),
+        false => retry,
+    }
 }
 
 /// Tasks that can only start once this one is done, directly or through others.
