@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use pipeline_lib::decide::{Now, decide};
 use pipeline_lib::event::{Event, Request};
 use pipeline_lib::fact::Fact;
+use pipeline_lib::ids::number_of;
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::view::{self, Seen};
-use pipeline_state::{Machine, Record, Store, Transaction, render_snapshot};
+use pipeline_lib::task::BRANCHES;
+use pipeline_lib::view::{self, Attention, Seen};
+use pipeline_state::{ErrorKind, Machine, Record, Store, Transaction, render_snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -76,6 +78,29 @@ impl Engine {
         &self.store.machine().0
     }
 
+    /// What waits for a person, the most blocking first: damage of the state before everything else.
+    #[must_use]
+    pub fn attention(&self) -> Vec<Attention> {
+        let mut list: Vec<Attention> = self.damage().into_iter().collect();
+        list.extend(view::attention(self.pipeline()));
+        list
+    }
+
+    /// That a part of the journal cannot be read, so that the picture is an older one.
+    #[must_use]
+    pub fn damage(&self) -> Option<Attention> {
+        let refusal = self.store.refusal().filter(|refusal| refusal.kind() == ErrorKind::Corrupt)?;
+        Some(Attention {
+            kind: "state_damaged",
+            task: None,
+            agent: None,
+            since: self.pipeline().core.updated_at,
+            summary: format!("{refusal}; what is shown ends at fact {}", self.store.seq()),
+            unblocks: Vec::new(),
+            command: "pipeline doctor --repair".to_owned(),
+        })
+    }
+
     /// The store, for what is about files rather than about tasks.
     #[must_use]
     pub fn store(&self) -> &Store<Kept> {
@@ -129,9 +154,10 @@ impl Engine {
         // Asked again under the lock: whoever changes the configuration writes its file first, so that an older one
         // cannot be recorded over it.
         let configured = context.configure_event(&locked.machine().0, events);
+        let numbers = numbers_taken(context, events);
         let facts = locked.transact(actor, |transaction| {
             let mut facts = Vec::new();
-            for event in configured.iter().chain(events) {
+            for event in configured.iter().chain(&numbers).chain(events) {
                 facts.extend(step(transaction, event)?);
             }
             if tick {
@@ -168,13 +194,38 @@ impl Engine {
     }
 }
 
+/// Where a task is to be added that gets a number: the numbers that branches have, be they of tasks of an earlier state.
+fn numbers_taken(context: &Context, events: &[Event]) -> Option<Event> {
+    let adds = |event: &Event| match event {
+        Event::Ask(Request::AddTasks(new)) => new.iter().any(|task| task.id.is_none()),
+        _ => false,
+    };
+    if !events.iter().any(adds) {
+        return None;
+    }
+    match context.repo().branches_below(BRANCHES) {
+        Ok(branches) => above(branches.iter().filter_map(|name| name.strip_prefix(BRANCHES))),
+        // A branch of the same name is set aside before a task begins, so that this is no reason not to add one.
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "the numbers that branches have are not known");
+            None
+        }
+    }
+}
+
+/// That numbers up to the highest in these names of tasks are taken.
+pub(crate) fn above<'n>(names: impl Iterator<Item = &'n str>) -> Option<Event> {
+    let highest = names.filter_map(number_of).max()?;
+    Some(Event::NumbersTaken { below: u64::from(highest) + 1 })
+}
+
 fn nothing_follows(pipeline: &Pipeline, events: &[Event]) -> bool {
     let now = now();
     let mut all = events.iter().chain([&Event::Tick]);
     all.all(|event| decide(pipeline, event, now).is_ok_and(|facts| facts.is_empty()))
 }
 
-fn step(transaction: &mut Transaction<'_, Kept>, event: &Event) -> Result<Vec<Fact>> {
+pub(crate) fn step(transaction: &mut Transaction<'_, Kept>, event: &Event) -> Result<Vec<Fact>> {
     let now = now();
     let facts = decide(&transaction.machine().0, event, now)?;
     for fact in &facts {

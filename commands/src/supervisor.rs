@@ -22,6 +22,7 @@ mod results;
 mod secrets;
 pub(crate) mod session;
 mod tick;
+mod trespass;
 mod urge;
 mod watch;
 

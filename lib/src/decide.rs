@@ -62,6 +62,10 @@ pub fn decide(pipeline: &Pipeline, event: &Event, now: Now) -> Result<Vec<Fact>,
                 }]
             }
         }
+        Event::NumbersTaken { below } if *below > pipeline.core.next_number => {
+            vec![Fact::NumbersTaken { below: *below }]
+        }
+        Event::NumbersTaken { .. } => Vec::new(),
         Event::Ask(request) => rules.request(request)?,
         Event::Run { run, seen } => rules.run_seen(run, seen),
         Event::MergePrepared { task, head, outcome } => rules.merge_prepared(task, head, outcome),

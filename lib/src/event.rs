@@ -32,6 +32,11 @@ pub enum Event {
         /// Identifies the files.
         digest: String,
     },
+    /// Numbers below this one were given to tasks that are not known any more, or to branches that look like theirs.
+    NumbersTaken {
+        /// The first one that is free.
+        below: u64,
+    },
     /// A person asks.
     Ask(Request),
     /// Something was seen of a run.

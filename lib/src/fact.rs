@@ -55,6 +55,11 @@ pub enum Fact {
         /// The task.
         task: Box<Task>,
     },
+    /// A task that is not named gets a number from this one on.
+    NumbersTaken {
+        /// The first one that is free.
+        below: u64,
+    },
     /// A person changed a task.
     TaskEdited {
         /// Which.

@@ -149,6 +149,14 @@ name_type!(
     TaskId,
     "task id"
 );
+/// The number in an id such as `TASK-001`, or in the start of a longer one. One too large to count on from is just a name.
+#[must_use]
+pub fn number_of(task: &str) -> Option<u32> {
+    let rest = task.strip_prefix("TASK-")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
 name_type!(
     /// Names an agent, such as `architect`. Also the name of its worktree's folder.
     AgentName,

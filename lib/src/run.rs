@@ -269,13 +269,7 @@ impl fmt::Display for Ended {
             Self::Exited { code } => write!(f, "exited with code {code}"),
             Self::Signaled { signal } => write!(f, "ended by signal {signal}"),
             Self::TimedOut => f.write_str("took longer than its timeout"),
-            Self::Stopped { reason } => f.write_str(match reason {
-                StopReason::Claimed => "stopped after its claim",
-                StopReason::Person => "stopped by a person",
-                StopReason::Cancelled => "stopped because the task was taken back",
-                StopReason::ModeSwitch => "stopped by a mode switch",
-                StopReason::Stuck => "stopped because nothing moved",
-            }),
+            Self::Stopped { reason } => write!(f, "stopped {}", reason.why()),
             Self::NotStarted { message, .. } => write!(f, "could not be started: {message}"),
             Self::Interrupted { why } => write!(f, "interrupted: {why}"),
         }
@@ -296,6 +290,20 @@ pub enum StopReason {
     ModeSwitch,
     /// Nothing moved, and gentler means did not help.
     Stuck,
+}
+
+impl StopReason {
+    /// In words that go on after `stopped`.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Claimed => "after its claim",
+            Self::Person => "by a person",
+            Self::Cancelled => "because the task was taken back",
+            Self::ModeSwitch => "by a mode switch",
+            Self::Stuck => "because nothing moved",
+        }
+    }
 }
 
 /// What an agent says about the outcome of its run.
@@ -353,6 +361,9 @@ pub struct RunSummary {
     pub how: Ended,
     /// What came of it.
     pub verdict: Verdict,
+    /// What it said of itself, be it only by its exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<ClaimStatus>,
     /// In words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,

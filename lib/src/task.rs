@@ -472,10 +472,13 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+/// What the name of every task's branch begins with.
+pub const BRANCHES: &str = "pipeline/";
+
 /// The branch that carries a task's work.
 #[must_use]
 pub fn branch_of(task: &TaskId) -> String {
-    format!("pipeline/{task}")
+    format!("{BRANCHES}{task}")
 }
 
 #[cfg(test)]

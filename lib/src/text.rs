@@ -41,6 +41,12 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
     out.finish()
 }
 
+/// A number of things in words, such as `1 task` or `2 tasks`.
+#[must_use]
+pub fn counted(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 /// The last `n` lines of a text, as they are. A newline at the very end does not count as a line.
 #[must_use]
 pub fn tail_lines(text: &str, n: usize) -> &str {

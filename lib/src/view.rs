@@ -60,7 +60,9 @@ pub struct RunSeen {
 pub enum ProcessSeen {
     /// No host has proven itself.
     NotStarted,
-    /// Its host lives.
+    /// Its host lives and has not started it yet.
+    Starting,
+    /// It runs: its host has recorded the start and lives.
     Alive,
     /// It has ended and left its record.
     Ended,

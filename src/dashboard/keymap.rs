@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipeline_lib::text;
-
 use super::keys::{Action, Binding, KEYS};
 use super::message::Key;
 use super::model::{Page, Place};
@@ -41,21 +39,11 @@ pub struct BadKeys {
 }
 
 impl Keymap {
-    /// The table with the keys that the settings give to actions, by their names.
+    /// The table with the keys that the settings give to actions, by their names. The settings know which there are.
     ///
     /// # Errors
-    /// When there is no such action or key, or a key would mean two things in one place.
+    /// When a key would mean two things in one place.
     pub fn with(chosen: &BTreeMap<String, Vec<String>>) -> Result<Self, BadKeys> {
-        for (name, keys) in chosen {
-            if !KEYS.iter().any(|binding| binding.action.name() == name) {
-                return Err(unknown(name));
-            }
-            if let Some(key) = keys.iter().find(|key| !is_key(key)) {
-                let message = format!("`{}` is not a key, for `{name}` in [ui] keys", text::one_line(key, 40));
-                let hint = "Write a character, or <enter>, <tab>, <up>, <c-x> for control, <a-x> for alt.".to_owned();
-                return Err(BadKeys { message, hint });
-            }
-        }
         let rows = KEYS.iter().map(|binding| Row::of(binding, chosen.get(binding.action.name()))).collect();
         let this = Self(Arc::new(rows));
         match this.conflict() {
@@ -121,50 +109,6 @@ impl Row {
     }
 }
 
-fn unknown(name: &str) -> BadKeys {
-    let name = text::one_line(name, 40);
-    let near = KEYS.iter().map(|binding| binding.action.name()).min_by_key(|known| text::distance(known, &name));
-    let all = || {
-        let mut names: Vec<&str> = KEYS.iter().map(|binding| binding.action.name()).collect();
-        names.dedup();
-        format!("There are: {}.", names.join(", "))
-    };
-    let hint = match near.filter(|near| text::distance(near, &name) <= 2) {
-        Some(near) => format!("Did you mean `{near}`?"),
-        None => all(),
-    };
-    BadKeys { message: format!("there is no action `{name}` for a key, in [ui] keys"), hint }
-}
-
-/// Whether a text is a key as the table writes it: one character, or a name in angle brackets.
-fn is_key(key: &str) -> bool {
-    const NAMES: [&str; 17] = [
-        "enter",
-        "esc",
-        "tab",
-        "s-tab",
-        "space",
-        "backspace",
-        "delete",
-        "up",
-        "down",
-        "left",
-        "right",
-        "home",
-        "end",
-        "pageup",
-        "pagedown",
-        "lt",
-        "insert",
-    ];
-    let Some(name) = key.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) else {
-        return key.chars().count() == 1 && !key.starts_with(['<', ' ']) && !key.chars().any(text::is_hidden);
-    };
-    let name = name.strip_prefix("c-").unwrap_or(name);
-    let name = name.strip_prefix("a-").unwrap_or(name);
-    NAMES.contains(&name) || name.chars().count() == 1
-}
-
 /// A key as people say it: `ctrl-x`, `enter`, `j`.
 fn shown(key: &str) -> String {
     let Some(name) = key.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) else { return key.to_owned() };
@@ -173,6 +117,8 @@ fn shown(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipeline_commands::config::{ACTIONS, is_key};
+
     use super::*;
 
     fn chosen(pairs: &[(&str, &str)]) -> Result<Keymap, BadKeys> {
@@ -188,14 +134,16 @@ mod tests {
         assert_eq!(map.action(Place::Board, key('x')), None);
         let row = map.rows().find(|row| row.binding.action == Action::Stop).expect("it is there");
         assert_eq!(row.label, "s ctrl-s");
+        let map = chosen(&[("retry", "<f5> <c-f12>")]).expect("free keys");
+        let function = |n, ctrl| Key { code: crossterm::event::KeyCode::F(n), ctrl, alt: false, shift: false };
+        assert_eq!(map.action(Place::Board, function(5, false)), Some(Action::Retry));
+        assert_eq!(map.action(Place::Board, function(12, true)), Some(Action::Retry));
+        assert_eq!(map.action(Place::Board, function(6, false)), None);
     }
 
     #[test]
     fn what_cannot_hold_is_said_with_what_would() {
         let refused = |pairs| chosen(pairs).expect_err("it cannot hold");
-        assert_eq!(refused(&[("stopp", "s")]).hint, "Did you mean `stop`?");
-        assert!(refused(&[("teleport", "s")]).hint.contains("approve, "));
-        assert!(refused(&[("stop", "xx")]).message.contains("`xx` is not a key"));
         assert!(refused(&[("stop", "a")]).message.contains("`approve` and `stop`"));
     }
 
@@ -207,5 +155,7 @@ mod tests {
             assert!(other.is_none_or(|other| other == binding.action), "{}", binding.action.name());
             assert!(binding.keys.iter().all(|key| is_key(key)), "{:?}", binding.keys);
         }
+        let known: BTreeMap<&str, ()> = ACTIONS.iter().map(|name| (*name, ())).collect();
+        assert_eq!(names.keys().collect::<Vec<_>>(), known.keys().collect::<Vec<_>>(), "the settings know the same");
     }
 }

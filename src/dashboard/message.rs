@@ -174,6 +174,10 @@ impl fmt::Display for Key {
             KeyCode::End => "end",
             KeyCode::PageUp => "pageup",
             KeyCode::PageDown => "pagedown",
+            KeyCode::Insert => "insert",
+            KeyCode::F(number) => {
+                return write!(f, "<{}{}f{number}>", held(self.ctrl, "c-"), held(self.alt, "a-"));
+            }
             _ => "other",
         };
         write!(f, "<{}{}{name}>", held(self.ctrl, "c-"), held(self.alt, "a-"))

@@ -57,10 +57,11 @@ pub enum StateError {
         source: serde_json::Error,
     },
     #[error(
-        "the lock {} is held{}{} and was not released within {waited:?}",
+        "the lock {} is held{}{} and was not released within {}",
         .path.display(),
         .pid.map(|pid| format!(" by process {pid}")).unwrap_or_default(),
-        if .command.is_empty() { String::new() } else { format!(" ({})", .command) }
+        if .command.is_empty() { String::new() } else { format!(" ({})", .command) },
+        rounded(*.waited)
     )]
     LockBusy { path: PathBuf, waited: Duration, pid: Option<u32>, command: String },
     #[error("the lock {} was replaced while it was held", .path.display())]
@@ -74,6 +75,14 @@ pub enum StateError {
     Unstorable { path: PathBuf, detail: String },
     #[error("{} is refused: {why}", .path.display())]
     Refused { path: PathBuf, why: String },
+}
+
+/// A length of time as people say it.
+fn rounded(time: Duration) -> String {
+    match time.as_millis() {
+        millis if millis < 1_000 => format!("{millis} ms"),
+        millis => format!("{} s", (millis + 500) / 1_000),
+    }
 }
 
 /// The result of an operation on the store.
@@ -133,4 +142,16 @@ pub enum Notice {
     RotationFailed { detail: String },
     #[error("the snapshot was edited by hand; the edited file is kept as {}", .copy.display())]
     SnapshotEdited { copy: PathBuf },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_as_people_say_them() {
+        for (time, words) in [(50_400_000, "50 ms"), (20_000_193_346, "20 s"), (1_600_000_000, "2 s")] {
+            assert_eq!(rounded(Duration::from_nanos(time)), words);
+        }
+    }
 }

@@ -107,7 +107,12 @@ impl Locker {
     }
 
     fn busy(&self, waited: Duration) -> StateError {
-        let holder = read_holder(&self.path);
+        // What the file says was written by one of us; a stranger's lock says nothing of itself, but the system may.
+        let holder = match (kernel_holder(&self.path), read_holder(&self.path)) {
+            (Some(pid), Some((said, command))) if pid == said => Some((pid, command)),
+            (Some(pid), _) => Some((pid, name_of(pid))),
+            (None, said) => said,
+        };
         StateError::LockBusy {
             path: self.path.clone(),
             waited,
@@ -187,6 +192,24 @@ impl Drop for LockGuard {
     }
 }
 
+/// Who holds the lock of a file as the system lists it, if it does: on some file systems the numbers there differ.
+fn kernel_holder(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = path.metadata().ok()?;
+    let device = file.dev();
+    let wanted = format!("{:02x}:{:02x}:{}", rustix::fs::major(device), rustix::fs::minor(device), file.ino());
+    let list = std::fs::read_to_string("/proc/locks").ok()?;
+    // One that waits has an arrow in the second place.
+    let held = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let of_file = held.filter(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&wanted.as_str()));
+    of_file.filter_map(|fields| fields.get(4)?.parse::<u32>().ok()).find(|pid| *pid != 0)
+}
+
+fn name_of(pid: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim().chars().filter(|c| !c.is_control()).take(HOLDER_LEN).collect()
+}
+
 /// Who says to hold the lock. True only while somebody does.
 pub fn read_holder(path: &Path) -> Option<(u32, String)> {
     let bytes = files::read_optional(path).ok().flatten()?;
@@ -234,6 +257,28 @@ mod tests {
         drop(held);
         drop(two.acquire(LONG).unwrap());
         drop(one.acquire(LONG).unwrap());
+    }
+
+    #[test]
+    fn a_stranger_s_lock_is_named_where_the_system_knows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = locker(dir.path());
+        drop(one.acquire(LONG).unwrap());
+        // What the last holder wrote is no longer true of the next one.
+        let bytes = fs::read(&one.path).unwrap();
+        fs::write(&one.path, [b"1".as_slice(), &bytes].concat()).unwrap();
+        let foreign = File::open(&one.path).unwrap();
+        fs2::FileExt::lock_exclusive(&foreign).unwrap();
+        let listed = kernel_holder(&one.path);
+        match one.acquire(SHORT) {
+            Err(StateError::LockBusy { pid, command, .. }) => {
+                if let Some(listed) = listed {
+                    assert_eq!((listed, pid), (std::process::id(), Some(listed)));
+                    assert!(!command.is_empty() && command != "test run", "{command}");
+                }
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Mending a damaged journal, on a person's word only (`doctor --repair`). What is taken out is copied first, counted and
 //! named; what can still be proved to belong to the history stays.
+//!
+//! Whole records behind a bad one are not kept: a fact holds only on top of those before it. Without one of them a task
+//! would move that was never added, or a run that was claimed would be started a second time. A later checkpoint needs
+//! none of them, so that the history goes on from there.
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, word};
+use crate::support::{Sandbox, VERIFY, word};
 
 /// Verbs that read and verbs that write; none may get past what is wrong.
 const VERBS: [&[&str]; 5] =
@@ -136,12 +136,38 @@ fn a_corrupt_state() {
     assert!(files(&s.repo().join(".pipeline/state")) == before, "nothing has changed");
     let found = s.run(["doctor"]);
     assert_ne!(found.code, 0, "{found:?}");
-    s.run(["doctor", "--repair"]);
+    let status = s.run(["status"]).ok().says(&["state_damaged", "pipeline doctor --repair"]);
+    assert!(!status.stdout.contains("No tasks yet"), "{status:?}");
+    s.run(["status", "--check"]).code(3);
+    let shown = s.status()["tasks"].as_object().unwrap().len();
+    let mended = s.run(["doctor", "--repair"]);
+    assert!(shown < 10 && mended.stdout.contains(&format!("{} tasks no longer known: ", 10 - shown)), "{mended:?}");
+    assert!(mended.stdout.contains("T-9 (unassigned)"), "{mended:?}");
     s.run(["task", "add", "x", "--id", "AFTER"]).ok();
     let kept = s.shell("grep -rl . .pipeline/state* | xargs cksum").ok().stdout;
     std::fs::write(s.path("bad"), &bad).unwrap();
     let sum = s.shell("cksum < ../bad").ok().stdout;
     assert!(kept.lines().any(|line| line.starts_with(sum.trim())), "a copy of the damaged journal is kept: {kept}");
+}
+
+/// What a damaged journal lost keeps its number, and a picture in which nothing is left does not say that all is new.
+#[test]
+fn numbers_go_on_after_a_repair() {
+    let s = Sandbox::ready();
+    let path = journal(&s);
+    let before = std::fs::metadata(&path).unwrap().len();
+    for n in 1..=5 {
+        assert_eq!(s.run(["task", "add", "a task"]).ok().stdout.trim(), format!("TASK-00{n}"));
+    }
+    let mut bad = std::fs::read(&path).unwrap();
+    bad[usize::try_from(before).unwrap() + 20] ^= 0x20;
+    std::fs::write(&path, &bad).unwrap();
+    let status = s.run(["status"]).ok();
+    assert!(status.stdout.contains("No tasks are known before the damage"), "{status:?}");
+    assert!(!s.run(["task", "list"]).ok().stderr.contains("no tasks yet"));
+    s.run(["doctor", "--repair"]).says(&["5 tasks no longer known: TASK-001 (unassigned), TASK-002 (unassigned)"]);
+    s.run(["doctor"]).ok();
+    assert_eq!(s.run(["task", "add", "another"]).ok().stdout.trim(), "TASK-006");
 }
 
 /// A task cannot be put on a workflow whose file is broken or that nobody wrote: each way of asking says what `workflow
@@ -183,6 +209,8 @@ fn a_task_on_a_workflow_that_cannot_be_used() {
             assert_eq!(hint.contains("import.json:2:31"), args.contains(&"import"), "{hint}");
         }
     }
+    s.run(["workflow", "list"]).ok().says(&["BROKEN", "torn.json:2", "old.yaml"]);
+    s.run(["task", "add", "x", "--workflow", "torm"]).code(5).says(&["Did you mean `torn`?"]);
     s.run(["task", "edit", "T-1", "--workflow", "nope"]).code(5).says(&[
         "no workflow `nope`",
         "tdd",
@@ -307,6 +335,28 @@ fn init_says_what_it_does() {
     s.run(["init", "--verify", "true"]).ok().says(&["claude"]);
 }
 
+/// A configuration that is there stays, and what is in force is said, not what was looked for. What contradicts it is
+/// refused before anything is made.
+#[test]
+fn init_keeps_a_configuration_and_says_what_it_says() {
+    let s = Sandbox::new();
+    s.write("Makefile", "test:\n\ttrue\n");
+    s.write(".pipeline/config.toml", &s.config("", ""));
+    for contradiction in [["--verify", "cargo test"], ["--agent", "claude"]] {
+        let refused = s.run(["init"].iter().chain(&contradiction)).code(2);
+        refused.says(&["config.toml is kept", contradiction[0], "mv "]);
+    }
+    assert!(!s.repo().join(".pipeline/state").exists(), "nothing was made");
+    let said = s.run(["init", "--verify", VERIFY]).ok();
+    for words in ["kept as it is", VERIFY, "custom (architect, test, implementation, supervisor)"] {
+        assert!(said.stdout.contains(words), "no `{words}` in {said:?}");
+    }
+    assert!(!said.stdout.contains("make test"), "{said:?}");
+    let document = s.run(["init", "--reset", "--json"]).ok().json();
+    assert_eq!((&document["verify"], &document["agent"]), (&VERIFY.into(), &"custom".into()), "{document}");
+    assert_eq!((&document["config_kept"], &document["agents"][0]["name"]), (&true.into(), &"architect".into()));
+}
+
 /// Agents that only demonstrate complete nothing: the task is blocked, and says what to do.
 #[test]
 fn agents_of_the_demonstration_do_not_claim_to_have_worked() {
@@ -319,6 +369,11 @@ fn agents_of_the_demonstration_do_not_claim_to_have_worked() {
     assert!(reason.contains("demo agents do no real work; configure an agent in .pipeline/config.toml"), "{reason}");
     assert_eq!((s.git(&["rev-parse", "main"]), s.git(&["rev-parse", "pipeline/T-1"])), (head.clone(), head));
     s.run(["status", "--check"]).code(3).says(&["no real work"]);
+    let command = status["attention"][0]["command"].as_str().unwrap();
+    assert!(command.contains("config.toml && pipeline task retry T-1"), "{command}");
+    s.run(["explain", "T-1"]).ok().says(&["exited with code 0, claimed BLOCKED"]);
+    s.run(["task", "cancel", "T-1"]).ok();
+    s.run(["task", "list"]).ok().says(&["nothing is open, 1 finished"]);
 }
 
 /// A reader that has seen enough is no failure.

@@ -161,7 +161,10 @@ fn the_supervisors_log_is_followed() {
     s.tick_to("OWN", "blocked");
     let warnings = s.run(["logs", "--level", "warn"]).ok().stdout;
     assert!(warnings.contains("WARN") && warnings.contains("OWN.md"), "{warnings}");
-    assert_eq!(s.run(["logs", "--level", "error"]).ok().stdout, "");
+    let told = s.run(["logs"]).ok().stdout;
+    assert!(told.contains("INFO") && told.contains("OWN is blocked"), "what was done is in it: {told}");
+    let errors = s.run(["logs", "--level", "error"]).ok().says(&["nothing of this level"]);
+    assert_eq!(errors.stdout, "");
     let following = s.start("log", ["logs", "-f", "--level", "warn", "--json"]);
     s.wait_for_text(&out(&s, "log"), "what was there", |text| text.contains("OWN.md"));
     s.add("MORE", &[]);
@@ -171,4 +174,29 @@ fn the_supervisors_log_is_followed() {
         assert_eq!((&line["source"], &line["level"]), (&"supervisor".into(), &"warn".into()), "{line}");
     }
     interrupt(&s, following);
+}
+
+/// What another monitor began is told by whoever takes over as if it had begun it itself, a gate as a gate.
+#[test]
+fn a_monitor_tells_of_what_it_took_over() {
+    let s = Sandbox::ready();
+    s.plan("arch", "hang; work; marker COMPLETED");
+    s.add("T-1", &[]);
+    s.tick_to("T-1", "arch_wip");
+    s.wait_at("T-1.arch.1");
+    s.tick();
+    let monitor = s.start("monitor", ["monitor", "--headless"]);
+    s.wait_for_text(&s.path("monitor.err"), "it ticks", |_| s.shell("test -s .pipeline/state/monitor.lock").code == 0);
+    s.release("T-1.arch.1");
+    let text = s.wait_for_text(&out(&s, "monitor"), "T-1 is completed", |text| text.contains("T-1 completed"));
+    assert!(text.contains("T-1 arch by architect exited with code 0"), "{text}");
+    assert!(text.contains("T-1 impl gate passed"), "{text}");
+    let checked = text.lines().filter(|line| line.ends_with("T-1 super is being checked")).count();
+    let ended = text.lines().filter(|line| line.contains("T-1 impl by implementation exited")).count();
+    assert_eq!((checked, ended), (1, 1), "each is said once: {text}");
+    s.signal(monitor, Signal::TERM);
+    assert_eq!(s.exit_of(monitor), 0);
+    // What the work printed is shown before what a gate printed, and silence is said.
+    assert!(s.run(["logs", "--task", "T-1"]).ok().stderr.contains("of super by supervisor) printed nothing; others: "));
+    s.run(["monitor", "--listen", "127.0.0.1:0", "--once"]).code(2).says(&["it comes with `serve`"]);
 }

@@ -196,3 +196,57 @@ fn nothing_to_merge_is_fine() {
     s.run(["task", "rollback", "T-1"]).ok().says(&["nothing to revert"]);
     assert_eq!(s.git(&["rev-parse", "main"]), base);
 }
+
+/// A branch that has a task's name and is not the task's: what it holds is not merged, it is kept and said. So it is where
+/// an agent's worktree still has it checked out, with work that nobody committed.
+#[test]
+fn an_old_branch_of_the_same_name_is_not_taken_over() {
+    let s = Sandbox::ready();
+    s.add("T-1", &[]);
+    s.plan("arch", "put old.txt old; commit old; put loose.txt loose; hang");
+    s.tick();
+    s.wait_at("T-1.arch.1");
+    let agent = s.git(&["rev-parse", "pipeline/T-1"]);
+    s.run(["agent", "stop", "--all"]).ok();
+    let old = s.git(&["rev-parse", "pipeline/T-1"]);
+    assert_ne!(agent, old, "what was not committed was kept");
+    s.git_in("architect", &["switch", "-q", "pipeline/T-1"]);
+    std::fs::write(s.worktree("architect").join("loose.txt"), "looser").expect("an agent's file");
+    s.run(["init", "--reset", "--rollout", "production"]).ok();
+    s.plan("arch", "work; marker COMPLETED");
+    s.add("T-1", &[]);
+    let said = s.tick();
+    assert!(said.stderr.contains("pipeline/T-1") && said.stderr.contains("trash restore branch-T-1"), "{said:?}");
+    s.tick_to("T-1", "completed");
+    let files = s.git(&["ls-tree", "--name-only", "main"]);
+    assert!(files.contains("T-1.txt") && !files.contains("old.txt") && !files.contains("loose.txt"), "{files}");
+    let kept = s.run(["trash", "list", "--json"]).ok().json();
+    let kept = kept["items"].as_array().expect("a list");
+    assert!(kept.iter().any(|item| item["id"] == "branch-T-1" && item["commit"] == old.as_str()), "{kept:?}");
+    s.run(["trash", "restore", "branch-T-1"]).ok();
+    assert_eq!(s.git(&["show", "rescued/branch-T-1:loose.txt"]), "loose");
+    assert_eq!(kept.len(), 2, "what nobody had committed is kept too: {kept:?}");
+}
+
+/// A person who stands on such a branch keeps it, and is told what to do. A number that a branch has is given to no task.
+#[test]
+fn a_branch_somebody_stands_on_is_left_alone() {
+    let s = Sandbox::ready();
+    s.git(&["switch", "-qc", "pipeline/TASK-007"]);
+    s.commit("mine.txt", "mine\n");
+    assert_eq!(s.run(["task", "add", "next"]).ok().stdout.trim(), "TASK-008");
+    s.git(&["branch", "pipeline/TASK-009-notes"]);
+    assert_eq!(s.run(["task", "add", "next"]).ok().stdout.trim(), "TASK-010");
+    s.run(["task", "cancel", "TASK-008"]).ok();
+    s.run(["task", "cancel", "TASK-010"]).ok();
+    s.add("TASK-007", &[]);
+    let status = s.tick_until("the branch is in the way", |status| word(status, "TASK-007") == "blocked");
+    let reason = status["tasks"]["TASK-007"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("checked out at") && reason.contains("task retry TASK-007"), "{reason}");
+    assert_eq!(s.git(&["symbolic-ref", "--short", "HEAD"]), "pipeline/TASK-007");
+    s.git(&["switch", "-q", "main"]);
+    s.run(["task", "retry", "TASK-007"]).ok();
+    s.tick_to("TASK-007", "completed");
+    assert!(!s.git(&["ls-tree", "--name-only", "main"]).contains("mine.txt"));
+    assert_eq!(s.git(&["show", "refs/pipeline/trash/branch-TASK-007:mine.txt"]), "mine");
+}

@@ -86,6 +86,8 @@ fn worktrees_of_tasks_are_set_up() {
         std::fs::write(s.path("mended"), "").unwrap();
         s.run(["task", "unblock", "B"]).ok();
         s.tick_to("B", "completed");
+        s.tick();
+        assert!(!s.path("trees/A").exists() && !s.path("trees/B").exists(), "nothing of a finished task stays");
     }
 }
 

@@ -38,10 +38,15 @@ fn agents_come_and_go_beside_a_running_monitor() {
 fn a_restart_goes_on_with_the_work() {
     let s = Sandbox::ready();
     s.plan("arch.1", "echo half > half.txt; hang");
+    s.plan("arch.2", "hang");
     s.add("T-1", &[]);
     s.tick_to("T-1", "arch_wip");
     s.wait_at("T-1.arch.1");
     s.run(["agent", "restart", "nobody"]).code(5);
+    assert!(!s.run(["agent", "stop", "--all"]).ok().stdout.contains("command-"), "only who people know is named");
+    s.run(["agent", "start", "--all"]).ok();
+    s.tick_to("T-1", "arch_wip");
+    s.wait_at("T-1.arch.2");
     let told = s.run(["agent", "restart", "architect", "--json"]).ok().json_lines();
     assert_eq!(told.last().unwrap()["agents"][0]["name"], "architect", "{told:?}");
     assert_eq!(told.len(), 1, "one document: {told:?}");

@@ -6,6 +6,7 @@
 //! paths and maps, and writes what comes back. What decisions depend on leaves as [`Settings`].
 
 mod agents;
+mod bindings;
 mod definitions;
 mod digest;
 mod edit;
@@ -31,6 +32,7 @@ use pipeline_lib::agents::Preset;
 use pipeline_lib::ids::{AgentName, COMMAND_ROLE, Role, TaskId, command_role};
 use pipeline_lib::settings::{AgentSettings, RolloutSettings, Sandbox, SchedulerSettings, Settings, WorktreeFor};
 
+pub use bindings::{ACTIONS, is_key};
 pub use definitions::{Definition, Definitions, load_definitions};
 pub use digest::digest;
 pub use edit::{EditError, add_agent, remove_agent};

@@ -4,11 +4,16 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use pipeline_lib::text;
 
+use super::bindings;
 use super::keys::{self, Kind};
 use super::node::{self, Field, Node, Table, Value};
 use super::problem::{LocatedProblem, Place};
 use crate::duration;
+
+/// So much of a name that is wrong is shown, in characters.
+const ACTION_CHARS_MAX: usize = 40;
 
 /// A value that is one of a few words.
 pub(crate) trait Word: Copy + 'static {
@@ -260,11 +265,22 @@ impl Reader {
         let inner = Section { name, table: Some(table) };
         let mut keys = BTreeMap::new();
         for (action, field) in table {
+            if !bindings::is_action(action) {
+                let shown = text::one_line(action, ACTION_CHARS_MAX);
+                let message = format!("there is no action `{shown}` for a key");
+                self.error(&field.key, message, Some(&bindings::unknown_action_hint(&shown)));
+                continue;
+            }
             let found = match &field.node.value {
-                Value::Text(text) | Value::Loose(text) => Some(vec![text.clone()]),
-                _ => self.words(inner, action).map(|words| words.into_iter().map(|(word, _)| word).collect()),
+                Value::Text(text) | Value::Loose(text) => Some(vec![(text.clone(), field.node.at.clone())]),
+                _ => self.words(inner, action),
             };
-            keys.extend(found.map(|found| (action.clone(), found)));
+            let Some(found) = found else { continue };
+            for (key, at) in found.iter().filter(|(key, _)| !bindings::is_key(key)) {
+                let message = format!("`{}` is not a key", text::one_line(key, ACTION_CHARS_MAX));
+                self.error(at, message, Some(bindings::KEY_HINT));
+            }
+            keys.insert(action.clone(), found.into_iter().map(|(key, _)| key).collect());
         }
         keys
     }

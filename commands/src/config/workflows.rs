@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use pipeline_lib::ids::{Role, WorkflowId};
 use pipeline_lib::settings::Settings;
+use pipeline_lib::text::one_line;
 use pipeline_lib::workflow::{Workflow, parse, tdd, together};
 
 use super::json::{self, Document};
-use super::{LocatedProblem, digest, problem};
+use super::{LocatedProblem, digest, keys, problem};
 use crate::shipped;
 
 /// The largest workflow file.
@@ -118,6 +119,17 @@ impl WorkflowSet {
         };
         let problems: Vec<_> = self.problems.iter().filter(|problem| meant(&problem.file)).cloned().collect();
         if problems.iter().all(|problem| problem.warning) { Vec::new() } else { problems }
+    }
+
+    /// The sentence that asks whether another name was meant, with a space behind it; empty where none is near. Names of
+    /// files that cannot be used count too.
+    #[must_use]
+    pub fn meant(&self, id: &str) -> String {
+        let stems = self.problems.iter().filter_map(|problem| Path::new(&problem.file).file_stem()?.to_str());
+        let own = self.workflows.iter().map(|workflow| workflow.id.as_str());
+        let unusable = self.unusable.iter().map(|(name, _)| name.as_str());
+        let known = own.chain(unusable).chain(stems).chain(self.shipped_ids());
+        keys::nearest(id, known).map_or_else(String::new, |near| format!("Did you mean `{}`? ", one_line(near, 80)))
     }
 
     /// Whether some file cannot be used.

@@ -1,143 +1,147 @@
-//! Branches that are not a run's own: where they were when it began, and whether it has moved them. A move that is certainly
-//! the run's is taken back where that loses nothing, and what it moved them to is kept; the agent then takes no work until a
-//! person has looked.
+//! The branch of a task: beginning it, and telling it from one of the same name that somebody else left, be it a task of an
+//! earlier state or a person. What such a branch holds is kept under a rescue reference, never taken over as the task's.
 //!
-//! A person may move branches at any time, and so do we. A move is the run's where the branch is now at a commit that the
-//! run's worktree has been at, which is what git itself recorded. Commits that only vanished are kept, and said.
-
-use std::collections::BTreeMap;
-use std::path::Path;
+//! A branch is the task's own if a run has worked on it. Before the first one has, it holds nothing but what it was made at.
 
 use pipeline_lib::ids::CommitId;
-use pipeline_lib::run::Run;
-use pipeline_worktrees::git::PutBack;
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::{Ended, Run, RunSummary};
+use pipeline_lib::task::{ParentWhy, Task};
+use pipeline_worktrees::git::{GitError, Repo};
+use pipeline_worktrees::host;
 
-use super::launch::replace_file;
-use super::look::read_small;
 use super::perform::Failure;
 use crate::context::Context;
 
-/// In a run's directory, where the branches were when it began.
-const SEEN: &str = "branches.json";
-/// In a run's directory, what was found when it had ended: once put right it cannot be found again.
-const FOUND: &str = "trespass";
-/// The largest such file, in bytes.
-const SEEN_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What is said of more branches than this is only how many they are.
-const SAID_MAX: usize = 5;
-
-/// What a run did to what is not its own.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// What is certainly its doing.
-    pub(super) certain: Vec<String>,
-    /// What may be.
-    pub(super) possible: Vec<String>,
-}
-
-/// Notes where the branches are, once for each run.
-pub(super) fn remember(context: &Context, run: &Run) -> Result<(), Failure> {
-    let file = context.run_dir(&run.id).join(SEEN);
-    if file.exists() {
-        return Ok(());
-    }
-    let branches = context.repo().branches()?;
-    let text = serde_json::to_vec(&branches).map_err(|error| Failure::permanent(error.to_string()))?;
-    replace_file(&file, &text)?;
-    Ok(())
-}
-
-/// Finds what a run that has ended did to branches that are not its own, and puts back what can be. Repeated, it says the
-/// same again. `mended` is what had to be put right before.
-pub(super) fn compare(
+/// Makes sure that the branch of a run's task is there. That of a task which does a part of another one begins where that
+/// one is.
+pub(super) fn start(
     context: &Context,
+    pipeline: &Pipeline,
     run: &Run,
-    own: &str,
-    worktree: &Path,
-    mended: Vec<String>,
-) -> Result<Found, Failure> {
-    let dir = context.run_dir(&run.id);
-    let (file, mut found) = (dir.join(FOUND), Found::default());
-    if let Some(before) = read_small(&file, SEEN_BYTES_MAX) {
-        for line in String::from_utf8_lossy(&before).lines() {
-            match line.split_once(' ') {
-                Some(("certain", words)) => found.certain.push(words.to_owned()),
-                Some((_, words)) => found.possible.push(words.to_owned()),
-                None => {}
-            }
-        }
-    }
-    found.certain.extend(mended.into_iter().map(|what| format!("{what}; that was put right")));
-    let seen = read_small(&dir.join(SEEN), SEEN_BYTES_MAX);
-    let seen: BTreeMap<String, CommitId> =
-        seen.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let now = context.repo().branches()?;
-    let moved: Vec<_> = seen.iter().filter(|(name, at)| *name != own && now.get(*name) != Some(*at)).collect();
-    if !moved.is_empty() {
-        let been = context.repo().been_at(worktree, run.claimed_at.as_second())?;
-        for (name, at) in moved {
-            judge(context, run, (name, at, now.get(name)), &been, &mut found)?;
-        }
-    }
-    for list in [&mut found.certain, &mut found.possible] {
-        list.dedup();
-        if list.len() > SAID_MAX {
-            let more = list.len() - SAID_MAX;
-            list.truncate(SAID_MAX);
-            list.push(format!("and {more} more"));
-        }
-    }
-    if found != Found::default() {
-        let lines = found.certain.iter().map(|words| ("certain", words));
-        let lines = lines.chain(found.possible.iter().map(|words| ("possible", words)));
-        let text: String = lines.map(|(kind, words)| format!("{kind} {words}\n")).collect();
-        replace_file(&file, text.as_bytes())?;
-    }
-    Ok(found)
-}
-
-fn judge(
-    context: &Context,
-    run: &Run,
-    (name, at, to): (&str, &CommitId, Option<&CommitId>),
-    been: &std::collections::BTreeSet<CommitId>,
-    found: &mut Found,
+    task: &Task,
+    base: &CommitId,
 ) -> Result<(), Failure> {
     let repo = context.repo();
-    let id = format!("moved-{}-{}", name.replace('/', "-"), run.id);
-    let kept = format!("refs/pipeline/trash/{id}");
-    let is_the_runs = to.is_some_and(|to| been.contains(to) && !been_there_before(repo, at, to));
-    if let (true, Some(to)) = (is_the_runs, to) {
-        let words = match repo.put_back(name, Some(to), at, &id)? {
-            PutBack::Done => {
-                format!("it moved branch {name} to {}; that was put back, and is kept at {kept}", to.short())
-            }
-            PutBack::Left => format!(
-                "it moved branch {name} from {} to {}, and your checkout of it has changes, so it was left; \
-                 `git reset --keep {}` there puts it back",
-                at.short(),
-                to.short(),
-                at.short()
-            ),
-        };
-        found.certain.push(words);
+    set_strange_aside(context, pipeline, Some(run), task, base)?;
+    repo.ensure_branch(&task.branch(), parents_head(repo, pipeline, task)?.as_ref().unwrap_or(base))?;
+    Ok(())
+}
+
+/// The same for a task whose parts are brought together on its branch. One that has all of them already was joined before.
+pub(super) fn start_joined(
+    context: &Context,
+    pipeline: &Pipeline,
+    task: &Task,
+    base: &CommitId,
+    heads: &[CommitId],
+) -> Result<(), Failure> {
+    let repo = context.repo();
+    if let Some(branch) = repo.branch_head(&task.branch())? {
+        let mut joined = true;
+        for head in heads {
+            joined &= repo.is_ancestor(head, &branch)?;
+        }
+        if joined {
+            return Ok(());
+        }
+    }
+    set_strange_aside(context, pipeline, None, task, base)?;
+    repo.ensure_branch(&task.branch(), parents_head(repo, pipeline, task)?.as_ref().unwrap_or(base))?;
+    Ok(())
+}
+
+/// Sets the branch aside that has the name of the task's and holds work which is not the task's, before `run` begins.
+pub(super) fn set_strange_aside(
+    context: &Context,
+    pipeline: &Pipeline,
+    run: Option<&Run>,
+    task: &Task,
+    base: &CommitId,
+) -> Result<(), Failure> {
+    // Whoever wrote the claim of this run had looked at the branch before, and its agent may be at work there by now.
+    if run.is_some_and(|run| host::is_claimed(&context.run_dir(&run.id))) {
         return Ok(());
     }
-    let lost = match to {
-        None => true,
-        Some(to) => !repo.is_ancestor(at, to)?,
+    let repo = context.repo();
+    if let Some(parent) = parent(pipeline, task) {
+        set_strange_aside(context, pipeline, run, parent, base)?;
+    }
+    let branch = task.branch();
+    let Some(head) = repo.branch_head(&branch)? else { return Ok(()) };
+    let begun_at = parents_head(repo, pipeline, task)?;
+    for start in [Some(base), begun_at.as_ref()].into_iter().flatten() {
+        if repo.is_ancestor(&head, start)? {
+            return Ok(());
+        }
+    }
+    let mut sharing = pipeline.tasks.iter().filter(|other| other.branch() == branch);
+    if sharing.any(|other| has_worked(context, pipeline, other)) {
+        return Ok(());
+    }
+    let reason = format!("work found on {branch} before {} began", task.id);
+    let id = format!("branch-{}", task.branch_task());
+    let rescued = loop {
+        match repo.set_branch_aside(&branch, &id, &reason) {
+            Err(GitError::BranchElsewhere { path, .. })
+                if context.is_our_worktree(&path) && !is_in_use(context, pipeline, run, &path) =>
+            {
+                repo.let_go(&path)?;
+            }
+            Err(GitError::BranchElsewhere { path, .. }) => {
+                return Err(Failure::permanent(format!(
+                    "the branch {branch} holds other work and is checked out at {}; put that checkout on another branch, \
+                     then type `pipeline task retry {}`",
+                    path.display(),
+                    task.id
+                )));
+            }
+            other => break other?,
+        }
     };
-    // Where a move was put back for another run, what vanished is kept already, and was nobody's to begin with.
-    let known = repo.rescues()?.iter().any(|rescue| rescue.commit == *at);
-    if lost && !known {
-        repo.rescue_commit(&id, at, "where a branch was before it was moved")?;
-        let how = to.map_or_else(|| "is gone".to_owned(), |to| format!("was moved to {}", to.short()));
-        found.possible.push(format!("branch {name} {how} while it ran, and not by us; what it was is kept at {kept}"));
+    if let Some(rescued) = rescued {
+        let kept = rescued.reference.rsplit('/').next().unwrap_or_default();
+        context.note(&format!(
+            "the branch {branch} held work that is not this task's ({}); it is kept, see `pipeline trash restore {kept}`, \
+             and {} begins anew",
+            rescued.commit.short(),
+            task.id
+        ));
     }
     Ok(())
 }
 
-/// Whether a branch only went on to what it had already: nothing was moved that a run could have made.
-fn been_there_before(repo: &pipeline_worktrees::git::Repo, at: &CommitId, to: &CommitId) -> bool {
-    at != to && repo.is_ancestor(to, at).unwrap_or(false)
+/// Whether a live run other than this one works in a worktree.
+pub(super) fn is_in_use(context: &Context, pipeline: &Pipeline, run: Option<&Run>, worktree: &std::path::Path) -> bool {
+    let mut others = pipeline.core.runs.values().filter(|live| run.is_none_or(|run| live.id != run.id));
+    others.any(|live| context.worktree(live.agent.as_str(), live.task.as_ref()) == worktree)
+}
+
+/// The task that a task does a part of.
+fn parent<'p>(pipeline: &'p Pipeline, task: &Task) -> Option<&'p Task> {
+    let parent = task.parent.as_ref().filter(|parent| parent.why == ParentWhy::Part)?;
+    pipeline.task(parent.task.as_str())
+}
+
+fn parents_head(repo: &Repo, pipeline: &Pipeline, task: &Task) -> Result<Option<CommitId>, Failure> {
+    Ok(parent(pipeline, task).map(|parent| repo.branch_head(&parent.branch())).transpose()?.flatten())
+}
+
+/// Whether a run of the task may have changed its branch, or a stage of it is done.
+fn has_worked(context: &Context, pipeline: &Pipeline, task: &Task) -> bool {
+    // A part begins with what the stages before it produced.
+    let inherited = parent(pipeline, task).map_or(0, |parent| parent.outputs.len());
+    let live = pipeline.core.runs.values().filter(|run| run.task.as_ref() == Some(&task.id));
+    task.outputs.len() > inherited
+        || task.runs.iter().any(|run| has_run(context, run))
+        || live.into_iter().any(|run| host::has_started(&context.run_dir(&run.id)))
+}
+
+fn has_run(context: &Context, run: &RunSummary) -> bool {
+    if matches!(run.how, Ended::NotStarted { .. }) {
+        return false;
+    }
+    // One that was stopped before it began has a claim and nothing else. Of one whose folder is gone anything may be true.
+    let dir = context.run_dir(&run.id);
+    host::has_started(&dir) || !host::is_claimed(&dir)
 }

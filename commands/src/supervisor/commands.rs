@@ -12,10 +12,10 @@ use pipeline_lib::workflow::{Place, Stage, render};
 use pipeline_worktrees::host::RunKind;
 
 use super::environment::of_commands;
-use super::launch::{check_out, claim, fresh, prepare_worktree, start, start_branch, traceparent};
+use super::launch::{check_out, claim, fresh, prepare_worktree, start, traceparent};
 use super::perform::Failure;
-use super::results;
 use super::secrets::Secrets;
+use super::{branches, results};
 use crate::context::Context;
 use crate::shipped;
 
@@ -34,13 +34,16 @@ pub(super) fn launch(
     let stage = pipeline.stage_of(task).ok_or_else(|| missing("stage"))?;
     let base = context.base_head()?;
     let path = match stage.place {
-        Place::Repository => context.root().to_owned(),
+        Place::Repository => {
+            branches::set_strange_aside(context, pipeline, Some(run), task, &base)?;
+            context.root().to_owned()
+        }
         Place::Worktree => {
             let path = context.worktree(run.agent.as_str(), Some(&task.id));
             if prepare_worktree(context, context.repo(), &path, &base)? {
                 return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
             }
-            start_branch(context, pipeline, task, &base)?;
+            branches::start(context, pipeline, run, task, &base)?;
             check_out(context, pipeline, context.repo(), run, &path, &task.branch())?;
             path
         }

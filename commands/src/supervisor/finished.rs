@@ -26,12 +26,26 @@ pub(super) fn remove_worktrees(context: &Context, pipeline: &Pipeline) {
             continue;
         }
         match context.repo().remove_worktree(&path) {
-            Ok(()) => tracing::debug!(path = %path.display(), %task, "the worktree of a finished task was removed"),
+            Ok(()) => {
+                remove_empty_parents(&path, &task);
+                tracing::debug!(path = %path.display(), %task, "the worktree of a finished task was removed");
+            }
             // Somebody's work, or a lock: not ours to take away.
             Err(error @ (GitError::Dirty { .. } | GitError::Locked { .. })) => {
                 tracing::debug!(path = %path.display(), %error, "the worktree of a finished task stays");
             }
             Err(error) => tracing::warn!(path = %path.display(), %error, "the worktree of a finished task stays"),
+        }
+    }
+}
+
+/// Removes the folders that were there for the task alone. One that holds anything stays, which the system sees to.
+fn remove_empty_parents(path: &Path, task: &TaskId) {
+    let is_its_own =
+        |folder: &&Path| folder.file_name().is_some_and(|name| name.to_string_lossy().contains(task.as_str()));
+    for folder in path.ancestors().skip(1).take_while(is_its_own) {
+        if std::fs::remove_dir(folder).is_err() {
+            return;
         }
     }
 }

@@ -13,7 +13,7 @@ use pipeline_lib::ids::CommitId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, Work};
 use pipeline_lib::settings::{Sandbox as SandboxLevel, worktree_parts};
-use pipeline_lib::task::{ParentWhy, Question, Task};
+use pipeline_lib::task::{Question, Task};
 use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::{Stage, render};
 use pipeline_worktrees::git::{GitError, Repo};
@@ -21,7 +21,7 @@ use pipeline_worktrees::host::{self, Confinement, RunKind};
 
 use super::perform::Failure;
 use super::secrets::Secrets;
-use super::{assign, branches, commands, confine, environment, hooks};
+use super::{assign, branches, commands, confine, environment, hooks, trespass};
 use crate::config::{AgentConfig, Mode, Runtime};
 use crate::context::Context;
 use crate::shipped;
@@ -62,29 +62,14 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
     if prepare_worktree(context, repo, &path, &base)? {
         return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
     }
-    start_branch(context, pipeline, task, &base)?;
+    branches::start(context, pipeline, run, task, &base)?;
     assign::clear(&path, &task.id)?;
     check_out(context, pipeline, repo, run, &path, &task.branch())?;
     write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
-    branches::remember(context, run)?;
+    trespass::remember(context, run)?;
     start(context, run, &claim, None)?;
     Ok(None)
-}
-
-/// Makes sure that a task's branch is there. That of a task which does a part of another one begins where that one is.
-pub(super) fn start_branch(
-    context: &Context,
-    pipeline: &Pipeline,
-    task: &Task,
-    base: &CommitId,
-) -> Result<(), Failure> {
-    let repo = context.repo();
-    let parent = task.parent.as_ref().filter(|parent| parent.why == ParentWhy::Part);
-    let parent = parent.and_then(|parent| pipeline.task(parent.task.as_str()));
-    let head = parent.map(|parent| repo.branch_head(&parent.branch())).transpose()?.flatten();
-    repo.ensure_branch(&task.branch(), head.as_ref().unwrap_or(base))?;
-    Ok(())
 }
 
 /// Makes sure that a worktree is there. True if it is new and has to be set up first.
@@ -117,11 +102,7 @@ pub(super) fn check_out(
             Ok(repo.checkout_branch(path, branch)?)
         }
         Err(GitError::BranchElsewhere { path: other, branch: name }) => {
-            let in_use =
-                pipeline.core.runs.values().any(|live| {
-                    live.id != run.id && context.worktree(live.agent.as_str(), live.task.as_ref()) == other
-                });
-            if in_use || !context.is_our_worktree(&other) {
+            if branches::is_in_use(context, pipeline, Some(run), &other) || !context.is_our_worktree(&other) {
                 return Err(GitError::BranchElsewhere { path: other, branch: name }.into());
             }
             let id = format!("elsewhere-{}", run.id);

@@ -43,7 +43,8 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run, table: &Table) -> R
     let dir = context.run_dir(&run.id);
     let process = match host::observe(&dir) {
         Observation::NotStarted => ProcessSeen::NotStarted,
-        Observation::Starting | Observation::Running { .. } => ProcessSeen::Alive,
+        Observation::Starting => ProcessSeen::Starting,
+        Observation::Running { .. } => ProcessSeen::Alive,
         Observation::Interrupted { .. } => ProcessSeen::Gone,
         Observation::Ended(_) => ProcessSeen::Ended,
         Observation::Corrupt { .. } => ProcessSeen::Unknown,

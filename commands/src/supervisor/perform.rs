@@ -20,7 +20,7 @@ use pipeline_worktrees::host::{self, HostError, Stream};
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use super::secrets::Secrets;
-use super::{assign, branches, commands, proposals, results, urge};
+use super::{assign, branches, commands, proposals, results, trespass, urge};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -148,10 +148,10 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         repo.unexclude(&format!("/{name}"))?;
     }
     let mut notes = Vec::new();
-    let mut found = branches::Found::default();
+    let mut found = trespass::Found::default();
     if worktree.is_dir() {
         let mended = repo.mend(&worktree, &dir)?;
-        found = branches::compare(context, run, &task.branch(), &worktree, mended)?;
+        found = trespass::compare(context, run, &task.branch(), &worktree, mended)?;
         repo.clear_locks_of(&worktree, &task.branch(), run.claimed_at.into())?;
         // Where this is repeated there is nothing left to commit, and what had to be said about it is found here.
         let kept = dir.join(KEPT);
@@ -323,7 +323,7 @@ fn join_parts(context: &Context, pipeline: &Pipeline, id: &TaskId, heads: &[Comm
     let task = pipeline.task(id.as_str()).ok_or_else(gone)?;
     let repo = context.repo();
     let base = context.base_head()?;
-    super::launch::start_branch(context, pipeline, task, &base)?;
+    branches::start_joined(context, pipeline, task, &base, heads)?;
     let branch = task.branch();
     let first =
         repo.branch_head(&branch)?.ok_or_else(|| Failure::permanent(format!("branch {branch} is not there")))?;

@@ -18,6 +18,7 @@ use super::{alerts, assign, ignored, session};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Result, chain};
+use crate::verbs::events::{Known, sentence};
 
 /// Rounds one tick may take. A round is a look, a decision and what follows; a chain of stages that need no process at
 /// all ends by itself, so this is only a wall against rules that chase each other.
@@ -101,8 +102,10 @@ impl Supervisor {
         let mut events = Vec::new();
         for round in 0..ROUNDS_MAX {
             events.extend(self.look(context, round == 0));
+            let mut known = Known::of(self.engine.pipeline());
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
+            facts.iter().for_each(|fact| log(&mut known, fact));
             alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
             report.facts.extend(facts);
@@ -277,6 +280,14 @@ impl Supervisor {
         }
         let pause = SNAPSHOT_EVERY.max(self.snapshot_cost * SNAPSHOT_SHARE);
         Some(self.snapshot_at.map_or_else(Instant::now, |at| at + pause))
+    }
+}
+
+/// Says in the supervisor's own log what became true.
+fn log(known: &mut Known, fact: &Fact) {
+    let words = sentence(&known.of_fact(fact));
+    if !words.is_empty() {
+        tracing::info!("{words}");
     }
 }
 

@@ -13,6 +13,7 @@ use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::event::{Refusal, Request};
 use pipeline_lib::ids::{AgentName, Role};
 use pipeline_lib::mode::Rollout;
+use pipeline_lib::pipeline::Agent;
 use pipeline_lib::run::Run;
 use pipeline_lib::view::agent_docs;
 use pipeline_worktrees::watch::Watcher;
@@ -241,6 +242,9 @@ fn logs(call: &Call, args: &AgentLogs) -> Result<u8> {
 }
 
 fn told(call: &Call, engine: &Engine, names: &[AgentName], context: &Context) -> Result<u8> {
+    // A place for the commands of workflows is nobody while it is empty.
+    let is_shown = |name: &&AgentName| engine.pipeline().core.agents.get(*name).is_none_or(Agent::is_shown);
+    let names: Vec<&AgentName> = names.iter().filter(is_shown).collect();
     let seen = look(context, engine.pipeline());
     let documents = agent_docs(engine.pipeline(), &seen);
     let of = |name: &AgentName| documents.get(name).map_or("removed", |agent| agent.status.word());
@@ -292,7 +296,7 @@ fn stop_and_wait(call: &Call, wanted: &Names) -> Result<(Context, Supervisor, Ve
 }
 
 /// Stops and collects until no run of these agents is left. Starts nothing new.
-fn wait_until_over(context: &mut Context, supervisor: &mut Supervisor, names: &[AgentName]) -> Result<()> {
+pub(super) fn wait_until_over(context: &mut Context, supervisor: &mut Supervisor, names: &[AgentName]) -> Result<()> {
     let deadline = Instant::now() + STOP_WAIT;
     let (sender, receiver) = mpsc::channel();
     // The receiver is gone only when this function has returned.

@@ -10,6 +10,7 @@ use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::event::{Busy, Event, Request};
 use pipeline_lib::ids::{AgentName, Role};
 use pipeline_lib::mode::{Mode, Orchestration, Rollout};
+use pipeline_lib::text::one_line;
 use pipeline_lib::view::Seen;
 use pipeline_state::Store;
 
@@ -59,15 +60,17 @@ pub fn run(call: &Call, args: Init) -> Result<u8> {
     let root = site.root.clone();
     let folder = site.folder();
     let state_dir = folder.join("state");
-    let mut backup = None;
-    if site.is_initialised() {
-        if !args.reset {
-            return Err(CommandError::failed(format!("there is a pipeline in {} already", root.display())).hint(
-                "Run `pipeline` to see it, or `pipeline init --reset` to begin anew with a backup of its state.",
-            ));
-        }
-        backup = Some(reset(call, site, &state_dir)?);
+    let kept = folder.join("config.toml").exists();
+    if site.is_initialised() && !args.reset {
+        return Err(CommandError::failed(format!("there is a pipeline in {} already", root.display()))
+            .hint("Run `pipeline` to see it, or `pipeline init --reset` to begin anew with a backup of its state."));
     }
+    if kept {
+        let context = Context::load(&call.globals, &call.output, Site::find(&call.globals)?)?;
+        refuse_to_contradict(&context, preset, args.verify.as_deref())?;
+    }
+    let backup = if site.is_initialised() { Some(reset(call, site, &state_dir)?) } else { None };
+    let searched = preset.is_none();
     let preset = preset.unwrap_or_else(|| find_program(call).unwrap_or(Preset::Demo));
     let verify = args.verify.clone().or_else(|| guess_verify(&root));
     write_files(&folder, &base, verify.as_deref(), preset)?;
@@ -84,7 +87,38 @@ pub fn run(call: &Call, args: Init) -> Result<u8> {
         engine.ask(&context, "init", Request::SetMode { mode, busy: Busy::Refuse, unready: true })?;
     }
     engine.write_snapshot(&Seen::new())?;
-    tell(call, &context, preset, verify.as_deref(), rollout, backup.as_deref())
+    let made = Made { kept, searched, rollout, backup: backup.as_deref() };
+    tell(call, &context, &made)
+}
+
+/// A file that somebody wrote stays as it is, so that what is asked for beside it would not come true.
+fn refuse_to_contradict(context: &Context, preset: Option<Preset>, verify: Option<&str>) -> Result<()> {
+    let config = context.config();
+    let mut contradicted = Vec::new();
+    if let Some(preset) = preset.filter(|preset| config.agents.iter().any(|agent| agent.preset != *preset)) {
+        contradicted.push(format!("--agent {} (its agents are {})", preset.as_str(), presets(context).join(", ")));
+    }
+    if let Some(verify) = verify.filter(|verify| config.project.verify.as_deref() != Some(*verify)) {
+        let own = config.project.verify.as_ref().map_or_else(|| "not set".to_owned(), |own| format!("`{own}`"));
+        contradicted.push(format!("--verify `{}` (its project.verify is {own})", one_line(verify, 200)));
+    }
+    if contradicted.is_empty() {
+        return Ok(());
+    }
+    let file = context.folder().join("config.toml");
+    Err(CommandError::usage(format!("{} is kept and says otherwise: {}", file.display(), contradicted.join(", ")))
+        .hint(format!(
+            "Change it there and repeat without these, or move it away for a new one: mv {0} {0}.old",
+            file.display()
+        )))
+}
+
+/// The presets of the agents, each once.
+fn presets(context: &Context) -> Vec<&'static str> {
+    let mut presets: Vec<_> = context.config().agents.iter().map(|agent| agent.preset.as_str()).collect();
+    presets.sort_unstable();
+    presets.dedup();
+    presets
 }
 
 fn rollout_word(word: &str) -> Result<Rollout> {
@@ -178,50 +212,76 @@ fn ask_how_to_start(call: &Call) -> Result<Rollout> {
     }
 }
 
-fn tell(
-    call: &Call,
-    context: &Context,
-    preset: Preset,
-    verify: Option<&str>,
+/// What `init` did.
+struct Made<'a> {
+    /// The configuration was there before.
+    kept: bool,
+    /// Which program the agents are was not said.
+    searched: bool,
     rollout: Rollout,
-    backup: Option<&str>,
-) -> Result<u8> {
-    let next = match rollout {
+    backup: Option<&'a str>,
+}
+
+/// Says what is in force, which is not what was found or asked for where a configuration was there before.
+fn tell(call: &Call, context: &Context, made: &Made<'_>) -> Result<u8> {
+    let next = match made.rollout {
         Rollout::Shadow => "pipeline task add \"…\", then: pipeline mode pipeline --yes",
         Rollout::Pilot => "pipeline task add \"…\", then: pipeline pilot add ID",
         Rollout::Production => "pipeline task add \"…\", then: pipeline",
     };
+    let config = context.config();
+    let verify = config.project.verify.as_deref();
     if call.output.json {
+        let agents: Vec<_> = config
+            .agents
+            .iter()
+            .map(|agent| serde_json::json!({ "name": agent.name, "role": agent.role, "preset": agent.preset.as_str() }))
+            .collect();
         call.output.json(&serde_json::json!({
             "schema_version": 1,
             "root": context.root(),
             "base": context.base(),
             "verify": verify,
-            "agent": preset.as_str(),
-            "rollout": rollout.word(),
-            "backup": backup,
+            "agent": presets(context).join(", "),
+            "agents": agents,
+            "config_kept": made.kept,
+            "rollout": made.rollout.word(),
+            "backup": made.backup,
             "next": next,
         }))?;
         return Ok(exit::OK);
     }
     let out = &call.output;
     out.line(&format!("Created a pipeline in {}", context.folder().display()))?;
-    if let Some(backup) = backup {
+    if let Some(backup) = made.backup {
         out.line(&format!("  the old state is kept in {backup}"))?;
     }
+    if made.kept {
+        out.line("  config   kept as it is: .pipeline/config.toml")?;
+    }
     out.line(&format!("  base     {}", context.base()))?;
-    let gate = verify.unwrap_or("none found: claims will not be checked until you set project.verify");
+    let gate = verify.unwrap_or("none: claims will not be checked until you set project.verify");
     out.line(&format!("  verify   {gate}"))?;
-    let program = if preset == Preset::Demo {
-        "demo: no agent program was found; these do no real work and block every task; edit .pipeline/config.toml"
-            .to_owned()
-    } else if preset == Preset::Custom {
-        "custom: write their commands into .pipeline/config.toml".to_owned()
-    } else {
-        format!("{} ({})", preset.as_str(), ROLES.join(", "))
-    };
-    out.line(&format!("  agents   {program}"))?;
-    out.line(&format!("  rollout  {}", rollout.word()))?;
+    out.line(&format!("  agents   {}", agents_line(context, made)))?;
+    out.line(&format!("  rollout  {}", made.rollout.word()))?;
     out.line(&format!("Next: {next}"))?;
     Ok(exit::OK)
+}
+
+fn agents_line(context: &Context, made: &Made<'_>) -> String {
+    let agents = &context.config().agents;
+    let names = |preset: &str| {
+        let of = agents.iter().filter(|agent| agent.preset.as_str() == preset);
+        of.map(|agent| agent.name.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let presets = presets(context);
+    let programs: Vec<String> = presets.iter().map(|preset| format!("{preset} ({})", names(preset))).collect();
+    let mut line = if programs.is_empty() { "none".to_owned() } else { programs.join(", ") };
+    if presets.contains(&Preset::Demo.as_str()) {
+        let why = if made.searched && !made.kept { "no agent program was found; " } else { "" };
+        line.push_str(&format!(": {why}demo agents do no real work and block every task; edit .pipeline/config.toml"));
+    } else if presets.contains(&Preset::Custom.as_str()) && !made.kept {
+        line.push_str(": write their commands into .pipeline/config.toml");
+    }
+    line
 }

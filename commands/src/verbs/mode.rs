@@ -3,12 +3,16 @@
 
 use jiff::Timestamp;
 use pipeline_lib::event::{Busy, Request};
+use pipeline_lib::ids::AgentName;
 use pipeline_lib::mode::{MODE_WORDS, Mode, Rollout};
 use pipeline_lib::rollout::readiness;
+use pipeline_lib::run::StopReason;
 
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{CommandError, Result, exit};
+use crate::supervisor::Supervisor;
+use crate::verbs::agent::wait_until_over;
 
 /// Show or switch the mode.
 #[derive(Debug, clap::Args)]
@@ -32,12 +36,13 @@ pub struct ModeArgs {
 /// # Errors
 /// When agents are busy, the evidence is missing, or a word is unknown.
 pub fn run(call: &Call, args: &ModeArgs) -> Result<u8> {
-    let context = call.context()?;
-    let mut engine = Engine::open(&context)?;
+    let mut context = call.context()?;
+    let mut supervisor = Supervisor::open(&context, "mode")?;
+    let engine = supervisor.engine_mut();
     let present = engine.pipeline().core.mode;
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let wanted = match words.as_slice() {
-        ["show"] => return show(call, &engine),
+        ["show"] => return show(call, engine),
         ["set", orchestration, rollout] => word(present, orchestration).and_then(|mode| word(mode, rollout))?,
         [one] => word(present, one)?,
         _ => return Err(CommandError::usage("write one word, or `set ORCHESTRATION ROLLOUT`")),
@@ -67,7 +72,13 @@ pub fn run(call: &Call, args: &ModeArgs) -> Result<u8> {
         None => Request::SetMode { mode: wanted, busy, unready: bolder },
     };
     engine.ask(&context, "mode", request)?;
-    show(call, &engine)
+    if args.force {
+        // Whether or not anybody ticks: what was asked to stop has stopped when the command returns.
+        let stopping = engine.pipeline().core.runs.values().filter(|run| run.stop == Some(StopReason::ModeSwitch));
+        let agents: Vec<AgentName> = stopping.map(|run| run.agent.clone()).collect();
+        wait_until_over(&mut context, &mut supervisor, &agents)?;
+    }
+    show(call, supervisor.engine())
 }
 
 fn word(mode: Mode, word: &str) -> Result<Mode> {

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use pipeline_lib::text::counted;
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_state::Events;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +30,14 @@ pub struct Monitor {
     /// Look at least this often, instead of the adaptive 15, 30 or 60 seconds
     #[arg(long, value_name = "S")]
     pub interval: Option<String>,
+    /// Serve over HTTP as well: comes with `serve`
+    #[arg(long, value_name = "ADDR", hide = true, value_parser = not_served)]
+    pub listen: Option<String>,
+}
+
+/// The address of a server there is not: refused rather than ignored, so that nobody waits for answers.
+fn not_served(_: &str) -> Result<String, &'static str> {
+    Err("it comes with `serve`, which this version does not have; leave it out")
 }
 
 impl Monitor {
@@ -96,7 +105,7 @@ fn once(context: &mut Context) -> Result<u8> {
         let document = serde_json::json!({ "schema_version": SCHEMA_VERSION, "facts": facts, "live_runs": live, "journal_seq": seq });
         context.output().json(&document)?;
     } else {
-        context.output().line(&format!("tick: {facts} facts, {live} live runs"))?;
+        context.output().line(&format!("tick: {}, {}", counted(facts, "fact"), counted(live, "live run")))?;
     }
     Ok(exit::OK)
 }
@@ -106,9 +115,9 @@ async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
     let guard = match lock.acquire(Duration::ZERO) {
         Ok(guard) => guard,
         Err(error) => {
-            context.note(&format!("standing by: {error}"));
+            inform(context, &format!("standing by: {error}"));
             let Some(guard) = stand_by(context).await? else { return Ok(exit::OK) };
-            context.note("the other monitor is gone; taking over");
+            inform(context, "the other monitor is gone; taking over");
             guard
         }
     };
@@ -137,6 +146,12 @@ async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
         None if interrupted.get() => Ok(exit::INTERRUPTED),
         None => Ok(exit::OK),
     }
+}
+
+/// Says something beside the data that is as it should be.
+fn inform(context: &Context, text: &str) {
+    tracing::info!(text, "notice");
+    context.output().note(text);
 }
 
 /// Waits until the other monitor is gone. `None` when this process is asked to end first.
@@ -178,7 +193,8 @@ struct Printer {
 impl Printer {
     fn new(supervisor: &Supervisor) -> Self {
         let store = supervisor.engine().store();
-        Self { reader: store.events(store.seq()), known: Known::default() }
+        // Runs that another monitor began are among those whose end is told here.
+        Self { reader: store.events(store.seq()), known: Known::of(supervisor.engine().pipeline()) }
     }
 
     fn print(&mut self, context: &Context, _: &Ticked<'_>) -> Result<()> {

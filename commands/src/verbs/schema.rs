@@ -92,6 +92,7 @@ fn event() -> Value {
             "run": name("the run it is about"),
             "agent": name("the agent it is about"),
             "stage": name("the stage it is about"),
+            "work": name("the kind of run it is about: agent, command, probe, gate or setup"),
             "data": { "type": "object", "description": "what else is to be said about it, by type" }
         }
     })

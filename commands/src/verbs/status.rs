@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pipeline_lib::view::{self, AgentStatus, StatusDoc};
+use pipeline_lib::view::{self, AgentStatus, Attention, StatusDoc};
 use pipeline_worktrees::watch::Watcher;
 
 use crate::context::Context;
@@ -48,7 +48,8 @@ pub fn run(call: &Call, args: &Status) -> Result<u8> {
 
 fn print(context: &Context, engine: &Engine) -> Result<bool> {
     let seen = look(context, engine.pipeline());
-    let document = view::status_doc(engine.pipeline(), &seen, Timestamp::now());
+    let mut document = view::status_doc(engine.pipeline(), &seen, Timestamp::now());
+    document.attention.splice(0..0, engine.damage());
     if context.output().json {
         context.output().json(&document)?;
     } else {
@@ -77,6 +78,10 @@ fn watch(context: &Context) -> Result<u8> {
         let seq = engine.pipeline().core.seq;
         if seq != last {
             last = seq;
+            // A frame has empty lines of its own; a form feed begins the next page, whoever reads it.
+            if !context.output().json {
+                context.output().line("\u{c}")?;
+            }
             print(context, &engine)?;
         }
     }
@@ -126,9 +131,17 @@ fn tables(context: &Context, document: &StatusDoc<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether what is known is only a part of what was.
+fn is_damaged(attention: &[Attention]) -> bool {
+    attention.iter().any(|item| item.kind == "state_damaged")
+}
+
 fn task_table(out: &Output, document: &StatusDoc<'_>, now: Timestamp) -> Result<()> {
     if document.state.tasks.is_empty() {
         out.line("")?;
+        if is_damaged(&document.attention) {
+            return out.line("No tasks are known before the damage.");
+        }
         return out.line("No tasks yet. Add one: pipeline task add \"…\"");
     }
     out.line("")?;

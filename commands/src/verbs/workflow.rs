@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_lib::ids::{Role, WorkflowId};
-use pipeline_lib::text::one_line;
+use pipeline_lib::text::{counted, one_line};
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_lib::workflow::Workflow;
 use serde_json::{Value, json};
@@ -145,9 +145,18 @@ fn list(call: &Call, context: &Context) -> Result<u8> {
     for (workflow, missing) in shipped.iter().filter(|(_, missing)| !missing.is_empty()) {
         out.note(&format!("warning: no agent has a role that `{}` needs: {}", workflow.id, missing.join("; ")));
     }
-    if set.has_errors() {
-        let count = set.problems.iter().filter(|problem| !problem.warning).count();
-        out.note(&format!("{count} problems keep files from being used; see `pipeline workflow validate`"));
+    let broken: Vec<_> = set.problems.iter().filter(|problem| !problem.warning).collect();
+    if !broken.is_empty() {
+        out.line("")?;
+        let mut rows = vec![head(out, &["BROKEN", "PROBLEM"])];
+        let place = |problem: &LocatedProblem| match problem.line {
+            0 => problem.file.clone(),
+            line => format!("{}:{line}", problem.file),
+        };
+        rows.extend(broken.iter().map(|problem| vec![place(problem), one_line(&problem.message, 100)]));
+        print_rows(out, &rows)?;
+        let count = counted(broken.len(), "problem");
+        out.note(&format!("{count} to mend before these can be used; see `pipeline workflow validate`"));
     }
     Ok(exit::OK)
 }
@@ -189,8 +198,11 @@ fn find(context: &Context, id: &str) -> Result<Arc<Workflow>> {
         let known = set.workflows.iter().map(|workflow| workflow.id.as_str());
         let known: BTreeSet<&str> = known.chain(shipped).collect();
         let known: Vec<&str> = known.into_iter().collect();
-        CommandError::not_found(format!("there is no workflow `{}`", one_line(id, 80)))
-            .hint(format!("There are: {}.", known.join(", ")))
+        CommandError::not_found(format!("there is no workflow `{}`", one_line(id, 80))).hint(format!(
+            "{}There are: {}.",
+            set.meant(id),
+            known.join(", ")
+        ))
     })
 }
 

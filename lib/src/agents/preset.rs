@@ -208,6 +208,9 @@ const OPENCODE: PresetInfo = PresetInfo {
     install: "npm install -g opencode-ai",
 };
 
+/// What an agent of the demonstration says about a task that is not the demonstration's.
+pub const DEMO_DOES_NO_WORK: &str = "demo agents do no real work; configure an agent in .pipeline/config.toml";
+
 const DEMO: PresetInfo = PresetInfo {
     program: "pipeline",
     headless: &["pipeline", "demo-agent", "{task_file}"],

@@ -201,7 +201,7 @@ impl Rules<'_> {
         if task.state.is_final() {
             return Err(self.illegal("cancel", task, ""));
         }
-        let why = reason.unwrap_or("cancelled by a person");
+        let why = reason.unwrap_or("a person gave it up");
         let mut facts = self.give_up_parts(task, why);
         facts.extend(self.stop_live(task, StopReason::Cancelled));
         facts.push(moved(id, TaskState::Cancelled, because(why)));

@@ -201,7 +201,7 @@ impl Rules<'_> {
             verdict => verdict,
         };
         let mut summary = self.summary(run, how, at, verdict, &left.usage);
-        summary.commit = Some(left.commit.clone());
+        (summary.commit, summary.claimed) = (Some(left.commit.clone()), claim.as_ref().map(|c| c.status));
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
         let words = if verdict == Verdict::Failed { with_error(words, run, left) } else { words };
         let said = match &answer {
@@ -414,6 +414,7 @@ impl Rules<'_> {
             ended_at: at.max(started_at),
             how: how.clone(),
             verdict,
+            claimed: None,
             summary: None,
             commit: None,
             evidence: None,

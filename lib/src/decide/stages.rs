@@ -267,7 +267,7 @@ impl Rules<'_> {
                 None => self.follow(task, stage, FAILED, feedback),
             };
         }
-        let why = format!("{why}, {} attempts", task.attempt);
+        let why = format!("{why}, {}", crate::text::counted(task.attempt as usize, "attempt"));
         let mut facts = self.block(task, Some(&stage.id), &why);
         if let Some(Fact::TaskMoved { with, .. }) = facts.first_mut() {
             with.feedback = Some(feedback.to_owned());

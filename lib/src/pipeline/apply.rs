@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::tasks::Slot;
 use super::{Archived, EffectFailure, NOTICES_MAX, Notice, Pipeline};
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
-use crate::ids::{AgentName, RunId, TaskId};
+use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
 use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
 use crate::settings::worktree_parts;
@@ -30,6 +30,7 @@ impl Pipeline {
             | Fact::ModePending { .. }
             | Fact::PilotChanged { .. }
             | Fact::CurrentTask { .. }
+            | Fact::NumbersTaken { .. }
             | Fact::Notice { .. } => self.apply_project(at, fact),
             Fact::TaskAdded { .. }
             | Fact::TaskEdited { .. }
@@ -72,6 +73,7 @@ impl Pipeline {
                 self.core.settings = settings.clone();
                 self.rebuild_index();
             }
+            Fact::NumbersTaken { below } => self.core.next_number = self.core.next_number.max(*below),
             Fact::ModeChanged { mode, .. } => {
                 (self.core.mode, self.core.pending_mode) = (*mode, None);
                 self.core.shadow_plan.clear();
@@ -148,7 +150,7 @@ impl Pipeline {
 
     fn add_task(&mut self, task: &Task) {
         self.core.next_order = self.core.next_order.max(task.order + 1);
-        let number = task.id.as_str().strip_prefix("TASK-").and_then(|n| n.parse::<u32>().ok());
+        let number = number_of(task.id.as_str());
         // A number too large to count on from is just a name.
         self.core.next_number = self.core.next_number.max(number.map_or(0, |n| u64::from(n) + 1));
         let slot = self.tasks.insert(task.clone());

@@ -153,24 +153,27 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
     };
     let process = seen.map(|s| s.process);
     let (status, source, confidence, reason) = match (&run.phase, process) {
-        (Phase::Claimed, Some(ProcessSeen::Alive)) => {
-            (AgentStatus::Starting, "process", 1.0, "its host lives and has not been recorded yet")
-        }
-        (Phase::Claimed, _) => {
-            (AgentStatus::Starting, "journal", 0.8, "its run is claimed and no process has proven itself")
-        }
-        (Phase::Started { .. }, Some(ProcessSeen::Alive)) => {
-            (what, "process", 1.0, "its host holds the lock of the run")
-        }
-        (Phase::Started { .. }, Some(ProcessSeen::Ended)) => {
+        (Phase::Claimed | Phase::Started { .. }, Some(ProcessSeen::Ended)) => {
             (AgentStatus::Verifying, "process", 1.0, "its process has ended and waits for the next tick")
         }
-        (Phase::Started { .. }, Some(ProcessSeen::Gone)) => (
+        (Phase::Claimed | Phase::Started { .. }, Some(ProcessSeen::Gone)) => (
             AgentStatus::Crashed,
             "process",
             1.0,
             "its host is gone and left no exit record; the next tick records that",
         ),
+        (Phase::Claimed, Some(ProcessSeen::Alive)) => {
+            (what, "process", 1.0, "its host holds the lock of the run; the next tick records its start")
+        }
+        (Phase::Claimed, Some(ProcessSeen::Starting)) => {
+            (AgentStatus::Starting, "process", 1.0, "its host lives and has not started its program yet")
+        }
+        (Phase::Claimed, _) => {
+            (AgentStatus::Starting, "journal", 0.8, "its run is claimed and no process has proven itself")
+        }
+        (Phase::Started { .. }, Some(ProcessSeen::Alive | ProcessSeen::Starting)) => {
+            (what, "process", 1.0, "its host holds the lock of the run")
+        }
         (Phase::Started { .. }, Some(ProcessSeen::NotStarted | ProcessSeen::Unknown)) => {
             (AgentStatus::Unknown, "process", 0.0, "the records of its run cannot be read")
         }
@@ -194,13 +197,10 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
         reasons.extend(seen.marker.map(|m| format!("its task file says {}", m.heading_word())));
     }
     reasons.extend(run.claim.as_ref().map(|c| format!("it claimed {} at {}", c.status.heading_word(), c.at)));
-    reasons.extend(run.stop.map(|reason| format!("it is being stopped: {reason:?}").to_lowercase()));
-    AgentView {
-        status,
-        source,
-        confidence,
-        since,
-        reasons,
-        would_change: "the end of its process, or its claim".to_owned(),
-    }
+    reasons.extend(run.stop.map(|reason| format!("it is being stopped {}", reason.why())));
+    let would_change = match process {
+        Some(ProcessSeen::Ended | ProcessSeen::Gone) => "the next tick: `pipeline monitor --once`",
+        _ => "the end of its process, or its claim",
+    };
+    AgentView { status, source, confidence, since, reasons, would_change: would_change.to_owned() }
 }

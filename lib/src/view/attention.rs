@@ -5,19 +5,21 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::agents::preset::DEMO_DOES_NO_WORK;
 use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
 use crate::run::Rung;
 use crate::settings::FailedDependency;
 use crate::status::Doing;
 use crate::task::{Ask, ParentWhy, Step, Task, TaskState};
+use crate::text::counted;
 
 /// One thing that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, or of an agent in a session
-    /// `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
+    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, or of an agent in a
+    /// session `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
     pub kind: &'static str,
     /// About which task.
     pub task: Option<TaskId>,
@@ -74,7 +76,7 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
     let id = &task.id;
     let reason = task.reason.as_deref().and_then(|reason| reason.lines().next()).unwrap_or_default();
     let (kind, agent, command) = match &task.state {
-        TaskState::Blocked { .. } => ("blocked", None, format!("pipeline task retry {id}")),
+        TaskState::Blocked { .. } => ("blocked", None, retry_command(task)),
         TaskState::Paused { .. } if task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Proposal) => {
             ("proposal", None, format!("pipeline task approve {id}"))
         }
@@ -109,6 +111,15 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
         unblocks: behind(pipeline, id),
         command,
     })
+}
+
+/// What lets a blocked task go on. An agent that only demonstrates would block it again.
+pub(super) fn retry_command(task: &Task) -> String {
+    let retry = format!("pipeline task retry {}", task.id);
+    match task.reason.as_deref().is_some_and(|why| why.contains(DEMO_DOES_NO_WORK)) {
+        true => format!("${{EDITOR:-vi}} .pipeline/config.toml && {retry}"),
+        false => retry,
+    }
 }
 
 /// Tasks that can only start once this one is done, directly or through others.
@@ -250,8 +261,4 @@ fn of_sessions(pipeline: &Pipeline) -> impl Iterator<Item = Attention> + '_ {
             command,
         })
     })
-}
-
-pub(super) fn counted(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }

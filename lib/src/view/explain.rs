@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::attention::retry_command;
 use super::{Seen, agent_view, waiting_reason};
 use crate::ids::AgentName;
 use crate::mode::{Orchestration, Rollout};
 use crate::pipeline::{Agent, Pipeline};
+use crate::run::{ClaimStatus, Verdict};
 use crate::settings::Sandbox;
 use crate::task::{Ask, Step, Task, TaskState};
 
@@ -97,10 +99,15 @@ pub fn explain_task(pipeline: &Pipeline, task: &Task) -> Explanation {
         explanation.observations.push(format!("attempt {}", task.attempt));
     }
     for run in task.runs.iter().rev().take(3) {
-        let text = format!("run {} ({} by {}): {}, {:?}", run.id, run.work, run.agent, run.how, run.verdict);
-        explanation
-            .observations
-            .push(text.replace("Passed", "passed").replace("Failed", "failed").replace("Void", "not counted"));
+        // A program that ends well after it has said otherwise did not fail by its exit.
+        let came = match (run.verdict, run.claimed) {
+            (Verdict::Void, _) => "not counted".to_owned(),
+            (_, Some(claimed)) if claimed != ClaimStatus::Completed => format!("claimed {}", claimed.heading_word()),
+            (Verdict::Passed, _) => "passed".to_owned(),
+            (Verdict::Failed, _) => "failed".to_owned(),
+        };
+        let text = format!("run {} ({} by {}): {}, {came}", run.id, run.work, run.agent, run.how);
+        explanation.observations.push(text);
     }
     explanation
 }
@@ -144,7 +151,7 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
             out.rule = reason;
             out.observations.extend(what_followed(pipeline, task));
             out.would_change.push("a person's word".to_owned());
-            out.commands.extend([format!("pipeline task retry {id}"), format!("pipeline task cancel {id}")]);
+            out.commands.extend([retry_command(task), format!("pipeline task cancel {id}")]);
         }
         TaskState::Failed | TaskState::Cancelled => {
             out.rule = reason;

@@ -128,6 +128,16 @@ fn an_agents_status_follows_what_was_seen_of_its_process() {
     assert_eq!(status(&w, None), AgentStatus::Idle);
     w.tick();
     assert_eq!(status(&w, None), AgentStatus::Starting);
+    // Between two ticks more is seen than is recorded.
+    for (process, expected) in [
+        (ProcessSeen::NotStarted, AgentStatus::Starting),
+        (ProcessSeen::Starting, AgentStatus::Starting),
+        (ProcessSeen::Alive, AgentStatus::Working),
+        (ProcessSeen::Ended, AgentStatus::Verifying),
+        (ProcessSeen::Gone, AgentStatus::Crashed),
+    ] {
+        assert_eq!(status(&w, Some(process)), expected, "{process:?}");
+    }
     let run = w.run_of("A");
     w.start(&run);
     for (process, expected) in [

@@ -42,7 +42,8 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     };
     painter.rule(area, "Board", &beside, "", focused);
     if tasks == 0 {
-        return empty(painter, area);
+        let damaged = model.screen.attention.iter().any(|item| item.kind == "state_damaged");
+        return empty(painter, area, damaged);
     }
     let detail = layout.room != Room::Wide && area.height > 5;
     let body = Rect { y: area.y + 1, height: area.height - 1 - u16::from(detail), ..area };
@@ -62,9 +63,13 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     }
 }
 
-fn empty(painter: &mut Painter<'_>, area: Rect) {
+fn empty(painter: &mut Painter<'_>, area: Rect, damaged: bool) {
     let theme = painter.theme;
     let width = area.width - 2;
+    if damaged {
+        painter.text(area.x + 2, area.y + 1, width, "No tasks are known before the damage.", theme.text());
+        return;
+    }
     painter.text(area.x + 2, area.y + 1, width, "No tasks yet.", theme.text());
     let (text, accent) = (theme.dim(), theme.accent());
     let parts = [("Press ", text), ("n", accent), (", or type: ", text), ("pipeline task add \"...\"", theme.text())];

@@ -33,6 +33,7 @@ if [ "$PIPELINE_STAGE" = plan ]; then
 else
     echo "first of $PIPELINE_RUN_ID" >> "$PIPELINE_TASK_ID.txt"; commit "make $PIPELINE_TASK_ID"
     echo "second of $PIPELINE_RUN_ID" >> "$PIPELINE_TASK_ID.txt"
+    once edit && echo "$PIPELINE_TASK_ID" >> base.txt
     once leave-child && { (trap '' HUP TERM; exec setsid sleep 1000) 9>&- & }
     once hang && wait_here
     once die-middle && kill -9 $$

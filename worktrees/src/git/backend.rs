@@ -101,7 +101,8 @@ pub(super) enum Merged {
 pub(super) struct Switch {
     pub(super) from: CommitId,
     pub(super) to: CommitId,
-    /// Paths whose file already is what it is to become; only the index has to learn of it.
+    /// Paths whose file already is what it is to become, or a beginning of it that an update left which was cut short:
+    /// writing them again loses nothing, and the index has to learn of them.
     pub(super) settled: Vec<TreeChange>,
     /// The other paths.
     pub(super) open: Vec<TreeChange>,

@@ -383,6 +383,12 @@ impl Backend for Command {
                 input.push(0);
             }
             self.on(checkout).args(["update-index", "-z", "--index-info"]).input(input).run()?;
+            let there = switch.settled.iter().filter(|change| change.new.is_some());
+            let there: Vec<PathBuf> = there.map(|change| change.path.clone()).collect();
+            self.on(checkout)
+                .args(["checkout-index", "-f", "-u", "-q", "-z", "--stdin"])
+                .input(listing(&there))
+                .run()?;
         }
         // The refresh ends with 1 when it finds changed files, which is not its business here.
         self.on(checkout).args(["update-index", "-q", "--refresh"]).optional()?;

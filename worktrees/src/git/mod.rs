@@ -205,6 +205,15 @@ impl Repo {
         }
     }
 
+    /// The branches whose names begin with this, such as `pipeline/`.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn branches_below(&self, start: &str) -> Result<Vec<String>, GitError> {
+        let found = self.backend.list_refs(&format!("refs/heads/{start}"))?;
+        Ok(found.iter().filter_map(|(name, _)| layout::branch_name(name)).collect())
+    }
+
     /// The commit that a revision names, such as `HEAD~2` or a tag.
     ///
     /// # Errors

@@ -86,6 +86,21 @@ impl Repo {
         Ok(Rescued { reference, commit: commit.clone(), files: self.files_of(commit)? })
     }
 
+    /// Keeps what a branch points at and takes the branch away. `None` if there is no such branch.
+    ///
+    /// # Errors
+    /// When the branch is checked out somewhere, or moved meanwhile.
+    pub fn set_branch_aside(&self, branch: &str, id: &str, reason: &str) -> Result<Option<Rescued>, GitError> {
+        let full = full_name(branch)?;
+        let Some(head) = self.backend.read_ref(&full)? else { return Ok(None) };
+        if let Some(checkout) = self.checkouts_of(branch)?.into_iter().next() {
+            return Err(GitError::BranchElsewhere { branch: branch.to_owned(), path: checkout.path });
+        }
+        let rescued = self.rescue_commit(id, &head, reason)?;
+        let change = RefChange { name: &full, old: Some(&head), new: None, reason };
+        if self.backend.change_ref(&change)? { Ok(Some(rescued)) } else { Err(GitError::Moved { reference: full }) }
+    }
+
     /// Points a reference at a commit. An id that keeps something else already gets a number appended.
     pub(super) fn keep(&self, id: &str, commit: &CommitId, reason: &str) -> Result<String, GitError> {
         let first = reference(id)?;

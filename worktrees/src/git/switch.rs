@@ -10,7 +10,13 @@ use std::path::{Path, PathBuf};
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, Switch, TreeChange, text};
-use super::{GitError, Repo};
+use super::process::Git;
+use super::{GitError, Repo, layout};
+
+/// In the private git directory of a checkout while its files are updated: from which commit to which.
+const UNDERWAY: &str = "pipeline-update";
+/// The mode of a path that is another repository.
+const SUBMODULE: u32 = 0o160_000;
 
 impl Repo {
     /// Updates the files as planned. The lock of the index is looked at first, because the library only meets it after
@@ -20,10 +26,54 @@ impl Repo {
         if lock.exists() {
             return Err(GitError::Locked { file: lock });
         }
-        if switch.settled.is_empty() && switch.open.is_empty() {
-            return Ok(());
+        if !switch.settled.is_empty() || !switch.open.is_empty() {
+            begin(checkout, switch)?;
+            match self.backend.switch(checkout, switch) {
+                // What is in the way was found before anything was written.
+                Err(error @ GitError::Dirty { .. }) => {
+                    end(checkout)?;
+                    return Err(error);
+                }
+                other => other?,
+            }
         }
-        self.backend.switch(checkout, switch)
+        end(checkout)
+    }
+
+    /// What an update that was cut short was about to write. Git writes into the files themselves, or takes them away
+    /// first, so that one of them may hold only the beginning of what it was to become.
+    fn cut_short(&self, checkout: &Checkout) -> Result<Vec<TreeChange>, GitError> {
+        let Some(record) = layout::read_optional(&checkout.admin.join(UNDERWAY))? else { return Ok(Vec::new()) };
+        let mut commits = record.split_whitespace().map(|id| CommitId::from(id.to_owned()));
+        let (Some(from), Some(to)) = (commits.next(), commits.next()) else { return Ok(Vec::new()) };
+        // Commits that are gone cannot have been meant by anything that still counts.
+        let trees = self.tree_of(&from).and_then(|from| Ok((from, self.tree_of(&to)?)));
+        let Ok((from, to)) = trees else { return Ok(Vec::new()) };
+        self.backend.diff(&from, &to, false)
+    }
+
+    /// Whether a path is as an update left it that was cut short: gone, or with a beginning of what it was to become.
+    /// Nobody's words are lost when it is written again.
+    fn is_torn(&self, checkout: &Checkout, path: &Path, cut_short: &[TreeChange]) -> Result<bool, GitError> {
+        let Some(change) = cut_short.iter().find(|change| change.path == path) else { return Ok(false) };
+        let Some(new) = change.new.as_ref().filter(|new| new.mode != SUBMODULE) else { return Ok(false) };
+        let indexed = self.backend.indexed(checkout, path)?;
+        if indexed.is_some() && indexed != change.old && indexed.as_ref() != Some(new) {
+            return Ok(false);
+        }
+        let full = checkout.path.join(path);
+        let found = match full.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            found => found.map_err(GitError::io("read", &full))?,
+        };
+        if !found.is_file() {
+            return Ok(false);
+        }
+        let written = fs::read(&full).map_err(GitError::io("read", &full))?;
+        let whole = Git::new(&self.main).args(["cat-file", "blob", &new.id]).run()?;
+        // Line ends may be written in another way than they are stored.
+        let stored = |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte != b'\r').collect::<Vec<_>>();
+        Ok(whole.starts_with(&written) || stored(&whole).starts_with(&stored(&written)))
     }
 
     /// Finds out whether a checkout can be brought from one commit to another without losing anything, whatever else is
@@ -43,12 +93,15 @@ impl Repo {
         let dirty =
             differences.changed.iter().chain(&differences.untracked).map(PathBuf::as_path).collect::<BTreeSet<_>>();
         let touched = changes.iter().map(|change| change.path.as_path()).collect::<BTreeSet<_>>();
+        let cut_short = self.cut_short(checkout)?;
         let mut blocked = BTreeSet::new();
         for change in &changes {
             let obstacles = obstacles(checkout, change, &dirty, &touched)?;
             if obstacles.is_empty() {
                 switch.open.push(change.clone());
-            } else if obstacles.iter().all(|path| *path == change.path) && self.is_settled(checkout, change)? {
+            } else if obstacles.iter().all(|path| *path == change.path)
+                && (self.is_settled(checkout, change)? || self.is_torn(checkout, &change.path, &cut_short)?)
+            {
                 switch.settled.push(change.clone());
             } else {
                 blocked.extend(obstacles.iter().map(|path| text(path)));
@@ -91,6 +144,16 @@ impl Repo {
     }
 }
 
+/// Writes down what is about to be written. It need not survive a power cut: what it guards is ours being killed.
+fn begin(checkout: &Checkout, switch: &Switch) -> Result<(), GitError> {
+    layout::replace(&checkout.admin.join(UNDERWAY), format!("{} {}\n", switch.from, switch.to).as_bytes())
+}
+
+fn end(checkout: &Checkout) -> Result<(), GitError> {
+    let record = checkout.admin.join(UNDERWAY);
+    if record.exists() { layout::remove(&record) } else { Ok(()) }
+}
+
 /// The paths on disk that hold something which is not in the old commit and that the change would replace.
 fn obstacles(
     checkout: &Checkout,
@@ -126,7 +189,7 @@ fn ignored_obstacles(
     let mut found = Vec::new();
     match full.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => {
-            let is_submodule = change.old.as_ref().or(change.new.as_ref()).is_some_and(|entry| entry.mode == 0o160_000);
+            let is_submodule = change.old.as_ref().or(change.new.as_ref()).is_some_and(|entry| entry.mode == SUBMODULE);
             if !is_submodule {
                 untouched_below(&checkout.path, &change.path, touched, &mut found)?;
             }

@@ -226,6 +226,22 @@ fn references_and_commits_are_read() {
     });
 }
 
+/// A branch of a name that is wanted for something else: what it holds is kept, wherever it is checked out it stays.
+#[test]
+fn a_branch_is_set_aside_with_all_it_holds() {
+    each(|lab| {
+        let head = lab.branch("task", &[("a.txt", "old\n")]);
+        assert_eq!(lab.repo.branches_below("ta").unwrap(), ["task"]);
+        let error = lab.repo.set_branch_aside("task", "branch-task", "found").unwrap_err();
+        assert!(matches!(error, GitError::BranchElsewhere { .. }), "{error}");
+        lab.repo.let_go(&lab.path("task")).unwrap();
+        let rescued = lab.repo.set_branch_aside("task", "branch-task", "found").unwrap().unwrap();
+        assert_eq!((&rescued.commit, lab.repo.branch_head("task").unwrap()), (&head, None));
+        assert_eq!(lab.repo.rescues().unwrap()[0].id, "branch-task");
+        assert_eq!(lab.repo.set_branch_aside("task", "branch-task", "found").unwrap(), None);
+    });
+}
+
 #[test]
 fn a_branch_is_created_once_and_never_moved() {
     each(|lab| {
@@ -694,6 +710,36 @@ fn a_move_that_was_cut_short_completes() {
         assert_ne!(lab.status(), "");
         assert_eq!(lab.repo.advance_branch("main", &first, &merge).unwrap(), Advance::Moved, "{:?}", lab.kind);
         assert_eq!(lab.status(), "");
+    });
+}
+
+/// Killed within a file: what is there of it is a beginning of what was to be written, or nothing.
+#[test]
+fn a_checkout_whose_files_were_cut_short_completes() {
+    each(|lab| {
+        let first = lab.head("main");
+        let long = "task\n".repeat(50);
+        let task = lab.branch("task", &[("a.txt", &long), ("new.txt", "n\nm\n"), ("b.txt", "task\n")]);
+        let merge = lab.merge(&task);
+        let dirty = |lab: &Lab| {
+            let found = lab.repo.advance_branch("main", &first, &merge).unwrap();
+            assert!(matches!(found, Advance::CheckoutDirty { .. }), "{:?} {found:?}", lab.kind);
+        };
+        write(&lab.main, "a.txt", "task\ntas");
+        write(&lab.main, "new.txt", "n\n");
+        fs::remove_file(lab.main.join("b.txt")).unwrap();
+        // Without a word about an update it is a person who did this.
+        dirty(&lab);
+        let record = lab.main.join(".git/pipeline-update");
+        fs::write(&record, format!("{first} {merge}\n")).unwrap();
+        write(&lab.main, "a.txt", "task\nmine");
+        dirty(&lab);
+        assert_eq!(read(&lab.main, "a.txt"), "task\nmine");
+        write(&lab.main, "a.txt", "task\ntas");
+        assert_eq!(lab.repo.advance_branch("main", &first, &merge).unwrap(), Advance::Moved, "{:?}", lab.kind);
+        assert_eq!((lab.status(), read(&lab.main, "a.txt")), (String::new(), long), "{:?}", lab.kind);
+        assert_eq!((read(&lab.main, "new.txt"), read(&lab.main, "b.txt")), ("n\nm\n".to_owned(), "task\n".to_owned()));
+        assert!(!record.exists());
     });
 }
 

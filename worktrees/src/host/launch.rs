@@ -38,6 +38,18 @@ pub fn prepare(run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
     files::write_once(run_dir, CLAIM, &claim).map(drop)
 }
 
+/// Whether a run has been claimed, so that its host may have begun.
+#[must_use]
+pub fn is_claimed(run_dir: &Path) -> bool {
+    run_dir.join(CLAIM).symlink_metadata().is_ok()
+}
+
+/// Whether a run's host has begun.
+#[must_use]
+pub fn has_started(run_dir: &Path) -> bool {
+    run_dir.join(START).symlink_metadata().is_ok()
+}
+
 /// How to start a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostProgram {

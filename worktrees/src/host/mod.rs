@@ -31,7 +31,8 @@ use std::path::PathBuf;
 pub use confine::{Confinement, available as sandbox_available, main as confined_main};
 pub use glance::{screen, tools, type_into};
 pub use launch::{
-    HostProgram, Killed, StopOutcome, kill_remains, observe, observe_on, prepare, reap_hosts, request_stop, spawn_host,
+    HostProgram, Killed, StopOutcome, has_started, is_claimed, kill_remains, observe, observe_on, prepare, reap_hosts,
+    request_stop, spawn_host,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use pipeline_lib::agents::preset::DEMO_DOES_NO_WORK;
 use pipeline_lib::claim::marker::IN_PROGRESS;
 
 use super::DemoAgent;
@@ -23,8 +24,6 @@ use crate::verbs::done;
 pub(super) const PACE_VARIABLE: &str = "DEMO_AGENT_PACE_MS";
 /// What an agent that dies leaves with.
 pub(super) const DEATH: u8 = 3;
-/// Why a task that is not the demonstration's is blocked.
-const NO_WORK: &str = "demo agents do no real work; configure an agent in .pipeline/config.toml";
 
 /// Plays one run.
 ///
@@ -195,7 +194,7 @@ impl<'a> Agent<'a> {
     /// Of a task it has no script for, it does nothing and says so: a task that nobody worked at must not be completed.
     fn decline(&self) -> Result<Done> {
         self.say(&format!("there is no script for {} at stage {}", self.task, self.stage))?;
-        Ok(Done::Marker(format!("BLOCKED: {NO_WORK}")))
+        Ok(Done::Marker(format!("BLOCKED: {DEMO_DOES_NO_WORK}")))
     }
 
     fn finish(&self, status: &str) -> Result<()> {

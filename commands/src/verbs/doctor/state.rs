@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use pipeline_lib::text::counted;
 use pipeline_state::{ErrorKind, Locker, ProblemKind, Report, StateError, Store};
 use pipeline_worktrees::host::{self, Observation, Why};
 
@@ -35,7 +36,14 @@ pub(super) fn files(dir: &Path) -> Vec<Finding> {
     }
     if findings.iter().all(|finding| finding.level == Level::Ok) {
         let last = report.seq.unwrap_or_default();
-        findings.push(Finding::ok("state", format!("sound, {last} facts in {} files", report.segments.len())));
+        findings.push(Finding::ok(
+            "state",
+            format!(
+                "sound, {} in {}",
+                counted(usize::try_from(last).unwrap_or(usize::MAX), "fact"),
+                counted(report.segments.len(), "file")
+            ),
+        ));
     }
     findings.extend(disk(&report));
     findings

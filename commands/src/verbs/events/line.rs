@@ -3,12 +3,20 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+use pipeline_lib::fact::Fact;
+use pipeline_lib::ids::{StageId, TaskId};
+use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::Run;
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_state::Record;
 use serde_json::{Map, Value};
 
 /// What an event is about, in the order in which it is looked for.
 const ABOUT: [&str; 4] = ["task", "run", "agent", "stage"];
+
+/// The kind of run it is about: `agent`, `command`, `probe`, `gate` or `setup`.
+const WORK: &str = "work";
 
 /// What earlier events said about runs that are not settled yet.
 #[derive(Debug, Clone, Default)]
@@ -17,13 +25,37 @@ pub struct Known {
 }
 
 impl Known {
+    /// What the claims of live runs said, for a reader that does not begin at the beginning.
+    #[must_use]
+    pub fn of(pipeline: &Pipeline) -> Self {
+        let about = |run: &Run| {
+            let name = |name: Option<&str>| name.map(Value::from);
+            let values = [
+                ("task", name(run.task.as_ref().map(TaskId::as_str))),
+                ("run", name(Some(run.id.as_str()))),
+                ("agent", name(Some(run.agent.as_str()))),
+                ("stage", name(run.stage.as_ref().map(StageId::as_str))),
+                (WORK, name(Some(run.work.word()))),
+            ];
+            values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+        };
+        Self { runs: pipeline.core.runs.values().map(|run| (run.id.to_string(), about(run))).collect() }
+    }
+
+    /// The event of a fact that is not read from the journal, for its words.
+    pub fn of_fact(&mut self, fact: &Fact) -> Map<String, Value> {
+        let fact = serde_json::to_value(fact).unwrap_or_default();
+        self.event(Record { seq: 0, at: Timestamp::UNIX_EPOCH, actor: String::new(), fact })
+    }
+
     /// The event of a record, with what earlier ones said about its run. Records are given in order.
     pub fn event(&mut self, record: Record<Value>) -> Map<String, Value> {
         let mut event = lift(record);
         let Some(run) = event.get("run").and_then(Value::as_str).map(str::to_owned) else { return event };
         let is = |event: &Map<String, Value>, kind: &str| event.get("type").is_some_and(|found| found == kind);
         if is(&event, "run_claimed") {
-            let about = ABOUT.iter().filter_map(|key| Some(((*key).to_owned(), event.get(*key)?.clone())));
+            let about =
+                ABOUT.iter().chain([&WORK]).filter_map(|key| Some(((*key).to_owned(), event.get(*key)?.clone())));
             self.runs.insert(run, about.collect());
             return event;
         }
@@ -52,8 +84,21 @@ pub fn lift(record: Record<Value>) -> Map<String, Value> {
             event.insert(key.to_owned(), value.into());
         }
     }
+    if let Some(work) = work(&data) {
+        event.insert(WORK.to_owned(), work.into());
+    }
     event.insert("data".to_owned(), data);
     event
+}
+
+/// The kind of the run that the data describes: a word by itself, or the name of what else is to be said about it.
+fn work(data: &Value) -> Option<String> {
+    let described = ["run", "summary"].iter().filter_map(|part| data.get(part)?.get(WORK)).next()?;
+    match described {
+        Value::String(word) => Some(word.clone()),
+        Value::Object(more) => more.keys().next().cloned(),
+        _ => None,
+    }
 }
 
 /// The type and the data of a fact.
@@ -95,7 +140,6 @@ fn find(key: &str, data: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
     use serde_json::json;
 
     fn record(seq: u64, fact: Value) -> Record<Value> {
@@ -147,10 +191,11 @@ mod tests {
     #[test]
     fn what_the_claim_said_is_joined_until_the_run_is_closed() {
         let mut known = Known::default();
-        let run = json!({"id": "R", "task": "T", "agent": "A", "stage": "S"});
+        let run = json!({"id": "R", "task": "T", "agent": "A", "stage": "S", "work": {"gate": {"command": "true"}}});
         known.event(record(1, json!({"type": "run_claimed", "data": {"run": run}})));
         let started = known.event(record(2, json!({"type": "run_started", "data": {"run": "R", "pid": 7}})));
         assert_eq!(about(&started), ["T", "R", "A", "S"]);
+        assert_eq!(started["work"], "gate");
         let closed = known.event(record(3, json!({"type": "run_closed", "data": {"run": "R", "summary": null}})));
         assert_eq!(about(&closed), ["T", "R", "A", "S"]);
         assert!(known.runs.is_empty());

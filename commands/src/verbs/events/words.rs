@@ -2,8 +2,8 @@
 
 use pipeline_lib::fact::Fact;
 use pipeline_lib::run::{Ended, Run, RunSummary, Verdict, Work};
-use pipeline_lib::task::TaskState;
-use pipeline_lib::text::one_line;
+use pipeline_lib::task::{Step, TaskState};
+use pipeline_lib::text::{counted, one_line};
 use serde_json::{Map, Value};
 
 /// The longest sentence, in characters.
@@ -15,7 +15,10 @@ pub fn sentence(event: &Map<String, Value>) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
     let fact = serde_json::json!({ "type": text("type"), "data": event.get("data") });
     let words = match serde_json::from_value::<Fact>(fact) {
-        Ok(fact) => words(&fact, &About { task: text("task"), agent: text("agent"), stage: text("stage") }),
+        Ok(fact) => {
+            let about = About { task: text("task"), agent: text("agent"), stage: text("stage"), work: text("work") };
+            words(&fact, &about)
+        }
         // A newer program's event: its type is words enough.
         Err(_) => format!("{} {}", text("task"), text("type").replace('_', " ")),
     };
@@ -27,10 +30,12 @@ struct About<'a> {
     task: &'a str,
     agent: &'a str,
     stage: &'a str,
+    /// The kind of run.
+    work: &'a str,
 }
 
 fn words(fact: &Fact, about: &About<'_>) -> String {
-    let About { task, agent, stage } = about;
+    let About { task, agent, stage, work } = about;
     match fact {
         Fact::TaskAdded { task } => format!("{} added: {}", task.id, task.title),
         Fact::TaskEdited { .. } => format!("{task} edited"),
@@ -48,13 +53,17 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
             None => format!("{task} had nothing to merge"),
         },
         Fact::RunClaimed { run } => claimed(run),
-        Fact::RunEnded { how, .. } => format!("{task} {stage} by {agent} {}", how),
+        // What came of these is said when they are closed.
+        Fact::RunEnded { .. } if matches!(*work, "gate" | "probe" | "setup") => String::new(),
+        Fact::RunEnded { how, .. } if *work == "command" => format!("{task} {stage} command {how}"),
+        Fact::RunEnded { how, .. } => format!("{task} {stage} by {agent} {how}"),
         Fact::RunClosed { summary: Some(summary), .. } => closed(task, summary),
         Fact::ClaimNoted { claim, .. } => format!("{task} {stage}: {agent} says {}", lower(claim.status)),
         Fact::ClaimRefused { why, .. } => format!("{task} {stage}: a claim was refused, {why}"),
         Fact::RunDoing { doing, .. } => format!("{agent} ({task}): {}", doing.words()),
         Fact::RunTried { refused: Some(why), .. } => format!("{agent} ({task}): nothing was typed: {why}"),
         Fact::RunTried { rung, done: true, .. } => format!("{agent} ({task}) {}", rung.words()),
+        Fact::RunStopping { .. } if !matches!(*work, "" | "agent") => format!("{task} {stage} {work} is being stopped"),
         Fact::RunStopping { .. } => format!("{task} {stage} by {agent} is being stopped"),
         other => of_the_rest(other, about),
     }
@@ -70,6 +79,7 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
             format!("switching to {} · {} once nothing runs", mode.orchestration.word(), mode.rollout.word())
         }
         Fact::ModePending { mode: None, .. } => "the mode stays as it is".to_owned(),
+        Fact::NumbersTaken { below } => format!("new tasks are numbered from {below}"),
         Fact::PilotChanged { .. } => "the pilot's list changed".to_owned(),
         Fact::WorktreeReady { worktree, .. } => format!("worktree {worktree} is set up"),
         Fact::WorktreeFailed { worktree, message, .. } => format!("setting up worktree {worktree} failed: {message}"),
@@ -136,15 +146,28 @@ fn moved(task: &str, to: &TaskState, reason: Option<&str>) -> String {
         TaskState::Unassigned => format!("{task} is back in the queue{why}"),
         TaskState::Ready { stage } => format!("{task} is ready for {stage}{why}"),
         TaskState::Working { stage, .. } => format!("{task} is at {stage}"),
-        TaskState::Waiting { stage, on } => format!("{task} {stage} is done by {} tasks", on.len()),
+        TaskState::Waiting { stage, on } => format!("{task} {stage} is done by {}", counted(on.len(), "task")),
         TaskState::Paused { stage } => format!("{task} waits for you before {stage}"),
-        TaskState::Verifying { stage, .. } => format!("{task} {stage} is being checked"),
+        TaskState::Verifying { stage, step, .. } => checked(task, stage.as_str(), step),
         TaskState::AwaitingApproval { .. } => format!("{task} waits for you{why}"),
         TaskState::Blocked { .. } => format!("{task} is blocked{why}"),
         TaskState::Failed => format!("{task} failed{why}"),
         TaskState::Completed => format!("{task} completed"),
         TaskState::Cancelled => format!("{task} cancelled{why}"),
         TaskState::RolledBack => format!("{task} rolled back{why}"),
+    }
+}
+
+/// How far the check of a claim has come, where the next event does not say it: that a gate started, or what was merged.
+fn checked(task: &str, stage: &str, step: &Step) -> String {
+    match step {
+        Step::Join { heads } => format!("{task} {stage}: {} are brought together", counted(heads.len(), "part")),
+        Step::Merge => format!("{task} {stage} is being merged"),
+        Step::Gate { run: None, .. } => format!("{task} {stage} is being checked"),
+        Step::Advance { dirty: Some(dirty), .. } => {
+            format!("{task} waits for your checkout, which has changes in {}", dirty.files.join(", "))
+        }
+        Step::Gate { run: Some(_), .. } | Step::Advance { dirty: None, .. } => String::new(),
     }
 }
 
@@ -179,6 +202,40 @@ mod tests {
         assert_eq!(said("task_moved", json!({"task": "T", "to": "completed"})), "T completed");
         let blocked = json!({"task": "T", "to": {"blocked": {"stage": null}}, "with": {"reason": "no\nway"}});
         assert_eq!(said("task_moved", blocked), "T is blocked: no way");
+    }
+
+    #[test]
+    fn a_gate_is_told_as_a_gate_and_each_step_once() {
+        let mut known = super::super::Known::default();
+        let mut seq = 0;
+        let mut said = |kind: &str, data: Value| {
+            seq += 1;
+            let fact = json!({ "type": kind, "data": data });
+            sentence(&known.event(Record { seq, at: Timestamp::UNIX_EPOCH, actor: "monitor".to_owned(), fact }))
+        };
+        let claim = json!({ "decision": null, "commit": "1", "agent": "a", "run": "r0" });
+        let step = |step: Value| json!({ "task": "T", "to": { "verifying": { "stage": "super", "claim": claim, "step": step } } });
+        let gate = |run: Value| step(json!({ "gate": { "commit": "2", "onto": "1", "run": run } }));
+        let run = json!({ "id": "r1", "work": { "gate": { "command": "true", "commit": "2" } }, "agent": "implementation",
+            "task": "T", "stage": "super", "attempt": 1, "timeout": "PT30M", "phase": "claimed",
+            "claimed_at": "2026-01-01T00:00:00Z" });
+        let closed = json!({ "run": "r1", "summary": { "id": "r1", "work": "gate", "agent": "implementation",
+            "stage": "super", "attempt": 1, "started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:00Z",
+            "how": { "exited": { "code": 0 } }, "verdict": "passed" } });
+        let ended = json!({ "run": "r1", "how": { "exited": { "code": 0 } }, "ended_at": "2026-01-01T00:00:00Z" });
+        let told = [
+            said("task_moved", step(json!("merge"))),
+            said("task_moved", gate(Value::Null)),
+            said("run_claimed", json!({ "run": run })),
+            said("task_moved", gate("r1".into())),
+            said("run_ended", ended),
+            said("run_closed", closed),
+            said("task_moved", step(json!({ "advance": { "commit": "2", "onto": "1", "dirty": null } }))),
+        ];
+        let told: Vec<&str> = told.iter().map(String::as_str).filter(|words| !words.is_empty()).collect();
+        let expected =
+            ["T super is being merged", "T super is being checked", "T super gate started", "T super gate passed"];
+        assert_eq!(told, expected);
     }
 
     #[test]

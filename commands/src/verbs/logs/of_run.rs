@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use pipeline_lib::ids::{AgentName, RunId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::RunSummary;
 use pipeline_lib::terminal::{Line, sgr};
 use pipeline_lib::text;
 use pipeline_lib::view::SCHEMA_VERSION;
@@ -22,6 +23,8 @@ use crate::viewer::replayed;
 
 /// How much of a stream is read at once.
 const PIECE: usize = 1024 * 1024;
+/// How many other runs are named where one printed nothing.
+const OTHERS_MAX: usize = 5;
 
 /// The run whose output is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +64,29 @@ pub(super) fn print(call: &Call, args: &Logs, context: &Context, engine: &mut En
     reader.finish()?;
     if !wanted.live && !dir.is_dir() {
         call.output.note(&format!("the output of run {} is no longer kept", wanted.run));
+    } else if printed_nothing(&dir) {
+        call.output.note(&nothing_printed(engine.pipeline(), &wanted));
     }
     Ok(())
+}
+
+fn printed_nothing(dir: &Path) -> bool {
+    let is_empty = |stream| host::tail(dir, stream, 1).is_ok_and(|end| end.is_empty());
+    is_empty(Stream::Stdout) && is_empty(Stream::Stderr)
+}
+
+/// That a run printed nothing, and which other runs its task has had, the newest first.
+fn nothing_printed(pipeline: &Pipeline, wanted: &Wanted) -> String {
+    let runs = wanted.task.as_ref().and_then(|task| pipeline.task(task.as_str())).map(|task| &task.runs);
+    let named = |run: &RunSummary| format!("{} ({} of {} by {})", run.id, run.work, run.stage, run.agent);
+    let all: Vec<&RunSummary> = runs.into_iter().flatten().rev().collect();
+    let this = all.iter().find(|run| run.id == wanted.run).map_or_else(|| wanted.run.to_string(), |run| named(run));
+    let others: Vec<String> =
+        all.iter().filter(|run| run.id != wanted.run).take(OTHERS_MAX).map(|run| named(run)).collect();
+    match others.is_empty() {
+        true => format!("run {this} printed nothing"),
+        false => format!("run {this} printed nothing; others: {}; see `pipeline logs --run ID`", others.join(", ")),
+    }
 }
 
 /// Prints what the terminal of a session showed that is over: all of it once, however often it was drawn.
@@ -117,9 +141,11 @@ fn wanted(pipeline: &Pipeline, args: &Logs, runs_dir: &Path) -> Result<Option<Wa
     }
     let settled = pipeline.tasks.iter().filter(|task| is_task(&task.id));
     let settled = settled.flat_map(|task| task.runs.iter().map(move |run| (task, run)));
-    let newest: Option<(_, _)> = settled
-        .filter(|(_, run)| is_agent(&run.agent))
-        .max_by_key(|(_, run)| -> (Timestamp, &str) { (run.started_at, run.id.as_str()) });
+    // What did a stage's work says more than the gate that checked it.
+    let newest: Option<(_, _)> =
+        settled.filter(|(_, run)| is_agent(&run.agent)).max_by_key(|(_, run)| -> (bool, Timestamp, &str) {
+            (matches!(&*run.work, "agent" | "command"), run.started_at, run.id.as_str())
+        });
     if let Some((task, run)) = newest {
         let agent = Some(run.agent.clone());
         let task = Some(task.id.clone());

@@ -27,6 +27,7 @@ pub(super) fn print(call: &Call, args: &Logs) -> Result<()> {
     if present.is_none() {
         call.output.note("the supervisor has logged nothing yet; `pipeline monitor` does");
     }
+    let has_file = present.is_some();
     let mut filter = Filter { level: args.level, last: None };
     let mut shown: VecDeque<Line> = VecDeque::new();
     if let Some(reader) = &mut present {
@@ -40,6 +41,12 @@ pub(super) fn print(call: &Call, args: &Logs) -> Result<()> {
             Ok(())
         })?;
         shown.extend(reader.lines.finish().filter(|_| !args.follow).and_then(|line| filter.pass(line)));
+    }
+    if has_file && shown.is_empty() && args.last() > 0 {
+        call.output.note(match args.level {
+            Some(_) => "the supervisor's log has nothing of this level; see `pipeline logs`",
+            None => "the supervisor's log is empty; `pipeline events` has the whole history",
+        });
     }
     for line in shown {
         line.print(call, args)?;

@@ -45,7 +45,8 @@ pub(crate) fn check(set: &WorkflowSet, named: Option<&WorkflowId>) -> Result<()>
         }
         let known: Vec<&str> = set.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
         return Err(CommandError::not_found(format!("there is no workflow `{id}`")).hint(format!(
-            "There are: {}. Others are read from .pipeline/workflows/*.json, or come with the program: {}.",
+            "{}There are: {}. Others are read from .pipeline/workflows/*.json, or come with the program: {}.",
+            set.meant(id),
             if known.is_empty() { "none".to_owned() } else { known.join(", ") },
             set.shipped_ids().collect::<Vec<_>>().join(", ")
         )));

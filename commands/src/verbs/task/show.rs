@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::{ParentWhy, Task};
-use pipeline_lib::text::one_line;
+use pipeline_lib::text::{counted, one_line};
 use pipeline_lib::view::{explain_task, task_doc};
 
 use super::change::id;
@@ -40,6 +40,24 @@ pub struct Show {
     pub task: String,
 }
 
+/// Why a list is empty, and what would show more.
+fn nothing_listed(engine: &Engine, args: &List) -> String {
+    let all = engine.pipeline().tasks.len();
+    if engine.damage().is_some() {
+        return "no tasks are known before the damage: `pipeline doctor --repair` mends it".to_owned();
+    }
+    match (&args.status, args.ready) {
+        _ if all == 0 => "no tasks yet; add one: `pipeline task add \"…\"`".to_owned(),
+        (Some(status), _) => {
+            format!("none of {} is {}; see `pipeline task list --all`", counted(all, "task"), one_line(status, 40))
+        }
+        (None, true) => {
+            format!("none of {} could be started now; see `pipeline task list --all`", counted(all, "task"))
+        }
+        (None, false) => format!("nothing is open, {all} finished: `pipeline task list --all`"),
+    }
+}
+
 pub(super) fn list(call: &Call, args: &List) -> Result<u8> {
     let context = call.context()?;
     let engine = Engine::open(&context)?;
@@ -57,7 +75,7 @@ pub(super) fn list(call: &Call, args: &List) -> Result<u8> {
     }
     let out = &call.output;
     if documents.is_empty() {
-        out.note("no such tasks");
+        out.note(&nothing_listed(&engine, args));
         return Ok(exit::OK);
     }
     let now = Timestamp::now();
