@@ -277,7 +277,7 @@ mod tests {
                 "parameter `share` is `true`, not a number",
                 "parameter `target` is `moon`; it can be `staging`, `production`",
                 "there is no parameter `nmae`; did you mean `name`?",
-                "there is no parameter `something`; there are: name, count, share, target, paths, map, fast",
+                "there is no parameter `something`; there are: count, name, paths, share, fast, map, target",
             ]
         );
         let none = check(&BTreeMap::new(), &given(json!({ "a": 1 }))).unwrap_err();
