@@ -15,7 +15,9 @@ use crate::claim::Decision;
 use crate::event::{Collected, Seen};
 use crate::fact::{EffectKey, Fact, Move};
 use crate::ids::{RunId, TaskId};
-use crate::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, RunSummary, Usage, Verdict, Work};
+use crate::run::{
+    Claim, ClaimSource, Ended, Evidence, Phase, Run, RunSummary, Rung, StopReason, Usage, Verdict, Work,
+};
 use crate::task::{Ask, Claimed, Step, Task, TaskState};
 use crate::workflow::{Doing, Stage};
 
