@@ -15,9 +15,7 @@ use crate::claim::Decision;
 use crate::event::{Collected, Seen};
 use crate::fact::{EffectKey, Fact, Move};
 use crate::ids::{RunId, TaskId};
-use crate::run::{
-    Claim, ClaimSource, Ended, Evidence, Phase, Run, RunSummary, Rung, StopReason, Usage, Verdict, Work,
-};
+use crate::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, RunSummary, StopReason, Usage, Verdict, Work};
 use crate::task::{Ask, Claimed, Step, Task, TaskState};
 use crate::workflow::{Doing, Stage};
 

@@ -23,12 +23,14 @@ pub(crate) fn settings() -> Settings {
         role: Role::new(role).expect("a role"),
         preset: if *name == "w3" { Preset::Claude } else { Preset::Custom },
         interactive: false,
+        sandbox: Sandbox::Off,
     };
     let place = |name: &&str| AgentSettings {
         name: agent_name(name),
         role: pipeline_lib::ids::command_role().clone(),
         preset: Preset::Command,
         interactive: false,
+        sandbox: Sandbox::Off,
     };
     settings.agents = PLACES.iter().map(place).chain(AGENTS.iter().map(agent)).collect();
     settings.scheduler.max_parallel = 3;

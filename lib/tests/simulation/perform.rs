@@ -40,7 +40,11 @@ impl World {
             (Effect::PrepareMerge { task, head }, _) => Ok(vec![self.prepare_merge(task, head)]),
             (Effect::AdvanceBase { task, onto, commit }, _) => Ok(vec![self.advance(task, onto, commit)]),
             (
-                Effect::WriteCurrentTask { .. } | Effect::Launch { .. } | Effect::Stop { .. } | Effect::Collect { .. },
+                Effect::WriteCurrentTask { .. }
+                | Effect::Launch { .. }
+                | Effect::Stop { .. }
+                | Effect::Urge { .. }
+                | Effect::Collect { .. },
                 _,
             ) => Ok(Vec::new()),
         }
@@ -106,6 +110,8 @@ impl World {
             usage: Usage::default(),
             unmet: (self.dice.permille(20) && claim == Some(ClaimStatus::Completed)).then(|| "too little".to_owned()),
             proposal: None,
+            trespass: None,
+            suspicion: None,
         }
     }
 
