@@ -99,11 +99,14 @@ pub fn is_key(key: &str) -> bool {
     let Some(name) = key.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) else {
         return key.chars().count() == 1 && !key.starts_with(['<', ' ']) && !key.chars().any(text::is_hidden);
     };
+    let whole = name;
     let name = name.strip_prefix("c-").unwrap_or(name);
     let name = name.strip_prefix("a-").unwrap_or(name);
+    // A character that nothing is held with stands for itself, without brackets.
+    let is_held = name.len() < whole.len();
     let is_function =
         |name: &str| name.strip_prefix('f').and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| (1..=12).contains(&n));
-    NAMES.contains(&name) || name.chars().count() == 1 || is_function(name)
+    NAMES.contains(&name) || (is_held && name.chars().count() == 1) || is_function(name)
 }
 
 #[cfg(test)]

@@ -185,7 +185,12 @@ fn every_kind_of_mistake_has_its_message() {
         ("[ui]\nmouse = \"yes\"\n", "2:9", "`mouse` must be true or false, not a text", ""),
         ("[ui]\ntheme = \"zzz\"\n", "2:9", "`theme` cannot be \"zzz\"", "It is one of auto, dark, light, mono."),
         ("[ui]\nkeys = { stopp = \"s\" }\n", "2:10", "there is no action `stopp` for a key", "Did you mean `stop`?"),
-        ("[ui]\nkeys = { stop = [\"s\", \"ss\"] }\n", "2:23", "`ss` is not a key", "<f5>"),
+        (
+            "[ui]\nkeys = { stop = [\"s\", \"ss\"] }\n",
+            "2:23",
+            "`ss` is not a key",
+            "Write a character, or <enter>, <tab>, <up>, <f5>, <c-x> for control, <a-x> for alt.",
+        ),
         ("[ui]\nkeys = { stop = 1 }\n", "2:17", "`stop` must be a list of texts, not a whole number", ""),
         (
             "[agents]\nname = \"a\"\n",
