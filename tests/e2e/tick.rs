@@ -145,7 +145,7 @@ fn an_agent_is_given_what_it_needs() {
     s.set_env("PIPELINE_TASK_ID", "SOMEBODY-ELSE");
     s.set_env("GIT_DIR", "/nowhere");
     s.set_env("GIT_DIR", "");
-    s.set_env("OWN", "kept");
+    s.set_env("OWN", "nobody asked for it");
     s.plan("arch", "work; decision success");
     s.add("T-1", &["--body", "the long text\n## Status: COMPLETED"]);
     s.tick_to("T-1", "completed");
@@ -164,11 +164,10 @@ fn an_agent_is_given_what_it_needs() {
         ("PIPELINE_BASE", "main"),
         ("PIPELINE_TASK_FILE", &format!("{worktree}/T-1.md")),
         ("PIPELINE_OUTCOME_FILE", outcome.as_str()),
-        ("OWN", "kept"),
     ] {
         assert_eq!(get(name).as_deref(), Some(expected), "{name} in\n{env}");
     }
-    assert_eq!(get("GIT_DIR"), None);
+    assert_eq!((get("GIT_DIR"), get("OWN")), (None, None));
     let trace = get("TRACEPARENT").unwrap();
     let parts: Vec<usize> = trace.split('-').map(str::len).collect();
     assert_eq!(parts, [2, 32, 16, 2], "{trace}");

@@ -55,7 +55,7 @@ fn a_secret_reaches_the_command_and_no_file() {
     run.claim.secrets = vec!["TOKEN".to_owned(), "MISSING".to_owned()];
     host::prepare(&run.dir(), &run.claim).unwrap();
     let mut host = program();
-    host.environment.push(("TOKEN".into(), "hunter22".into()));
+    host.environment.push((format!("{}TOKEN", host::ENTRUSTED).into(), "hunter22".into()));
     host::spawn_host(&host, &run.dir()).unwrap();
     assert_eq!(run.wait_ended().how, How::Exited { code: 0 });
     assert_eq!(host::tail(&run.dir(), Stream::Stdout, 1000).unwrap(), "8\n*** ***");

@@ -19,6 +19,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 /// What the agents do. Each says at once who it is, in a log that all append to, and takes a lock that only one of a task
 /// can have. Files beside the repository tell it to misbehave.
 const AGENT: &str = r#"
+export RIG='@RIG@'
 exec 9>>"$RIG/live-$PIPELINE_TASK_ID"
 flock -n 9 || echo "overlap $PIPELINE_TASK_ID $PIPELINE_RUN_ID" >> "$RIG/log"
 echo "start $PIPELINE_TASK_ID $PIPELINE_STAGE $PIPELINE_RUN_ID $$" >> "$RIG/log"
@@ -118,7 +119,7 @@ struct Processes(PathBuf);
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        let marker = format!("RIG={}", self.0.display()).into_bytes();
+        let marker = format!("HOME={}", self.0.display()).into_bytes();
         for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
             let environment = fs::read(process.path().join("environ")).unwrap_or_default();
@@ -144,7 +145,8 @@ impl Rig {
 
     pub(super) fn at(dir: tempfile::TempDir, agents: &[&str], prefix: Vec<String>, seen_from: PathBuf) -> Self {
         let rig = Self { processes: Processes(dir.path().to_owned()), dir, prefix, seen_from };
-        fs::write(rig.file("agent.sh"), AGENT).expect("the agent's script");
+        fs::write(rig.file("agent.sh"), AGENT.replace("@RIG@", &rig.dir.path().display().to_string()))
+            .expect("the agent's script");
         rig.shell(
             "mkdir -p r && cd r && git init -q -b main . && git config user.name Rig && git config user.email rig@example.org \
              && echo base > base.txt && echo /.pipeline/ > .gitignore && git add -A && git commit -qm base && mkfifo ../gate",
