@@ -8,7 +8,7 @@ use pipeline_lib::fact::TaskEdit;
 use pipeline_lib::ids::{Group, Role, StageId, TaskId, WorkflowId};
 use pipeline_lib::mode::{Mode, Orchestration, PilotScope, Rollout};
 use pipeline_lib::run::{Claim, ClaimSource, ClaimStatus};
-use pipeline_lib::settings::{AgentSettings, FailedDependency, Settings};
+use pipeline_lib::settings::{AgentSettings, FailedDependency, Sandbox, Settings};
 use pipeline_lib::workflow::{Choice, Connection, Doing, Stage, Verify, Workflow};
 
 use crate::outside::{AGENTS, PLACES, agent_name};
