@@ -228,7 +228,8 @@ impl Rules<'_> {
         let task = self.task(id)?;
         if let (TaskState::Paused { stage }, None) = (&task.state, decision) {
             let with = Move { agreed: true, ..Move::default() };
-            return Ok(vec![moved(id, TaskState::Ready { stage: stage.clone() }, with)]);
+            let stage = task.started_at.map(|_| stage);
+            return Ok(vec![moved(id, self.ready_at(stage), with)]);
         }
         let (TaskState::AwaitingApproval { claim, ask, .. }, Some(stage)) = (&task.state, self.p.stage_of(task)) else {
             return Err(self.illegal("approve", task, ""));
