@@ -392,6 +392,7 @@ impl Loop<'_> {
     /// Gives the terminal to the shell until it continues us.
     async fn suspend(&mut self) -> io::Result<()> {
         let Some(stop) = self.options.suspend else { return Ok(()) };
+        self.live.rest().await;
         self.terminal.leave();
         let stopped = stop();
         // The stop may reach another thread a moment later than this one goes on, so its end is waited for. Where a
@@ -401,6 +402,7 @@ impl Loop<'_> {
             _ = self.signals.resumed.recv() => {}
             () = sleep_until(at) => {}
         }
+        self.live.go_on();
         self.terminal.enter_again()?;
         self.model.size = Terminal::size()?;
         self.dirty = true;

@@ -68,6 +68,11 @@ impl Locker {
         }
     }
 
+    /// Ends the waiting of another thread, whose `acquire` then fails as if its time were over.
+    pub fn give_up(&self) {
+        lock(&self.waiter).wanted_by = None;
+    }
+
     fn open(&self) -> Result<File> {
         match files::open_write(&self.path) {
             Err(StateError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}

@@ -159,6 +159,56 @@ fn it_goes_to_the_shell_and_comes_back() {
 }
 
 #[test]
+fn a_dashboard_that_goes_to_the_shell_leaves_the_ticking_to_the_other_one() {
+    let sandbox = with_a_hanging_agent();
+    let mut shell = Screen::run(&sandbox, &["/bin/bash", "--norc", "--noprofile", "-i"], SMALL);
+    shell.send(b"bind 'set enable-bracketed-paste off'; PS1='ready> '\n");
+    shell.shows(&["ready>"]);
+    shell.send(format!("{}\n", super::support::program().display()).as_bytes());
+    shell.shows(&["● ticking", "working"]);
+    sandbox.wait_at("T-1.arch.1");
+    let mut second = Screen::open(&sandbox, &[], SMALL);
+    second.shows(&["✓ monitor", "working"]);
+    shell.press("<c-z>");
+    shell.pump("the shell again", |screen| !screen.is_taken() && screen.text().contains("Stopped"));
+    second.shows(&["● ticking"]);
+    sandbox.release("T-1.arch.1");
+    second.wait("the work of the task goes on", |text| text.contains("T-1 test") || text.contains("T-1 impl"));
+    // Back again, the first one looks on; and a stop of one that only looks on takes nothing from anybody.
+    shell.send(b"fg\n");
+    shell.shows(&["✓ monitor"]);
+    shell.press("<c-z>");
+    shell.pump("the shell again", |screen| !screen.is_taken());
+    second.press("q");
+    assert_eq!(second.code(), 0);
+    shell.send(b"fg\n");
+    shell.shows(&["● ticking"]);
+    shell.press("q");
+    shell.pump("the shell again", |screen| !screen.is_taken());
+    shell.send(b"exit\n");
+    shell.end();
+}
+
+#[test]
+fn a_monitor_that_was_stopped_from_outside_is_not_taken_for_one_that_ticks() {
+    let sandbox = with_a_hanging_agent();
+    let mut first = Screen::open(&sandbox, &[], SMALL);
+    sandbox.wait_at("T-1.arch.1");
+    first.shows(&["● ticking"]);
+    first.signal(Signal::STOP);
+    let mut second = Screen::open(&sandbox, &[], SMALL);
+    second.shows(&["✗ stopped: nobody ticks"]);
+    first.signal(Signal::CONT);
+    second.shows(&["✓ monitor"]);
+    first.press("q");
+    first.end();
+    second.shows(&["● ticking"]);
+    second.press("q");
+    assert_eq!(second.code(), 0);
+    sandbox.release("T-1.arch.1");
+}
+
+#[test]
 fn a_storm_of_sizes_ends_in_the_right_picture() {
     let sandbox = with_a_hanging_agent();
     let mut screen = Screen::open(&sandbox, &[], SMALL);

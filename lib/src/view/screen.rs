@@ -47,6 +47,8 @@ pub enum Monitor {
     Here,
     /// Another process.
     Elsewhere(u32),
+    /// Another process, which is stopped itself, so that nobody ticks.
+    Stopped(u32),
     /// No process.
     Nobody,
 }

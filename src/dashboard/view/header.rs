@@ -133,6 +133,8 @@ fn monitor(painter: &Painter<'_>, model: &Model, compact: bool) -> Segment {
         Monitor::Here => (Tone::Active, "ticking".to_owned()),
         Monitor::Elsewhere(pid) if compact => (Tone::Good, pid.to_string()),
         Monitor::Elsewhere(pid) => (Tone::Good, format!("monitor {pid}")),
+        Monitor::Stopped(_) if compact => (Tone::Bad, "stopped".to_owned()),
+        Monitor::Stopped(_) => (Tone::Bad, "stopped: nobody ticks".to_owned()),
         Monitor::Nobody if compact => (Tone::Bad, "no monitor".to_owned()),
         Monitor::Nobody => (Tone::Bad, "nobody ticks: pipeline monitor".to_owned()),
     };
