@@ -9,13 +9,16 @@ use jiff::Timestamp;
 use pipeline_lib::agents::Preset;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::{Run, StopReason};
 use pipeline_lib::text;
+use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::board::Board;
 use pipeline_lib::view::detail::Look;
 use pipeline_lib::view::latest::Latest;
 use pipeline_lib::view::screen::{AgentRow, EventLine, Figures, Monitor, Screen, Tone};
 use pipeline_lib::view::{self, Seen};
 use pipeline_state::{LockGuard, Locker, read_holder};
+use pipeline_worktrees::host::STOP_GRACE;
 use pipeline_worktrees::process::is_stopped;
 use pipeline_worktrees::watch::Watcher;
 use tokio::sync::{mpsc, watch};
@@ -36,6 +39,8 @@ const EVENTS_MAX: usize = 50;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long leaving waits for the tick that is under way.
 const ENDING_WAIT: Duration = Duration::from_secs(3);
+/// How long to wait until a thread that waits for the lock is told again that it should not.
+const GIVE_UP_AGAIN: Duration = Duration::from_millis(20);
 /// How often beside another monitor while nothing happens; its snapshots are noticed at once.
 const LOOK_IDLE: Duration = Duration::from_secs(15);
 
@@ -240,8 +245,13 @@ impl Keeper {
                 () = self.screens.closed() => return Ok(Looked::Gone),
                 () = self.rest.is_wished() => {
                     // Taken in this very moment, it is let go with the answer; a stopped process must not have it.
-                    self.lock.give_up();
-                    drop(taken.recv().await);
+                    // A thread that has only begun is not waiting yet, so it may have to be told again.
+                    loop {
+                        self.lock.give_up();
+                        if tokio::time::timeout(GIVE_UP_AGAIN, taken.recv()).await.is_ok() {
+                            break;
+                        }
+                    }
                     return Ok(Looked::Resting);
                 }
                 Ok(()) = self.looks.changed() => {}
@@ -373,7 +383,13 @@ fn agents(pipeline: &Pipeline, seen: &Seen, latest: &Latest) -> Vec<AgentRow> {
     let left: Vec<_> = pipeline.core.agents.iter().filter(|(_, a)| a.removed).map(|(name, _)| name).collect();
     let row = |name: &AgentName| {
         let agent = documents.get(name)?;
-        let line = if agent.last_line.is_empty() { &agent.reason } else { &agent.last_line };
+        // That an idle one has no live run is what idle means.
+        let line = match agent.last_line.as_str() {
+            "" if agent.status == AgentStatus::Idle => "",
+            "" => agent.reason.as_str(),
+            line => line,
+        };
+        let run = pipeline.core.agents.get(name).and_then(|a| pipeline.core.runs.get(a.run.as_ref()?));
         Some(AgentRow {
             name: name.clone(),
             role: agent.role.to_owned(),
@@ -385,10 +401,18 @@ fn agents(pipeline: &Pipeline, seen: &Seen, latest: &Latest) -> Vec<AgentRow> {
             task: agent.current_task.cloned(),
             stage: agent.stage.map(ToString::to_string),
             run: latest.run_of(pipeline, name),
+            stopping: run.and_then(stopped_by),
             line: text::one_line(line, 300),
         })
     };
     configured.chain(left).filter_map(row).collect()
+}
+
+/// When a run that was asked to end is made to, at the latest; one that has claimed its outcome ends by itself.
+fn stopped_by(run: &Run) -> Option<Timestamp> {
+    run.stop.filter(|reason| *reason != StopReason::Claimed)?;
+    let asked = run.stop_at.unwrap_or(run.claimed_at);
+    asked.checked_add(STOP_GRACE).ok()
 }
 
 fn figures(pipeline: &Pipeline) -> Figures {

@@ -254,6 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn whoever_gives_up_has_not_got_the_lock_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (locker(dir.path()), Arc::new(locker(dir.path())));
+        let held = one.acquire(LONG).unwrap();
+        let waiter = Arc::clone(&two.waiter);
+        let waiting = {
+            let two = Arc::clone(&two);
+            thread::spawn(move || two.acquire(LONG).map(drop))
+        };
+        until_waiting(&waiter);
+        two.give_up();
+        assert!(matches!(waiting.join().unwrap(), Err(StateError::LockBusy { .. })));
+        drop(held);
+        // Neither the one who gave up nor its thread stands in the way, and it may wait again.
+        drop(one.acquire(LONG).unwrap());
+        drop(two.acquire(LONG).unwrap());
+    }
+
+    #[test]
     fn a_replaced_lock_file_is_noticed_by_holder_and_waiter() {
         let dir = tempfile::tempdir().unwrap();
         let one = locker(dir.path());

@@ -284,7 +284,10 @@ impl Pipeline {
                 self.core.metrics.disagreements += 1;
                 self.change_run(run, |r| r.foreign_claim = Some(why.clone()));
             }
-            Fact::RunStopping { run, reason } => self.change_run(run, |r| r.stop = Some(*reason)),
+            Fact::RunStopping { run, reason } => self.change_run(run, |r| {
+                r.stop = Some(*reason);
+                r.stop_at = Some(at);
+            }),
             Fact::RunEnded { run, how, ended_at } => {
                 if matches!(how, Ended::Interrupted { .. }) {
                     self.core.metrics.disagreements += 1;
