@@ -86,7 +86,7 @@ fn a_task_is_added_and_the_mode_switched_by_keys() {
 
 #[test]
 fn whatever_ends_it_the_terminal_is_given_back_and_the_agents_go_on() {
-    for signal in [None, Some(Signal::TERM), Some(Signal::HUP), Some(Signal::INT)] {
+    for signal in [None, Some(Signal::TERM), Some(Signal::HUP), Some(Signal::INT), Some(Signal::QUIT)] {
         let sandbox = with_a_hanging_agent();
         let mut screen = Screen::open(&sandbox, &[], SMALL);
         sandbox.wait_at("T-1.arch.1");
@@ -251,10 +251,35 @@ fn where_there_is_no_pipeline_it_says_how_to_begin() {
     let sandbox = Sandbox::new();
     let mut screen = Screen::open(&sandbox, &[], SMALL);
     screen.shows(&["There is no pipeline in", "init", "demo", "Doctor", "pipeline init"]);
+    // What only a pipeline could have is not asked for yet.
+    assert!(!screen.text().contains("agent add"), "{}", screen.text());
+    screen.press("i");
+    screen.shows(&["How should it start?", "1 shadow", "3 production"]);
+    assert!(!sandbox.repo().join(".pipeline").exists(), "asking creates nothing");
+    screen.press("<esc>");
+    screen.shows(&["demo   watch"]);
     screen.press("q");
-    assert_eq!(screen.code(), 1);
+    assert_eq!(screen.code(), 0);
     assert!(!screen.is_taken());
     assert!(!sandbox.repo().join(".pipeline").exists(), "looking creates nothing");
+    let mut screen = Screen::open(&sandbox, &[], (40, 12));
+    screen.shows(&["init", "leave", "Doctor"]);
+    screen.press("i2<enter>");
+    screen.shows(&["PILOT", "No tasks yet."]);
+    screen.press("q");
+    assert_eq!(screen.code(), 0);
+    assert_eq!(sandbox.status()["mode"], "pilot");
+}
+
+#[test]
+fn a_terminal_that_can_only_print_gets_the_status() {
+    let sandbox = Sandbox::ready();
+    let program = super::support::program().to_string_lossy().into_owned();
+    let argv = ["/usr/bin/env", "TERM=dumb", &program];
+    let mut screen = Screen::run(&sandbox, &argv, SMALL);
+    assert_eq!(screen.code(), 0);
+    assert!(screen.text().contains("parallel"), "{}", screen.text());
+    assert!(!screen.raw().contains(&b'\x1b'), "{:?}", String::from_utf8_lossy(screen.raw()));
 }
 
 #[test]
