@@ -180,7 +180,8 @@ fn idle(sizes: &Sizes, _: bool) {
     let own = memory(own);
     row("eight quiet panes: memory, dashboard", &format!("{own} kB"), "", None, "40,000 kB", own <= 40_000);
     let most = hosts.iter().map(|host| memory(*host)).max().unwrap_or(0);
-    note("  the largest host, 10,000 lines scrolled back", &format!("{most} kB"), "");
+    let name = "  the largest host, 10,000 lines scrolled back";
+    row(name, &format!("{most} kB"), "", None, "40,000 kB", most <= 40_000);
 }
 
 /// From a key to the frame that shows what came of it, while eight agents print 1,000 lines a second each.

@@ -44,8 +44,8 @@ pub fn run(call: &Call, args: &AttachArgs) -> Result<u8> {
 /// Becomes the tmux that has the session.
 fn hand_over(call: &Call, attach: attach::Attach) -> Result<u8> {
     use std::os::unix::process::CommandExt as _;
-    let attach::Attach { agent, mut command, line } = attach;
-    call.output.note(&format!("Ctrl-b d leaves {agent}, which goes on. By hand: {line}"));
+    let attach::Attach { agent, mut command, line, leaves } = attach;
+    call.output.note(&format!("{leaves} leaves {agent}, which goes on. By hand: {line}"));
     let error = command.exec();
     Err(CommandError::failed(format!("cannot start tmux: {error}"))
         .hint("Install it; `pipeline doctor` says whether it is found."))

@@ -17,12 +17,20 @@ use crate::{attach, dashboard};
 /// Whether this verb opens the dashboard here.
 #[must_use]
 pub fn wants(call: &Call, verb: &Verb) -> bool {
+    if is_dumb(call) {
+        return false;
+    }
     match verb {
         Verb::Monitor(args) => args.wants_dashboard(call),
         Verb::Demo(args) => call.interactive && !call.output.json && !args.headless,
         Verb::Agent(args) => call.interactive && !call.output.json && matches!(args.verb, AgentVerb::Attach(_)),
         _ => false,
     }
+}
+
+/// Whether the terminal says that it can do nothing but print.
+fn is_dumb(call: &Call) -> bool {
+    call.globals.environment.get("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Opens the dashboard; without a terminal, prints the status.
@@ -38,7 +46,7 @@ pub fn run(call: &Call, verb: Option<Verb>) -> Result<u8> {
         }
         Some(Verb::Monitor(args)) => show(call, args.pace()?),
         Some(Verb::Agent(AgentArgs { verb: AgentVerb::Attach(args) })) => attach::run(call, &args),
-        None if call.interactive && !call.output.json => {
+        None if call.interactive && !call.output.json && !is_dumb(call) => {
             let there = Site::find(&call.globals).is_ok_and(|site| site.is_initialised());
             if there { show(call, Pace::Adaptive) } else { offer(call) }
         }
@@ -58,10 +66,12 @@ fn offer(call: &Call) -> Result<u8> {
     let doctor = doctor.lines().map(str::to_owned).collect();
     let found = dashboard::Found { place, repository: site.is_ok(), doctor };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let words: &[&str] = match runtime.block_on(dashboard::welcome(&found, dashboard::Theme::from_env()))? {
-        dashboard::Begin::Init => &["pipeline", "init"],
+    let theme = dashboard::Theme::from_env();
+    let chosen = runtime.block_on(dashboard::welcome(&found, theme, pipeline_commands::suspend))?;
+    let words: &[&str] = match chosen {
+        dashboard::Begin::Init(rollout) => &["pipeline", "init", "--rollout", rollout.word(), "--yes"],
         dashboard::Begin::Demo => &["pipeline", "demo"],
-        dashboard::Begin::Leave => return Ok(exit::FAILED),
+        dashboard::Begin::Leave => return Ok(exit::OK),
     };
     let cli = Cli::try_parse_from(words).map_err(|error| CommandError::usage(error.to_string()))?;
     match cli.verb {

@@ -91,6 +91,8 @@ pub struct Attach {
     pub command: std::process::Command,
     /// The same as one types it.
     pub line: String,
+    /// The keys that leave it.
+    pub leaves: &'static str,
 }
 
 /// How to attach to the live session of an agent with tmux; none where its terminal is not tmux's.
@@ -102,7 +104,14 @@ pub fn with_tmux(call: &Call, name: &str, run: Option<&str>, read_only: bool) ->
     let engine = Engine::open(&context)?;
     let run = find(engine.pipeline(), name, run)?;
     let pane = host::pane(&context.run_dir(&run.id))?;
-    Ok(pane.map(|pane| Attach { agent: run.agent.clone(), command: pane.attach(read_only), line: pane.attach_line() }))
+    let nested = call.globals.environment.get("TMUX").is_some_and(|outer| !outer.is_empty());
+    let attach = |pane: host::Pane| Attach {
+        agent: run.agent.clone(),
+        command: pane.attach(read_only, nested),
+        line: pane.attach_line(),
+        leaves: if nested { "Ctrl-b Ctrl-b d" } else { "Ctrl-b d" },
+    };
+    Ok(pane.map(attach))
 }
 
 struct Talk {

@@ -2,6 +2,7 @@
 //! nothing and opens nothing; everything slow happens on the other side of these channels.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::terminal::Input;
@@ -9,6 +10,9 @@ use pipeline_lib::view::detail::Look;
 use pipeline_lib::view::pane::{Panes, Wish};
 use pipeline_lib::view::screen::Screen;
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// How long a stop waits for the tick that is under way.
+const RESTING_WAIT: Duration = Duration::from_secs(3);
 
 /// A live connection to one supervised repository.
 #[derive(Debug)]
@@ -25,6 +29,25 @@ pub struct Live {
     pub panes: watch::Receiver<Panes>,
     /// What is done to them.
     pub typed: mpsc::Sender<PaneAsk>,
+    /// Whether this process is about to be stopped by the person's shell.
+    pub resting: watch::Sender<bool>,
+    /// Whether what others need, such as the right to tick, was let go of for that.
+    pub rested: watch::Receiver<bool>,
+}
+
+impl Live {
+    /// Lets go of what others need before the process is stopped. Returns once that is so, or after a while where a tick
+    /// takes long; the others then see that nobody ticks.
+    pub async fn rest(&mut self) {
+        self.resting.send_replace(true);
+        // An error means that the other side has ended, which holds nothing any more.
+        drop(tokio::time::timeout(RESTING_WAIT, self.rested.wait_for(|rested| *rested)).await);
+    }
+
+    /// Takes up again what was let go of, as far as nobody else has it now.
+    pub fn go_on(&self) {
+        self.resting.send_replace(false);
+    }
 }
 
 /// A verb to perform.

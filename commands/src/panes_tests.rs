@@ -30,6 +30,7 @@ fn run(id: &str, live: bool, interactive: bool) -> RunRow {
 
 fn screen(agents: &[(&str, Option<RunRow>)]) -> Arc<Screen> {
     let row = |(name, run): &(&str, Option<RunRow>)| AgentRow {
+        stopping: None,
         name: agent(name),
         role: "impl".to_owned(),
         preset: "custom",

@@ -9,13 +9,17 @@ use jiff::Timestamp;
 use pipeline_lib::agents::Preset;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::run::{Run, StopReason};
 use pipeline_lib::text;
+use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::board::Board;
 use pipeline_lib::view::detail::Look;
 use pipeline_lib::view::latest::Latest;
 use pipeline_lib::view::screen::{AgentRow, EventLine, Figures, Monitor, Screen, Tone};
 use pipeline_lib::view::{self, Seen};
-use pipeline_state::{LockGuard, read_holder};
+use pipeline_state::{LockGuard, Locker, read_holder};
+use pipeline_worktrees::host::STOP_GRACE;
+use pipeline_worktrees::process::is_stopped;
 use pipeline_worktrees::watch::Watcher;
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +39,8 @@ const EVENTS_MAX: usize = 50;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long leaving waits for the tick that is under way.
 const ENDING_WAIT: Duration = Duration::from_secs(3);
+/// How long to wait until a thread that waits for the lock is told again that it should not.
+const GIVE_UP_AGAIN: Duration = Duration::from_millis(20);
 /// How often beside another monitor while nothing happens; its snapshots are noticed at once.
 const LOOK_IDLE: Duration = Duration::from_secs(15);
 
@@ -47,7 +53,8 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
     // Notes on stderr would tear the screen; the log has them too.
     context.silence();
     let supervisor = Supervisor::open(&context, "monitor")?;
-    let guard = context.monitor_lock().acquire(Duration::ZERO).ok();
+    let lock = Arc::new(context.monitor_lock());
+    let guard = lock.acquire(Duration::ZERO).ok();
     let (wake_in, wake) = mpsc::unbounded_channel();
     let mut painter = Painter::new(&context, &supervisor, wake_in.clone())?;
     let monitor = painter.monitor(&context, guard.is_some());
@@ -59,7 +66,10 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
     let runs_dir = context.runs_dir();
     let verb_wake = wake_in.clone();
     std::thread::Builder::new().name("verbs".to_owned()).spawn(move || perform_verbs(&globals, asks, &verb_wake))?;
-    let keeper = Keeper { context, supervisor, painter, screens: screens_in, looks: looks_out, pace };
+    let (resting, resting_out) = watch::channel(false);
+    let (rested_in, rested) = watch::channel(false);
+    let rest = Rest { wished: resting_out, told: rested_in };
+    let keeper = Keeper { context, supervisor, painter, screens: screens_in, looks: looks_out, pace, lock, rest };
     let (over, ended) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("monitor".to_owned()).spawn(move || {
         keeper.run(guard, wake_in, wake);
@@ -67,7 +77,7 @@ pub fn start(call: &Call, pace: Pace) -> Result<(Live, Ending)> {
         let _ = over.send(());
     })?;
     let crate::panes::Channels { wishes, panes, typed } = crate::panes::start(runs_dir, screens.clone())?;
-    Ok((Live { screens, looks, verbs, wishes, panes, typed }, Ending(ended)))
+    Ok((Live { screens, looks, verbs, wishes, panes, typed, resting, rested }, Ending(ended)))
 }
 
 /// The end of the thread that keeps the picture.
@@ -99,6 +109,41 @@ struct Keeper {
     screens: watch::Sender<Arc<Screen>>,
     looks: watch::Receiver<Look>,
     pace: Pace,
+    lock: Arc<Locker>,
+    rest: Rest,
+}
+
+/// How a stop of the process is agreed upon.
+struct Rest {
+    wished: watch::Receiver<bool>,
+    told: watch::Sender<bool>,
+}
+
+impl Rest {
+    /// Completes when a stop is wished for; never where nobody can wish any more.
+    async fn is_wished(&mut self) {
+        if self.wished.wait_for(|resting| *resting).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Says that nothing is held any more, and completes when the process goes on.
+    async fn take(&mut self) {
+        self.told.send_replace(true);
+        // Where nobody can wish any more, the screen has ended, which is noticed elsewhere.
+        drop(self.wished.wait_for(|resting| !*resting).await);
+        self.told.send_replace(false);
+    }
+}
+
+/// Why a keeper no longer only looks on.
+enum Looked {
+    /// The other monitor is gone.
+    Alone(LockGuard),
+    /// The process is about to be stopped.
+    Resting,
+    /// Nobody looks any more.
+    Gone,
 }
 
 impl Keeper {
@@ -123,16 +168,40 @@ impl Keeper {
         wake_in: mpsc::UnboundedSender<()>,
         mut wake: mpsc::UnboundedReceiver<()>,
     ) -> Result<()> {
-        if guard.is_none() {
-            let Some(taken) = self.look_on(&mut wake).await? else { return Ok(()) };
-            guard = Some(taken);
-        }
-        let gone = self.screens.clone();
-        let Self { context, supervisor, painter, screens, looks, pace } = self;
-        let mut chosen = looks.clone();
+        let mut chosen = self.looks.clone();
         // A new choice of what to look at makes a new picture.
         let nudge = tokio::spawn(async move { while chosen.changed().await.is_ok() && wake_in.send(()).is_ok() {} });
-        let done = run_loop(context, supervisor, *pace, &mut wake, gone_away(gone), |context, ticked| {
+        let mut done = Ok(());
+        while done.is_ok() && self.screens.receiver_count() > 0 {
+            let held = match guard.take() {
+                Some(held) => Looked::Alone(held),
+                None => self.look_on(&mut wake).await?,
+            };
+            match held {
+                Looked::Alone(held) => done = self.monitor(held, &mut wake).await,
+                Looked::Resting => {}
+                Looked::Gone => break,
+            }
+            if *self.rest.wished.borrow() {
+                self.rest.take().await;
+                guard = self.lock.acquire(Duration::ZERO).ok();
+            }
+        }
+        nudge.abort();
+        done
+    }
+
+    /// Ticks until nobody looks any more or the process is about to be stopped, and lets the lock go.
+    async fn monitor(&mut self, held: LockGuard, wake: &mut mpsc::UnboundedReceiver<()>) -> Result<()> {
+        let gone = self.screens.clone();
+        let Self { context, supervisor, painter, screens, looks, pace, rest, .. } = self;
+        let over = async {
+            tokio::select! {
+                () = gone.closed() => {}
+                () = rest.is_wished() => {}
+            }
+        };
+        let done = run_loop(context, supervisor, *pace, wake, over, |context, ticked| {
             let monitor = painter.monitor(context, true);
             let look = looks.borrow().clone();
             let screen = painter.paint(context, ticked.supervisor, &look, monitor, ticked.notice);
@@ -142,16 +211,15 @@ impl Keeper {
             (live || look == Look::Logs).then_some(LOOK_AGAIN)
         })
         .await;
-        nudge.abort();
         self.supervisor.snapshot(&self.context, true)?;
-        drop(guard);
+        drop(held);
         done.map(drop)
     }
 
-    /// Shows what another monitor does, until that one is gone or nobody looks any more.
-    async fn look_on(&mut self, wake: &mut mpsc::UnboundedReceiver<()>) -> Result<Option<LockGuard>> {
+    /// Shows what another monitor does, until that one is gone, nobody looks any more, or the process is about to stop.
+    async fn look_on(&mut self, wake: &mut mpsc::UnboundedReceiver<()>) -> Result<Looked> {
         const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
-        let lock = self.context.monitor_lock();
+        let lock = Arc::clone(&self.lock);
         let (sender, mut taken) = mpsc::unbounded_channel();
         std::thread::Builder::new().name("stand-by".to_owned()).spawn(move || {
             // The receiver is gone when the dashboard is ending.
@@ -173,8 +241,19 @@ impl Keeper {
             let pause = if live || logs { LOOK_AGAIN } else { LOOK_IDLE };
             let deadline = tokio::time::Instant::now() + pause;
             tokio::select! {
-                Some(guard) = taken.recv() => return Ok(Some(guard?)),
-                () = self.screens.closed() => return Ok(None),
+                Some(guard) = taken.recv() => return Ok(Looked::Alone(guard?)),
+                () = self.screens.closed() => return Ok(Looked::Gone),
+                () = self.rest.is_wished() => {
+                    // Taken in this very moment, it is let go with the answer; a stopped process must not have it.
+                    // A thread that has only begun is not waiting yet, so it may have to be told again.
+                    loop {
+                        self.lock.give_up();
+                        if tokio::time::timeout(GIVE_UP_AGAIN, taken.recv()).await.is_ok() {
+                            break;
+                        }
+                    }
+                    return Ok(Looked::Resting);
+                }
                 Ok(()) = self.looks.changed() => {}
                 Some(()) = changes.recv() => while changes.try_recv().is_ok() {},
                 Some(()) = wake.recv() => while wake.try_recv().is_ok() {},
@@ -189,11 +268,6 @@ impl Keeper {
         let screen = self.painter.paint(&self.context, &self.supervisor, &look, monitor, notice);
         publish(&self.screens, screen);
     }
-}
-
-/// Completes when nobody looks at the picture any more.
-async fn gone_away(screens: watch::Sender<Arc<Screen>>) {
-    screens.closed().await;
 }
 
 /// A picture that differs only in its time is not news.
@@ -239,6 +313,7 @@ impl Painter {
             return Monitor::Here;
         }
         match read_holder(&context.monitor_lock_file()) {
+            Some((pid, _)) if is_stopped(pid) => Monitor::Stopped(pid),
             Some((pid, _)) => Monitor::Elsewhere(pid),
             None => Monitor::Nobody,
         }
@@ -308,7 +383,13 @@ fn agents(pipeline: &Pipeline, seen: &Seen, latest: &Latest) -> Vec<AgentRow> {
     let left: Vec<_> = pipeline.core.agents.iter().filter(|(_, a)| a.removed).map(|(name, _)| name).collect();
     let row = |name: &AgentName| {
         let agent = documents.get(name)?;
-        let line = if agent.last_line.is_empty() { &agent.reason } else { &agent.last_line };
+        // That an idle one has no live run is what idle means.
+        let line = match agent.last_line.as_str() {
+            "" if agent.status == AgentStatus::Idle => "",
+            "" => agent.reason.as_str(),
+            line => line,
+        };
+        let run = pipeline.core.agents.get(name).and_then(|a| pipeline.core.runs.get(a.run.as_ref()?));
         Some(AgentRow {
             name: name.clone(),
             role: agent.role.to_owned(),
@@ -320,10 +401,18 @@ fn agents(pipeline: &Pipeline, seen: &Seen, latest: &Latest) -> Vec<AgentRow> {
             task: agent.current_task.cloned(),
             stage: agent.stage.map(ToString::to_string),
             run: latest.run_of(pipeline, name),
+            stopping: run.and_then(stopped_by),
             line: text::one_line(line, 300),
         })
     };
     configured.chain(left).filter_map(row).collect()
+}
+
+/// When a run that was asked to end is made to, at the latest; one that has claimed its outcome ends by itself.
+fn stopped_by(run: &Run) -> Option<Timestamp> {
+    run.stop.filter(|reason| *reason != StopReason::Claimed)?;
+    let asked = run.stop_at.unwrap_or(run.claimed_at);
+    asked.checked_add(STOP_GRACE).ok()
 }
 
 fn figures(pipeline: &Pipeline) -> Figures {

@@ -41,6 +41,9 @@ pub struct Run {
     /// Asked to stop, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopReason>,
+    /// When it was asked to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_at: Option<Timestamp>,
     /// What the agent has said about the outcome so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,

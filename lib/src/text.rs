@@ -100,6 +100,13 @@ pub fn is_hidden(c: char) -> bool {
     }
 }
 
+/// Whether a character joins, or keeps apart, what stands on both sides of it: parts of an emoji, letters of a script whose
+/// letters change their form. It cannot be seen itself, so it is hidden everywhere but between two that can, in a cell.
+#[must_use]
+pub fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200C}' | '\u{200D}')
+}
+
 /// A string that stops growing at a number of characters and then ends in an ellipsis.
 struct Clipped {
     text: String,

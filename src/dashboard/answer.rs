@@ -4,8 +4,9 @@ use pipeline_commands::live::Answer;
 use pipeline_lib::text;
 use pipeline_lib::view::screen::Tone;
 
-use super::model::{Confirm, Model, Note, Overlay};
+use super::model::{Confirm, Model, Note, Other, Overlay};
 use super::pages::panes;
+use super::questions::{self, What};
 use super::update;
 
 /// How many lines of an answer are kept.
@@ -40,8 +41,15 @@ pub(super) fn take(model: &mut Model, argv: Vec<String>, answer: Answer) {
     // A switch shows by itself; a text that comes later must not take the keys that are pressed meanwhile.
     let switched = argv.first().is_some_and(|verb| verb == "mode");
     if taken || (answer.code == 0 && (short || switched)) {
-        let first = lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or(typed);
-        return update::toast(model, first, tone);
+        let mut said = lines.into_iter().filter(|line| !line.trim().is_empty());
+        let first = said.next();
+        // Of a switch that is still to come the present mode is no news.
+        let (last, tone) = match said.last().filter(|_| switched && answer.code == 0) {
+            Some(last) => (Some(last), Tone::Waiting),
+            None => (first, tone),
+        };
+        let words = last.map_or(typed, |line| if answer.code == 0 { told(&argv, &line) } else { line });
+        return update::toast(model, words, tone);
     }
     if answer.code == CODE_BUSY
         && argv.first().is_some_and(|verb| verb == "mode")
@@ -49,13 +57,58 @@ pub(super) fn take(model: &mut Model, argv: Vec<String>, answer: Answer) {
     {
         let mut argv = argv;
         argv.retain(|word| word != "--force");
+        let forced = argv.iter().cloned().chain(["--force".to_owned()]).collect();
         argv.push("--drain".to_owned());
         let question = "Agents are busy. Switch once they are done?".to_owned();
+        let other = Some(Other { key: 'f', words: "force: stop them now, their work is kept", argv: forced });
+        let about = questions::about(model, What::Mode);
         let kept = "Nothing new starts until then; what runs is finished and counts.".to_owned();
         let lines = lines.into_iter().take(6).chain([kept]).collect();
-        model.overlay = Some(Overlay::Confirm(Confirm { question, lines, yes: "drain", argv }));
+        model.overlay = Some(Overlay::Confirm(Confirm { question, lines, yes: "drain", argv, other, about }));
         return;
     }
     let hint = answer.hint.map(|hint| text::one_line(&hint, LINE_CHARS_MAX));
     model.overlay = Some(Overlay::Message(Note { title: typed, lines, hint, tone, scroll: 0 }));
+}
+
+/// What a verb did, in words. Verbs print for scripts what their answer is about and how that is now.
+fn told(argv: &[String], line: &str) -> String {
+    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let state = |id: &str| line.strip_prefix(id)?.trim().strip_prefix("is ").or(Some(line.strip_prefix(id)?.trim()));
+    let now = |id: &str| state(id).filter(|state| !state.is_empty()).map(str::to_owned);
+    let done = |what: &str, id: &str| match now(id) {
+        Some(state) => format!("{id} {what}; it is {state} now"),
+        None => line.to_owned(),
+    };
+    match words.as_slice() {
+        ["task", "add", .., option, _] if option.starts_with("--") && option.len() > 2 => format!("{line} added"),
+        ["task", "add", .., title] if !line.contains(' ') => format!("{line} added: {title}"),
+        ["task", "approve", id, ..] => done("approved", id),
+        ["task", "reject", id, ..] => done("sent back", id),
+        ["task", "retry", id, ..] => done("is taken up again", id),
+        ["task", "block", id, ..] => done("taken out", id),
+        ["task", "cancel", id, ..] => done("cancelled", id),
+        ["task", "reassign", id, agent] => done(&format!("handed to {agent}"), id),
+        ["agent", "start", name] => done("takes work again", name),
+        _ => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_verb_did_is_said_in_words() {
+        for (argv, line, expected) in [
+            ("task add --priority 1 Title", "TASK-007", "TASK-007 added: Title"),
+            ("task approve TASK-007", "TASK-007 test_ready", "TASK-007 approved; it is test_ready now"),
+            ("task retry TASK-007", "TASK-007 is arch_ready", "TASK-007 is taken up again; it is arch_ready now"),
+            ("agent stop a", "a stopped", "a stopped"),
+            ("undo", "undone", "undone"),
+        ] {
+            let argv: Vec<String> = argv.split(' ').map(str::to_owned).collect();
+            assert_eq!(told(&argv, line), expected);
+        }
+    }
 }

@@ -49,6 +49,7 @@ pub(super) struct Signals {
     terminate: Signal,
     hang_up: Signal,
     interrupt: Signal,
+    quit: Signal,
     resumed: Signal,
 }
 
@@ -59,6 +60,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             resumed: signal(SignalKind::from_raw(SIGCONT))?,
         })
     }
@@ -69,16 +71,8 @@ impl Signals {
             _ = self.terminate.recv() => true,
             _ = self.hang_up.recv() => true,
             _ = self.interrupt.recv() => true,
+            _ = self.quit.recv() => true,
             _ = self.resumed.recv() => false,
-        }
-    }
-
-    /// Completes when a signal asks for the end.
-    pub(super) async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-            _ = self.interrupt.recv() => {}
         }
     }
 }
@@ -197,6 +191,7 @@ impl Loop<'_> {
             _ = self.signals.terminate.recv() => Ok(Woken::End),
             _ = self.signals.hang_up.recv() => Ok(Woken::End),
             _ = self.signals.interrupt.recv() => Ok(Woken::End),
+            _ = self.signals.quit.recv() => Ok(Woken::End),
             _ = self.signals.resumed.recv() => Ok(Woken::Resumed),
             () = timer => Ok(Woken::Timer),
         }
@@ -392,6 +387,7 @@ impl Loop<'_> {
     /// Gives the terminal to the shell until it continues us.
     async fn suspend(&mut self) -> io::Result<()> {
         let Some(stop) = self.options.suspend else { return Ok(()) };
+        self.live.rest().await;
         self.terminal.leave();
         let stopped = stop();
         // The stop may reach another thread a moment later than this one goes on, so its end is waited for. Where a
@@ -401,6 +397,7 @@ impl Loop<'_> {
             _ = self.signals.resumed.recv() => {}
             () = sleep_until(at) => {}
         }
+        self.live.go_on();
         self.terminal.enter_again()?;
         self.model.size = Terminal::size()?;
         self.dirty = true;

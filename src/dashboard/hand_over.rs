@@ -7,6 +7,7 @@ use pipeline_lib::view::screen::{AgentRow, Card, Tone};
 use super::message::{Intent, Key};
 use super::model::{Confirm, Input, Model, Overlay, Purpose};
 use super::pages;
+use super::questions::{self, What};
 use super::update::{toast, words};
 
 fn card<'a>(model: &'a Model, task: &TaskId) -> Option<&'a Card> {
@@ -19,9 +20,31 @@ pub(super) fn role_of<'a>(model: &'a Model, task: &TaskId) -> Option<&'a str> {
     card(model, task).map_or_else(on_page, |card| card.role.as_deref())
 }
 
-fn status_of<'a>(model: &'a Model, task: &TaskId) -> Option<&'a str> {
+pub(super) fn status_of<'a>(model: &'a Model, task: &TaskId) -> Option<&'a str> {
     let on_page = || Some(pages::task::detail(model).filter(|detail| detail.id == *task)?.status.as_str());
     card(model, task).map_or_else(on_page, |card| Some(card.status.as_str()))
+}
+
+/// Which answer of a person a task waits for: `approval`, `review` or `decision`; none where it waits for none.
+pub(super) fn awaited(model: &Model, task: &TaskId) -> Option<&'static str> {
+    let mut kinds = model.screen.attention.iter().filter(|item| item.task.as_ref() == Some(task)).map(|item| item.kind);
+    kinds.find(|kind| matches!(*kind, "approval" | "review" | "decision"))
+}
+
+/// Which answer of a person a task waits for, if it waits for one; else that is said.
+pub(super) fn awaited_or_toast(model: &mut Model, task: &TaskId) -> Option<&'static str> {
+    let awaited = awaited(model, task);
+    if awaited.is_none() {
+        let kind = model.screen.attention.iter().find(|item| item.task.as_ref() == Some(task)).map(|item| item.kind);
+        let but = kind.map(|kind| format!(": {}", kind.replace('_', " "))).unwrap_or_default();
+        toast(model, format!("{task} does not wait for approval{but}"), Tone::Attention);
+    }
+    awaited
+}
+
+/// Whether a retry is what a task needs: it has come to an end without being done.
+pub(super) fn can_be_retried(model: &Model, task: &TaskId) -> bool {
+    matches!(status_of(model, task), Some("blocked" | "failed" | "cancelled"))
 }
 
 /// The agents that a task can be handed to now.
@@ -87,6 +110,8 @@ fn hand_to(model: &mut Model, task: &TaskId, agent: &AgentName) -> Vec<Intent> {
                 ],
                 yes: "hand it over",
                 argv,
+                other: None,
+                about: questions::about(model, What::Agent(present)),
             }));
             Vec::new()
         }

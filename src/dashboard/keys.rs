@@ -162,6 +162,16 @@ const FILTERED: &[Place] =
     &[Place::Board, Place::Agents, Place::Attention, Place::Panes, Place::Task, Place::Graph, Place::Logs];
 const ALL_BUT_AGENTS: &[Place] =
     &[Place::Board, Place::Attention, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
+const ALL_BUT_TASK: &[Place] = &[
+    Place::Board,
+    Place::Agents,
+    Place::Attention,
+    Place::Panes,
+    Place::Graph,
+    Place::Timeline,
+    Place::Metrics,
+    Place::Logs,
+];
 const PAGES: &[Place] = &[Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
 const SIDEWAYS: &[Place] =
     &[Place::Board, Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
@@ -204,7 +214,7 @@ pub(super) const KEYS: &[Binding] = &[
     row(OVERVIEW, &["<esc>"], (A::Close, G::Move), "esc", None, "back, clear the filter"),
     row(PAGES, &["<esc>"], (A::Close, G::Move), "esc", Some("back"), "back to the overview"),
     row(ANY, &["o"], (A::Go(Page::Overview), G::Pages), "o", None, "overview"),
-    row(ANY, &["p"], (A::Go(Page::Panes), G::Pages), "p", None, "panes: the terminals"),
+    row(ANY, &["p"], (A::Go(Page::Panes), G::Pages), "p", Some("panes"), "panes: the terminals"),
     row(ANY, &["v"], (A::Go(Page::Task), G::Pages), "v", None, "view the task in full"),
     row(ANY, &["w"], (A::Go(Page::Graph), G::Pages), "w", None, "who waits for whom"),
     row(ANY, &["t"], (A::Go(Page::Timeline), G::Pages), "t", None, "timeline"),
@@ -214,17 +224,18 @@ pub(super) const KEYS: &[Binding] = &[
     row(ANY, &["["], (A::PreviousPage, G::Pages), "[", None, "previous page"),
     row(TASK, &[">"], (A::LinesRight, G::Move), ">", None, "more of long lines"),
     row(TASK, &["<lt>"], (A::LinesLeft, G::Move), "<", None, "back to their beginning"),
-    row(ANY, &["D"], (A::Diff, G::Pages), "D", None, "what the task changed"),
+    row(TASK, &["D"], (A::Diff, G::Pages), "D", Some("diff"), "what the task changed"),
+    row(ALL_BUT_TASK, &["D"], (A::Diff, G::Pages), "D", None, "what the task changed"),
     row(AGENTS, &["z"], (A::Zoom, G::Panes), "z", None, "its pane alone, or all"),
     row(PANES, &["z"], (A::Zoom, G::Panes), "z", Some("zoom"), "one pane alone, or all"),
     row(AGENTS, &["i"], (A::Type, G::Panes), "i", None, "type into the agent"),
     row(PANES, &["i"], (A::Type, G::Panes), "i", Some("type"), "type; ctrl-q ends it"),
-    row(PANES, &["<c-b>"], (A::Prefix, G::Panes), "ctrl-b", None, "prefix: d z [ arrows"),
+    row(ANY, &["<c-b>"], (A::Prefix, G::Panes), "ctrl-b", None, "prefix: d z [ arrows"),
     row(PANES, &["<space>"], (A::Layout, G::Panes), "space", Some("layout"), "next layout of panes"),
     row(PANES, &["<c-u>", "<pageup>"], (A::Scroll, G::Panes), "ctrl-u", None, "look back; / searches"),
     row(ALL_BUT_AGENTS, &["a"], (A::Approve, G::Tasks), "a", Some("approve"), "approve"),
-    row(&[Place::Agents, Place::Panes], &["a"], (A::Approve, G::Tasks), "a", None, "approve the agent's task"),
-    row(ANY, &["N"], (A::Reject, G::Tasks), "N", None, "no: reject with a word"),
+    row(&[Place::Agents, Place::Panes], &["a"], (A::Approve, G::Tasks), "a", Some("approve"), "approve the agent's task"),
+    row(ANY, &["N"], (A::Reject, G::Tasks), "N", Some("reject"), "no: reject with a word"),
     row(ALL_BUT_AGENTS, &["R"], (A::Retry, G::Tasks), "R", Some("retry"), "retry"),
     row(&[Place::Agents, Place::Panes], &["R"], (A::Retry, G::Tasks), "R", None, "retry its task"),
     row(OVERVIEW, &["n"], (A::NewTask, G::Tasks), "n", Some("new"), "new task"),
@@ -236,7 +247,7 @@ pub(super) const KEYS: &[Binding] = &[
     row(ANY, &["X"], (A::Cancel, G::Tasks), "X", None, "cancel the task"),
     row(ANY, &["m"], (A::ModeMenu, G::Modes), "m", Some("mode"), "orchestration mode"),
     row(ANY, &["r"], (A::RolloutMenu, G::Modes), "r", Some("rollout"), "rollout mode"),
-    row(ANY, &[":", "<c-p>"], (A::Palette, G::Program), ":", None, "every command, by name"),
+    row(ANY, &[":", "<c-p>"], (A::Palette, G::Program), ":", Some("commands"), "every command, by name"),
     row(ANY, &["?"], (A::Help, G::Program), "?", Some("help"), "this help"),
     row(ANY, &["<c-l>"], (A::Redraw, G::Program), "ctrl-l", None, "draw again"),
     row(ANY, &["<c-z>"], (A::Suspend, G::Program), "ctrl-z", None, "to the shell; fg returns"),

@@ -17,6 +17,7 @@ use super::keymap::Keymap;
 use super::overlay;
 use super::pages;
 use super::palette::Palette;
+use super::questions::Subject;
 use super::theme::Theme;
 
 pub(super) use super::place::{Page, Place};
@@ -195,6 +196,21 @@ pub(super) struct Confirm {
     pub(super) lines: Vec<String>,
     /// What the key for yes does, in a word or two.
     pub(super) yes: &'static str,
+    /// The verb.
+    pub(super) argv: Vec<String>,
+    /// Another way to go.
+    pub(super) other: Option<Other>,
+    /// What it is about, as it was when it was asked.
+    pub(super) about: Subject,
+}
+
+/// Another answer than yes and no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Other {
+    /// Its key.
+    pub(super) key: char,
+    /// What it does.
+    pub(super) words: &'static str,
     /// The verb.
     pub(super) argv: Vec<String>,
 }

@@ -9,6 +9,7 @@ use super::hand_over;
 use super::message::{Intent, Key};
 use super::model::{Confirm, Input, Menu, Model, Overlay, Purpose};
 use super::palette;
+use super::questions::{self, What};
 use super::update::{toast, words};
 
 /// The rows of the mode menu: what is typed, and what it means.
@@ -50,6 +51,9 @@ pub(super) fn on_key(model: &mut Model, over: Overlay, key: Key) -> Vec<Intent> 
             Some('y') => vec![Intent::Verb(confirm.argv)],
             Some('n' | 'q') => Vec::new(),
             _ if key.code == KeyCode::Enter => vec![Intent::Verb(confirm.argv)],
+            Some(c) if confirm.other.as_ref().is_some_and(|other| other.key == c) => {
+                confirm.other.into_iter().map(|other| Intent::Verb(other.argv)).collect()
+            }
             _ => {
                 model.overlay = Some(Overlay::Confirm(confirm));
                 Vec::new()
@@ -129,14 +133,15 @@ fn chosen(model: &mut Model, menu: Menu, modes: bool) -> Vec<Intent> {
     }
     if target.rollout > model.screen.mode.rollout {
         argv.push("--yes".to_owned());
-        model.overlay = Some(Overlay::Confirm(promotion(model.screen.mode, target, argv)));
+        model.overlay = Some(Overlay::Confirm(promotion(model, target, argv)));
         return Vec::new();
     }
     vec![Intent::Verb(argv)]
 }
 
 /// The question before a bolder rollout, which the verb itself would refuse without recorded evidence.
-fn promotion(from: Mode, target: Mode, argv: Vec<String>) -> Confirm {
+fn promotion(model: &Model, target: Mode, argv: Vec<String>) -> Confirm {
+    let from = model.screen.mode;
     let reach = match target.rollout {
         Rollout::Shadow => "Nothing is started.",
         Rollout::Pilot => "Agents start work on the pilot's tasks, and it is merged.",
@@ -152,6 +157,8 @@ fn promotion(from: Mode, target: Mode, argv: Vec<String>) -> Confirm {
         ],
         yes: "switch",
         argv,
+        other: None,
+        about: questions::about(model, What::Mode),
     }
 }
 

@@ -12,6 +12,10 @@ use super::model::{Input, Model, Note, Overlay, Page, Purpose};
 use super::overlay;
 use super::update::{go, toast};
 
+/// What a letter that was typed has to bring, on the average, in what a verb does. One that stands beside the one before it
+/// brings more, one for itself less.
+const ABOUT_POINTS_MIN: u32 = 18;
+
 /// What is typed, and which of the verbs that fit it is chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Palette {
@@ -50,6 +54,8 @@ fn find(verbs: &[VerbLine], typed: &str) -> Vec<usize> {
     {
         return verbs.iter().position(|other| other == verb).into_iter().collect();
     }
+    let letters = typed.chars().filter(|c| !c.is_whitespace()).count();
+    let about_min = u32::try_from(letters).unwrap_or(u32::MAX).saturating_mul(ABOUT_POINTS_MIN);
     let mut matcher = Matcher::new(Config::DEFAULT);
     let pattern = Pattern::parse(typed, CaseMatching::Ignore, Normalization::Smart);
     let mut buffer = Vec::new();
@@ -57,7 +63,8 @@ fn find(verbs: &[VerbLine], typed: &str) -> Vec<usize> {
     let scored = verbs.iter().enumerate().filter_map(|(at, verb)| {
         // A verb is looked for by its name first, and by what it does where no name fits as well.
         let name = score(&verb.path).map(|points| points.saturating_mul(4));
-        let about = score(&format!("{} {}", verb.path, verb.about));
+        // Letters that are strewn over a sentence say nothing about it.
+        let about = score(&format!("{} {}", verb.path, verb.about)).filter(|points| *points >= about_min);
         Some((name.max(about)?, at))
     });
     let mut scored: Vec<(u32, usize)> = scored.collect();
@@ -224,5 +231,8 @@ mod tests {
         assert_eq!(first("tadd"), "task add");
         assert_eq!(first("rocheck"), "rollout check");
         assert!(find(&verbs, "zzzz").is_empty());
+        let of = |typed| find(&verbs, typed).into_iter().map(|at| &verbs[at]).collect::<Vec<_>>();
+        let near = of("metrics");
+        assert!(near.iter().all(|verb| format!("{} {}", verb.path, verb.about).contains("metric")), "{near:?}");
     }
 }

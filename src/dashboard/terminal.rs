@@ -6,8 +6,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::event::{
-    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, KeyboardEnhancementFlags,
-    PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+    DisableBracketedPaste, EnableBracketedPaste, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
+    PushKeyboardEnhancementFlags,
 };
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -29,6 +29,12 @@ static SHAPED: AtomicBool = AtomicBool::new(false);
 const SAVE_TITLE: &[u8] = b"\x1b[22;2t";
 /// Brings it back (XTWINOPS 23).
 const RESTORE_TITLE: &[u8] = b"\x1b[23;2t";
+
+/// Asks for buttons, for movement while one is held, and for coordinates of any size (1000, 1002, 1006). Movement without a
+/// button, which nobody here uses, would be a message for every cell that the mouse comes over.
+const ENABLE_MOUSE: &[u8] = b"\x1b[?1000h\x1b[?1002h\x1b[?1006h";
+/// Takes that back.
+const DISABLE_MOUSE: &[u8] = b"\x1b[?1006l\x1b[?1002l\x1b[?1000l";
 
 /// A cursor that is to be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +95,7 @@ impl Terminal {
         // Where the terminal knows how, it tells Enter with shift from Enter; one that does not ignores this.
         queue!(out, PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES))?;
         if self.mouse {
-            queue!(out, EnableMouseCapture)?;
+            out.write_all(ENABLE_MOUSE)?;
         }
         out.flush()
     }
@@ -236,13 +242,13 @@ fn restore() {
         out,
         EndSynchronizedUpdate,
         PopKeyboardEnhancementFlags,
-        DisableMouseCapture,
         DisableBracketedPaste,
         style::ResetColor,
         style::SetAttribute(style::Attribute::Reset),
         LeaveAlternateScreen,
         cursor::Show
     ));
+    drop(out.write_all(DISABLE_MOUSE));
     if SHAPED.swap(false, Ordering::SeqCst) {
         drop(queue!(out, cursor::SetCursorStyle::DefaultUserShape));
     }

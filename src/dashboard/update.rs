@@ -16,7 +16,7 @@ use super::model::{AttentionKey, Confirm, Focus, Input, Menu, Model, Note, Overl
 use super::overlay;
 use super::pages;
 use super::palette;
-use super::questions;
+use super::questions::{self, What};
 use super::view;
 
 /// How long good news stays.
@@ -27,6 +27,7 @@ const WARNING_SECONDS: u64 = 8;
 /// Applies a message.
 pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
     let is_tick = matches!(message, Message::Tick(_));
+    let looked = (!is_tick).then(|| (place_of(model), model.toast.clone()));
     let mut intents = match message {
         Message::Key(key) => on_key(model, key),
         Message::Paste(text) => {
@@ -47,6 +48,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
             let known: Vec<_> = (0..model.screen.attention.len()).filter_map(|at| model.attention_key(at)).collect();
             model.adopt(screen);
             pages::adopt(model);
+            questions::check(model);
             news(model, &known).into_iter().collect()
         }
         Message::Panes(panes) => {
@@ -69,6 +71,13 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
             Vec::new()
         }
     };
+    // What was said where the person was before is no news where they are now.
+    if let Some((place, toast)) = looked
+        && place != place_of(model)
+        && toast == model.toast
+    {
+        model.toast = None;
+    }
     for intent in &intents {
         if let Intent::Verb(argv) = intent {
             model.asked.push(argv.join(" "));
@@ -79,6 +88,11 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Intent> {
         intents.extend(pages::task::light(model));
     }
     intents
+}
+
+/// The page, and what the keys do on it.
+fn place_of(model: &Model) -> (Page, pages::panes::Mode) {
+    (model.page, pages::panes::mode(model))
 }
 
 /// What waits now and did not before.
@@ -129,7 +143,9 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
             about_task(model, task, |task| words(&["task", "retry", task.as_str()]), shifted)
         }
         Action::Reject => {
-            if let Some(task) = task_or_toast(model) {
+            if let Some(task) = task_or_toast(model)
+                && hand_over::awaited_or_toast(model, &task).is_some()
+            {
                 model.overlay = Some(Overlay::Input(Input::new(Purpose::Reject(task))));
             }
             Vec::new()
@@ -140,7 +156,7 @@ fn on_key(model: &mut Model, key: Key) -> Vec<Intent> {
         }
         Action::Cancel => {
             if let Some(task) = task_or_toast(model) {
-                model.overlay = Some(Overlay::Confirm(questions::cancel(&task)));
+                model.overlay = Some(Overlay::Confirm(questions::cancel(model, &task)));
             }
             Vec::new()
         }
@@ -206,6 +222,9 @@ fn on_page(model: &Model, action: Action) -> bool {
 fn act_on_page(model: &mut Model, action: Action) -> Vec<Intent> {
     if matches!(action, Action::Zoom | Action::Type) && model.page != Page::Panes {
         drop(go(model, Page::Panes));
+    }
+    if action == Action::Prefix {
+        return pages::panes::act(model, action);
     }
     if action == Action::Diff && model.page != Page::Task {
         drop(go(model, Page::Task));
@@ -373,23 +392,13 @@ fn go_to(model: &mut Model) {
 
 fn approve(model: &mut Model, shifted: bool) -> Vec<Intent> {
     let Some(task) = task_or_toast(model) else { return Vec::new() };
-    let kind = model.screen.attention.iter().find(|item| item.task.as_ref() == Some(&task)).map(|item| item.kind);
-    match kind {
+    match hand_over::awaited_or_toast(model, &task) {
         Some("decision") => {
             model.overlay = Some(Overlay::Input(Input::new(Purpose::Decide(task))));
             Vec::new()
         }
-        Some("approval" | "proposal" | "review") => {
-            about_task(model, Some(task), |task| words(&["task", "approve", task.as_str()]), shifted)
-        }
-        Some(other) => {
-            toast(model, format!("{task} does not wait for approval: {}", other.replace('_', " ")), Tone::Attention);
-            Vec::new()
-        }
-        None => {
-            toast(model, format!("{task} does not wait for approval"), Tone::Attention);
-            Vec::new()
-        }
+        Some(_) => about_task(model, Some(task), |task| words(&["task", "approve", task.as_str()]), shifted),
+        None => Vec::new(),
     }
 }
 
@@ -413,6 +422,8 @@ fn about_task(
         lines: vec!["What was selected before has just left the list.".to_owned()],
         yes: "do it",
         argv,
+        other: None,
+        about: questions::about(model, What::Status(task)),
     }));
     Vec::new()
 }
@@ -420,7 +431,10 @@ fn about_task(
 fn task_or_toast(model: &mut Model) -> Option<TaskId> {
     let task = model.target_task();
     if task.is_none() {
-        toast(model, "no task is selected".to_owned(), Tone::Attention);
+        let agent =
+            if model.page == Page::Overview && model.focus == Focus::Board { None } else { model.target_agent() };
+        let words = agent.map_or("no task is selected".to_owned(), |agent| format!("{agent} has no task now"));
+        toast(model, words, Tone::Attention);
     }
     task
 }

@@ -68,6 +68,11 @@ impl Locker {
         }
     }
 
+    /// Ends the waiting of another thread, whose `acquire` then fails as if its time were over.
+    pub fn give_up(&self) {
+        lock(&self.waiter).wanted_by = None;
+    }
+
     fn open(&self) -> Result<File> {
         match files::open_write(&self.path) {
             Err(StateError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -291,6 +296,25 @@ mod tests {
         until_waiting(&waiter);
         drop(held);
         waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn whoever_gives_up_has_not_got_the_lock_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (locker(dir.path()), Arc::new(locker(dir.path())));
+        let held = one.acquire(LONG).unwrap();
+        let waiter = Arc::clone(&two.waiter);
+        let waiting = {
+            let two = Arc::clone(&two);
+            thread::spawn(move || two.acquire(LONG).map(drop))
+        };
+        until_waiting(&waiter);
+        two.give_up();
+        assert!(matches!(waiting.join().unwrap(), Err(StateError::LockBusy { .. })));
+        drop(held);
+        // Neither the one who gave up nor its thread stands in the way, and it may wait again.
+        drop(one.acquire(LONG).unwrap());
+        drop(two.acquire(LONG).unwrap());
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn a_task_is_added_and_the_mode_switched_by_keys() {
 
 #[test]
 fn whatever_ends_it_the_terminal_is_given_back_and_the_agents_go_on() {
-    for signal in [None, Some(Signal::TERM), Some(Signal::HUP), Some(Signal::INT)] {
+    for signal in [None, Some(Signal::TERM), Some(Signal::HUP), Some(Signal::INT), Some(Signal::QUIT)] {
         let sandbox = with_a_hanging_agent();
         let mut screen = Screen::open(&sandbox, &[], SMALL);
         sandbox.wait_at("T-1.arch.1");
@@ -159,6 +159,56 @@ fn it_goes_to_the_shell_and_comes_back() {
 }
 
 #[test]
+fn a_dashboard_that_goes_to_the_shell_leaves_the_ticking_to_the_other_one() {
+    let sandbox = with_a_hanging_agent();
+    let mut shell = Screen::run(&sandbox, &["/bin/bash", "--norc", "--noprofile", "-i"], SMALL);
+    shell.send(b"bind 'set enable-bracketed-paste off'; PS1='ready> '\n");
+    shell.shows(&["ready>"]);
+    shell.send(format!("{}\n", super::support::program().display()).as_bytes());
+    shell.shows(&["● ticking", "working"]);
+    sandbox.wait_at("T-1.arch.1");
+    let mut second = Screen::open(&sandbox, &[], SMALL);
+    second.shows(&["✓ monitor", "working"]);
+    shell.press("<c-z>");
+    shell.pump("the shell again", |screen| !screen.is_taken() && screen.text().contains("Stopped"));
+    second.shows(&["● ticking"]);
+    sandbox.release("T-1.arch.1");
+    second.wait("the work of the task goes on", |text| text.contains("T-1 test") || text.contains("T-1 impl"));
+    // Back again, the first one looks on; and a stop of one that only looks on takes nothing from anybody.
+    shell.send(b"fg\n");
+    shell.shows(&["✓ monitor"]);
+    shell.press("<c-z>");
+    shell.pump("the shell again", |screen| !screen.is_taken());
+    second.press("q");
+    assert_eq!(second.code(), 0);
+    shell.send(b"fg\n");
+    shell.shows(&["● ticking"]);
+    shell.press("q");
+    shell.pump("the shell again", |screen| !screen.is_taken());
+    shell.send(b"exit\n");
+    shell.end();
+}
+
+#[test]
+fn a_monitor_that_was_stopped_from_outside_is_not_taken_for_one_that_ticks() {
+    let sandbox = with_a_hanging_agent();
+    let mut first = Screen::open(&sandbox, &[], SMALL);
+    sandbox.wait_at("T-1.arch.1");
+    first.shows(&["● ticking"]);
+    first.signal(Signal::STOP);
+    let mut second = Screen::open(&sandbox, &[], SMALL);
+    second.shows(&["✗ stopped: nobody ticks"]);
+    first.signal(Signal::CONT);
+    second.shows(&["✓ monitor"]);
+    first.press("q");
+    first.end();
+    second.shows(&["● ticking"]);
+    second.press("q");
+    assert_eq!(second.code(), 0);
+    sandbox.release("T-1.arch.1");
+}
+
+#[test]
 fn a_storm_of_sizes_ends_in_the_right_picture() {
     let sandbox = with_a_hanging_agent();
     let mut screen = Screen::open(&sandbox, &[], SMALL);
@@ -201,10 +251,35 @@ fn where_there_is_no_pipeline_it_says_how_to_begin() {
     let sandbox = Sandbox::new();
     let mut screen = Screen::open(&sandbox, &[], SMALL);
     screen.shows(&["There is no pipeline in", "init", "demo", "Doctor", "pipeline init"]);
+    // What only a pipeline could have is not asked for yet.
+    assert!(!screen.text().contains("agent add"), "{}", screen.text());
+    screen.press("i");
+    screen.shows(&["How should it start?", "1 shadow", "3 production"]);
+    assert!(!sandbox.repo().join(".pipeline").exists(), "asking creates nothing");
+    screen.press("<esc>");
+    screen.shows(&["demo   watch"]);
     screen.press("q");
-    assert_eq!(screen.code(), 1);
+    assert_eq!(screen.code(), 0);
     assert!(!screen.is_taken());
     assert!(!sandbox.repo().join(".pipeline").exists(), "looking creates nothing");
+    let mut screen = Screen::open(&sandbox, &[], (40, 12));
+    screen.shows(&["init", "leave", "Doctor"]);
+    screen.press("i2<enter>");
+    screen.shows(&["PILOT", "No tasks yet."]);
+    screen.press("q");
+    assert_eq!(screen.code(), 0);
+    assert_eq!(sandbox.status()["mode"], "pilot");
+}
+
+#[test]
+fn a_terminal_that_can_only_print_gets_the_status() {
+    let sandbox = Sandbox::ready();
+    let program = super::support::program().to_string_lossy().into_owned();
+    let argv = ["/usr/bin/env", "TERM=dumb", &program];
+    let mut screen = Screen::run(&sandbox, &argv, SMALL);
+    assert_eq!(screen.code(), 0);
+    assert!(screen.text().contains("parallel"), "{}", screen.text());
+    assert!(!screen.raw().contains(&b'\x1b'), "{:?}", String::from_utf8_lossy(screen.raw()));
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn a_session_outlives_its_monitor() {
     let run = live_run(&s);
     s.signal(first, Signal::KILL);
     s.exit_of(first);
-    s.run(["agent", "send", "architect", "one", "--run", &run]).ok().says(&["taken"]);
+    s.run(["agent", "send", "architect", "one", "--run", &run]).ok().says(&["sent to architect; its screen"]);
     let second = s.start("second", ["monitor", "--headless"]);
     s.run_with_input(["agent", "send", "architect", "-"], "two\n").ok();
     s.run(["wait", "T-1", "--timeout", "60"]).ok();

@@ -103,7 +103,7 @@ fn a_session_in_tmux_outlives_its_monitor() {
     let run = live_run(&s);
     s.signal(first, Signal::KILL);
     s.exit_of(first);
-    s.run(["agent", "send", "architect", "one", "--run", &run]).ok().says(&["taken"]);
+    s.run(["agent", "send", "architect", "one", "--run", &run]).ok().says(&["sent to architect; its screen"]);
     let second = s.start("second", ["monitor", "--headless"]);
     s.run_with_input(["agent", "send", "architect", "-"], "two\n").ok();
     s.run(["wait", "T-1", "--timeout", "60"]).ok();
@@ -164,7 +164,7 @@ fn a_session_in_tmux_is_attached_to_and_left_alone_again() {
     let monitor = s.start("monitor", ["monitor", "--headless"]);
     s.wait_at("T-1.arch.1");
     let mut screen = Screen::open(&s, &["agent", "attach", "architect"], SIZE);
-    screen.shows(&["what now?"]);
+    screen.shows(&["what now?", "architect T-1 · ctrl-b ctrl-b d leaves"]);
     screen.press("half");
     screen.shows(&["what now? half"]);
     let seen = String::from_utf8(tmux(&s, &["capture-pane", "-p"]).stdout).expect("text");
@@ -181,8 +181,11 @@ fn a_session_in_tmux_is_attached_to_and_left_alone_again() {
     assert!(tmux(&s, &["list-clients"]).status.success());
     screen.press("<c-b>d");
     assert_eq!(screen.code(), 0);
-    let mut screen = Screen::open(&s, &["agent", "attach", "architect"], (60, 12));
-    screen.shows(&["what now? half"]);
+    // The sandbox is as within another tmux, which takes the first prefix for itself; here there is none.
+    let program = super::support::program().to_string_lossy().into_owned();
+    let alone = ["/usr/bin/env", "-u", "TMUX", &program, "agent", "attach", "architect"];
+    let mut screen = Screen::run(&s, &alone, (60, 12));
+    screen.shows(&["what now? half", "architect T-1 · ctrl-b d leaves"]);
     screen.press(" done<enter>end<enter>");
     screen.end();
     s.run(["wait", "T-1", "--timeout", "60"]).ok();

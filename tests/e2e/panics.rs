@@ -39,7 +39,7 @@ fn panic_on_screen() {
     };
     runtime.block_on(async {
         tokio::select! {
-            chosen = welcome(&found, Theme::default()) => panic!("{chosen:?}"),
+            chosen = welcome(&found, Theme::default(), || Ok(())) => panic!("{chosen:?}"),
             () = asked => {}
         }
     });

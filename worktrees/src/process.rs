@@ -89,6 +89,12 @@ pub fn boot_id_from(path: &Path) -> io::Result<String> {
     fs::read_to_string(path).map(|text| text.trim().to_owned())
 }
 
+/// Whether the process of this pid is stopped, as by Ctrl-Z at a shell.
+#[must_use]
+pub fn is_stopped(pid: u32) -> bool {
+    i32::try_from(pid).ok().and_then(Stat::read).is_some_and(|stat| stat.is_stopped())
+}
+
 /// What `/proc/<pid>/stat` says about a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
@@ -117,6 +123,12 @@ impl Stat {
     #[must_use]
     pub fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
+    }
+
+    /// Whether the process was stopped, as by Ctrl-Z at a shell, and does nothing until it is continued.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
     }
 
     /// The name in parentheses may itself hold spaces and parentheses, so fields are counted from its last one.

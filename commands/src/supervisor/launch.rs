@@ -304,7 +304,11 @@ fn agent_claim(
     claim.confinement = confinement;
     claim.terminal = run.interactive.then_some(Size::UNSEEN);
     let in_tmux = run.interactive && agent.runtime == Runtime::Tmux;
-    claim.multiplexer = in_tmux.then(|| host::Multiplexer::of_repository(context.root(), context.environment()));
+    let whose = run.task.as_ref().map_or_else(|| run.agent.to_string(), |task| format!("{} {task}", run.agent));
+    claim.multiplexer = in_tmux.then(|| host::Multiplexer {
+        whose,
+        ..host::Multiplexer::of_repository(context.root(), context.environment())
+    });
     let told = agent.template().iter().any(|argument| argument.contains("{prompt"));
     let pasted = run.interactive && agent.preset.info().prompt_by_paste && !told;
     claim.prompt = pasted.then_some(vars.prompt);

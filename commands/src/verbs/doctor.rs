@@ -113,11 +113,14 @@ fn look_over(call: &Call, site: Site) -> Vec<Finding> {
         findings.push(Finding::problem("pipeline", found, "pipeline init"));
     }
     match Context::load(&call.globals, &call.output, site) {
-        Ok(context) => {
+        Ok(context) if initialised => {
             findings.extend(of_context(&context));
-            if initialised {
-                findings.extend(of_state(&context));
-            }
+            findings.extend(of_state(&context));
+        }
+        // What would be written into a configuration cannot be followed before there is one.
+        Ok(context) => {
+            findings.push(configuration::base(&context));
+            findings.extend(of_machine(&context));
         }
         Err(error) => {
             let about = if error.code == exit::CONFIG { "config" } else { "base branch" };
@@ -136,6 +139,12 @@ fn look_over(call: &Call, site: Site) -> Vec<Finding> {
 fn of_context(context: &Context) -> Vec<Finding> {
     let mut findings = configuration::configuration(context);
     findings.extend(configuration::agents(context));
+    findings.extend(of_machine(context));
+    findings
+}
+
+fn of_machine(context: &Context) -> Vec<Finding> {
+    let mut findings = Vec::new();
     findings.extend(machine::tmux(context));
     findings.extend(machine::watches(context));
     findings.extend(machine::service(context));

@@ -3,6 +3,7 @@
 
 mod correct;
 
+use jiff::Timestamp;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::view::{Explanation, SCHEMA_VERSION, Seen, explain_agent, explain_task};
@@ -42,7 +43,7 @@ pub fn run(call: &Call, args: &Explain) -> Result<u8> {
         document["schema_version"] = SCHEMA_VERSION.into();
         call.output.json(&document)?;
     } else {
-        print(&call.output, &explanation)?;
+        print(&call.output, &explanation, Timestamp::now())?;
     }
     Ok(exit::OK)
 }
@@ -70,7 +71,8 @@ fn explain(pipeline: &Pipeline, subject: &str, look: impl FnOnce() -> Seen) -> R
         .hint("`pipeline task list` and `pipeline agent list` show what there is."))
 }
 
-fn print(out: &Output, explanation: &Explanation) -> Result<()> {
+fn print(out: &Output, explanation: &Explanation, now: Timestamp) -> Result<()> {
+    let indented = |text: &str| indented(&with_distances(text, now));
     out.line(&format!("{} is {}", explanation.subject, out.paint("1", &explanation.status)))?;
     out.line(&format!("  because  {}", indented(&explanation.rule)))?;
     let parts =
@@ -82,6 +84,35 @@ fn print(out: &Output, explanation: &Explanation) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A text with how far each time in it is from now behind it.
+fn with_distances(text: &str, now: Timestamp) -> String {
+    let mut out = String::new();
+    for word in text.split_inclusive(char::is_whitespace) {
+        let bare = word.trim_end();
+        let time = bare.trim_end_matches(['.', ',', ';', ':', ')', '`']);
+        match time.parse::<Timestamp>() {
+            Ok(at) => {
+                let seconds = at.duration_since(now).as_secs();
+                let span = distance(seconds.unsigned_abs());
+                let near = if seconds > 0 { format!("in {span}") } else { format!("{span} ago") };
+                out.push_str(&format!("{time} ({near}){}{}", &bare[time.len()..], &word[bare.len()..]));
+            }
+            Err(_) => out.push_str(word),
+        }
+    }
+    out
+}
+
+/// So many seconds in the largest unit that they fill.
+fn distance(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 /// A text of several lines, its later lines under its first.
@@ -101,6 +132,18 @@ mod tests {
     }
 
     #[test]
+    fn a_time_says_how_far_it_is() {
+        let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("since 2026-01-01T23:55:00Z, as seen", "since 2026-01-01T23:55:00Z (5m ago), as seen"),
+            ("the time 2026-01-02T00:00:30Z", "the time 2026-01-02T00:00:30Z (in 30s)"),
+            ("no time\nhere", "no time\nhere"),
+        ] {
+            assert_eq!(with_distances(text, now), expected);
+        }
+    }
+
+    #[test]
     fn an_explanation_is_read_from_top_to_bottom() {
         let (out, text) = Output::captured();
         let explanation = Explanation {
@@ -111,7 +154,7 @@ mod tests {
             would_change: Vec::new(),
             commands: vec!["pipeline task retry TASK-001".to_owned()],
         };
-        print(&out, &explanation).unwrap();
+        print(&out, &explanation, Timestamp::UNIX_EPOCH).unwrap();
         let expected = "TASK-001 is blocked\n  because  it failed:\n           the gate\n  seen     one\n           two\n  \
                         type     pipeline task retry TASK-001\n";
         assert_eq!(*text.lock().unwrap(), expected);

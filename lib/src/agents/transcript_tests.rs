@@ -143,7 +143,7 @@ proptest! {
             let mut transcript = Transcript::new(format);
             for line in &lines {
                 for shown in transcript.line(line).lines {
-                    prop_assert!(!shown.text().chars().any(|c| text::is_hidden(c) || matches!(c, '\n' | '\t')));
+                    prop_assert!(!shown.text().chars().any(|c| (text::is_hidden(c) && !text::is_joiner(c)) || matches!(c, '\n' | '\t')));
                 }
             }
         }

@@ -167,6 +167,7 @@ impl Rules<'_> {
             claimed_at: self.now.at,
             started_at: None,
             stop: None,
+            stop_at: None,
             claim: None,
             foreign_claim: None,
             doing: None,

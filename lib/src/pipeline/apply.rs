@@ -304,7 +304,10 @@ impl Pipeline {
                 self.change_run(run, |r| r.foreign_claim = Some(why.clone()));
             }
             Fact::RunDoing { .. } | Fact::RunTried { .. } => self.note_doing(at, fact),
-            Fact::RunStopping { run, reason } => self.change_run(run, |r| r.stop = Some(*reason)),
+            Fact::RunStopping { run, reason } => self.change_run(run, |r| {
+                r.stop = Some(*reason);
+                r.stop_at = Some(at);
+            }),
             Fact::RunEnded { run, how, ended_at } => {
                 if matches!(how, Ended::Interrupted { .. }) {
                     self.core.metrics.disagreements += 1;

@@ -76,7 +76,7 @@ impl Reader {
                 '\t' => out.tab(self.style),
                 // Line ends for some readers and not for others; here they are none.
                 '\n' | '\u{2028}' | '\u{2029}' => out.push(' ', self.style),
-                _ if text::is_hidden(c) => {
+                _ if text::is_hidden(c) && !text::is_joiner(c) => {
                     rest = text::skip_sequence(rest);
                     continue;
                 }
@@ -243,7 +243,7 @@ mod tests {
             let line = Reader::default().line(&printed);
             for span in &line.spans {
                 prop_assert!(!span.text.is_empty());
-                prop_assert!(!span.text.chars().any(|c| text::is_hidden(c) || matches!(c, '\n' | '\t' | '\r')));
+                prop_assert!(!span.text.chars().any(|c| (text::is_hidden(c) && !text::is_joiner(c)) || matches!(c, '\n' | '\t' | '\r')));
             }
         }
     }

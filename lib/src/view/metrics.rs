@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::agents::preset::Preset;
 use crate::metrics::{RunStats, Samples, ratio, seconds_between};
 use crate::pipeline::Pipeline;
+use crate::task::{Task, TaskState};
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -98,6 +99,11 @@ pub fn metrics(pipeline: &Pipeline, now: Timestamp) -> MetricsDoc {
     let total = pipeline.tasks_total();
     let workers = core.agents.values().filter(|agent| agent.preset != Preset::Command).count();
     let agent_seconds = counted.first_run_at.map_or(0.0, |at| seconds_between(at, now) * workers as f64);
+    // Whoever waits now has waited already; a wait that never ends must not look like none.
+    let mut waits = counted.attention_seconds.clone();
+    let counts = |task: &&Task| matches!(task.state, TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. });
+    let open = pipeline.needing_people().filter(counts);
+    open.for_each(|task| waits.add(seconds_between(task.state_since, now).max(0.0)));
     let running: f64 = core.runs.values().map(|run| seconds_between(run.claimed_at, now).max(0.0)).sum();
     MetricsDoc {
         tasks_total: total,
@@ -114,7 +120,7 @@ pub fn metrics(pipeline: &Pipeline, now: Timestamp) -> MetricsDoc {
         rollbacks_total: counted.rollbacks,
         throughput_per_hour: counted.throughput_per_hour(now),
         cycle_time_seconds: percentiles(&counted.cycle_seconds),
-        attention_wait_seconds: percentiles(&counted.attention_seconds),
+        attention_wait_seconds: percentiles(&waits),
         agent_utilization: if agent_seconds > 0.0 {
             ((counted.busy_seconds + running) / agent_seconds).min(1.0)
         } else {

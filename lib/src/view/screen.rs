@@ -47,6 +47,8 @@ pub enum Monitor {
     Here,
     /// Another process.
     Elsewhere(u32),
+    /// Another process, which is stopped itself, so that nobody ticks.
+    Stopped(u32),
     /// No process.
     Nobody,
 }
@@ -131,7 +133,9 @@ pub struct AgentRow {
     pub stage: Option<String>,
     /// The run that its output comes from.
     pub run: Option<RunRow>,
-    /// The last line it printed, or the reason of its status.
+    /// While it is being stopped: when it is made to end at the latest.
+    pub stopping: Option<Timestamp>,
+    /// The last line it printed, or the reason of its status. Nothing for one that has nothing to do.
     pub line: String,
 }
 

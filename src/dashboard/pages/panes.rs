@@ -117,8 +117,8 @@ pub(in crate::dashboard) fn mode(model: &Model) -> Mode {
     let scroll = selected(model).and_then(|agent| looking.scrolled.get(&agent));
     let typing = looking.typing.is_some();
     match scroll {
-        _ if model.page != Page::Panes => Mode::Looking,
         _ if looking.prefix => Mode::Prefix,
+        _ if model.page != Page::Panes => Mode::Looking,
         _ if looking.line.is_some() => Mode::Searching,
         Some(scroll) if scroll.keys || !typing => Mode::Scrolling,
         _ if typing => Mode::Typing,

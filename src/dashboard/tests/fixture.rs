@@ -66,6 +66,7 @@ fn row(
         task: at.map(|(id, _)| task(id)),
         stage: at.map(|(_, stage)| stage.to_owned()),
         run: None,
+        stopping: None,
         line: line.to_owned(),
     }
 }
@@ -76,7 +77,7 @@ fn event(seq: u64, seconds: i64, tone: Tone, text: &str) -> EventLine {
 
 /// A pipeline that was just set up.
 pub(super) fn empty() -> Arc<Screen> {
-    let idle = |name: &str| row(name, AgentStatus::Idle, "journal", 40, None, "it has no live run");
+    let idle = |name: &str| row(name, AgentStatus::Idle, "journal", 40, None, "");
     let columns = ["new", "arch", "test", "impl", "super", "done"].map(|title| column(title, Vec::new()));
     Arc::new(Screen {
         project: "shop".to_owned(),
@@ -193,7 +194,7 @@ pub(super) fn attention() -> Arc<Screen> {
                 Some(("TASK-009", "impl")),
                 "its claim for TASK-009 is being checked",
             ),
-            row("super", AgentStatus::Idle, "journal", 2400, None, "it has no live run"),
+            row("super", AgentStatus::Idle, "journal", 2400, None, ""),
         ],
         attention: vec![
             item(

@@ -135,6 +135,7 @@ fn the_header_says_who_ticks() {
     for (monitor, said) in [
         (Monitor::Here, "● ticking"),
         (Monitor::Elsewhere(4711), "✓ monitor 4711"),
+        (Monitor::Stopped(4711), "✗ stopped: nobody ticks"),
         (Monitor::Nobody, "✗ nobody ticks: pipeline monitor"),
     ] {
         let mut screen = (*busy()).clone();

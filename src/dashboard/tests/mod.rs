@@ -7,6 +7,7 @@ mod keys;
 mod looks;
 mod pages;
 mod panes;
+mod seen;
 mod task;
 mod verbs;
 

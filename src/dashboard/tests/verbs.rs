@@ -143,7 +143,7 @@ fn a_verb_is_shown_until_it_is_answered_and_good_news_goes_by_itself() {
     verb(&mut model, "R");
     assert!(lines(&model)[23].contains("● pipeline task retry TASK-015"));
     answered(&mut model, "task retry TASK-015", 0, "TASK-015 is arch_ready\n", None);
-    assert!(lines(&model)[23].contains("✓ TASK-015 is arch_ready"));
+    assert!(lines(&model)[23].contains("✓ TASK-015 is taken up again; it is arch_ready now"));
     let until = model.toast.as_ref().unwrap().until;
     assert!(draw(&model).1.unwrap() <= until);
     update(&mut model, Message::Tick(now() + SignedDuration::from_secs(3)));

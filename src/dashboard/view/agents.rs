@@ -1,11 +1,13 @@
 //! The workers: what each does, which observation says so, since when, for which task, and its last line.
 
+use jiff::{SignedDuration, Timestamp};
 use pipeline_lib::view::AgentStatus;
-use pipeline_lib::view::screen::AgentRow;
+use pipeline_lib::view::screen::{AgentRow, Tone};
 use ratatui::layout::Rect;
 
+use super::board::number;
 use super::layout::{Layout, Room};
-use super::paint::{Painter, columns};
+use super::paint::{Painter, columns, fit_middle};
 use crate::dashboard::model::{Focus, Model};
 use crate::dashboard::theme::status_tone;
 
@@ -13,8 +15,12 @@ use crate::dashboard::theme::status_tone;
 const CONFIDENCE_SURE: f64 = 0.8;
 /// The longest usual word for a status, `verifying`. A longer one makes room for itself.
 const STATUS_COLUMNS_MIN: u16 = 9;
+/// The word for one that was asked to end and has not yet.
+const STOPPING: &str = "stopping";
 /// The longest word for a source, and its mark.
 const SOURCE_COLUMNS: u16 = 8;
+/// What was printed last is not worth fewer columns.
+const LATEST_COLUMNS_MIN: u16 = 12;
 /// An age.
 const AGE_COLUMNS: u16 = 4;
 
@@ -24,6 +30,8 @@ struct Widths {
     status: u16,
     task: u16,
     source: u16,
+    /// Names are as short as on the board, and nothing is said of what was printed last.
+    narrow: bool,
 }
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout: &Layout) {
@@ -34,6 +42,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     let agents = &model.screen.agents;
     let focused = model.focus == Focus::Agents;
     let wide = layout.room == Room::Wide;
+    let narrow = layout.narrow;
     let mut y = area.y + 1;
     if agents.is_empty() {
         painter.rule(area, "Agents", "", "", focused);
@@ -42,10 +51,20 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     }
     let most = |text: &dyn Fn(&AgentRow) -> u16, limit: u16| agents.iter().map(text).max().unwrap_or(0).min(limit);
     let widths = Widths {
-        name: most(&|row| columns(row.name.as_str()), if wide { 24 } else { 16 }),
-        status: most(&|row| columns(row.status.word()), u16::MAX).max(STATUS_COLUMNS_MIN),
-        task: most(&|row| columns(&task(row)), if wide { 26 } else { 20 }).max(4),
-        source: if layout.room == Room::Compact { 0 } else { SOURCE_COLUMNS },
+        name: most(
+            &|row| columns(row.name.as_str()),
+            if wide {
+                24
+            } else if narrow {
+                10
+            } else {
+                16
+            },
+        ),
+        status: most(&|row| status_columns(row, narrow), u16::MAX).max(STATUS_COLUMNS_MIN),
+        task: most(&|row| columns(&task(row, narrow)), if wide { 26 } else { 20 }).max(4),
+        source: if narrow || layout.room == Room::Compact { 0 } else { SOURCE_COLUMNS },
+        narrow,
     };
     if wide && area.height > 3 {
         heading(painter, area, y, &widths);
@@ -67,6 +86,14 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     }
 }
 
+fn status_columns(row: &AgentRow, narrow: bool) -> u16 {
+    match row.stopping {
+        Some(_) if !narrow => columns(STOPPING) + 4,
+        Some(_) => columns(STOPPING),
+        None => columns(row.status.word()),
+    }
+}
+
 /// Marks the selected row: reversed in the panel that has the keys, with a sign at its side in the others.
 pub(super) fn select(painter: &mut Painter<'_>, line: Rect, focused: bool) {
     let theme = painter.theme;
@@ -77,12 +104,10 @@ pub(super) fn select(painter: &mut Painter<'_>, line: Rect, focused: bool) {
     }
 }
 
-fn task(row: &AgentRow) -> String {
-    match (&row.task, &row.stage) {
-        (Some(task), Some(stage)) => format!("{task} {stage}"),
-        (Some(task), None) => task.to_string(),
-        (None, _) => String::new(),
-    }
+fn task(row: &AgentRow, narrow: bool) -> String {
+    let Some(task) = &row.task else { return String::new() };
+    let name = if narrow { number(task.as_str()) } else { task.as_str() };
+    row.stage.as_ref().map_or_else(|| name.to_owned(), |stage| format!("{name} {stage}"))
 }
 
 fn heading(painter: &mut Painter<'_>, area: Rect, y: u16, widths: &Widths) {
@@ -112,9 +137,16 @@ fn draw_row(painter: &mut Painter<'_>, line: Rect, (at, row): (usize, &AgentRow)
     let sign = if row.status == AgentStatus::Unknown { "?" } else { theme.sign(tone) };
     painter.text(x, line.y, 1, sign, style);
     x += 2;
-    painter.text(x, line.y, widths.name, row.name.as_str(), if quiet { theme.text() } else { theme.strong() });
+    let name = fit_middle(row.name.as_str(), widths.name, theme.ellipsis());
+    painter.text(x, line.y, widths.name, &name, if quiet { theme.text() } else { theme.strong() });
     x += widths.name + 1;
-    painter.text(x, line.y, widths.status, row.status.word(), style);
+    match row.stopping {
+        Some(until) => {
+            let words = stopping(painter, until, widths.narrow);
+            painter.text(x, line.y, widths.status, &words, theme.tone(Tone::Attention));
+        }
+        None => drop(painter.text(x, line.y, widths.status, row.status.word(), style)),
+    }
     x += widths.status + 1;
     if widths.source > 0 {
         let guess = if row.confidence < CONFIDENCE_SURE { "?" } else { "" };
@@ -124,7 +156,20 @@ fn draw_row(painter: &mut Painter<'_>, line: Rect, (at, row): (usize, &AgentRow)
     let age = painter.age(row.since);
     painter.right(x, line.y, AGE_COLUMNS, &age, theme.text());
     x += AGE_COLUMNS + 2;
-    painter.text(x, line.y, widths.task.min(line.right().saturating_sub(x)), &task(row), theme.text());
+    painter.text(x, line.y, widths.task.min(line.right().saturating_sub(x)), &task(row, widths.narrow), theme.text());
     x += widths.task + 2;
-    painter.text(x, line.y, line.right().saturating_sub(x), &row.line, theme.dim());
+    let room = line.right().saturating_sub(x);
+    if !widths.narrow && room >= LATEST_COLUMNS_MIN {
+        painter.text(x, line.y, room, &row.line, theme.dim());
+    }
+}
+
+/// That it is being stopped, and in how many seconds it is made to.
+fn stopping(painter: &mut Painter<'_>, until: Timestamp, narrow: bool) -> String {
+    let left = until.duration_since(painter.now).as_secs();
+    if left <= 0 || narrow {
+        return STOPPING.to_owned();
+    }
+    painter.changes_by(until - SignedDuration::from_secs(left - 1));
+    format!("{STOPPING} {left}s")
 }

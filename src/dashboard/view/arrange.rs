@@ -23,6 +23,8 @@ const COLUMNS_USUAL: u16 = 80;
 const ROWS_USUAL: u16 = 12;
 /// From here on there is space around the line between two columns.
 const AIRY: u16 = 120;
+/// A name of the strip has at most so many columns, so that others have room beside it.
+pub(super) const STRIP_NAME_COLUMNS_MAX: u16 = 20;
 /// The columns between two names of the strip.
 const STRIP_GAP: u16 = 2;
 
@@ -242,7 +244,11 @@ fn best_columns(area: Rect, count: u16) -> u16 {
 pub(super) fn names(model: &Model, strip: Rect) -> Vec<(usize, Rect)> {
     let agents = &model.screen.agents;
     let selected = model.agent().map_or(0, |(at, _)| at);
-    let width = |at: usize| agents.get(at).map_or(0, |row| columns(&number(at)) + 2 + columns(row.name.as_str()));
+    let width = |at: usize| {
+        agents
+            .get(at)
+            .map_or(0, |row| columns(&number(at)) + 2 + columns(row.name.as_str()).min(STRIP_NAME_COLUMNS_MAX))
+    };
     let room = strip.width.saturating_sub(2);
     let (mut from, mut to, mut used) = (selected, selected + 1, width(selected));
     loop {

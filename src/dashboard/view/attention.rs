@@ -22,7 +22,8 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
         return;
     };
     // Where a row has no second line, what to type for the selected one is at the end of the title.
-    let tall = layout.room != Room::Stacked && area.height > 2;
+    let brief = layout.narrow || layout.room == Room::Compact;
+    let tall = (brief || layout.room != Room::Stacked) && area.height > 2;
     let command = if tall { "" } else { item.command.as_str() };
     painter.rule(area, "Attention", &list.len().to_string(), command, focused);
     let height = if tall { 2 } else { 1 };
@@ -31,14 +32,14 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
     let mut y = area.y + 1;
     for (at, item) in list.iter().enumerate().skip(super::first_row(selected, rows)).take(rows) {
         let line = Rect { y, height: 1, ..area };
-        if layout.room == Room::Compact {
+        if brief {
             short(painter, line, item);
         } else {
             draw_row(painter, line, item, kind);
         }
         if tall {
             let x = line.x + 4;
-            let text = if layout.room == Room::Compact { summary(item) } else { item.command.as_str() };
+            let text = if brief { summary(item) } else { item.command.as_str() };
             painter.text(x, y + 1, line.right().saturating_sub(x), text, theme.dim());
         }
         if at == selected {

@@ -84,7 +84,8 @@ fn slots(model: &Model, body: Rect, selected: usize) -> (Vec<Slot<'_>>, usize, u
         .iter()
         .map(|column| {
             let cards = model.cards(column);
-            let title = columns(&column.title) + 2;
+            let title = (columns(&column.title) + 2)
+                .max(columns(&column.title) + columns(&counted(model, column, cards.len())));
             let width = if cards.is_empty() { title } else { title.max(CARD_COLUMNS_MIN) };
             Slot { column, cards, x: 0, width }
         })
@@ -125,12 +126,17 @@ fn heading(painter: &mut Painter<'_>, model: &Model, body: Rect, slot: &Slot<'_>
         (_, true) => theme.strong(),
         (_, false) => theme.text(),
     };
-    let count = match slot.column.total {
-        0 => String::new(),
-        n if n > slot.cards.len() && !model.filter.is_empty() => format!(" {} of {n}", slot.cards.len()),
-        n => format!(" {n}"),
-    };
+    let count = counted(model, slot.column, slot.cards.len());
     painter.parts(slot.x, body.y, slot.width, &[(&slot.column.title, style), (&count, theme.dim())]);
+}
+
+/// How many tasks a column has, and how many of them the filter leaves.
+fn counted(model: &Model, column: &Column, shown: usize) -> String {
+    match column.total {
+        0 => String::new(),
+        n if n > shown && !model.filter.is_empty() => format!(" {shown} of {n}"),
+        n => format!(" {n}"),
+    }
 }
 
 fn edges(painter: &mut Painter<'_>, body: Rect, before: usize, beyond: usize) {
@@ -224,7 +230,8 @@ fn facts(card: &Card, dot: &str) -> String {
     if card.attempt > 1 {
         facts.push(format!("try {}", card.attempt));
     }
-    if card.priority != pipeline_lib::task::PRIORITY_DEFAULT {
+    let ended = matches!(card.tone, Tone::Good | Tone::Gone);
+    if card.priority != pipeline_lib::task::PRIORITY_DEFAULT && !ended {
         facts.push(format!("priority {}", card.priority));
     }
     facts.extend(card.reason.clone());

@@ -124,8 +124,10 @@ fn chain(painter: &mut Painter<'_>, line: Rect, drawing: &Drawing) {
 fn plane(painter: &mut Painter<'_>, model: &Model, area: Rect, drawing: &Drawing) {
     let layout = &drawing.layout;
     let near = near(drawing);
-    // Where there is room, an empty row between any two makes the lines easier to follow.
-    let pitch = if layout.rows * 2 <= usize::from(area.height) + 1 { 2 } else { 1 };
+    // Where there is room, rows between any two make the lines easier to follow; a second one says how each task is.
+    let fits = |pitch: &usize| layout.rows * pitch <= usize::from(area.height) + 1;
+    let most = if drawing.wide { 3 } else { 2 };
+    let pitch = (2..=most).rev().find(fits).unwrap_or(1);
     let (left, top) = corner(drawing, area);
     let mut canvas = Canvas::new(left, top * pitch, area.width, area.height);
     for line in &layout.lines {
@@ -154,6 +156,11 @@ fn plane(painter: &mut Painter<'_>, model: &Model, area: Rect, drawing: &Drawing
         let style = node_style(painter.theme, model, drawing.node(at), near);
         let spot = Rect { y: area.y + to_u16((place.row - top) * pitch), height: 1, ..area };
         label(painter, spot, (x, left), drawing, at, style);
+        if pitch == 3 && x >= left && spot.y + 1 < area.bottom() {
+            let x = spot.x + to_u16(x - left) + BEFORE_NAME;
+            let room = width.saturating_sub(BEFORE_NAME).min(spot.right().saturating_sub(x));
+            painter.text(x, spot.y + 1, room, &state(drawing.node(at), painter.theme), painter.theme.dim());
+        }
     }
     edges(painter, area, drawing, (left, top));
 }
@@ -190,6 +197,12 @@ fn node_style(theme: Theme, model: &Model, node: &Node, near: bool) -> Style {
     let found = needle.is_empty() || holds(node.id.as_str()) || holds(&node.title) || holds(&node.status);
     let live = !matches!(node.tone, Tone::Good | Tone::Gone);
     if found && near && live { theme.text() } else { theme.dim() }
+}
+
+/// How a task is, and who works on it.
+fn state(node: &Node, theme: Theme) -> String {
+    let facts = [Some(node.status.clone()), node.agent.as_ref().map(ToString::to_string)];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(theme.dot())
 }
 
 /// The columns that a task takes.

@@ -4,9 +4,9 @@ use ratatui::layout::Rect;
 
 use super::overlay;
 use super::paint::Painter;
-use crate::dashboard::keymap::{Keymap, Row};
+use crate::dashboard::keymap::Row;
 use crate::dashboard::keys::Group;
-use crate::dashboard::model::Model;
+use crate::dashboard::model::{Model, Place};
 
 /// The columns of the longest label.
 const LABEL_COLUMNS: u16 = 10;
@@ -21,7 +21,7 @@ enum Line<'a> {
 }
 
 pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, scroll: usize) {
-    let groups: Vec<Vec<Line<'_>>> = Group::ALL.iter().map(|group| lines(&model.keys, *group)).collect();
+    let groups: Vec<Vec<Line<'_>>> = order(model.place()).into_iter().map(|group| lines(model, group)).collect();
     let total: usize = groups.iter().map(Vec::len).sum();
     let two = area.width >= LIST_COLUMNS * 2 + 8;
     let split = if two { split_at(&groups, total) } else { total };
@@ -55,14 +55,29 @@ fn split_at(groups: &[Vec<Line<'_>>], total: usize) -> usize {
     ends.min_by_key(|end| (*end).max(total - end)).unwrap_or(total)
 }
 
-fn lines(keys: &Keymap, group: Group) -> Vec<Line<'_>> {
+/// The subject of the present place first, then the way to the others, then the rest.
+fn order(place: Place) -> Vec<Group> {
+    let here = match place {
+        Place::Panes => Group::Panes,
+        Place::Board | Place::Agents | Place::Attention | Place::Task => Group::Tasks,
+        Place::Graph | Place::Timeline | Place::Metrics | Place::Logs => Group::Move,
+    };
+    let mut order = vec![here, Group::Pages];
+    order.extend(Group::ALL.into_iter().filter(|group| ![here, Group::Pages].contains(group)));
+    order
+}
+
+fn lines(model: &Model, group: Group) -> Vec<Line<'_>> {
     let mut lines = vec![Line::Title(group.title())];
     let mut seen = Vec::new();
-    for row in keys.rows().filter(|row| row.binding.group == group) {
-        // What a key does in one panel may have a row of its own for another; the first one speaks for both.
-        if !seen.contains(&row.binding.action) {
-            seen.push(row.binding.action);
-            lines.push(Line::Key(row));
+    let rows = || model.keys.rows().filter(|row| row.binding.group == group);
+    for row in rows() {
+        // What a key does in one panel may have a row of its own for another; that of the present one speaks for both.
+        let action = row.binding.action;
+        if !seen.contains(&action) {
+            seen.push(action);
+            let here = |row: &&Row| row.binding.action == action && row.binding.places.contains(&model.place());
+            lines.push(Line::Key(rows().find(here).unwrap_or(row)));
         }
     }
     lines.push(Line::Empty);

@@ -1,16 +1,21 @@
-//! Where each panel is, for each size of the terminal: wide with panels side by side, stacked from 80 × 24, one panel
-//! at a time below that.
+//! Where each panel is, for each size of the terminal. Columns and rows are judged apart: all panels below each other where
+//! there are rows for that, side by side where there are columns, both where there is much of both, and one panel at a time
+//! where there is little of either.
 
 use ratatui::layout::Rect;
 
 use crate::dashboard::model::{Focus, Model, Page};
 
 /// The least columns at which there is something to see.
-pub(super) const COLUMNS_MIN: u16 = 40;
+pub(in crate::dashboard) const COLUMNS_MIN: u16 = 40;
 /// The least rows.
-pub(super) const ROWS_MIN: u16 = 12;
-/// From here on all panels are shown below each other.
-const STACKED: (u16, u16) = (72, 20);
+pub(in crate::dashboard) const ROWS_MIN: u16 = 12;
+/// From so many rows on all panels are shown below each other.
+const STACKED_ROWS: u16 = 20;
+/// From so many columns on rows have room for all that there is to say.
+const NARROW: u16 = 72;
+/// From so many columns on, where rows are few, what waits and the agents stand beside the board.
+const BESIDE: u16 = 120;
 /// From here on panels stand side by side.
 const WIDE: (u16, u16) = (120, 30);
 /// The columns between two panels side by side.
@@ -19,7 +24,7 @@ const GUTTER: u16 = 3;
 /// How much room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
-    /// One panel at a time.
+    /// Few rows: one panel at a time, or the board with the others beside it.
     Compact,
     /// All panels below each other.
     Stacked,
@@ -31,6 +36,8 @@ pub(super) enum Room {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) room: Room,
+    /// There are few columns.
+    pub(super) narrow: bool,
     pub(super) header: Rect,
     /// The names of the pages.
     pub(super) tabs: Rect,
@@ -55,6 +62,7 @@ impl Layout {
         let body = Rect { y: area.y + 1, height: area.height - 2, ..area };
         let mut layout = Self {
             room: Room::Compact,
+            narrow: area.width < NARROW,
             header: line(area.y),
             tabs: Rect::ZERO,
             page: Rect::ZERO,
@@ -71,14 +79,14 @@ impl Layout {
         if model.page != Page::Overview {
             let above = layout.tabs.height * 2;
             layout.room = if fits(WIDE) { Room::Wide } else { Room::Stacked };
-            layout.room = if fits(STACKED) { layout.room } else { Room::Compact };
+            layout.room = if area.height >= STACKED_ROWS { layout.room } else { Room::Compact };
             layout.page = Rect { y: body.y + above, height: body.height - above, ..body };
             return Some(layout);
         }
         if fits(WIDE) {
             layout.room = Room::Wide;
             layout.wide(model, body);
-        } else if fits(STACKED) {
+        } else if area.height >= STACKED_ROWS {
             layout.room = Room::Stacked;
             layout.stacked(model, body);
         } else {
@@ -112,7 +120,9 @@ impl Layout {
 
     fn stacked(&mut self, model: &Model, body: Rect) {
         let agents = count(model.screen.agents.len()).clamp(1, if body.height > 30 { 9 } else { 5 }) + 1;
-        let attention = count(model.screen.attention.len()).min(if body.height > 30 { 5 } else { 2 }) + 1;
+        // Where columns are few, what waits takes two rows.
+        let each = if self.narrow { 2 } else { 1 };
+        let attention = count(model.screen.attention.len()).min(if body.height > 30 { 5 } else { 2 }) * each + 1;
         let events = if body.height > 30 { 5 } else { 2 };
         let rest = body.height - agents - attention - events;
         let output = (rest * 2 / 5).max(3);
@@ -130,6 +140,15 @@ impl Layout {
         let events = Rect { y: body.bottom() - 1, height: 1, ..body };
         let panel = Rect { height: body.height - 1, ..body };
         self.events = events;
+        if body.width >= BESIDE {
+            let left = body.width * 3 / 5;
+            let (x, width) = (panel.x + left, panel.width - left);
+            let waiting = (count(model.screen.attention.len()) * 2 + 1).min(panel.height / 2);
+            self.board = Rect { width: left - GUTTER, ..panel };
+            self.attention = Rect { x, width, height: waiting, ..panel };
+            self.agents = Rect { x, width, y: panel.y + waiting, height: panel.height - waiting };
+            return;
+        }
         match model.focus {
             Focus::Board => self.board = panel,
             Focus::Agents => {

@@ -27,7 +27,7 @@ pub(super) fn length(seconds: i64) -> String {
 pub(super) fn roughly(seconds: f64) -> String {
     let rounded = |unit: f64| (seconds / unit).round().max(1.0) as i64;
     match seconds {
-        s if s < 10.0 => "a few seconds".to_owned(),
+        s if s < 10.0 => "5s".to_owned(),
         s if s < 90.0 => format!("{}s", rounded(10.0) * 10),
         s if s < 90.0 * 60.0 => format!("{}m", rounded(60.0)),
         s if s < 48.0 * 3_600.0 => format!("{}h", rounded(3_600.0)),
@@ -80,7 +80,7 @@ mod tests {
             assert_eq!(length(seconds), expected);
         }
         for (seconds, expected) in
-            [(3.0, "a few seconds"), (44.0, "40s"), (100.0, "2m"), (3_700.0, "62m"), (9_000.0, "3h"), (200_000.0, "2d")]
+            [(3.0, "5s"), (44.0, "40s"), (100.0, "2m"), (3_700.0, "62m"), (9_000.0, "3h"), (200_000.0, "2d")]
         {
             assert_eq!(roughly(seconds), expected);
         }

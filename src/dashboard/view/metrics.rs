@@ -26,7 +26,7 @@ const MOST_COLUMNS: u16 = 10;
 /// A curve has at most so many rows.
 const CURVE_ROWS_MAX: usize = 3;
 /// What is counted together takes so many columns at most.
-const BUCKET_COLUMNS_MAX: u16 = 4;
+const BUCKET_COLUMNS_MAX: u16 = 8;
 /// From so many columns on a share says all of its figures.
 const WIDE_COLUMNS: u16 = 70;
 /// From so many columns on stages and agents stand side by side.

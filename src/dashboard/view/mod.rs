@@ -37,7 +37,8 @@ use super::pages::task::Extent;
 use super::terminal::Caret;
 pub(super) use arrange::{Hit, Plan, Slot};
 pub(super) use board::number;
-use layout::{COLUMNS_MIN, Layout, ROWS_MIN};
+use layout::Layout;
+pub(super) use layout::{COLUMNS_MIN, ROWS_MIN};
 use paint::Painter;
 pub(super) use pane::top_row;
 

@@ -13,6 +13,8 @@ use crate::dashboard::theme::status_tone;
 
 /// The columns of a box, where there are that many.
 const COLUMNS: u16 = 68;
+/// Below so many rows of the screen a menu is brief.
+const SMALL_ROWS: u16 = 20;
 /// The most rows of agents that a menu names.
 const BUSY_ROWS_MAX: usize = 4;
 /// The most starts of a plan that a menu names.
@@ -104,10 +106,12 @@ fn draw_confirm(painter: &mut Painter<'_>, area: Rect, confirm: &Confirm) {
     let theme = painter.theme;
     let width = box_columns(area);
     let lines: Vec<String> = confirm.lines.iter().flat_map(|line| wrap(line, width.saturating_sub(6))).collect();
-    let inner = open(painter, area, width, lines.len() + 4, "Are you sure?");
+    let rows = lines.len() + 4 + usize::from(confirm.other.is_some());
+    let inner = open(painter, area, width, rows, "Are you sure?");
     painter.text(inner.x, inner.y, inner.width, &confirm.question, theme.strong());
     let last = inner.bottom().saturating_sub(1);
-    for (y, line) in (inner.y + 2..last.saturating_sub(1)).zip(&lines) {
+    let end = last.saturating_sub(1 + u16::from(confirm.other.is_some()));
+    for (y, line) in (inner.y + 2..end).zip(&lines) {
         painter.text(inner.x, y, inner.width, line, theme.text());
     }
     let accent = theme.accent();
@@ -120,6 +124,11 @@ fn draw_confirm(painter: &mut Painter<'_>, area: Rect, confirm: &Confirm) {
         (" leave it", theme.text()),
     ];
     painter.parts(inner.x, last, inner.width, &parts);
+    if let Some(other) = &confirm.other {
+        let key = other.key.to_string();
+        let parts = [(key.as_str(), accent), (" ", theme.text()), (other.words, theme.text())];
+        painter.parts(inner.x, last.saturating_sub(1), inner.width, &parts);
+    }
 }
 
 fn draw_note(painter: &mut Painter<'_>, area: Rect, note: &Note) {
@@ -148,31 +157,41 @@ fn draw_note(painter: &mut Painter<'_>, area: Rect, note: &Note) {
 fn draw_menu(painter: &mut Painter<'_>, model: &Model, area: Rect, menu: Menu, modes: bool) {
     let theme = painter.theme;
     let entries: &[(&str, &str)] = if modes { &MODES } else { &ROLLOUTS };
-    let mut below = if modes { busy_lines(painter, model, menu) } else { rollout_lines(painter, model) };
+    let small = area.height < SMALL_ROWS;
+    let mut below = match (modes, small) {
+        (true, true) => busy_brief(painter, model, menu),
+        (true, false) => busy_lines(painter, model, menu),
+        (false, _) => rollout_lines(painter, model),
+    };
     below.extend(plan_lines(painter, model, entries[menu.row].0));
     let title = if modes { "Mode" } else { "Rollout" };
-    let rows = entries.len() + 1 + below.len();
+    // On a small screen the words stand in two columns and say nothing more, so that what is below them is in sight.
+    let each = if small { entries.len().div_ceil(2) } else { entries.len() };
+    let rows = each + 1 + below.len();
     let inner = open(painter, area, box_columns(area), rows, title);
-    // On a small screen the space goes first, and then the lines below.
+    // There the space goes first, and then the last lines.
     let gap = u16::from(usize::from(inner.height) >= rows);
     let mode = model.screen.mode;
     let present = if modes { mode.orchestration.word() } else { mode.rollout.word() };
+    let column = if small { inner.width / 2 } else { inner.width };
     for (at, (word, about)) in entries.iter().enumerate() {
-        let y = inner.y + u16::try_from(at).unwrap_or(0);
-        if y >= inner.bottom() {
-            break;
-        }
+        let y = inner.y + u16::try_from(at % each).unwrap_or(0);
+        let inner = Rect { x: inner.x + if at < each { 0 } else { column }, width: column, ..inner };
         let is = *word == present;
         let sign = if is { theme.sign(Tone::Good) } else { " " };
         painter.text(inner.x, y, 1, sign, theme.tone(Tone::Good));
         painter.text(inner.x + 2, y, 1, &(at + 1).to_string(), theme.dim());
         painter.text(inner.x + 4, y, 12, word, if is { theme.strong() } else { theme.text() });
-        painter.text(inner.x + 16, y, inner.width.saturating_sub(16), about, theme.dim());
-        if at == menu.row {
+        if !small {
+            painter.text(inner.x + 16, y, inner.width.saturating_sub(16), about, theme.dim());
+        }
+        if at == menu.row && small {
+            painter.overlay(Rect { y, height: 1, ..inner }, theme.selected());
+        } else if at == menu.row {
             painter.overlay(Rect { x: inner.x - 1, y, width: inner.width + 2, height: 1 }, theme.selected());
         }
     }
-    let from = inner.y + u16::try_from(entries.len()).unwrap_or(0) + gap;
+    let from = inner.y + u16::try_from(each).unwrap_or(0) + gap;
     for (y, (text, style)) in (from..inner.bottom()).zip(&below) {
         painter.text(inner.x, y, inner.width, text, *style);
     }
@@ -202,6 +221,19 @@ fn busy_lines(painter: &mut Painter<'_>, model: &Model, menu: Menu) -> Vec<(Stri
         lines.push((format!("  and {more} more"), theme.dim()));
     }
     lines
+}
+
+/// The same in few rows.
+fn busy_brief(painter: &Painter<'_>, model: &Model, menu: Menu) -> Vec<(String, Style)> {
+    let theme = painter.theme;
+    let names: Vec<&str> = model.busy().map(|row| row.name.as_str()).collect();
+    if names.is_empty() {
+        return vec![("Nobody is busy.".to_owned(), theme.dim())];
+    }
+    let mark = |on| if on { theme.sign(Tone::Active) } else { theme.sign(Tone::Waiting) };
+    let ways = format!("{} d drain   {} f force", mark(!menu.force), mark(menu.force));
+    let busy = format!("{} busy: {}", names.len(), names.join(", "));
+    vec![(ways, theme.strong()), (busy, theme.text())]
 }
 
 /// What the highlighted mode would start at once, as the scheduler itself says.

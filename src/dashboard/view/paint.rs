@@ -16,6 +16,11 @@ const TAB_COLUMNS: usize = 4;
 /// The most characters of one cell: a letter with a few marks. More is an attack on the terminal's line.
 const CELL_CHARS_MAX: usize = 6;
 
+/// The most characters of one cell whose parts are joined: a family of four is one picture.
+const CLUSTER_CHARS_MAX: usize = 10;
+/// A name that has fewer columns says most with its beginning.
+const NAME_COLUMNS_MIN: u16 = 6;
+
 /// A part of a line.
 pub(in crate::dashboard) type Part<'a> = (&'a str, Style);
 
@@ -66,15 +71,38 @@ impl<'a> Painter<'a> {
             return 0;
         }
         let mut at = x;
-        let (mut symbol, mut base) = (String::new(), 0);
-        for c in text.chars() {
-            let c = if text::is_hidden(c) || c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        let (mut symbol, mut base, mut joined) = (String::new(), 0, 0);
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            if text::is_joiner(c) {
+                // Only between two that can be seen; alone it would be a way to hide something.
+                let next = chars.peek().copied().filter(|next| at > x && is_seen(*next));
+                let Some(next) = next.filter(|_| symbol.chars().count() + 1 < CLUSTER_CHARS_MAX) else { continue };
+                symbol.push(c);
+                // Two wide ones that are joined are one picture to a terminal that knows it, as wide as the first. The
+                // program counts on the columns of both, which stay empty behind it.
+                if c == '\u{200D}' && base == 2 && next.width() == Some(2) {
+                    chars.next();
+                    symbol.push(next);
+                    let covered = 2.min(right - at);
+                    for column in at..at + covered {
+                        self.buffer[(column, y)].reset();
+                        self.buffer[(column, y)].set_style(style);
+                    }
+                    joined += covered;
+                    at += covered;
+                }
+                self.buffer[(at - base - joined, y)].set_symbol(&symbol);
+                continue;
+            }
+            let c = if is_seen(c) { c } else { char::REPLACEMENT_CHARACTER };
             let columns = u16::try_from(c.width().unwrap_or(0)).unwrap_or(0);
             if columns == 0 {
                 // It combines with the cell before, which a terminal that knows it shows as one.
-                if at > x && symbol.chars().count() < CELL_CHARS_MAX {
+                let max = if joined > 0 { CLUSTER_CHARS_MAX } else { CELL_CHARS_MAX };
+                if at > x && symbol.chars().count() < max {
                     symbol.push(c);
-                    self.buffer[(at - base, y)].set_symbol(&symbol);
+                    self.buffer[(at - base - joined, y)].set_symbol(&symbol);
                 }
                 continue;
             }
@@ -87,7 +115,7 @@ impl<'a> Painter<'a> {
             }
             symbol.clear();
             symbol.push(c);
-            base = columns;
+            (base, joined) = (columns, 0);
             self.buffer[(at, y)].set_symbol(&symbol);
             at += columns;
         }
@@ -195,6 +223,11 @@ impl<'a> Painter<'a> {
     }
 }
 
+/// Whether a character may reach a terminal as it is.
+fn is_seen(c: char) -> bool {
+    !text::is_hidden(c) && !c.is_control()
+}
+
 /// How long ago something was, and when that changes: each second in the first minute, then each minute, hour, day.
 pub(super) fn age(now: Timestamp, since: Timestamp) -> (String, Timestamp) {
     let seconds = now.duration_since(since).as_secs().max(0);
@@ -247,6 +280,31 @@ pub(super) fn fit(text: &str, width: u16, ellipsis: &str) -> String {
         }
     }
     out
+}
+
+/// A name that takes at most `width` columns. What tells names apart often stands at their end, so that it is cut in the
+/// middle.
+pub(in crate::dashboard) fn fit_middle(name: &str, width: u16, ellipsis: &str) -> String {
+    if columns(name) <= width || width < NAME_COLUMNS_MIN {
+        return fit(name, width, ellipsis);
+    }
+    let clean = clean(name, usize::from(u16::MAX));
+    let tail_room = (width - columns(ellipsis)) / 2;
+    let span = Span::raw(clean.as_str());
+    let graphemes: Vec<&str> = span.styled_graphemes(Style::new()).map(|grapheme| grapheme.symbol).collect();
+    let (mut used, mut tail) = (0, Vec::new());
+    for symbol in graphemes.iter().rev() {
+        let columns = symbol.cell_width();
+        if used + columns > tail_room {
+            break;
+        }
+        used += columns;
+        tail.push(*symbol);
+    }
+    tail.reverse();
+    let head: String = graphemes[..graphemes.len() - tail.len()].concat();
+    // One column more than there is room for makes the cut, whose sign then stands in the middle.
+    format!("{}{}", fit(&head, width - used, ellipsis), tail.concat())
 }
 
 /// A text without its first columns. Of a wide character that is cut in two nothing is left.
@@ -315,6 +373,40 @@ mod tests {
             assert_eq!(fit(text, width, "…"), expected, "{text:?} in {width}");
         }
         assert!(fit(&"\u{301}".repeat(10_000), 10, "…").len() < 200);
+    }
+
+    #[test]
+    fn what_is_joined_is_in_one_cell_and_keeps_its_columns() {
+        let shown = |text: &str, width: u16| {
+            let mut buffer = Buffer::empty(Rect::new(0, 0, width, 1));
+            let mut painter = Painter::new(&mut buffer, Theme::default(), Timestamp::UNIX_EPOCH);
+            let used = painter.cells(0, 0, width, text, Style::new());
+            (used, (0..width).map(|x| buffer[(x, 0)].symbol().to_owned()).collect::<Vec<_>>())
+        };
+        let (used, cells) = shown("\u{1F469}\u{200D}\u{1F4BB}x", 6);
+        assert_eq!((used, cells[0].as_str(), cells[4].as_str()), (5, "\u{1F469}\u{200D}\u{1F4BB}", "x"));
+        assert_eq!(shown("\u{646}\u{200C}\u{645}", 3).1, ["\u{646}\u{200C}", "\u{645}", " "]);
+        // Nothing hides: neither at an end, nor beside one that cannot be seen, nor what only changes a direction.
+        for text in ["a\u{200D}", "\u{200D}a", "a\u{200D}\u{202E}", "a\u{200B}", "a\u{200F}"] {
+            let (_, cells) = shown(text, 6);
+            assert!(cells.iter().flat_map(|cell| cell.chars()).all(|c| !text::is_hidden(c)), "{text:?} {cells:?}");
+        }
+        let family = format!("a{}", "\u{200D}\u{1F469}".repeat(50));
+        assert!(shown(&family, 200).1.iter().all(|cell| cell.chars().count() <= CLUSTER_CHARS_MAX));
+    }
+
+    #[test]
+    fn names_are_cut_in_the_middle() {
+        for (name, width, expected) in [
+            ("architect", 9, "architect"),
+            ("implementation-1", 9, "impl…on-1"),
+            ("implementation-2", 10, "imple…on-2"),
+            ("abcdefgh", 5, "abcd…"),
+            ("漢字漢字漢字", 8, "漢字…字"),
+        ] {
+            assert_eq!(fit_middle(name, width, "…"), expected, "{name:?} in {width}");
+            assert!(columns(&fit_middle(name, width, "…")) <= width);
+        }
     }
 
     #[test]

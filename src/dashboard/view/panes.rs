@@ -7,9 +7,9 @@ use pipeline_lib::view::screen::AgentRow;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::arrange::{Plan, Slot, gap, names, number};
+use super::arrange::{Plan, STRIP_NAME_COLUMNS_MAX, Slot, gap, names, number};
 use super::overlay;
-use super::paint::{Painter, columns, fit};
+use super::paint::{Painter, columns, fit_middle};
 use super::pane;
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::Model;
@@ -21,6 +21,8 @@ use crate::dashboard::theme::status_tone;
 const WORDY: u16 = 60;
 /// Below this the footer is brief.
 const NARROW: u16 = 48;
+/// What stands around a name: the mark, a number, a sign and the spaces.
+const NAME_AROUND: u16 = 6;
 /// What there is to know about a picture is not worth fewer columns.
 const NOTE_COLUMNS_MIN: u16 = 12;
 /// What the program calls itself is not worth fewer columns.
@@ -142,12 +144,16 @@ fn title(painter: &mut Painter<'_>, model: &Model, slot: &Slot, row: &AgentRow, 
     let name = if selected { theme.accent() } else { theme.strong() };
     let facts = facts(painter, model, slot, row, shown);
     let number = number(slot.at);
+    // What it does is worth as much as what it is called.
+    let told: u16 = facts.iter().map(|(text, _)| columns(text) + 1).sum();
+    let room = line.width.saturating_sub(told + NAME_AROUND).max(line.width / 3);
+    let shown_name = fit_middle(row.name.as_str(), room, theme.ellipsis());
     let mut parts = vec![
         (if selected { theme.pick("▌", ">") } else { " " }, theme.accent()),
         (number.as_str(), theme.dim()),
         (theme.sign(tone), theme.tone(tone)),
         (" ", theme.text()),
-        (row.name.as_str(), name),
+        (shown_name.as_str(), name),
         (" ", theme.text()),
     ];
     for (text, style) in &facts {
@@ -227,11 +233,12 @@ fn strip(painter: &mut Painter<'_>, model: &Model, plan: &Plan) {
         let tone = status_tone(row.status);
         let style = if plan.slot(*at).is_some() { theme.strong() } else { theme.dim() };
         let number = number(*at);
+        let name = fit_middle(row.name.as_str(), STRIP_NAME_COLUMNS_MAX, theme.ellipsis());
         let parts = [
             (number.as_str(), theme.dim()),
             (theme.sign(tone), theme.tone(tone)),
             (" ", style),
-            (row.name.as_str(), style),
+            (name.as_str(), style),
         ];
         painter.parts(area.x, area.y, area.width, &parts);
         if model.agent().is_some_and(|(selected, _)| selected == *at) {
@@ -284,7 +291,7 @@ pub(super) fn mode(
             let room = width.saturating_sub(columns(before) + columns(key) + columns(ends) + 3);
             let mut hints: Vec<(String, &'static str)> = keys(&[(key, ends)]);
             hints.push((prefix, "more"));
-            (format!("{before}{} ", fit(&name, room, painter.theme.ellipsis())), hints)
+            (format!("{before}{} ", fit_middle(&name, room, painter.theme.ellipsis())), hints)
         }
         Mode::Prefix => {
             let d = if model.panes.typing.is_some() { ("d", "end typing") } else { ("d", "overview") };

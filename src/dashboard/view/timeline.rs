@@ -9,7 +9,7 @@ use pipeline_lib::view::detail::timeline::Timeline;
 use pipeline_lib::view::screen::Tone;
 use ratatui::layout::Rect;
 
-use super::paint::{Painter, columns};
+use super::paint::{Painter, columns, fit_middle};
 use super::say;
 use crate::dashboard::model::Model;
 use crate::dashboard::pages::timeline::{Axis, ZOOMS, shown, zoom};
@@ -166,7 +166,9 @@ fn rows(painter: &mut Painter<'_>, model: &Model, timeline: &Timeline, parts: &P
             painter.text(names.x + 2, y, 1, &(at + 1).to_string(), theme.dim());
         }
         let style = if at == chosen { theme.strong() } else { theme.text() };
-        painter.text(names.x + 4, y, names.width.saturating_sub(5), agent.name.as_str(), style);
+        let room = names.width.saturating_sub(5);
+        let name = fit_middle(agent.name.as_str(), room, theme.ellipsis());
+        painter.text(names.x + 4, y, room, &name, style);
         if at == chosen {
             painter.text(names.x, y, 1, theme.pick("▌", ">"), theme.accent());
         }

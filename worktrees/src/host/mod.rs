@@ -40,6 +40,9 @@ pub use run::main;
 pub use terminal::{connect, replay, unsent_prompt};
 pub use tmux::{Multiplexer, Pane, Shown, VERSION_MIN as TMUX_VERSION_MIN, pane, version as tmux_version};
 
+/// How long a run that is asked to end may take for it before it is made to.
+pub const STOP_GRACE: std::time::Duration = std::time::Duration::from_millis(records::STOP_GRACE_MS);
+
 /// The variable in the environment of a run by which its processes are found again when its host is gone.
 pub const RUN_ID_VARIABLE: &str = "PIPELINE_RUN_ID";
 

@@ -16,7 +16,7 @@ use crate::process::Identity;
 /// The form of the records written here. A reader refuses what a newer form may mean differently.
 pub(super) const VERSION: u32 = 1;
 
-const STOP_GRACE_MS: u64 = 10_000;
+pub(super) const STOP_GRACE_MS: u64 = 10_000;
 const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// What kind of work a run is.

@@ -57,7 +57,7 @@ pub(super) fn run(call: &Call, args: &SendArgs) -> Result<u8> {
         }))?;
     } else {
         let seen = if changed { "its screen changed" } else { "its screen has not changed yet" };
-        call.output.line(&format!("{agent} taken, {seen}"))?;
+        call.output.line(&format!("sent to {agent}; {seen}"))?;
     }
     Ok(exit::OK)
 }

@@ -41,7 +41,7 @@ pub(super) fn configuration(context: &Context) -> Vec<Finding> {
     findings
 }
 
-fn base(context: &Context) -> Finding {
+pub(super) fn base(context: &Context) -> Finding {
     match context.base_head() {
         Ok(head) => Finding::ok("base branch", format!("{} at {}", context.base(), head.short())),
         Err(error) => {

@@ -218,6 +218,29 @@ fn a_task_cancelled_between_two_stages_goes_on_at_the_second() {
 }
 
 #[test]
+fn a_wait_that_goes_on_counts_as_far_as_it_has_gone() {
+    let mut w = World::workers(1, |_| {});
+    w.add_all(&["A"]);
+    w.asked(Request::Block { task: task("A"), reason: "later".to_owned() });
+    let waited = |w: &World, seconds| {
+        let now = w.p.core.updated_at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+        crate::view::metrics(&w.p, now).attention_wait_seconds.p90
+    };
+    assert_eq!((waited(&w, 0), waited(&w, 90)), (0.0, 90.0));
+}
+
+#[test]
+fn it_is_known_since_when_a_run_is_being_stopped() {
+    let mut w = World::workers(1, |_| {});
+    w.add_all(&["A"]);
+    w.tick();
+    let stopped = |w: &World| w.p.core.runs.values().next().map(|run| (run.stop.is_some(), run.stop_at));
+    assert_eq!(stopped(&w), Some((false, None)));
+    w.asked(Request::Cancel { task: task("A"), reason: None });
+    assert_eq!(stopped(&w), Some((true, Some(w.p.core.updated_at))));
+}
+
+#[test]
 fn block_and_unblock_return_a_task_to_its_stage() {
     let mut w = World::workers(1, |_| {});
     w.add_all(&["A", "B"]);

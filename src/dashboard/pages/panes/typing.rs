@@ -106,7 +106,13 @@ pub(super) fn behind_prefix(model: &mut Model, key: Key) -> Vec<Intent> {
         toast(model, "nobody is typed into; i begins to".to_owned(), Tone::Attention);
         return Vec::new();
     }
-    match key.to_string().as_str() {
+    let name = key.to_string();
+    // On another page the prefix leads to the panes; what means nothing there leads nowhere.
+    let leads = |name: &str| !matches!(name, "d" | "?" | "<esc>") && (is_pane_key(name) || name.parse::<u8>().is_ok());
+    if model.page != Page::Panes && leads(&name) {
+        drop(go(model, Page::Panes));
+    }
+    match name.as_str() {
         "d" if typing => model.panes.typing = None,
         "d" => drop(go(model, Page::Overview)),
         "<up>" | "k" => step(model, Side::Up),
@@ -127,4 +133,13 @@ pub(super) fn behind_prefix(model: &mut Model, key: Key) -> Vec<Intent> {
         },
     }
     Vec::new()
+}
+
+/// Whether a key behind the prefix is about the panes.
+fn is_pane_key(name: &str) -> bool {
+    const KEYS: [&str; 17] = [
+        "<up>", "k", "<down>", "j", "<left>", "h", "<right>", "l", "o", "n", "<tab>", "p", ";", "<s-tab>", "z",
+        "<space>", "[",
+    ];
+    KEYS.contains(&name) || name == "<pageup>"
 }

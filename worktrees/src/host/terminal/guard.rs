@@ -50,7 +50,8 @@ impl<T: EventListener> Guard<'_, T> {
     #[inline(never)]
     fn input_beyond_ascii(&mut self, c: char) {
         let columns = terminal::columns_of(c);
-        match (text::is_hidden(c), columns) {
+        let hidden = text::is_hidden(c) && !text::is_joiner(c);
+        match (hidden, columns) {
             (false, 0) if !self.has_room() => {}
             (true, 0) => {}
             // The place that the program counts on stays taken.

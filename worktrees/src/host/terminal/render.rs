@@ -59,7 +59,8 @@ fn row(row: &Row<Cell>, colors: &Colors) -> Line {
         };
         span.text.push(c);
         if let Some(combining) = cell.zerowidth().filter(|_| c != ' ') {
-            span.text.extend(combining.iter().filter(|&&c| columns_of(c) == 0 && visible(c) == c));
+            let shown = |c: &&char| columns_of(**c) == 0 && (visible(**c) == **c || text::is_joiner(**c));
+            span.text.extend(combining.iter().filter(shown));
         }
     }
     line

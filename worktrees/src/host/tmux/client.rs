@@ -21,6 +21,7 @@ use super::super::files::{self, CLAIM};
 use super::super::records::Claim;
 use super::super::supervise::timespec;
 use super::Multiplexer;
+use super::start::status_left;
 
 /// The record of which pane a run's terminal is.
 const PANE: &str = "pane.json";
@@ -229,16 +230,20 @@ impl Pane {
         run(command, None).map(drop)
     }
 
-    /// What shows it to a person in a terminal until they detach or it ends; `-N` so that no other server is begun.
+    /// What shows it to a person in a terminal, `nested` in another tmux, until they detach or it ends; `-N` so that no other server is begun.
     #[must_use]
-    pub fn attach(&self, read_only: bool) -> Command {
+    pub fn attach(&self, read_only: bool, nested: bool) -> Command {
         let mut command = Command::new(&self.multiplexer.program);
-        command.env_remove("TMUX").env_remove("TMUX_PANE").args(self.attach_words(read_only));
+        command.env_remove("TMUX").env_remove("TMUX_PANE").args(self.attach_words(read_only, nested));
         command
     }
 
-    fn attach_words(&self, read_only: bool) -> Vec<OsString> {
+    fn attach_words(&self, read_only: bool, nested: bool) -> Vec<OsString> {
         let mut words = vec![OsString::from("-N"), OsString::from("-S"), self.record.socket.clone().into_os_string()];
+        // The way out, for the terminal that it is shown in now.
+        words.extend(["set-option", "-t", &format!("={}:", self.record.session), "status-left"].map(OsString::from));
+        words.push(OsString::from(status_left(&self.multiplexer.whose, nested)));
+        words.push(OsString::from(";"));
         words.extend(["attach-session", "-t", &format!("={}", self.record.session)].map(OsString::from));
         words.extend(read_only.then(|| OsString::from("-r")));
         words
@@ -393,7 +398,8 @@ mod tests {
     #[test]
     fn a_tmux_that_is_not_there_is_named() {
         let env = std::collections::BTreeMap::from([("PATH".to_owned(), "/nonexistent".to_owned())]);
-        let error = version(&Multiplexer { program: "tmux".into(), server: "x".to_owned(), env }).unwrap_err();
+        let error = version(&Multiplexer { program: "tmux".into(), server: "x".to_owned(), env, whose: String::new() })
+            .unwrap_err();
         assert!(matches!(error, HostError::Tmux { missing: true, .. }), "{error}");
         assert!(error.to_string().contains("install tmux"), "{error}");
     }

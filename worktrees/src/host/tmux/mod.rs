@@ -39,6 +39,9 @@ pub struct Multiplexer {
     pub server: String,
     /// The complete environment of the server and of those who talk to it.
     pub env: BTreeMap<String, String>,
+    /// Whose session it is, for whoever attaches to it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub whose: String,
 }
 
 impl Multiplexer {
@@ -49,7 +52,7 @@ impl Multiplexer {
         let name: String = digest.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
         let wanted = ENVIRONMENT.iter().chain([&SOCKETS]);
         let env = wanted.filter_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone()))).collect();
-        Self { program: PathBuf::from("tmux"), server: format!("pipeline-{name}"), env }
+        Self { program: PathBuf::from("tmux"), server: format!("pipeline-{name}"), env, whose: String::new() }
     }
 }
 

@@ -333,7 +333,12 @@ mod tests {
     }
 
     fn inside() -> Inside {
-        let multiplexer = Multiplexer { program: "tmux".into(), server: "x".to_owned(), env: Default::default() };
+        let multiplexer = Multiplexer {
+            program: "tmux".into(),
+            server: "x".to_owned(),
+            env: Default::default(),
+            whose: String::new(),
+        };
         let dir = tempfile::tempdir().unwrap();
         let record = PaneRecord { socket: "/x".into(), session: "R-1".to_owned(), pane: "%0".to_owned() };
         let null = || File::options().read(true).write(true).open("/dev/null").unwrap();

@@ -21,13 +21,19 @@ const ENDING: [&str; 3] = ["server exited", "lost server", "no server running"];
 
 /// How the server is, each time before a session is begun. The first bindings go, so that nothing but the prefix is kept
 /// from the agent; a person who attaches can detach, scroll back, and send the prefix itself.
-const SETTINGS: [&[&str]; 18] = [
+const SETTINGS: [&[&str]; 24] = [
     &["start-server"],
     &["set-option", "-s", "escape-time", "0"],
     &["set-option", "-s", "exit-empty", "on"],
     &["set-option", "-s", "set-clipboard", "off"],
     &["set-option", "-s", "default-terminal", "tmux-256color"],
     &["set-option", "-g", "status", "off"],
+    &["set-option", "-g", "status-style", "reverse"],
+    &["set-option", "-g", "status-left-length", "200"],
+    &["set-option", "-g", "status-right", ""],
+    &["set-option", "-g", "status-interval", "0"],
+    &["set-option", "-gw", "window-status-format", ""],
+    &["set-option", "-gw", "window-status-current-format", ""],
     &["set-option", "-g", "history-limit", "10000"],
     &["set-option", "-g", "set-titles", "off"],
     &["set-option", "-g", "destroy-unattached", "off"],
@@ -39,8 +45,8 @@ const SETTINGS: [&[&str]; 18] = [
     &["bind-key", "-T", "prefix", "d", "detach-client"],
     &["bind-key", "-T", "prefix", "[", "copy-mode"],
     &["bind-key", "-T", "prefix", "C-b", "send-prefix"],
-    // Whoever attaches sees all of it, whatever size a dashboard gave it before.
-    &["set-hook", "-g", "client-attached", "set-option -uw window-size"],
+    // Whoever attaches sees all of it, whatever size a dashboard gave it before, and below it how to leave.
+    &["set-hook", "-g", "client-attached", "set-option status on ; set-option -uw window-size"],
 ];
 
 /// Starts a host in a session of its own. One that is there already stays.
@@ -105,7 +111,18 @@ fn new_session(host: &HostProgram, claim: &Claim, run_dir: &Path) -> Vec<OsStrin
     words.push(word(program(host).as_os_str()));
     words.extend(host.arguments.iter().map(|argument| word(argument)));
     words.push(word(run_dir.as_os_str()));
+    let target = format!("={name}:");
+    let whose = claim.multiplexer.as_ref().map_or("", |multiplexer| multiplexer.whose.as_str());
+    words.extend([";", "set-option", "-t", &target, "status-left"].map(OsString::from));
+    words.push(word(OsStr::new(&status_left(whose, false))));
     words
+}
+
+/// What stands below a session that somebody is attached to: whose it is, and the key that leaves it. In another tmux the
+/// prefix is pressed twice, since the outer one takes the first.
+pub(super) fn status_left(whose: &str, nested: bool) -> String {
+    let leaves = if nested { "ctrl-b ctrl-b d leaves" } else { "ctrl-b d leaves" };
+    format!(" {} \u{b7} {leaves} ", whose.replace('#', "##"))
 }
 
 /// The program by a name that means the same to tmux.
