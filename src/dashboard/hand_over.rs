@@ -25,10 +25,10 @@ pub(super) fn status_of<'a>(model: &'a Model, task: &TaskId) -> Option<&'a str> 
     card(model, task).map_or_else(on_page, |card| Some(card.status.as_str()))
 }
 
-/// Which answer of a person a task waits for: `approval`, `review` or `decision`; none where it waits for none.
+/// Which answer of a person a task waits for: `approval`, `proposal`, `review` or `decision`; none where it waits for none.
 pub(super) fn awaited(model: &Model, task: &TaskId) -> Option<&'static str> {
     let mut kinds = model.screen.attention.iter().filter(|item| item.task.as_ref() == Some(task)).map(|item| item.kind);
-    kinds.find(|kind| matches!(*kind, "approval" | "review" | "decision"))
+    kinds.find(|kind| matches!(*kind, "approval" | "proposal" | "review" | "decision"))
 }
 
 /// Which answer of a person a task waits for, if it waits for one; else that is said.

@@ -1,6 +1,6 @@
 //! The two dimensions of the mode, and switching between them while agents work.
 
-use crate::support::{Sandbox, word};
+use crate::support::Sandbox;
 
 fn modes(s: &Sandbox) -> (String, String) {
     let document = s.run(["mode", "--json"]).ok().json();
