@@ -32,6 +32,17 @@ pub const FAILED: &str = "failed";
 /// The decision that stands for a merge that does not apply.
 pub const CONFLICT: &str = "conflict";
 
+/// Whether a decision asks for a person by its name: `escalate`, `escalate_to_human`, `needs_human` and the like. Where it
+/// ends a workflow, nothing is done: the work is handed to somebody.
+#[must_use]
+pub fn asks_a_person(decision: &str) -> bool {
+    let word = decision.to_ascii_lowercase().replace('-', "_");
+    let first = word.split('_').next().unwrap_or_default();
+    ["escalate", "escalated", "escalation"].contains(&first)
+        || ["needs_human", "ask_human", "human_needed", "manual_intervention", "needs_manual_intervention"]
+            .contains(&word.as_str())
+}
+
 /// A map of stages and connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workflow {

@@ -7,7 +7,7 @@ use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::settings::FailedDependency;
 use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskState};
 use crate::workflow::hub::{RESET_ADVICE, STRATEGY_CHANGES_AT};
-use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage};
+use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage, asks_a_person};
 
 /// The role that is told when a task gets stuck.
 pub(super) const NOTIFIED_ROLE: &str = "supervisor";
@@ -20,10 +20,10 @@ impl Rules<'_> {
         };
         // Only a decision that means "done" has to hold; any other is followed at once.
         if !self.means_done(task, stage, decision) {
-            let feedback = Some(format!("Stage {} decided `{decision}`.\n{}", stage.id, claim.summary));
+            let feedback = Some(format!("{}\n{}", decided(stage, decision), claim.summary));
             return self.finish(task, stage, &claim, decision, feedback);
         }
-        if stage.merge {
+        if self.merges(task, stage, decision) {
             return vec![self.verifying(task, stage, claim, Step::Merge)];
         }
         if self.gate_command(task).is_some() {
@@ -43,10 +43,17 @@ impl Rules<'_> {
             return false;
         };
         match workflow.next(&stage.id, decision) {
-            Next::End => true,
+            Next::End => !asks_a_person(decision),
             Next::Stage(next) => workflow.depth(&next.id) > workflow.depth(&stage.id),
             Next::Nowhere => false,
         }
+    }
+
+    /// Whether base gets the work of a stage that is done. Where the file says nothing, that is the end of the workflow: a
+    /// stage that hands on what is to be done next has only begun.
+    fn merges(&self, task: &Task, stage: &Stage, decision: &str) -> bool {
+        let ends = || self.p.workflow_of(task).is_some_and(|w| w.next(&stage.id, decision) == Next::End);
+        stage.merge && (!stage.merge_chosen || ends())
     }
 
     fn verifying(&self, task: &Task, stage: &Stage, claim: Claimed, step: Step) -> Fact {
@@ -193,6 +200,9 @@ impl Rules<'_> {
                 facts.extend(self.after_failure(task, stage, &why));
                 facts
             }
+            Next::End if asks_a_person(decision) => {
+                self.block(task, Some(&stage.id), &escalation(stage, decision, feedback.as_deref()))
+            }
             Next::End => vec![moved(&task.id, TaskState::Completed, Move::default())],
             Next::Nowhere => {
                 let why = match &feedback {
@@ -325,6 +335,18 @@ pub(super) fn moved(task: &TaskId, to: TaskState, with: Move) -> Fact {
 
 pub(super) fn because(why: &str) -> Move {
     Move { reason: Some(why.to_owned()), ..Move::default() }
+}
+
+fn decided(stage: &Stage, decision: &str) -> String {
+    format!("Stage {} decided `{decision}`.", stage.id)
+}
+
+/// Why a person is asked, in the words of whoever asks.
+fn escalation(stage: &Stage, decision: &str, feedback: Option<&str>) -> String {
+    let words = feedback.unwrap_or_default();
+    let words = words.strip_prefix(decided(stage, decision).as_str()).unwrap_or(words).trim();
+    let words = if words.is_empty() { "it gave no reason" } else { words };
+    format!("stage {} asks for a person (`{decision}`): {words}", stage.id)
 }
 
 /// What is remembered of a failure: why, and the last line that was printed.

@@ -121,6 +121,64 @@ fn a_merging_stage_without_success_merges_only_what_leads_on() {
     }
 }
 
+/// An orchestrator that hands on to specialists, and ends the workflow itself.
+fn orchestrated() -> Workflow {
+    let file = serde_json::json!({
+        "id": "flow",
+        "stages": [
+            { "id": "orchestrate", "agent": "worker", "decisions": ["delegate_pool", "complete", "escalate"] },
+            { "id": "pool", "agent": "worker", "decisions": ["pool_ready", "pool_failure"] },
+        ],
+        "connections": [
+            { "from": "orchestrate", "to": "pool", "condition": "delegate_pool" },
+            { "from": "pool", "to": "orchestrate", "condition": "pool_ready" },
+            { "from": "pool", "to": "orchestrate", "condition": "pool_failure" },
+            { "from": "orchestrate", "to": null, "condition": "complete" },
+            { "from": "orchestrate", "to": null, "condition": "escalate" },
+        ],
+    });
+    crate::workflow::parse::parse(&file, None).unwrap().0
+}
+
+#[test]
+fn half_done_work_is_not_merged_when_an_orchestrator_hands_on() {
+    let mut w = on(orchestrated());
+    for _ in 0..2 {
+        w.work("A", OK, left_deciding("delegate_pool"));
+        assert_eq!(w.status("A"), "pool_wip");
+        w.work("A", OK, left_deciding("pool_ready"));
+        assert_eq!(w.status("A"), "orchestrate_wip");
+    }
+    w.work("A", OK, left_deciding("complete"));
+    assert_eq!(w.status("A"), "orchestrate_verifying");
+    w.finish("A");
+    assert!(w.task("A").merged.is_some());
+}
+
+#[test]
+fn who_escalates_gets_a_person_and_nothing_is_merged_or_completed() {
+    let mut w = on(orchestrated());
+    let mut left = left_deciding("escalate");
+    left.claim.as_mut().unwrap().summary = Some("the daemon failed 5 times: corrupted block database".to_owned());
+    w.work("A", OK, left);
+    assert_eq!((w.status("A").as_str(), w.task("A").merged.is_some()), ("blocked", false));
+    assert_eq!(
+        w.reason("A"),
+        "stage orchestrate asks for a person (`escalate`): the daemon failed 5 times: corrupted block database"
+    );
+    w.asked(Request::Unblock { task: task("A") });
+    w.tick();
+    assert_eq!(w.status("A"), "orchestrate_wip");
+    // A stage that may only escalate merges nothing either.
+    let mut only = plain_stage("a", "worker");
+    only.decisions = choices(&["escalate"]);
+    only.merge = true;
+    let mut w = on(workflow("flow", vec![only], &[("a", None, None)]));
+    w.do_stage("A");
+    assert_eq!(w.status("A"), "blocked");
+    assert!(w.reason("A").contains("gave no reason"), "{}", w.reason("A"));
+}
+
 #[test]
 fn an_unconnected_decision_blocks_the_task() {
     let mut flow = deciding(&["success", "odd"]);

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::Reader;
 use crate::ids::StageId;
-use crate::workflow::{CONFLICT, Choice, Connection, Doing, FAILED, Place, SUCCESS, Stage, Workflow, choose};
+use crate::workflow::{
+    CONFLICT, Choice, Connection, Doing, FAILED, Place, SUCCESS, Stage, Workflow, asks_a_person, choose,
+};
 
 /// Names of the end of a workflow, where no stage has them.
 const ENDS: [&str; 5] = ["end", "END", "done", "complete", "null"];
@@ -264,7 +266,7 @@ pub(super) fn add_ways_back(stages: &[Stage], connections: &mut Vec<Connection>)
 }
 
 /// A workflow whose work nobody merges would never reach base: where the file is silent and no supervisor stage merges,
-/// the stages do whose success ends the workflow.
+/// the stages do that can end the workflow, with the decisions that end it.
 pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String, Value>) {
     let said = object
         .get("stages")
@@ -281,7 +283,8 @@ pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String
         .stages
         .iter()
         .map(|stage| {
-            let ends = |word: &str| word != FAILED && choose(ways.from(&stage.id), word) == Some(None);
+            let ends =
+                |word: &str| word != FAILED && !asks_a_person(word) && choose(ways.from(&stage.id), word) == Some(None);
             on_a_branch && !started.contains(&stage.id) && words(stage).into_iter().any(ends)
         })
         .collect();

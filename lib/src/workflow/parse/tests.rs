@@ -241,6 +241,11 @@ fn the_scripted_and_the_orchestrated_pipeline_load_as_they_are() {
     }
     let hub = read(&json!({ "id": "intelligent", "stages": stages, "connections": connections }));
     assert_eq!(hub.start.as_str(), "orchestrate");
+    assert!(stage(&hub, "orchestrate").merge && stage(&hub, "orchestrate").merge_chosen);
+    // It is no other where the supervisor is the one who hands on.
+    stages[0]["agent"] = json!("supervisor");
+    let hub = read(&json!({ "id": "intelligent", "stages": stages, "connections": connections }));
+    assert!(stage(&hub, "orchestrate").merge && stage(&hub, "orchestrate").merge_chosen);
 }
 
 /// Problems of a workflow with these stages and connections.
