@@ -5,8 +5,10 @@
 
 mod aftermath;
 mod compose;
+mod decided;
 mod hub;
 mod modes;
+mod parts;
 mod plan;
 mod requests;
 mod runs;

@@ -115,6 +115,12 @@ pub struct Task {
     /// The present stage was probed, and there is something to do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probed: bool,
+    /// The agent of the present stage was asked again for a decision that was not clear.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked_again: bool,
+    /// The tasks that did parts of a stage which did not succeed as a whole: what they have done is not done again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<TaskId>,
 }
 
 /// The task whose stage another one serves.

@@ -459,6 +459,12 @@ impl Stage {
         self.decisions.iter().map(|c| c.choice.as_str()).collect()
     }
 
+    /// The words that a person may decide here: its choices, or the one that every stage has.
+    #[must_use]
+    pub fn words(&self) -> Vec<&str> {
+        if self.decisions.is_empty() { vec![SUCCESS] } else { self.choices() }
+    }
+
     /// The decision of a finished stage whose agent stated none: success where it is possible, else the only choice,
     /// else undecided.
     #[must_use]

@@ -236,7 +236,7 @@ impl Rules<'_> {
         let mut claim = claim.clone();
         claim.approved = true;
         if let Some(word) = decision {
-            claim.decision = Some(self.checked_decision(&stage.id, &stage.choices(), word)?);
+            claim.decision = Some(self.checked_decision(&stage.id, &stage.words(), word)?);
         }
         match (ask, &claim.decision) {
             // A person who agrees to something else than "done" must not see it merged.
@@ -256,14 +256,13 @@ impl Rules<'_> {
             }
             (Ask::Review | Ask::Decision, Some(_)) => Ok(self.accept(task, stage, claim)),
             (Ask::Decision, None) => {
-                let known = stage.choices().join("|");
+                let known = stage.words().join("|");
                 Err(Refusal::Invalid(format!("task `{id}` needs a decision: add `--decision {known}`")))
             }
         }
     }
 
     fn checked_decision(&self, stage: &StageId, known: &[&str], word: &str) -> Result<String, Refusal> {
-        let known = if known.is_empty() { &[SUCCESS] } else { known };
         if known.contains(&word) {
             return Ok(word.to_owned());
         }
@@ -349,7 +348,7 @@ impl Rules<'_> {
         let (true, true, Some(id)) = (live, owns, &run.task) else { return Err(Refusal::NoRun(run.id.to_string())) };
         let (_, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;
         if let Some(word) = &claim.decision {
-            self.checked_decision(&stage.id, &stage.choices(), word)?;
+            self.checked_decision(&stage.id, &stage.words(), word)?;
         }
         Ok(vec![claimed(run, claim)])
     }

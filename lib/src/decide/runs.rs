@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::aftermath::proposed;
-use super::stages::{known_decision, moved};
+use super::decided::{Decided, decided};
+use super::stages::moved;
 use super::{Rules, after};
 use crate::agents::stream::Failure;
 use crate::claim::Decision;
@@ -182,6 +183,10 @@ impl Rules<'_> {
         summary.commit = Some(left.commit.clone());
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
         summary.summary = Some(words.clone()).filter(|text| !text.is_empty());
+        if let (Outcome::Failed(why), Ended::Exited { code: 0 }) = (&outcome, how) {
+            // Its end says nothing about why.
+            summary.summary = Some(why.clone());
+        }
         // Closed, done with the stage, moved on: growing step by step would copy each of them.
         let mut facts = Vec::with_capacity(3);
         facts.push(Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) });
@@ -191,13 +196,7 @@ impl Rules<'_> {
         if task.state.run() != Some(&run.id) {
             return facts;
         }
-        let decision = match (claim.as_ref().and_then(|c| c.decision.as_deref()), &left.decision) {
-            (Some(word), _) => known_decision(stage, word),
-            (None, Decision::Chosen { choice, .. }) => known_decision(stage, choice),
-            // Something was said that we cannot make sense of: that is not silence.
-            (None, Decision::NotListed { .. } | Decision::Unclear) => None,
-            (None, Decision::None) => stage.default_decision().map(str::to_owned),
-        };
+        let Decided { decision, unclear } = decided(run, stage, claim.as_ref(), &left.decision, &left.summary);
         let claimed = Claimed {
             decision,
             commit: left.commit.clone(),
@@ -205,6 +204,10 @@ impl Rules<'_> {
             run: run.id.clone(),
             summary: words,
             approved: false,
+        };
+        let outcome = match (outcome, unclear) {
+            (Outcome::Done, Some(said)) if !matches!(stage.doing, Doing::Hub(_)) => Outcome::Unclear(said),
+            (outcome, _) => outcome,
         };
         match (&stage.doing, &outcome) {
             (Doing::Hub(hub), Outcome::Done) => facts.extend(self.hub_looked(task, stage, hub, &claimed, left)),
@@ -223,6 +226,7 @@ impl Rules<'_> {
     ) -> Vec<Fact> {
         match outcome {
             Outcome::Done => self.accept(task, stage, claimed),
+            Outcome::Unclear(said) => self.unclear(task, stage, claimed, &said),
             Outcome::Review(why) => self.ask(task, stage, claimed, Ask::Review, why),
             Outcome::Blocked(why) => self.block(task, Some(&stage.id), &why),
             Outcome::Failed(why) => {
@@ -440,6 +444,8 @@ impl Rules<'_> {
 /// What an ended run means.
 enum Outcome {
     Done,
+    /// Done, with a decision that means nothing here: what was said.
+    Unclear(String),
     Review(String),
     Blocked(String),
     Failed(String),
@@ -457,7 +463,7 @@ enum Outcome {
 impl Outcome {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Done | Self::Review(_) => Verdict::Passed,
+            Self::Done | Self::Unclear(_) | Self::Review(_) => Verdict::Passed,
             Self::Blocked(_) | Self::Failed(_) => Verdict::Failed,
             Self::Void(_) | Self::Limited { .. } | Self::Broken(_) => Verdict::Void,
         }
@@ -478,7 +484,12 @@ impl Outcome {
                 Some(Fact::PresetPaused { preset, until, why: why.clone() })
             }
             Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
-            Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) => None,
+            Self::Done
+            | Self::Unclear(_)
+            | Self::Review(_)
+            | Self::Blocked(_)
+            | Self::Failed(_)
+            | Self::Void(_) => None,
         }
     }
 }

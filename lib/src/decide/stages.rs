@@ -5,9 +5,10 @@ use crate::event::{AdvanceOutcome, MergeOutcome};
 use crate::fact::{Fact, Move};
 use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::settings::FailedDependency;
+use crate::text::counted;
 use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskState};
 use crate::workflow::hub::{RESET_ADVICE, STRATEGY_CHANGES_AT};
-use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage, asks_a_person};
+use crate::workflow::{CONFLICT, Doing, FAILED, Next, SUCCESS, Stage, asks_a_person};
 
 /// The role that is told when a task gets stuck.
 pub(super) const NOTIFIED_ROLE: &str = "supervisor";
@@ -243,11 +244,14 @@ impl Rules<'_> {
     ) -> Vec<Fact> {
         let scheduler = &self.p.core.settings.scheduler;
         let workflow = self.p.workflow_of(task);
-        // What serves a hub is tried again when the hub says so.
-        let serves_hub = workflow.is_some_and(|workflow| workflow.hub_of(&stage.id).is_some());
-        let retries = stage.retries.unwrap_or(if serves_hub { 0 } else { scheduler.retries });
-        if task.attempt <= retries {
-            let wait = self.backoff(stage.backoff.unwrap_or(scheduler.backoff), task.attempt);
+        let wait = self.backoff(stage.backoff.unwrap_or(scheduler.backoff), task.attempt);
+        let again = task.attempt <= self.retries(task, stage);
+        if let Some(late) = self.out_of_time_at(task, after(self.now.at, wait)).filter(|_| again) {
+            let mut facts = self.block(task, Some(&stage.id), &format!("{why}, and {late}"));
+            facts.extend(self.after_failure(task, stage, why));
+            return facts;
+        }
+        if again {
             let advice = self.advice(task, stage, claim);
             let with = Move {
                 reason: Some(why.to_owned()),
@@ -269,13 +273,27 @@ impl Rules<'_> {
                 None => self.follow(task, stage, FAILED, feedback),
             };
         }
-        let why = format!("{why}, {} attempts", task.attempt);
+        let why = format!("{why}, {}", counted(task.attempt as usize, "attempt"));
         let mut facts = self.block(task, Some(&stage.id), &why);
         if let Some(Fact::TaskMoved { with, .. }) = facts.first_mut() {
             with.feedback = Some(feedback.to_owned());
         }
         facts.extend(self.after_failure(task, stage, &why));
         facts
+    }
+
+    /// How often a stage that failed is tried again.
+    fn retries(&self, task: &Task, stage: &Stage) -> u32 {
+        // What serves a hub is tried again when the hub says so; parts are tried again by themselves.
+        let serves_hub = self.p.workflow_of(task).is_some_and(|workflow| workflow.hub_of(&stage.id).is_some());
+        match &stage.doing {
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) if !stage.matrix.is_empty() => 0,
+            Doing::Parallel(_) | Doing::Workflow { .. } => stage.retries.unwrap_or(0),
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) if serves_hub => stage.retries.unwrap_or(0),
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) => {
+                stage.retries.unwrap_or(self.p.core.settings.scheduler.retries)
+            }
+        }
     }
 
     /// What an attempt should know that follows the same failure again and again, in whatever task.

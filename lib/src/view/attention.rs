@@ -9,6 +9,7 @@ use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
 use crate::settings::FailedDependency;
 use crate::task::{Ask, Step, Task, TaskState};
+use crate::text::counted;
 
 /// One thing that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -76,7 +77,7 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
             let (kind, command) = match ask {
                 Ask::Approval { .. } => ("approval", format!("pipeline task approve {id}")),
                 Ask::Review => ("review", format!("pipeline task approve {id}")),
-                Ask::Decision => ("decision", format!("pipeline task approve {id} --decision WORD")),
+                Ask::Decision => ("decision", format!("pipeline task approve {id} --decision {}", words_of(pipeline, task))),
             };
             (kind, Some(claim.agent.clone()), command)
         }
@@ -102,6 +103,11 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
         unblocks: behind(pipeline, id),
         command,
     })
+}
+
+/// What a person may decide in an agent's place.
+fn words_of(pipeline: &Pipeline, task: &Task) -> String {
+    pipeline.stage_of(task).map_or_else(|| "WORD".to_owned(), |stage| stage.words().join("|"))
 }
 
 /// Tasks that can only start once this one is done, directly or through others.
@@ -203,8 +209,4 @@ fn of_agents(pipeline: &Pipeline) -> Vec<Attention> {
         });
     }
     list
-}
-
-pub(super) fn counted(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }

@@ -154,6 +154,8 @@ impl Rules<'_> {
             parent: None,
             stops: Some(Box::new(new.stops.clone())).filter(|stops| **stops != Stops::default()),
             probed: false,
+            asked_again: false,
+            parts: Vec::new(),
         }
     }
 

@@ -81,12 +81,49 @@ fn a_stated_decision_is_followed_and_nothing_unclear_is_ever_approval() {
         let mut w = on(deciding(&["success", "other"]));
         let mut left = left(ClaimStatus::Completed);
         left.decision = decision.clone();
-        w.work("A", OK, left);
+        w.work("A", OK, left.clone());
+        if status == "awaiting_approval" {
+            w.work("A", OK, left);
+        }
         assert_eq!(w.status("A"), status, "{decision:?}");
     }
     let mut w = on(deciding(&["success", "other"]));
     w.work("A", OK, left_deciding("APPROVED"));
+    w.work("A", OK, left_deciding("APPROVED"));
     assert_eq!(w.status("A"), "awaiting_approval");
+}
+
+#[test]
+fn what_is_unclear_is_asked_once_and_then_goes_to_a_person() {
+    let unclear = || {
+        let mut left = left(ClaimStatus::Completed);
+        left.decision = Decision::Unclear;
+        left.summary = "It is nearly right.\nDECISION: approve, mostly".to_owned();
+        left
+    };
+    let mut w = on(deciding(&["approve", "reject"]));
+    w.work("A", OK, unclear());
+    assert_eq!((w.status("A").as_str(), w.task("A").attempt), ("a_wip", 1), "it is no failed attempt");
+    let feedback = w.task("A").feedback.clone().unwrap();
+    assert!(feedback.contains("`DECISION: approve, mostly`") && feedback.contains("approve, reject"), "{feedback}");
+    assert_eq!((w.p.core.metrics.retries, w.p.core.metrics.runs_failed), (0, 0));
+    // What fails in between does not bring the question back.
+    w.work("A", BAD, left_nothing());
+    w.pass(600);
+    w.tick();
+    w.work("A", OK, unclear());
+    assert!(matches!(w.task("A").state, TaskState::AwaitingApproval { ask: Ask::Decision, .. }));
+    assert_eq!(
+        w.reason("A"),
+        "it made no clear decision: it said `DECISION: approve, mostly`, and stage a knows approve, reject"
+    );
+    assert!(attention(&w.p)[0].command.ends_with("--decision approve|reject"));
+    // At its next visit it is asked once again.
+    w.asked(Request::Approve { task: task("A"), decision: Some("approve".to_owned()) });
+    w.tick();
+    w.work("A", OK, left_deciding("what"));
+    assert_eq!(w.status("A"), "b_wip");
+    assert!(w.task("A").feedback.as_ref().unwrap().contains("one of: success"), "{:?}", w.task("A").feedback);
 }
 
 #[test]

@@ -64,11 +64,6 @@ pub(super) fn delegates(stage: &Stage) -> Vec<&StageId> {
     }
 }
 
-/// The words a stage may decide.
-pub(super) fn words(stage: &Stage) -> Vec<&str> {
-    if stage.decisions.is_empty() { vec![SUCCESS] } else { stage.choices() }
-}
-
 impl Reader<'_> {
     pub(super) fn connections(
         &mut self,
@@ -285,7 +280,7 @@ pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String
         .map(|stage| {
             let ends =
                 |word: &str| word != FAILED && !asks_a_person(word) && choose(ways.from(&stage.id), word) == Some(None);
-            on_a_branch && !started.contains(&stage.id) && words(stage).into_iter().any(ends)
+            on_a_branch && !started.contains(&stage.id) && stage.words().into_iter().any(ends)
         })
         .collect();
     for (stage, last) in workflow.stages.iter_mut().zip(last) {

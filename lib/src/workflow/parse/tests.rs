@@ -448,7 +448,7 @@ proptest! {
             .collect();
         if let Ok((workflow, _)) = parse(&json!({ "id": "w", "stages": stages, "connections": connections }), None) {
             for stage in &workflow.stages {
-                for word in flow::words(stage).into_iter().filter(|word| *word != FAILED) {
+                for word in stage.words().into_iter().filter(|word| *word != FAILED) {
                     prop_assert!(workflow.next(&stage.id, word) != Next::Nowhere);
                 }
             }
