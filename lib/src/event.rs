@@ -222,6 +222,8 @@ pub enum Request {
     },
     /// Agree to what was claimed.
     Approve {
+        /// Who agrees, as the operating system knows them.
+        by: Option<String>,
         /// Which.
         task: TaskId,
         /// The decision, where none was clear.
@@ -319,6 +321,8 @@ pub struct NewTask {
     pub params: BTreeMap<String, Value>,
     /// Where a person wants to be asked.
     pub stops: Stops,
+    /// Who asks for it.
+    pub asked_by: Option<String>,
 }
 
 impl NewTask {
@@ -337,6 +341,7 @@ impl NewTask {
             group: None,
             params: BTreeMap::new(),
             stops: Stops::default(),
+            asked_by: None,
         }
     }
 }
@@ -386,6 +391,14 @@ pub enum Refusal {
         status: String,
         /// What would help, as a full sentence.
         hint: Option<String>,
+    },
+    /// Who asked for something may not agree to it.
+    #[error("task `{task}` was asked for by {by}, who may not approve it")]
+    OwnRequest {
+        /// The task.
+        task: TaskId,
+        /// Who.
+        by: String,
     },
     /// Agents are busy.
     #[error("these agents are busy: {}", .0.iter().map(|(a, t)| format!("{a} ({t})")).collect::<Vec<_>>().join(", "))]

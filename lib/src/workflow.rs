@@ -7,6 +7,8 @@ mod default;
 pub mod execute_block;
 pub mod figures;
 pub mod hub;
+mod matrix;
+mod needs;
 pub mod params;
 pub mod parse;
 pub mod render;

@@ -34,6 +34,7 @@ mod sequential;
 mod setup;
 mod shadow;
 mod shipped;
+mod stages;
 mod support;
 mod tasks;
 mod tick;

@@ -77,6 +77,10 @@ pub struct ProjectConfig {
     pub current_task_file: PathBuf,
     /// A shell command that prepares a fresh worktree.
     pub setup: Option<String>,
+    /// Whether somebody else has to approve than who asked for the task.
+    pub separate_approver: bool,
+    /// The agent whose program serves the roles that only a definition is there for.
+    pub default_agent: Option<String>,
 }
 
 impl Default for ProjectConfig {
@@ -87,6 +91,8 @@ impl Default for ProjectConfig {
             worktrees: ".pipeline/worktrees/{agent}".to_owned(),
             current_task_file: PathBuf::from(".claude/current-task.txt"),
             setup: None,
+            separate_approver: false,
+            default_agent: None,
         }
     }
 }
@@ -220,6 +226,7 @@ impl Config {
             agents: self.agents.iter().map(agent).chain(self.places_for_commands()).collect(),
             scheduler: self.scheduler.clone(),
             rollout: self.rollout.clone(),
+            separate_approver: self.project.separate_approver,
             ..Settings::default()
         }
     }

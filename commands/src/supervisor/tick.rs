@@ -271,9 +271,7 @@ impl Supervisor {
 /// Forgets what was performed long ago, and what is no longer due: where the same becomes due again, it is wanted again.
 fn forget<'e>(performed: &mut HashMap<EffectKey, (Effect, Instant)>, due: impl Iterator<Item = &'e Effect>) {
     let due: HashMap<EffectKey, &Effect> = due.map(|effect| (effect.key(), effect)).collect();
-    performed.retain(|key, (effect, at)| {
-        at.elapsed() < REPEAT_AFTER && due.get(key).is_some_and(|due| *due == effect)
-    });
+    performed.retain(|key, (effect, at)| at.elapsed() < REPEAT_AFTER && due.get(key).is_some_and(|due| *due == effect));
 }
 
 /// The content of the file that names the task of sequential mode.

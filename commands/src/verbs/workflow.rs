@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_lib::ids::{Role, WorkflowId};
-use pipeline_lib::text::one_line;
+use pipeline_lib::text::{counted, one_line};
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_lib::workflow::Workflow;
 use serde_json::{Value, json};
@@ -240,7 +240,8 @@ fn report(call: &Call, valid: Vec<WorkflowId>, problems: &[LocatedProblem]) -> R
         let names: Vec<&str> = valid.iter().map(WorkflowId::as_str).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let warnings = problems.len() - errors;
-        out.line(&format!("valid: {names} · {errors} errors, {warnings} warnings"))?;
+        let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        out.line(&format!("valid: {names} · {errors}, {warnings}"))?;
     }
     Ok(if errors == 0 { exit::OK } else { exit::CONFIG })
 }

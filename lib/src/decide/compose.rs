@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::parts::{Parts, Plan, as_a_part, combinations, own, value_words, workflow_of_one};
+use super::parts::{Parts, Plan, as_a_part, own, value_words, workflow_of_one};
 use super::stages::{because, moved};
 use super::{Rules, after};
 use crate::event::{MergeOutcome, NewTask};
@@ -21,7 +21,7 @@ use crate::text;
 use crate::workflow::{CONFLICT, Doing, FAILED, SUCCESS, Stage, Workflow, params, render};
 
 /// Tasks that do parts of tasks that do parts, so many times over, are refused: a workflow that contains itself.
-const NESTING_MAX: usize = 16;
+pub(super) const NESTING_MAX: usize = 16;
 
 /// What the start of a stage is.
 pub(super) enum Start {
@@ -149,7 +149,7 @@ impl Rules<'_> {
             return Err(format!("workflows are nested more than {NESTING_MAX} deep here; one may contain itself"));
         }
         let mut plan = Plan::of(self, task, stage);
-        let combinations = combinations(&stage.matrix);
+        let combinations = stage.combinations();
         match &stage.doing {
             Doing::Parallel(stages) => return self.parts_of(task, stage, stages),
             Doing::Workflow { workflow, params: given } => {
@@ -200,6 +200,10 @@ impl Rules<'_> {
         let mut vars = self.p.variables(task, stage);
         if let Some(object) = vars.as_object_mut() {
             let matrix: Map<String, Value> = values.iter().map(own).collect();
+            // As in a command: by their names, which hide no word that is always there.
+            let named: Vec<(String, Value)> =
+                matrix.clone().into_iter().filter(|(name, _)| !render::ROOTS.contains(&name.as_str())).collect();
+            object.extend(named);
             object.insert("matrix".to_owned(), Value::Object(matrix));
         }
         let render = |(name, value): (&String, &Value)| {

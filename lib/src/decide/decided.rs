@@ -50,8 +50,7 @@ impl Rules<'_> {
             stage.id
         );
         let reason = Some(format!("{why}; it is asked once more"));
-        let with =
-            Move { reason, feedback: Some(feedback), uncounted: true, asked_again: true, ..Move::default() };
+        let with = Move { reason, feedback: Some(feedback), uncounted: true, asked_again: true, ..Move::default() };
         vec![moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with)]
     }
 }

@@ -129,24 +129,6 @@ pub(super) fn as_a_part(workflow: &Arc<Workflow>) -> Arc<Workflow> {
     Arc::new(part)
 }
 
-/// Every combination of the values of a matrix, the last name varying fastest; one empty one where there is none.
-pub(super) fn combinations(matrix: &BTreeMap<String, Vec<Value>>) -> Vec<BTreeMap<&String, &Value>> {
-    let mut all = vec![BTreeMap::new()];
-    for (name, values) in matrix {
-        all = all
-            .into_iter()
-            .flat_map(|chosen| {
-                values.iter().map(move |value| {
-                    let mut chosen = chosen.clone();
-                    chosen.insert(name, value);
-                    chosen
-                })
-            })
-            .collect();
-    }
-    all
-}
-
 pub(super) fn own((name, value): (&&String, &&Value)) -> (String, Value) {
     ((*name).clone(), (*value).clone())
 }

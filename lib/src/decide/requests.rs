@@ -25,7 +25,7 @@ impl Rules<'_> {
             Request::Block { task, reason } => self.block_by_person(task, reason),
             Request::Unblock { task } => self.unblock(task),
             Request::Cancel { task, reason } => self.cancel(task, reason.as_deref()),
-            Request::Approve { task, decision } => self.approve(task, decision.as_deref()),
+            Request::Approve { by, task, decision } => self.approve(by.as_deref(), task, decision.as_deref()),
             Request::Reject { task, message } => self.reject(task, message.as_deref()),
             Request::RolledBack { task, commit } => self.rolled_back(task, commit.as_ref().map(|c| c.short())),
             Request::StopAgent { agent } => self.stop_agent(agent),
@@ -224,8 +224,21 @@ impl Rules<'_> {
         facts
     }
 
-    fn approve(&self, id: &TaskId, decision: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+    /// Whether somebody may agree to what a task did. What was asked for by nobody anybody may agree to.
+    fn may_approve(&self, by: Option<&str>, task: &Task) -> Result<(), Refusal> {
+        let parent = |task: &&Task| self.p.task(task.parent.as_ref()?.task.as_str());
+        let asked_by = std::iter::successors(Some(task), parent).find_map(|task| task.asked_by.as_deref());
+        match asked_by.filter(|_| self.p.core.settings.separate_approver) {
+            Some(asked_by) if by.is_none_or(|by| by == asked_by) => {
+                Err(Refusal::OwnRequest { task: task.id.clone(), by: asked_by.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn approve(&self, by: Option<&str>, id: &TaskId, decision: Option<&str>) -> Result<Vec<Fact>, Refusal> {
         let task = self.task(id)?;
+        self.may_approve(by, task)?;
         if let (TaskState::Paused { stage }, None) = (&task.state, decision) {
             let with = Move { agreed: true, ..Move::default() };
             return Ok(vec![moved(id, TaskState::Ready { stage: stage.clone() }, with)]);

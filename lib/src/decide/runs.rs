@@ -484,12 +484,9 @@ impl Outcome {
                 Some(Fact::PresetPaused { preset, until, why: why.clone() })
             }
             Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
-            Self::Done
-            | Self::Unclear(_)
-            | Self::Review(_)
-            | Self::Blocked(_)
-            | Self::Failed(_)
-            | Self::Void(_) => None,
+            Self::Done | Self::Unclear(_) | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) => {
+                None
+            }
         }
     }
 }

@@ -5,10 +5,10 @@ use crate::event::{AdvanceOutcome, MergeOutcome};
 use crate::fact::{Fact, Move};
 use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::settings::FailedDependency;
-use crate::text::counted;
 use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskState};
+use crate::text::counted;
 use crate::workflow::hub::{RESET_ADVICE, STRATEGY_CHANGES_AT};
-use crate::workflow::{CONFLICT, Doing, FAILED, Next, SUCCESS, Stage, asks_a_person};
+use crate::workflow::{CONFLICT, Doing, FAILED, Next, SUCCESS, Stage, Workflow, asks_a_person};
 
 /// The role that is told when a task gets stuck.
 pub(super) const NOTIFIED_ROLE: &str = "supervisor";
@@ -53,8 +53,23 @@ impl Rules<'_> {
     /// Whether base gets the work of a stage that is done. Where the file says nothing, that is the end of the workflow: a
     /// stage that hands on what is to be done next has only begun.
     fn merges(&self, task: &Task, stage: &Stage, decision: &str) -> bool {
-        let ends = || self.p.workflow_of(task).is_some_and(|w| w.next(&stage.id, decision) == Next::End);
+        let ends = || {
+            let workflow = self.p.workflow_of(task);
+            workflow.is_some_and(|w| w.next(&stage.id, decision) == Next::End && self.agents_work_at(w, 0))
+        };
         stage.merge && (!stage.merge_chosen || ends())
+    }
+
+    /// Whether an agent works at some stage of a workflow, or of one that is a stage of it.
+    fn agents_work_at(&self, workflow: &Workflow, depth: usize) -> bool {
+        depth < super::compose::NESTING_MAX
+            && workflow.stages.iter().any(|stage| match &stage.doing {
+                Doing::Agent => true,
+                Doing::Workflow { workflow, .. } => {
+                    self.p.core.workflows.get(workflow).is_some_and(|sub| self.agents_work_at(sub, depth + 1))
+                }
+                Doing::Command(_) | Doing::Parallel(_) | Doing::Hub(_) => false,
+            })
     }
 
     fn verifying(&self, task: &Task, stage: &Stage, claim: Claimed, step: Step) -> Fact {

@@ -77,7 +77,9 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
             let (kind, command) = match ask {
                 Ask::Approval { .. } => ("approval", format!("pipeline task approve {id}")),
                 Ask::Review => ("review", format!("pipeline task approve {id}")),
-                Ask::Decision => ("decision", format!("pipeline task approve {id} --decision {}", words_of(pipeline, task))),
+                Ask::Decision => {
+                    ("decision", format!("pipeline task approve {id} --decision {}", words_of(pipeline, task)))
+                }
             };
             (kind, Some(claim.agent.clone()), command)
         }

@@ -183,11 +183,8 @@ fn what_has_been_done_of_a_stage_is_not_done_again() {
     each.retries = Some(0);
     let mut again = plain_stage("again", "worker");
     again.decisions = choices(&["once_more", "enough"]);
-    let ways = [
-        ("test", Some("again"), None),
-        ("again", Some("test"), Some("once_more")),
-        ("again", None, Some("enough")),
-    ];
+    let ways =
+        [("test", Some("again"), None), ("again", Some("test"), Some("once_more")), ("again", None, Some("enough"))];
     let mut w = world(vec![workflow("flow", vec![each, again], &ways)]);
     w.add(NewTask::named("A").on("flow"));
     w.tick();
@@ -208,7 +205,10 @@ fn what_has_been_done_of_a_stage_is_not_done_again() {
     assert_eq!(parts_of(&w, "A"), ["A.test.testnet", "A.test.regtest-4"]);
     w.work("A.test.regtest-4", OK, left_nothing());
     let commit = CommitId::from("c9".to_owned());
-    w.see(Event::PartsJoined { task: task("A"), outcome: MergeOutcome::Commit { commit: commit.clone(), onto: commit } });
+    w.see(Event::PartsJoined {
+        task: task("A"),
+        outcome: MergeOutcome::Commit { commit: commit.clone(), onto: commit },
+    });
     w.tick();
     assert_eq!(w.status("A"), "again_wip");
     // Who comes back to the stage wants all of it.
@@ -308,7 +308,7 @@ fn a_person_who_wanted_to_be_asked_is_asked_once() {
     w.work("A", OK, left_nothing());
     assert_eq!(w.status("A"), "awaiting_approval");
     assert_eq!(attention(&w.p)[0].kind, "approval");
-    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     w.tick();
     assert_eq!(w.status("A"), "b_wip");
     w.work("A", BAD, left_nothing());

@@ -62,11 +62,11 @@ fn no_decision_among_several_asks_a_person() {
     w.do_stage("A");
     assert!(matches!(w.task("A").state, TaskState::AwaitingApproval { ask: Ask::Decision, .. }));
     assert_eq!(attention(&w.p)[0].kind, "decision");
-    let refused = w.ask(Request::Approve { task: task("A"), decision: None });
+    let refused = w.ask(Request::Approve { by: None, task: task("A"), decision: None });
     assert!(matches!(refused, Err(Refusal::Invalid(text)) if text.contains("--decision left|right")));
-    let refused = w.ask(Request::Approve { task: task("A"), decision: Some("up".to_owned()) });
+    let refused = w.ask(Request::Approve { by: None, task: task("A"), decision: Some("up".to_owned()) });
     assert!(matches!(refused, Err(Refusal::UnknownDecision { .. })));
-    w.asked(Request::Approve { task: task("A"), decision: Some("right".to_owned()) });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: Some("right".to_owned()) });
     assert_eq!(w.status("A"), "b_ready");
 }
 
@@ -119,7 +119,7 @@ fn what_is_unclear_is_asked_once_and_then_goes_to_a_person() {
     );
     assert!(attention(&w.p)[0].command.ends_with("--decision approve|reject"));
     // At its next visit it is asked once again.
-    w.asked(Request::Approve { task: task("A"), decision: Some("approve".to_owned()) });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: Some("approve".to_owned()) });
     w.tick();
     w.work("A", OK, left_deciding("what"));
     assert_eq!(w.status("A"), "b_wip");
@@ -553,10 +553,10 @@ fn approval_comes_after_the_gate_and_before_base_moves() {
     assert_eq!(w.status("A"), "awaiting_approval");
     assert_eq!(attention(&w.p)[0].kind, "approval");
     assert_eq!(w.effects(), [], "base does not move");
-    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     assert!(matches!(w.effects()[..], [Effect::AdvanceBase { .. }]));
     assert!(
-        matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
+        matches!(w.ask(Request::Approve { by: None, task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
         "twice"
     );
     w.advanced("A", AdvanceOutcome::Moved);
@@ -569,7 +569,7 @@ fn approval_without_a_merge_goes_on_at_once_and_is_counted_as_completed() {
     w.pass(60);
     w.do_stage("A");
     assert_eq!(w.status("A"), "awaiting_approval");
-    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     assert_eq!(w.status("A"), "completed");
     assert_eq!(w.p.core.metrics.completed, 1);
     assert_eq!(w.p.core.metrics.cycle_seconds.mean(), 60.0);
@@ -581,7 +581,7 @@ fn approving_with_another_decision_merges_nothing() {
     w.do_stage("A");
     w.merged("A");
     assert_eq!(w.status("A"), "awaiting_approval");
-    w.asked(Request::Approve { task: task("A"), decision: Some("redo".to_owned()) });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: Some("redo".to_owned()) });
     assert_eq!(w.status("A"), "do_ready");
     assert_eq!(w.effects(), []);
 }
@@ -601,7 +601,7 @@ fn a_rejection_reruns_the_stage_with_the_message_and_counts() {
     w.do_stage("A");
     w.asked(Request::Cancel { task: task("A"), reason: None });
     assert!(
-        matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
+        matches!(w.ask(Request::Approve { by: None, task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
         "approve after cancel"
     );
 }

@@ -261,7 +261,8 @@ pub(super) fn add_ways_back(stages: &[Stage], connections: &mut Vec<Connection>)
 }
 
 /// A workflow whose work nobody merges would never reach base: where the file is silent and no supervisor stage merges,
-/// the stages do that can end the workflow, with the decisions that end it.
+/// the stages do that can end the workflow, with the decisions that end it. Where no agent works, nobody has asked for
+/// anything to be changed: what commands commit stays on the task's branch unless the file says `merge`.
 pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String, Value>) {
     let said = object
         .get("stages")
@@ -274,6 +275,10 @@ pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String
     let started: HashSet<&StageId> = workflow.stages.iter().flat_map(delegates).collect();
     // What is done in the main checkout is on no branch.
     let on_a_branch = workflow.stages.iter().any(|stage| stage.place == Place::Worktree);
+    let may_be_worked_at = |stage: &Stage| matches!(stage.doing, Doing::Agent | Doing::Workflow { .. });
+    if !workflow.stages.iter().any(may_be_worked_at) {
+        return;
+    }
     let last: Vec<bool> = workflow
         .stages
         .iter()
