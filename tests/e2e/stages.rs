@@ -181,8 +181,7 @@ fn what_is_missing_is_found_before_anything_begins() {
     s.run(["run", "guarded"]).ok();
     workflow(&s, "secret", flow(json!({ "id": "second", "run": "true", "secrets": ["NO_SUCH_TOKEN"] })));
     let output = s.run(["run", "secret"]).code(1).says(&["stage second needs the secret NO_SUCH_TOKEN"]);
-    assert!(!output.stderr.contains("first  "), "{output:?}");
-    assert!(!output.stderr.contains("passed"), "{output:?}");
+    assert!(!output.stderr.contains("begins"), "{output:?}");
     // The values of a matrix reach a workflow by their names.
     workflow(
         &s,

@@ -176,17 +176,17 @@ impl Rules<'_> {
             return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
         };
         let said = run.claim.clone().filter(|c| c.source == ClaimSource::Command).or_else(|| left.claim.clone());
-        let claim =
-            said.clone().or_else(|| run.claim.clone()).or_else(|| self.exit_code_claim(run, how, at, &left.decision));
+        let claim = said.or_else(|| run.claim.clone());
+        let claim = claim.or_else(|| self.exit_code_claim(run, how, at, &left.decision));
         let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
         let mut summary = self.summary(run, how, at, outcome.verdict(), &left.usage);
         summary.commit = Some(left.commit.clone());
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
-        summary.summary = Some(words.clone()).filter(|text| !text.is_empty());
-        if let (Outcome::Failed(why), Ended::Exited { code: 0 }) = (&outcome, how) {
+        summary.summary = match (&outcome, how) {
             // Its end says nothing about why.
-            summary.summary = Some(why.clone());
-        }
+            (Outcome::Failed(why), Ended::Exited { code: 0 }) => Some(why.clone()),
+            _ => Some(words.clone()).filter(|text| !text.is_empty()),
+        };
         // Closed, done with the stage, moved on: growing step by step would copy each of them.
         let mut facts = Vec::with_capacity(3);
         facts.push(Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) });
@@ -205,10 +205,7 @@ impl Rules<'_> {
             summary: words,
             approved: false,
         };
-        let outcome = match (outcome, unclear) {
-            (Outcome::Done, Some(said)) if !matches!(stage.doing, Doing::Hub(_)) => Outcome::Unclear(said),
-            (outcome, _) => outcome,
-        };
+        let outcome = outcome.unless(unclear.filter(|_| !matches!(stage.doing, Doing::Hub(_))));
         match (&stage.doing, &outcome) {
             (Doing::Hub(hub), Outcome::Done) => facts.extend(self.hub_looked(task, stage, hub, &claimed, left)),
             _ => facts.extend(self.task_after(task, stage, outcome, claimed, left)),
@@ -461,6 +458,10 @@ enum Outcome {
 }
 
 impl Outcome {
+    fn unless(self, unclear: Option<String>) -> Self {
+        if let (Self::Done, Some(said)) = (&self, unclear) { Self::Unclear(said) } else { self }
+    }
+
     fn verdict(&self) -> Verdict {
         match self {
             Self::Done | Self::Unclear(_) | Self::Review(_) => Verdict::Passed,
