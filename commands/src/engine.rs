@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::{CommandError, Result, chain};
+use crate::person;
 
 /// Steps one settling may take; more means that two rules undo each other, which would otherwise never end.
 const STEPS_MAX: usize = 1_000_000;
@@ -129,6 +130,14 @@ impl Engine {
     /// # Errors
     /// When it is refused or cannot be written; then nothing has changed.
     pub fn ask(&mut self, context: &Context, actor: &str, request: Request) -> Result<Vec<Fact>> {
+        let request = match request {
+            Request::AddTasks(mut new) => {
+                let by = person::asking(context);
+                new.iter_mut().filter(|new| new.asked_by.is_none()).for_each(|new| new.asked_by.clone_from(&by));
+                Request::AddTasks(new)
+            }
+            other => other,
+        };
         self.feed(context, actor, &[Event::Ask(request)], false, &Seen::new())
     }
 

@@ -179,6 +179,9 @@ impl From<Refusal> for CommandError {
                 let base = Self::new(exit::FAILED, "illegal", message);
                 Self { hint, ..base }
             }
+            Refusal::OwnRequest { task, .. } => Self::new(exit::FAILED, "own_request", message).hint(format!(
+                "`separate_approver` is set in [project]: somebody else runs `pipeline task approve {task}`."
+            )),
             Refusal::Duplicate(_) => Self::new(exit::FAILED, "duplicate", message),
             Refusal::UnknownDependency { .. } => Self::new(exit::FAILED, "unknown_dependency", message),
             Refusal::Cycle(_) => Self::new(exit::FAILED, "cycle", message),

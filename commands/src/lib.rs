@@ -15,6 +15,7 @@ pub mod logging;
 mod multiplexer;
 pub mod output;
 mod panes;
+mod person;
 pub mod picture;
 mod shipped;
 pub mod supervisor;

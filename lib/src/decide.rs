@@ -5,9 +5,11 @@
 
 mod aftermath;
 mod compose;
+mod decided;
 mod hub;
 mod ladder;
 mod modes;
+mod parts;
 mod plan;
 mod requests;
 mod runs;

@@ -258,6 +258,8 @@ pub enum Request {
     },
     /// Agree to what was claimed.
     Approve {
+        /// Who agrees, as the operating system knows them.
+        by: Option<String>,
         /// Which.
         task: TaskId,
         /// The decision, where none was clear.
@@ -357,6 +359,8 @@ pub struct NewTask {
     pub stops: Stops,
     /// The decisions that are taken in the place of new ones.
     pub replay: Option<Replay>,
+    /// Who asks for it.
+    pub asked_by: Option<String>,
 }
 
 impl NewTask {
@@ -376,6 +380,7 @@ impl NewTask {
             params: BTreeMap::new(),
             stops: Stops::default(),
             replay: None,
+            asked_by: None,
         }
     }
 }
@@ -425,6 +430,14 @@ pub enum Refusal {
         status: String,
         /// What would help, as a full sentence.
         hint: Option<String>,
+    },
+    /// Who asked for something may not agree to it.
+    #[error("task `{task}` was asked for by {by}, who may not approve it")]
+    OwnRequest {
+        /// The task.
+        task: TaskId,
+        /// Who.
+        by: String,
     },
     /// Agents are busy.
     #[error("these agents are busy: {}", .0.iter().map(|(a, t)| format!("{a} ({t})")).collect::<Vec<_>>().join(", "))]

@@ -334,6 +334,9 @@ pub struct Move {
     /// The stage was probed, and there is something to do.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub probed: bool,
+    /// Its agent is asked again for a decision that was not clear.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub asked_again: bool,
     /// A person who wanted to be asked has agreed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub agreed: bool,

@@ -28,6 +28,9 @@ pub struct Settings {
     pub scheduler: SchedulerSettings,
     /// What `rollout check` asks of the recorded runs.
     pub rollout: RolloutSettings,
+    /// Whether somebody else has to approve than who asked for the task.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub separate_approver: bool,
     /// How many tasks of a category of workflows run at once; one that is not here has no limit.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub categories: BTreeMap<String, Category>,
@@ -46,6 +49,7 @@ impl Default for Settings {
             agents: Vec::new(),
             scheduler: SchedulerSettings::default(),
             rollout: RolloutSettings::default(),
+            separate_approver: false,
             categories: BTreeMap::new(),
             schedules: Vec::new(),
         }

@@ -131,6 +131,15 @@ pub struct Task {
     /// The session of an agent's program in which its next run at this stage goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Box<Resume>>,
+    /// The agent of the present stage was asked again for a decision that was not clear.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked_again: bool,
+    /// Who asked for it, as the operating system knows them; none where nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
+    /// The tasks that did parts of a stage which did not succeed as a whole: what they have done is not done again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<TaskId>,
 }
 
 /// A session of an agent's program that can be gone on with.

@@ -7,6 +7,8 @@ mod default;
 pub mod execute_block;
 pub mod figures;
 pub mod hub;
+mod matrix;
+mod needs;
 pub mod params;
 pub mod parse;
 pub mod render;
@@ -35,6 +37,17 @@ pub const CONFLICT: &str = "conflict";
 
 /// How often a task may come to a stage for each stage that it leads to and that comes back to it.
 const VISITS_OF_A_SPOKE: u32 = 5;
+
+/// Whether a decision asks for a person by its name: `escalate`, `escalate_to_human`, `needs_human` and the like. Where it
+/// ends a workflow, nothing is done: the work is handed to somebody.
+#[must_use]
+pub fn asks_a_person(decision: &str) -> bool {
+    let word = decision.to_ascii_lowercase().replace('-', "_");
+    let first = word.split('_').next().unwrap_or_default();
+    ["escalate", "escalated", "escalation"].contains(&first)
+        || ["needs_human", "ask_human", "human_needed", "manual_intervention", "needs_manual_intervention"]
+            .contains(&word.as_str())
+}
 
 /// A map of stages and connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -476,6 +489,12 @@ impl Stage {
     #[must_use]
     pub fn choices(&self) -> Vec<&str> {
         self.decisions.iter().map(|c| c.choice.as_str()).collect()
+    }
+
+    /// The words that a person may decide here: its choices, or the one that every stage has.
+    #[must_use]
+    pub fn words(&self) -> Vec<&str> {
+        if self.decisions.is_empty() { vec![SUCCESS] } else { self.choices() }
     }
 
     /// The decision of a finished stage whose agent stated none: success where it is possible, else the only choice,

@@ -38,6 +38,7 @@ mod sessions;
 mod setup;
 mod shadow;
 mod shipped;
+mod stages;
 mod support;
 mod tasks;
 mod tick;

@@ -64,7 +64,7 @@ fn exit_codes_decide_where_it_goes() {
         json!({ "name": "Mend it", "stages": [
             { "id": "check", "run": "test -e mended.txt || exit 7", "decisions": decisions },
             { "id": "fix", "run": "echo yes > mended.txt" },
-            { "id": "report", "run": "echo all is well" },
+            { "id": "report", "run": "echo all is well", "merge": true },
         ], "connections": [
             { "from": "check", "to": "report", "condition": "good" }, { "from": "check", "to": "fix", "condition": "bad" },
             { "from": "fix", "to": "check" },
@@ -599,7 +599,14 @@ fn a_file_that_is_no_workflow_of_the_project_can_be_run() {
 #[test]
 fn runs_go_on_beside_each_other_and_in_sequential_mode() {
     let s = Sandbox::ready();
-    commands(&s, "flow", &[("a", "true"), ("b", "echo \"$PIPELINE_TASK_ID\" > \"$PIPELINE_TASK_ID\""), ("c", "true")]);
+    let write = "echo \"$PIPELINE_TASK_ID\" > \"$PIPELINE_TASK_ID\"";
+    workflow(
+        &s,
+        "flow",
+        json!({ "stages": [
+            { "id": "a", "run": "true" }, { "id": "b", "run": write }, { "id": "c", "run": "true", "merge": true },
+        ] }),
+    );
     let runs = ["one", "two", "three"].map(|name| s.start(name, ["run", "flow"]));
     assert_eq!(runs.map(|pid| s.exit_of(pid)), [0, 0, 0]);
     s.run(["mode", "sequential"]).ok();

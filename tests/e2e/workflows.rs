@@ -52,7 +52,7 @@ fn mistakes_are_found_at_their_place() {
     s.run(["workflow", "validate"]).code(78).says(&[
         "odd.json:1:28",
         "every 5 minutes",
-        "odd.json:3:25",
+        "odd.json:3:31",
         "Did you mean `target`?",
         "odd.json:5:28",
         "3 errors",

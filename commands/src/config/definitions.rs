@@ -2,9 +2,11 @@
 //!
 //! The format is that of others, so unknown fields are kept. What a prompt says is nobody's business here.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use pipeline_lib::ids::{AgentName, Role};
+use pipeline_lib::workflow::render;
 use serde_json::{Map, Value as Json};
 
 use super::json::{self, Document};
@@ -58,6 +60,39 @@ impl Definitions {
             .find(|(found, _)| found.name == *agent)
             .or_else(|| with_prompt().find(|(found, _)| found.role == *role))
             .map(|(_, prompt)| prompt)
+    }
+}
+
+impl Definitions {
+    /// What is likely not meant: prompts that no agent is given, and words in braces that nothing fills in. `params` are
+    /// what some workflow gives.
+    #[must_use]
+    pub fn unused(&self, roles: &BTreeSet<Role>, params: &BTreeSet<&str>) -> Vec<LocatedProblem> {
+        let mut problems = Vec::new();
+        let idle: Vec<&Definition> =
+            self.all.iter().filter(|one| one.agent.is_none() && !roles.contains(&one.role)).collect();
+        if let Some(first) = idle.first() {
+            let names: Vec<&str> = idle.iter().map(|one| one.role.as_str()).collect();
+            let message = format!("no agent has the role that this prompt is for: {}", names.join(", "));
+            let hint = "Name the agent whose program they use as `default_agent` in [project], or add [[agents]].";
+            problems.push(LocatedProblem::of_file(&first.file, message, Some(hint.to_owned())).into_warning());
+        }
+        for one in &self.all {
+            for name in one.prompt.as_deref().map(render::placeholder_names).unwrap_or_default() {
+                let root = name.split('.').next().unwrap_or_default();
+                if render::ROOTS.contains(&root) || params.contains(root) {
+                    continue;
+                }
+                let message = format!("nothing fills in `{{{name}}}` in its prompt");
+                let known = params.iter().copied().chain(render::ROOTS);
+                let hint = match pipeline_lib::text::nearest(root, known) {
+                    Some(meant) => format!("Did you mean {{{meant}}}?"),
+                    None => format!("No workflow has a parameter `{root}`; the agent is given the words as they are."),
+                };
+                problems.push(LocatedProblem::of_file(&one.file, message, Some(hint)).into_warning());
+            }
+        }
+        problems
     }
 }
 
@@ -115,11 +150,8 @@ fn read_one(reader: &mut Reader, document: &Document) -> Option<Definition> {
     };
     let name = parsed(reader, section, key, AgentName::new)?;
     let role = match section.node("role").map(|node| (node, &node.value)) {
-        Some((node, Value::Text(text))) if Role::new(text).is_err() => {
-            let message = format!("`role` is not the name of a role, so this is for the role `{name}`");
-            reader.warn(&node.at, message, Some("Write the role of a stage, such as \"implementation\"."));
-            Role::new(name.as_str()).ok()?
-        }
+        // Others describe the role there, in a sentence.
+        Some((_, Value::Text(text))) if Role::new(text).is_err() => Role::new(name.as_str()).ok()?,
         Some(_) => parsed(reader, section, "role", Role::new)?,
         None => Role::new(name.as_str()).ok()?,
     };

@@ -247,10 +247,8 @@ fn definitions_give_prompts_and_agents() {
     assert_eq!(found.prompt_for(&name("a"), &role("lines")), Some("One.\nTwo {x}."));
     assert_eq!(found.prompt_for(&name("a"), &role("x")), None);
     assert!(found.all[0].extra.contains_key("tools") && found.all[0].skills == ["rust"]);
-    assert_eq!(
-        lines(&found.problems),
-        [".pipeline/agents/prose.json:1:28: `role` is not the name of a role, so this is for the role `tester`"]
-    );
+    // A role that is a sentence is none, and nothing to complain of.
+    assert_eq!(lines(&found.problems), [""; 0]);
     let mut loaded = load(&Sources::default()).unwrap();
     let before = loaded.digest.clone();
     loaded.add_definitions(&found);
@@ -259,6 +257,36 @@ fn definitions_give_prompts_and_agents() {
     assert_eq!(loaded.config.agents[0].preset, Preset::Demo);
     assert_eq!(loaded.origins["agents.dev-1.preset"].to_string(), ".pipeline/agents/dev.json:1");
     assert_ne!(loaded.digest, before);
+}
+
+#[test]
+fn a_definition_that_is_only_a_prompt_borrows_the_program_of_the_default_agent() {
+    let found = definitions(&[
+        (
+            "a.json",
+            r#"{"name": "planner", "role": "You plan.", "system_prompt": "Plan {goal} for {who}, see {task.id}."}"#,
+        ),
+        ("b.json", r#"{"name": "builder", "role": "implementation", "system_prompt": "Build {\"x\": 1}."}"#),
+    ]);
+    let config = |more: &str| {
+        let text =
+            format!("[project]\n{more}\n[[agents]]\nname = \"dev\"\nrole = \"implementation\"\npreset = \"demo\"\n");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), text).unwrap();
+        load(&Sources { project_file: Some(dir.path().join("config.toml")), ..Sources::default() })
+    };
+    let mut loaded = config("default_agent = \"dev\"").unwrap();
+    loaded.add_definitions(&found);
+    let names: Vec<&str> = loaded.config.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["dev", "planner"], "whose role is served gets no agent of its own");
+    assert_eq!(loaded.config.agents[1].preset, Preset::Demo);
+    assert!(config("default_agent = \"devv\"").unwrap_err().problems[0].suggestion.as_ref().unwrap().contains("dev"));
+    // Without one, that is said; and so is what nothing fills in.
+    let mut loaded = config("").unwrap();
+    loaded.add_definitions(&found);
+    let said = lines(&found.unused(&loaded.config.roles(), &BTreeSet::from(["goal"])));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("planner") && said[1].contains("`{who}`"), "{said:?}");
 }
 
 #[test]

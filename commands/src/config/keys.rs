@@ -62,6 +62,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("project", "verify", Kind::Text, "", "the gate: work counts only if this command exits with 0"),
     key("project", "worktrees", Kind::Text, "\".pipeline/worktrees/{agent}\"", "where agents work: {repo} {agent} {task}"),
     key("project", "current_task_file", Kind::Text, "\".claude/current-task.txt\"", "names the task of sequential mode"),
+    key("project", "separate_approver", Kind::Flag, "false", "somebody else approves than who asked"),
+    key("project", "default_agent", Kind::Text, "", "lends its program to roles that only .pipeline/agents has"),
     key("project", "setup", Kind::Text, "", "runs once in a fresh worktree, such as \"npm ci\""),
     key("project", "pass_env", Kind::Words, "[]", "variables of your environment that gates, set-ups and commands get besides the usual ones"),
 

@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::agents;
-use super::definitions::Definitions;
+use super::definitions::{Definition, Definitions};
 use super::keys::{self, Kind};
 use super::node::{self, Field, Node, Table, Value};
 use super::problem::{LocatedProblem, Place, SourceText};
 use super::read::Reader;
-use super::{Config, ConfigError, LogsConfig, Origin, StateConfig, UiConfig, digest, problem, project};
+use super::{AgentConfig, Config, ConfigError, LogsConfig, Origin, StateConfig, UiConfig, digest, problem, project};
 
 /// Larger files were not written by hand.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 const PREFIX: &str = "PIPELINE_";
 /// Variables that belong to other things than the configuration.
-const NOT_CONFIGURATION: [&str; 2] = ["PIPELINE_LAB", "PIPELINE_LOG"];
+const NOT_CONFIGURATION: [&str; 3] = ["PIPELINE_ACTOR", "PIPELINE_LAB", "PIPELINE_LOG"];
 
 /// Where a configuration is read from. The caller looks at the process; this folder does not.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +88,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         root.overlay(loose(&keys, value, &Place::Override(key.clone())));
     }
     let config = read_config(&mut reader, &root);
+    project::check_default_agent(&mut reader, &root, &config);
     if let Some(checkout) = sources.project_file.as_deref().and_then(checkout_of) {
         project::check_worktrees_of_agents(&mut reader, &root, &config, checkout);
     }
@@ -104,10 +105,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
 }
 
 impl Loaded {
-    /// Adds the agents that definitions describe and config.toml does not name.
+    /// Adds the agents that definitions describe and config.toml does not name. A definition that has only a prompt borrows
+    /// the program of the project's default agent, where no agent has its role.
     pub fn add_definitions(&mut self, definitions: &Definitions) {
         for definition in &definitions.all {
-            let Some(agent) = &definition.agent else { continue };
+            let Some(agent) = definition.agent.clone().or_else(|| self.borrowed(definition)) else { continue };
             let same = |other: &super::AgentConfig| other.name.as_str().eq_ignore_ascii_case(agent.name.as_str());
             if self.config.agents.iter().any(same) {
                 continue;
@@ -116,9 +118,20 @@ impl Loaded {
             for key in ["name", "role", "preset", "command"] {
                 self.origins.insert(format!("agents.{}.{key}", agent.name), origin.clone());
             }
-            self.config.agents.push(agent.clone());
+            self.config.agents.push(agent);
         }
         self.digest = digest(&self.config.settings(""), &[]);
+    }
+
+    fn borrowed(&self, definition: &Definition) -> Option<AgentConfig> {
+        let lender = self.config.project.default_agent.as_deref()?;
+        let lender = self.config.agents.iter().find(|agent| agent.name.as_str() == lender)?;
+        let served = self.config.agents.iter().any(|agent| agent.role == definition.role);
+        (!served).then(|| AgentConfig {
+            name: definition.name.clone(),
+            role: definition.role.clone(),
+            ..lender.clone()
+        })
     }
 
     /// Every value in force, in the order of the starter file. Environment values that look like secrets are not shown.

@@ -82,6 +82,10 @@ pub struct ProjectConfig {
     /// Variables of the supervisor's environment that gates, set-ups and commands of workflows are given besides the usual
     /// ones.
     pub pass_env: Vec<String>,
+    /// Whether somebody else has to approve than who asked for the task.
+    pub separate_approver: bool,
+    /// The agent whose program serves the roles that only a definition is there for.
+    pub default_agent: Option<String>,
 }
 
 impl Default for ProjectConfig {
@@ -93,6 +97,8 @@ impl Default for ProjectConfig {
             current_task_file: PathBuf::from(".claude/current-task.txt"),
             setup: None,
             pass_env: Vec::new(),
+            separate_approver: false,
+            default_agent: None,
         }
     }
 }
@@ -239,6 +245,7 @@ impl Config {
             agents: self.agents.iter().map(agent).chain(self.places_for_commands()).collect(),
             scheduler: self.scheduler.clone(),
             rollout: self.rollout.clone(),
+            separate_approver: self.project.separate_approver,
             ..Settings::default()
         }
     }

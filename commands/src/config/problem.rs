@@ -79,6 +79,19 @@ pub(crate) enum Place {
     Override(String),
 }
 
+impl Place {
+    /// The place of a part of a JSON text that stands here; the whole where it is not found.
+    pub(crate) fn of_part(&self, part: &str) -> Self {
+        let Self::File(source, span) = self else { return self.clone() };
+        let written = serde_json::Value::from(part).to_string();
+        let written = written.trim_matches('"');
+        match source.text.get(span.clone()).and_then(|text| text.find(written)) {
+            Some(at) => Self::File(Arc::clone(source), span.start + at..span.start + at + written.len()),
+            None => self.clone(),
+        }
+    }
+}
+
 /// Where a value in force comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Origin {

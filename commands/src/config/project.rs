@@ -39,7 +39,9 @@ pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
     let verify = reader.text(section, "verify");
     let setup = reader.text(section, "setup");
     let pass_env = super::agents::names_to_pass(reader, section);
-    ProjectConfig { base, verify, worktrees, current_task_file: current, setup, pass_env }
+    let separate_approver = reader.flag(section, "separate_approver").unwrap_or(default.separate_approver);
+    let default_agent = reader.text(section, "default_agent").filter(|name| !name.trim().is_empty());
+    ProjectConfig { base, verify, worktrees, current_task_file: current, setup, pass_env, separate_approver, default_agent }
 }
 
 /// Whether a text can be a branch and not an option, a range or a revision.
@@ -125,6 +127,22 @@ fn fill(template: &str, repo: &str, agent: &str, task: &str) -> String {
 }
 
 /// Refuses a template that would put some agent's worktree at the main checkout or around it, which depends on names.
+/// Whether the agent that lends its program is there.
+pub(crate) fn check_default_agent(reader: &mut Reader, document: &Node, config: &Config) {
+    let (Some(node), Some(name)) = (document.find("project.default_agent"), &config.project.default_agent) else {
+        return;
+    };
+    let known = || config.agents.iter().map(|agent| agent.name.as_str());
+    if known().any(|agent| agent == name) {
+        return;
+    }
+    let hint = match pipeline_lib::text::nearest(name, known()) {
+        Some(meant) => format!("Did you mean \"{meant}\"?"),
+        None => "Write the name of one of the `[[agents]]`.".to_owned(),
+    };
+    reader.error(&node.at, format!("there is no agent `{name}`"), Some(&hint));
+}
+
 pub(crate) fn check_worktrees_of_agents(reader: &mut Reader, document: &Node, config: &Config, root: &Path) {
     let Some(node) = document.find("project.worktrees") else { return };
     let at_root = |agent: &&AgentConfig| root.starts_with(config.worktree(root, agent.name.as_str(), "{task}"));

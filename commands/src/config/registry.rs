@@ -60,6 +60,7 @@ fn add_chains(registry: &Registry, document: &Document, set: &mut WorkflowSet) -
     let mut problems = Vec::new();
     let problem = |id: &WorkflowId, message: String, suggestion: Option<String>| Problem {
         pointer: format!("/{section}/{id}"),
+        within: None,
         message,
         suggestion,
         warning: false,
@@ -107,7 +108,7 @@ fn dangling(registry: &Registry, document: &Document, set: &WorkflowSet) -> Vec<
     all.filter(|(_, id)| set.find(id).is_none())
         .map(|(pointer, id)| {
             let (message, suggestion, warning) = unknown(id, set);
-            Problem { pointer, message, suggestion, warning }
+            Problem { pointer, within: None, message, suggestion, warning }
         })
         .collect()
 }

@@ -519,6 +519,8 @@ fn the_starter_is_short_and_reads_back() {
     # verify = ""                                    # the gate: work counts only if this command exits with 0
     # worktrees = ".pipeline/worktrees/{agent}"      # where agents work: {repo} {agent} {task}
     # current_task_file = ".claude/current-task.txt" # names the task of sequential mode
+    # separate_approver = false                      # somebody else approves than who asked
+    # default_agent = ""                             # lends its program to roles that only .pipeline/agents has
     # setup = ""                                     # runs once in a fresh worktree, such as "npm ci"
 
     # The agents. `pipeline agent add` and `pipeline agent remove` edit this list.

@@ -46,6 +46,14 @@ impl WorkflowSet {
         self.workflows.iter().find(|workflow| workflow.id == *id)
     }
 
+    /// The names of everything that some workflow can give to a stage.
+    #[must_use]
+    pub fn param_names(&self) -> BTreeSet<&str> {
+        let params = self.workflows.iter().flat_map(|workflow| workflow.params.keys());
+        let stages = self.workflows.iter().flat_map(|workflow| &workflow.stages);
+        params.chain(stages.flat_map(|stage| stage.matrix.keys())).map(String::as_str).collect()
+    }
+
     /// The workflow of this name: the project's, else the one that comes with the program.
     #[must_use]
     pub fn find(&self, id: &WorkflowId) -> Option<Arc<Workflow>> {
@@ -277,6 +285,7 @@ pub(super) fn located(document: &Document, mut found: Vec<parse::Problem>) -> Ve
     let more = found.len().saturating_sub(PROBLEMS_MAX);
     let places = document.places(found.iter().take(PROBLEMS_MAX).map(|problem| problem.pointer.as_str()));
     let located = found.into_iter().zip(places).map(|(found, place)| {
+        let place = found.within.as_deref().map_or_else(|| place.clone(), |part| place.of_part(part));
         let located = LocatedProblem::new(&place, found.message, found.suggestion);
         if found.warning { located.into_warning() } else { located }
     });

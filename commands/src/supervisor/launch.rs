@@ -44,6 +44,13 @@ const NOTICE_CHARS_MAX: usize = 500;
 
 /// Starts a run. The answer is an event where the run has to wait for its worktree's set-up.
 pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
+    if let Some(task) = run.task.as_ref().and_then(|id| pipeline.task(id.as_str()))
+        && task.runs.is_empty()
+        && let Some(workflow) = pipeline.workflow_of(task)
+    {
+        // Known before anything has been done, and not half-way.
+        Secrets::needed(context, workflow)?;
+    }
     match &run.work {
         Work::Agent => launch_agent(context, pipeline, run),
         Work::Command { command } | Work::Probe { command } => commands::launch(context, pipeline, run, command),

@@ -214,7 +214,11 @@ fn what_was_said(
     let decision = claim::decide(&final_text, &choices);
     let mut words = match &decision {
         Decision::Chosen { reasoning: Some(reasoning), .. } => reasoning.clone(),
-        _ => text::safe(&final_text, SUMMARY_CHARS_MAX),
+        // What was meant as one stands near the end.
+        Decision::NotListed { .. } | Decision::Unclear => {
+            text::safe(text::tail_bytes(&final_text, SUMMARY_CHARS_MAX), SUMMARY_CHARS_MAX)
+        }
+        Decision::Chosen { .. } | Decision::None => text::safe(&final_text, SUMMARY_CHARS_MAX),
     };
     words = with_notes(&words, &left.notes);
     words = with_notes(&words, &measured.notes);

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
 use pipeline_lib::ids::RunId;
-use pipeline_lib::workflow::Stage;
+use pipeline_lib::workflow::{Stage, Workflow};
 use serde_json::Value;
 
 use super::environment;
@@ -47,6 +47,17 @@ impl Secrets {
             return Ok(Self::known(context, Some(stage)));
         }
         Ok(Self::with(context, Some(stage), file(context)?))
+    }
+
+    /// Whether there is every secret that the commands of a workflow need.
+    ///
+    /// # Errors
+    /// When one has no value, or one that cannot be kept secret.
+    pub(super) fn needed(context: &Context, workflow: &Workflow) -> Result<(), Failure> {
+        for stage in workflow.stages.iter().filter(|stage| !stage.secrets.is_empty()) {
+            Self::of(context, stage)?.give(stage, &mut BTreeMap::new())?;
+        }
+        Ok(())
     }
 
     /// Every secret that some workflow names, or that the file has, as far as there is a value. `stage` may be one of a

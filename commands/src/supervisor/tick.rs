@@ -197,8 +197,8 @@ impl Supervisor {
     /// Effects that are due, wanted, and were not performed a moment ago.
     fn take_due(&mut self, wanted: impl Fn(&Pipeline, &Effect) -> bool) -> Vec<Permitted> {
         let mut due = self.engine.pipeline().due_effects(Timestamp::now());
+        forget(&mut self.performed, due.iter().map(Permitted::effect));
         due.retain(|permitted| wanted(self.engine.pipeline(), permitted.effect()));
-        self.performed.retain(|_, (_, at)| at.elapsed() < REPEAT_AFTER);
         let performed = &self.performed;
         let due: Vec<_> = due
             .into_iter()
@@ -291,9 +291,39 @@ fn log(known: &mut Known, fact: &Fact) {
     }
 }
 
+/// Forgets what was performed long ago, and what is no longer due: where the same becomes due again, it is wanted again.
+fn forget<'e>(performed: &mut HashMap<EffectKey, (Effect, Instant)>, due: impl Iterator<Item = &'e Effect>) {
+    let due: HashMap<EffectKey, &Effect> = due.map(|effect| (effect.key(), effect)).collect();
+    performed.retain(|key, (effect, at)| at.elapsed() < REPEAT_AFTER && due.get(key).is_some_and(|due| *due == effect));
+}
+
 /// The content of the file that names the task of sequential mode.
 pub(crate) fn read_current_task(context: &Context) -> Option<String> {
     let bytes = super::look::read_small(&context.current_task_file(), 4_096)?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_lib::ids::{CommitId, TaskId};
+
+    use super::*;
+
+    #[test]
+    fn what_was_performed_is_forgotten_once_it_is_no_longer_due() {
+        let merge = |head: &str| {
+            let task = TaskId::new("A").unwrap();
+            Effect::PrepareMerge { task, head: CommitId::from(head.to_owned()) }
+        };
+        let (first, other) = (merge("c1"), merge("c2"));
+        let mut performed = HashMap::from([(first.key(), (first.clone(), Instant::now()))]);
+        forget(&mut performed, [&first].into_iter());
+        assert_eq!(performed.len(), 1, "while it is due it is not repeated");
+        forget(&mut performed, [&other].into_iter());
+        assert!(performed.is_empty(), "something else is due in its place");
+        performed.insert(first.key(), (first.clone(), Instant::now()));
+        forget(&mut performed, std::iter::empty());
+        assert!(performed.is_empty(), "where it becomes due again it is wanted again");
+    }
 }

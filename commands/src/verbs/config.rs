@@ -88,11 +88,19 @@ fn origin_json(origin: &Origin) -> Value {
 }
 
 fn validate(call: &Call, site: &Site) -> Result<u8> {
+    let definitions = config::load_definitions(&site.folder().join("agents"));
     let mut problems = match config::load(&sources(&call.globals, site)) {
-        Ok(loaded) => loaded.warnings,
+        Ok(mut loaded) => {
+            loaded.add_definitions(&definitions);
+            let roles = loaded.config.roles();
+            let workflows = config::load_workflows(&site.folder().join("workflows"), &roles);
+            let mut warnings = loaded.warnings;
+            warnings.extend(definitions.unused(&roles, &workflows.param_names()));
+            warnings
+        }
         Err(error) => error.problems,
     };
-    problems.extend(config::load_definitions(&site.folder().join("agents")).problems);
+    problems.extend(definitions.problems);
     let valid = problems.iter().all(|problem| problem.warning);
     let out = &call.output;
     if out.json {

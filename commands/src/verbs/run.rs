@@ -11,7 +11,7 @@ mod replay;
 mod story;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use pipeline_lib::ids::{TaskId, WorkflowId};
 use pipeline_lib::mode::Rollout;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::Stops;
-use pipeline_lib::text::one_line;
+use pipeline_lib::text::{nearest, one_line};
 use pipeline_lib::workflow::Workflow;
 use serde_json::Value;
 
@@ -186,13 +186,29 @@ fn asked_for(options: &Options) -> Result<NewTask> {
 }
 
 fn named(context: &Context, name: &str, options: &Options) -> Result<NewTask> {
-    let unknown = || Refusal::NoWorkflow {
-        name: one_line(name, 80),
-        known: context.workflows().workflows.iter().map(|workflow| workflow.id.to_string()).collect(),
-    };
-    let id = WorkflowId::new(name).map_err(|_| unknown())?;
-    check_workflow(context.workflows(), Some(&id))?;
+    let set = context.workflows();
+    let id = WorkflowId::new(name).map_err(|_| unknown(context, name))?;
+    if set.find(&id).is_none() && set.problems_of(name).is_empty() {
+        return Err(unknown(context, name));
+    }
+    check_workflow(set, Some(&id))?;
     Ok(NewTask { workflow: Some(id), ..asked_for(options)? })
+}
+
+/// What to say of a name that no workflow has.
+fn unknown(context: &Context, name: &str) -> CommandError {
+    let error = CommandError::not_found(format!("there is no workflow `{}`", one_line(name, 80)));
+    if Path::new(name).extension().is_some_and(|ending| ending == "json") {
+        let file = one_line(name, 80);
+        return error.hint(format!("A file is run with `pipeline execute-pipeline --template {file}`."));
+    }
+    let set = context.workflows();
+    let known: BTreeSet<&str> =
+        set.workflows.iter().map(|workflow| workflow.id.as_str()).chain(set.shipped_ids()).collect();
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => error.hint(format!("Did you mean `{meant}`?")),
+        None => error.hint(format!("There are: {}.", known.into_iter().collect::<Vec<_>>().join(", "))),
+    }
 }
 
 /// Adds the task and follows it.

@@ -252,7 +252,8 @@ fn report(call: &Call, valid: Vec<WorkflowId>, problems: &[LocatedProblem]) -> R
         let names: Vec<&str> = valid.iter().map(WorkflowId::as_str).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let warnings = problems.len() - errors;
-        out.line(&format!("valid: {names} · {errors} errors, {warnings} warnings"))?;
+        let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        out.line(&format!("valid: {names} · {errors}, {warnings}"))?;
     }
     Ok(if errors == 0 { exit::OK } else { exit::CONFIG })
 }

@@ -10,6 +10,9 @@ use crate::text;
 
 /// The longest reasoning that is kept, in characters.
 pub const REASONING_CHARS_MAX: usize = 4_096;
+/// How many lines are quoted of what was no clear decision, and how much of each, in characters.
+const QUOTED_LINES_MAX: usize = 2;
+const QUOTED_CHARS_MAX: usize = 120;
 
 /// What an agent's last words decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +112,19 @@ pub fn decide(text: &str, choices: &[&str]) -> Decision {
         Some(choice) => Decision::Chosen { choice: choice.to_owned(), reasoning: block.reasoning() },
         None => Decision::NotListed { word: block.word.to_owned() },
     }
+}
+
+/// What of a text may have been meant as a decision, in quotation marks and short, for whoever is asked what it means.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let meant = |(place, line): (Place, &str)| {
+        let decides = matches!(read(place, line), Said::Word(_) | Said::NearMiss);
+        decides.then(|| format!("`{}`", text::one_line(line.trim().trim_matches('`'), QUOTED_CHARS_MAX)))
+    };
+    let found: Vec<String> = lines(text).filter_map(meant).collect();
+    // The last ones are what would have counted.
+    let last = found.len().saturating_sub(QUOTED_LINES_MAX);
+    if found.is_empty() { "something else".to_owned() } else { found[last..].join(" and ") }
 }
 
 /// The choice that a word names: spelled the same, or the only one that differs in letter case alone.

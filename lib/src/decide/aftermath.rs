@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Rules;
-use super::compose::workflow_of_one;
+use super::parts::workflow_of_one;
 use super::stages::NOTIFIED_ROLE;
 use crate::event::{Collected, NewTask};
 use crate::fact::Fact;

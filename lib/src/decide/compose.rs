@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
+use super::parts::{Parts, Plan, as_a_part, own, value_words, workflow_of_one};
 use super::stages::{because, moved};
 use super::{Rules, after};
 use crate::event::{MergeOutcome, NewTask};
@@ -17,12 +18,10 @@ use crate::mode::Orchestration;
 use crate::run::Work;
 use crate::task::{Claimed, Parent, ParentWhy, Step, Task, TaskState};
 use crate::text;
-use crate::workflow::{CONFLICT, Connection, Doing, FAILED, SUCCESS, Stage, Workflow, params, render};
+use crate::workflow::{CONFLICT, Doing, FAILED, SUCCESS, Stage, Workflow, params, render};
 
 /// Tasks that do parts of tasks that do parts, so many times over, are refused: a workflow that contains itself.
-const NESTING_MAX: usize = 16;
-/// The longest part of a task's name that says which value of a matrix it is for, in characters.
-const VALUE_CHARS_MAX: usize = 16;
+pub(super) const NESTING_MAX: usize = 16;
 
 /// What the start of a stage is.
 pub(super) enum Start {
@@ -70,9 +69,14 @@ impl Rules<'_> {
     }
 
     fn out_of_time(&self, task: &Task) -> Option<String> {
+        self.out_of_time_at(task, self.now.at)
+    }
+
+    /// Whether a task would have used up its time at this moment.
+    pub(super) fn out_of_time_at(&self, task: &Task, at: Timestamp) -> Option<String> {
         let limit = self.p.workflow_of(task)?.timeout?;
         let started = task.started_at?;
-        (self.now.at >= after(started, limit))
+        (at >= after(started, limit))
             .then(|| format!("it has taken longer than the {limit:#} that workflow `{}` allows", task.workflow))
     }
 
@@ -134,22 +138,21 @@ impl Rules<'_> {
         std::iter::successors(Some(task), parent).take(NESTING_MAX).any(|task| task.id == *current)
     }
 
-    pub(super) fn opened(&self, task: &Task, stage: &Stage, parts: Vec<Task>) -> Vec<Fact> {
-        let on = parts.iter().map(|part| part.id.clone()).collect();
-        let mut facts: Vec<Fact> = parts.into_iter().map(|part| Fact::TaskAdded { task: Box::new(part) }).collect();
-        let to = TaskState::Waiting { stage: stage.id.clone(), on };
+    pub(super) fn opened(&self, task: &Task, stage: &Stage, parts: Parts) -> Vec<Fact> {
+        let mut facts: Vec<Fact> = parts.new.into_iter().map(|part| Fact::TaskAdded { task: Box::new(part) }).collect();
+        let to = TaskState::Waiting { stage: stage.id.clone(), on: parts.on };
         facts.push(moved(&task.id, to, Move { began: true, ..Move::default() }));
         facts
     }
 
     /// The tasks that do a stage.
-    fn parts(&self, task: &Task, stage: &Stage) -> Result<Vec<Task>, String> {
+    fn parts(&self, task: &Task, stage: &Stage) -> Result<Parts, String> {
         let parent = |task: &&Task| self.p.task(task.parent.as_ref()?.task.as_str());
         if std::iter::successors(Some(task), parent).take(NESTING_MAX).count() == NESTING_MAX {
             return Err(format!("workflows are nested more than {NESTING_MAX} deep here; one may contain itself"));
         }
-        let mut plan = Plan { rules: self, task, stage, parts: Vec::new(), taken: HashSet::new() };
-        let combinations = combinations(&stage.matrix);
+        let mut plan = Plan::of(self, task, stage);
+        let combinations = stage.combinations();
         match &stage.doing {
             Doing::Parallel(stages) => return self.parts_of(task, stage, stages),
             Doing::Workflow { workflow, params: given } => {
@@ -162,7 +165,7 @@ impl Rules<'_> {
                     let given = params::check(&sub.params, &given)
                         .map_err(|problems| format!("workflow `{workflow}`: {}", problems.join("; ")))?;
                     let branch = shared.then(|| task.branch_task().clone());
-                    plan.add(&value_words(&values), as_a_part(sub), given, branch)?;
+                    plan.add(&value_words(&values), as_a_part(sub), given, branch);
                 }
             }
             Doing::Agent | Doing::Command(_) | Doing::Hub(_) => {
@@ -171,22 +174,22 @@ impl Rules<'_> {
                 for values in combinations {
                     let mut given = task.params.clone();
                     given.extend(values.iter().map(own));
-                    plan.add(&value_words(&values), alone.clone(), given, None)?;
+                    plan.add(&value_words(&values), alone.clone(), given, None);
                 }
             }
         }
-        Ok(plan.parts)
+        Ok(plan.done())
     }
 
     /// Tasks that each do one of these stages.
-    pub(super) fn parts_of(&self, task: &Task, stage: &Stage, stages: &[StageId]) -> Result<Vec<Task>, String> {
-        let mut plan = Plan { rules: self, task, stage, parts: Vec::new(), taken: HashSet::new() };
+    pub(super) fn parts_of(&self, task: &Task, stage: &Stage, stages: &[StageId]) -> Result<Parts, String> {
+        let mut plan = Plan::of(self, task, stage);
         let workflow = self.p.workflow_of(task).ok_or("its workflow is not there")?;
         for id in stages {
             let part = workflow.stage(id).ok_or_else(|| format!("there is no stage {id}"))?;
-            plan.add(id.as_str(), Arc::new(workflow_of_one(workflow, part)), task.params.clone(), None)?;
+            plan.add(id.as_str(), Arc::new(workflow_of_one(workflow, part)), task.params.clone(), None);
         }
-        Ok(plan.parts)
+        Ok(plan.done())
     }
 
     /// What a sub-workflow is given: texts are templates over what the task was given.
@@ -200,6 +203,10 @@ impl Rules<'_> {
         let mut vars = self.p.variables(task, stage);
         if let Some(object) = vars.as_object_mut() {
             let matrix: Map<String, Value> = values.iter().map(own).collect();
+            // As in a command: by their names, which hide no word that is always there.
+            let named: Vec<(String, Value)> =
+                matrix.clone().into_iter().filter(|(name, _)| !render::ROOTS.contains(&name.as_str())).collect();
+            object.extend(named);
             object.insert("matrix".to_owned(), Value::Object(matrix));
         }
         let render = |(name, value): (&String, &Value)| {
@@ -372,121 +379,6 @@ struct Part<'t> {
     decision: String,
     how: String,
     output: Option<&'t crate::task::StageOutput>,
-}
-
-/// The tasks of a stage while they are made.
-struct Plan<'a, 'r> {
-    rules: &'a Rules<'r>,
-    task: &'a Task,
-    stage: &'a Stage,
-    parts: Vec<Task>,
-    taken: HashSet<TaskId>,
-}
-
-impl Plan<'_, '_> {
-    fn add(
-        &mut self,
-        words: &str,
-        workflow: Arc<Workflow>,
-        given: BTreeMap<String, Value>,
-        branch: Option<TaskId>,
-    ) -> Result<(), String> {
-        let words = if words.is_empty() { self.stage.id.to_string() } else { format!("{}.{words}", self.stage.id) };
-        let id = self.rules.name_of_part(self.task, &words, &self.taken);
-        let new = NewTask {
-            title: format!("{} · {words}", self.task.title),
-            body: self.task.body.clone(),
-            priority: self.task.priority,
-            ..NewTask::titled("")
-        };
-        let order = self.rules.p.core.next_order + self.parts.len() as u64;
-        let mut part = self.rules.new_task(&id, &new, order);
-        part.workflow = workflow.id.clone();
-        part.pinned = Some(workflow);
-        part.params = given;
-        part.outputs.clone_from(&self.task.outputs);
-        part.stops = self.task.stops.clone().filter(|stops| stops.every);
-        part.parent = Some(Box::new(Parent {
-            task: self.task.id.clone(),
-            stage: self.stage.id.clone(),
-            why: ParentWhy::Part,
-            branch,
-        }));
-        self.taken.insert(id);
-        self.parts.push(part);
-        Ok(())
-    }
-}
-
-/// A stage as a workflow of its own, whose every decision ends it.
-pub(super) fn workflow_of_one(workflow: &Workflow, stage: &Stage) -> Workflow {
-    let alone = Stage {
-        matrix: BTreeMap::new(),
-        merge: false,
-        approval: false,
-        retries: stage.retries.or_else(|| workflow.hub_of(&stage.id).map(|_| 0)),
-        ..stage.clone()
-    };
-    let end = |word: &str| Connection { from: stage.id.clone(), to: None, condition: Some(word.to_owned()) };
-    let mut words: Vec<&str> = stage.choices();
-    for word in [SUCCESS, FAILED] {
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    let connections = words.into_iter().map(end).collect();
-    Workflow {
-        name: workflow.name.clone(),
-        category: workflow.category.clone(),
-        params: workflow.params.clone(),
-        timeout: workflow.timeout,
-        ..Workflow::new(workflow.id.clone(), stage.id.clone(), vec![alone], connections)
-    }
-}
-
-/// A workflow as a stage of another one, which merges where it says nothing about that itself.
-fn as_a_part(workflow: &Arc<Workflow>) -> Arc<Workflow> {
-    if !workflow.stages.iter().any(|stage| stage.merge_chosen) {
-        return workflow.clone();
-    }
-    let mut part = (**workflow).clone();
-    for stage in part.stages.iter_mut().filter(|stage| stage.merge_chosen) {
-        (stage.merge, stage.merge_chosen) = (false, false);
-    }
-    Arc::new(part)
-}
-
-/// Every combination of the values of a matrix, the last name varying fastest; one empty one where there is none.
-fn combinations(matrix: &BTreeMap<String, Vec<Value>>) -> Vec<BTreeMap<&String, &Value>> {
-    let mut all = vec![BTreeMap::new()];
-    for (name, values) in matrix {
-        all = all
-            .into_iter()
-            .flat_map(|chosen| {
-                values.iter().map(move |value| {
-                    let mut chosen = chosen.clone();
-                    chosen.insert(name, value);
-                    chosen
-                })
-            })
-            .collect();
-    }
-    all
-}
-
-fn own((name, value): (&&String, &&Value)) -> (String, Value) {
-    ((*name).clone(), (*value).clone())
-}
-
-/// The values of a matrix as a part of a name.
-fn value_words(values: &BTreeMap<&String, &Value>) -> String {
-    let word = |value: &&Value| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let text: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        text.trim_matches('-').chars().take(VALUE_CHARS_MAX).collect::<String>()
-    };
-    let words: Vec<String> = values.values().map(word).filter(|word| !word.is_empty()).collect();
-    words.join(".")
 }
 
 fn workflow_words(workflow: &Workflow) -> &str {

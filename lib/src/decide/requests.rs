@@ -25,7 +25,7 @@ impl Rules<'_> {
             Request::Block { task, reason } => self.block_by_person(task, reason),
             Request::Unblock { task } => self.unblock(task),
             Request::Cancel { task, reason } => self.cancel(task, reason.as_deref()),
-            Request::Approve { task, decision } => self.approve(task, decision.as_deref()),
+            Request::Approve { by, task, decision } => self.approve(by.as_deref(), task, decision.as_deref()),
             Request::Reject { task, message } => self.reject(task, message.as_deref()),
             Request::RolledBack { task, commit } => self.rolled_back(task, commit.as_ref().map(|c| c.short())),
             Request::StopAgent { agent } => self.stop_agent(agent),
@@ -224,8 +224,21 @@ impl Rules<'_> {
         facts
     }
 
-    fn approve(&self, id: &TaskId, decision: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+    /// Whether somebody may agree to what a task did. What was asked for by nobody anybody may agree to.
+    fn may_approve(&self, by: Option<&str>, task: &Task) -> Result<(), Refusal> {
+        let parent = |task: &&Task| self.p.task(task.parent.as_ref()?.task.as_str());
+        let asked_by = std::iter::successors(Some(task), parent).find_map(|task| task.asked_by.as_deref());
+        match asked_by.filter(|_| self.p.core.settings.separate_approver) {
+            Some(asked_by) if by.is_none_or(|by| by == asked_by) => {
+                Err(Refusal::OwnRequest { task: task.id.clone(), by: asked_by.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn approve(&self, by: Option<&str>, id: &TaskId, decision: Option<&str>) -> Result<Vec<Fact>, Refusal> {
         let task = self.task(id)?;
+        self.may_approve(by, task)?;
         if let (TaskState::Paused { stage }, None) = (&task.state, decision) {
             let with = Move { agreed: true, ..Move::default() };
             let stage = task.started_at.map(|_| stage);
@@ -237,7 +250,7 @@ impl Rules<'_> {
         let mut claim = claim.clone();
         claim.approved = true;
         if let Some(word) = decision {
-            claim.decision = Some(self.checked_decision(&stage.id, &stage.choices(), word)?);
+            claim.decision = Some(self.checked_decision(&stage.id, &stage.words(), word)?);
         }
         match (ask, &claim.decision) {
             // A person who agrees to something else than "done" must not see it merged.
@@ -257,14 +270,13 @@ impl Rules<'_> {
             }
             (Ask::Review | Ask::Decision, Some(_)) => Ok(self.accept(task, stage, claim)),
             (Ask::Decision, None) => {
-                let known = stage.choices().join("|");
+                let known = stage.words().join("|");
                 Err(Refusal::Invalid(format!("task `{id}` needs a decision: add `--decision {known}`")))
             }
         }
     }
 
     fn checked_decision(&self, stage: &StageId, known: &[&str], word: &str) -> Result<String, Refusal> {
-        let known = if known.is_empty() { &[SUCCESS] } else { known };
         if known.contains(&word) {
             return Ok(word.to_owned());
         }
@@ -355,7 +367,11 @@ impl Rules<'_> {
         let (true, true, Some(id)) = (live, owns, &run.task) else { return Err(Refusal::NoRun(run.id.to_string())) };
         let (of, stage) = self.task_and_stage(id).ok_or_else(|| Refusal::NoTask(id.to_string()))?;
         if let Some(word) = &claim.decision {
-            self.checked_decision(&stage.id, &of.choices(stage), word)?;
+            let mut words = of.choices(stage);
+            if words.is_empty() {
+                words = stage.words();
+            }
+            self.checked_decision(&stage.id, &words, word)?;
         }
         Ok(vec![claimed(run, claim)])
     }

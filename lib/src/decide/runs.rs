@@ -5,11 +5,12 @@ mod outcome;
 use jiff::{SignedDuration, Timestamp};
 
 use super::aftermath::trespassed;
+use super::decided::{Decided, decided};
 use outcome::{stated, with_error};
 
 pub(super) use outcome::Outcome;
 
-use super::stages::{known_decision, moved};
+use super::stages::moved;
 use super::{Rules, after};
 use crate::claim::Decision;
 use crate::event::{Collected, Seen};
@@ -180,16 +181,10 @@ impl Rules<'_> {
             return vec![Fact::RunClosed { run: run.id.clone(), summary: None }];
         };
         let said = run.claim.clone().filter(|c| c.source == ClaimSource::Command).or_else(|| left.claim.clone());
-        let claim =
-            said.clone().or_else(|| run.claim.clone()).or_else(|| self.exit_code_claim(run, how, at, &left.decision));
+        let claim = said.or_else(|| run.claim.clone());
+        let claim = claim.or_else(|| self.exit_code_claim(run, how, at, &left.decision));
         let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
-        let decision = match (claim.as_ref().and_then(|c| c.decision.as_deref()), &left.decision) {
-            (Some(word), _) => known_decision(task, stage, word),
-            (None, Decision::Chosen { choice, .. }) => known_decision(task, stage, choice),
-            // Something was said that we cannot make sense of: that is not silence.
-            (None, Decision::NotListed { .. } | Decision::Unclear) => None,
-            (None, Decision::None) => stage.default_decision().map(str::to_owned),
-        };
+        let Decided { decision, unclear } = decided(task, run, stage, claim.as_ref(), &left.decision, &left.summary);
         let answer = match (&stage.doing, &run.work) {
             (Doing::Hub(hub), Work::Agent) => self.hub_answer(task, stage, hub, &outcome, stated(&claim, left)),
             _ => None,
@@ -204,8 +199,10 @@ impl Rules<'_> {
         (summary.commit, summary.claimed) = (Some(left.commit.clone()), claim.as_ref().map(|c| c.status));
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
         let words = if verdict == Verdict::Failed { with_error(words, run, left) } else { words };
-        let said = match &answer {
-            Some(Err(why)) => why.clone(),
+        let said = match (&answer, &outcome, how) {
+            (Some(Err(why)), _, _) => why.clone(),
+            // Its end says nothing about why.
+            (_, Outcome::Failed(why), Ended::Exited { code: 0 }) => why.clone(),
             _ => words.clone(),
         };
         summary.summary = Some(said).filter(|text| !text.is_empty());
@@ -230,7 +227,8 @@ impl Rules<'_> {
             approved: false,
             by: None,
         };
-        let record = task.record_for(&stage.id).filter(|_| matches!(outcome, Outcome::Done));
+        let outcome = outcome.unless(unclear.filter(|_| !matches!(stage.doing, Doing::Hub(_))));
+        let record = task.record_for(&stage.id).filter(|_| matches!(outcome, Outcome::Done | Outcome::Unclear(_)));
         facts.extend(match (&stage.doing, &run.work, answer, record) {
             (Doing::Hub(hub), Work::Agent, Some(answer), _) => self.hub_answered(task, stage, hub, &claimed, answer),
             (Doing::Hub(hub), Work::Command { .. }, _, _) if matches!(outcome, Outcome::Done) => {
@@ -255,6 +253,7 @@ impl Rules<'_> {
     ) -> Vec<Fact> {
         match outcome {
             Outcome::Done => self.accept(task, stage, claimed),
+            Outcome::Unclear(said) => self.unclear(task, stage, claimed, &said),
             Outcome::Review(why) => self.ask(task, stage, claimed, Ask::Review, why),
             Outcome::Blocked(why) => self.block(task, Some(&stage.id), &why),
             Outcome::Failed(why) => {

@@ -6,8 +6,9 @@ use crate::fact::{Fact, Move};
 use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::settings::FailedDependency;
 use crate::task::{Ask, Claimed, Dirty, Merged, StageOutput, Step, Task, TaskState};
+use crate::text::counted;
 use crate::workflow::hub::{ESCALATE, RESET_ADVICE, STRATEGY_CHANGES_AT, last_words};
-use crate::workflow::{CONFLICT, FAILED, Next, SUCCESS, Stage};
+use crate::workflow::{CONFLICT, Doing, FAILED, Next, SUCCESS, Stage, Workflow, asks_a_person};
 
 /// The role that is told when a task gets stuck.
 pub(super) const NOTIFIED_ROLE: &str = "supervisor";
@@ -20,10 +21,10 @@ impl Rules<'_> {
         };
         // Only a decision that means "done" has to hold; any other is followed at once.
         if !self.means_done(task, stage, decision) {
-            let feedback = Some(format!("Stage {} decided `{decision}`.\n{}", stage.id, claim.summary));
+            let feedback = Some(format!("{}\n{}", decided(stage, decision), claim.summary));
             return self.finish(task, stage, &claim, decision, feedback);
         }
-        if stage.merge {
+        if self.merges(task, stage, decision) {
             return vec![self.verifying(task, stage, claim, Step::Merge)];
         }
         if self.gate_command(task).is_some() {
@@ -44,10 +45,32 @@ impl Rules<'_> {
             return false;
         };
         match workflow.next(&stage.id, decision) {
-            Next::End => true,
+            Next::End => !asks_a_person(decision),
             Next::Stage(next) => workflow.depth(&next.id) > workflow.depth(&stage.id),
             Next::Nowhere => false,
         }
+    }
+
+    /// Whether base gets the work of a stage that is done. Where the file says nothing, that is the end of the workflow: a
+    /// stage that hands on what is to be done next has only begun.
+    fn merges(&self, task: &Task, stage: &Stage, decision: &str) -> bool {
+        let ends = || {
+            let workflow = self.p.workflow_of(task);
+            workflow.is_some_and(|w| w.next(&stage.id, decision) == Next::End && self.agents_work_at(w, 0))
+        };
+        stage.merge && (!stage.merge_chosen || ends())
+    }
+
+    /// Whether an agent works at some stage of a workflow, or of one that is a stage of it.
+    fn agents_work_at(&self, workflow: &Workflow, depth: usize) -> bool {
+        depth < super::compose::NESTING_MAX
+            && workflow.stages.iter().any(|stage| match &stage.doing {
+                Doing::Agent => true,
+                Doing::Workflow { workflow, .. } => {
+                    self.p.core.workflows.get(workflow).is_some_and(|sub| self.agents_work_at(sub, depth + 1))
+                }
+                Doing::Command(_) | Doing::Parallel(_) | Doing::Hub(_) => false,
+            })
     }
 
     fn verifying(&self, task: &Task, stage: &Stage, claim: Claimed, step: Step) -> Fact {
@@ -195,10 +218,8 @@ impl Rules<'_> {
                 facts.extend(self.after_failure(task, stage, &why));
                 facts
             }
-            // Whoever hands it to a person has not done it.
-            Next::End if decision == ESCALATE => {
-                let why = feedback.unwrap_or_else(|| format!("stage {} handed it to a person", stage.id));
-                self.block(task, Some(&stage.id), &why)
+            Next::End if asks_a_person(decision) => {
+                self.block(task, Some(&stage.id), &escalation(stage, decision, feedback.as_deref()))
             }
             Next::End => vec![moved(&task.id, TaskState::Completed, Move::default())],
             Next::Nowhere => {
@@ -241,11 +262,14 @@ impl Rules<'_> {
     ) -> Vec<Fact> {
         let scheduler = &self.p.core.settings.scheduler;
         let workflow = self.p.workflow_of(task);
-        // What serves a hub is tried again when the hub says so.
-        let serves_hub = workflow.is_some_and(|workflow| workflow.hub_of(&stage.id).is_some());
-        let retries = stage.retries.unwrap_or(if serves_hub { 0 } else { scheduler.retries });
-        if task.attempt <= retries {
-            let wait = self.backoff(stage.backoff.unwrap_or(scheduler.backoff), task.attempt);
+        let wait = self.backoff(stage.backoff.unwrap_or(scheduler.backoff), task.attempt);
+        let again = task.attempt <= self.retries(task, stage);
+        if let Some(late) = self.out_of_time_at(task, after(self.now.at, wait)).filter(|_| again) {
+            let mut facts = self.block(task, Some(&stage.id), &format!("{why}, and {late}"));
+            facts.extend(self.after_failure(task, stage, why));
+            return facts;
+        }
+        if again {
             let advice = self.advice(task, stage, claim);
             let with = Move {
                 reason: Some(why.to_owned()),
@@ -267,13 +291,27 @@ impl Rules<'_> {
                 None => self.follow(task, stage, FAILED, feedback),
             };
         }
-        let why = format!("{why}, {}", crate::text::counted(task.attempt as usize, "attempt"));
+        let why = format!("{why}, {}", counted(task.attempt as usize, "attempt"));
         let mut facts = self.block(task, Some(&stage.id), &why);
         if let Some(Fact::TaskMoved { with, .. }) = facts.first_mut() {
             with.feedback = Some(feedback.to_owned());
         }
         facts.extend(self.after_failure(task, stage, &why));
         facts
+    }
+
+    /// How often a stage that failed is tried again.
+    fn retries(&self, task: &Task, stage: &Stage) -> u32 {
+        // What serves a hub is tried again when the hub says so; parts are tried again by themselves.
+        let serves_hub = self.p.workflow_of(task).is_some_and(|workflow| workflow.hub_of(&stage.id).is_some());
+        match &stage.doing {
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) if !stage.matrix.is_empty() => 0,
+            Doing::Parallel(_) | Doing::Workflow { .. } => stage.retries.unwrap_or(0),
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) if serves_hub => stage.retries.unwrap_or(0),
+            Doing::Agent | Doing::Command(_) | Doing::Hub(_) => {
+                stage.retries.unwrap_or(self.p.core.settings.scheduler.retries)
+            }
+        }
     }
 
     /// What an attempt should know that follows the same failure again and again, in whatever task.
@@ -333,6 +371,18 @@ pub(super) fn moved(task: &TaskId, to: TaskState, with: Move) -> Fact {
 
 pub(super) fn because(why: &str) -> Move {
     Move { reason: Some(why.to_owned()), ..Move::default() }
+}
+
+fn decided(stage: &Stage, decision: &str) -> String {
+    format!("Stage {} decided `{decision}`.", stage.id)
+}
+
+/// Why a person is asked, in the words of whoever asks.
+fn escalation(stage: &Stage, decision: &str, feedback: Option<&str>) -> String {
+    let words = feedback.unwrap_or_default();
+    let words = words.strip_prefix(decided(stage, decision).as_str()).unwrap_or(words).trim();
+    let words = if words.is_empty() { "it gave no reason" } else { words };
+    format!("stage {} asks for a person (`{decision}`): {words}", stage.id)
 }
 
 /// What is remembered of a failure: why, and the last error that was printed, else the last line.

@@ -215,6 +215,8 @@ impl Pipeline {
             task.not_before = with.not_before;
             task.resume.clone_from(&with.resume);
             task.probed = with.probed || (task.probed && !with.entered);
+            task.asked_again = with.asked_again || (task.asked_again && !with.entered);
+            keep_parts(task, &before, with);
             if with.agreed
                 && let Some(stops) = &mut task.stops
             {
@@ -463,6 +465,20 @@ impl Pipeline {
         }
         self.core.effect_failures.remove(&EffectKey::Run(id.clone()));
         self.reindex_run(id);
+    }
+}
+
+/// Keeps in mind who did parts of a stage while the stage is tried again, by itself or by a person. A stage that is entered
+/// in the ordinary way, or whose parts did not fit together, is done anew.
+fn keep_parts(task: &mut Task, before: &TaskState, with: &Move) {
+    let given_up = matches!(before, TaskState::Blocked { .. } | TaskState::Failed | TaskState::Cancelled);
+    match (before, &task.state) {
+        (_, TaskState::Waiting { .. }) => task.parts.clear(),
+        (TaskState::Waiting { on, .. }, to) if !with.entered && !matches!(to, TaskState::Verifying { .. }) => {
+            task.parts.clone_from(on);
+        }
+        (_, to) if with.entered && !(given_up && matches!(to, TaskState::Ready { .. })) => task.parts.clear(),
+        _ => {}
     }
 }
 

@@ -48,7 +48,13 @@ struct Reader {
 impl Reader {
     fn say(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<&str>, warning: bool) {
         let suggestion = suggestion.map(str::to_owned);
-        self.problems.push(Problem { pointer: pointer.to_owned(), message: message.into(), suggestion, warning });
+        self.problems.push(Problem {
+            pointer: pointer.to_owned(),
+            within: None,
+            message: message.into(),
+            suggestion,
+            warning,
+        });
     }
 
     fn error(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<&str>) {

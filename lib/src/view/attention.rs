@@ -85,7 +85,9 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
             let (kind, command) = match ask {
                 Ask::Approval { .. } => ("approval", format!("pipeline task approve {id}")),
                 Ask::Review => ("review", format!("pipeline task approve {id}")),
-                Ask::Decision => ("decision", format!("pipeline task approve {id} --decision WORD")),
+                Ask::Decision => {
+                    ("decision", format!("pipeline task approve {id} --decision {}", words_of(pipeline, task)))
+                }
             };
             (kind, Some(claim.agent.clone()), command)
         }
@@ -120,6 +122,11 @@ pub(super) fn retry_command(task: &Task) -> String {
         true => format!("${{EDITOR:-vi}} .pipeline/config.toml && {retry}"),
         false => retry,
     }
+}
+
+/// What a person may decide in an agent's place.
+fn words_of(pipeline: &Pipeline, task: &Task) -> String {
+    pipeline.stage_of(task).map_or_else(|| "WORD".to_owned(), |stage| stage.words().join("|"))
 }
 
 /// Tasks that can only start once this one is done, directly or through others.

@@ -27,6 +27,8 @@ use crate::text::nearest;
 pub struct Problem {
     /// Where, as a JSON pointer (RFC 6901).
     pub pointer: String,
+    /// The piece of the text there that it is about, where it is not about the whole.
+    pub within: Option<String>,
     /// What.
     pub message: String,
     /// What to write instead, as a full sentence.
@@ -86,6 +88,7 @@ impl Reader<'_> {
     fn error(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<String>) {
         self.problems.push(Problem {
             pointer: pointer.to_owned(),
+            within: None,
             message: message.into(),
             suggestion,
             warning: false,
@@ -93,7 +96,13 @@ impl Reader<'_> {
     }
 
     fn warn(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<String>) {
-        self.problems.push(Problem { pointer: pointer.to_owned(), message: message.into(), suggestion, warning: true });
+        self.problems.push(Problem {
+            pointer: pointer.to_owned(),
+            within: None,
+            message: message.into(),
+            suggestion,
+            warning: true,
+        });
     }
 
     /// "Did you mean": the known word that is nearest.

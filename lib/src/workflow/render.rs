@@ -23,6 +23,8 @@ const FUEL: u64 = 100_000;
 const RENDERED_BYTES_MAX: usize = 128 * 1024;
 /// Filters that mark a text as quoted already, which nothing is here but what went through `raw`.
 const FILTERS_WITHOUT: [&str; 3] = ["safe", "escape", "e"];
+/// What the templates of a workflow can name besides parameters.
+pub const ROOTS: [&str; 6] = ["params", "matrix", "task", "stage", "base", "outputs"];
 /// What a template may name without anybody giving it a value.
 const BUILT_IN: [&str; 5] = ["range", "dict", "namespace", "debug", "loop"];
 
@@ -142,6 +144,22 @@ fn plain_names(template: &str) -> Option<BTreeSet<String>> {
 /// value at the top or among `params`. Everything else is left as it is.
 #[must_use]
 pub fn placeholders(prompt: &str, vars: &Json) -> String {
+    let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    fill_in(prompt, |name| look_up(vars, name).map(text))
+}
+
+/// What a prompt names in braces of one.
+#[must_use]
+pub fn placeholder_names(prompt: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let _as_it_was = fill_in(prompt, |name| {
+        names.insert(name.to_owned());
+        None
+    });
+    names
+}
+
+fn fill_in(prompt: &str, mut value: impl FnMut(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(prompt.len());
     let mut rest = prompt;
     while let Some(at) = rest.find(['{', '}']) {
@@ -150,9 +168,9 @@ pub fn placeholders(prompt: &str, vars: &Json) -> String {
         let braces = from.len() - from.trim_start_matches('{').len();
         let end = from.find('}').filter(|end| braces == 1 && !from[end + 1..].starts_with('}'));
         let name = end.map(|end| (end, &from[1..end])).filter(|(_, name)| is_path(name));
-        match name.and_then(|(end, name)| Some((end, look_up(vars, name)?))) {
+        match name.and_then(|(end, name)| Some((end, value(name)?))) {
             Some((end, value)) => {
-                out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                out.push_str(&value);
                 rest = &from[end + 1..];
             }
             None => {

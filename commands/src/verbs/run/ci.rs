@@ -6,6 +6,7 @@ use std::path::Path;
 
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::text;
+use pipeline_lib::workflow::CONFLICT;
 
 use super::end::End;
 use super::log::printed;
@@ -21,8 +22,8 @@ const PRINTED_CHARS_MAX: usize = 20_000;
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn write_junit(context: &Context, path: &Path, task: &TaskId, story: &Story, end: &End) -> Result<()> {
-    let text = junit(task, story, end, |entry| output(context, entry));
+pub(super) fn write_junit(context: &Context, path: &Path, workflow: &str, story: &Story, end: &End) -> Result<()> {
+    let text = junit(workflow, story, end, |entry| output(context, entry));
     replace_file(path, text.as_bytes())
         .map_err(|error| CommandError::cannot_write(format!("cannot write {}: {}", path.display(), chain(&error))))
 }
@@ -32,8 +33,14 @@ fn output(context: &Context, entry: &Entry) -> String {
     parts.map(|(_, printed)| text::tail_bytes(&printed, PRINTED_CHARS_MAX).to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn junit(task: &TaskId, story: &Story, end: &End, output: impl Fn(&Entry) -> String) -> String {
-    let entries: Vec<&Entry> = story.entries.iter().filter(|entry| entry.came != Came::Void).collect();
+fn junit(workflow: &str, story: &Story, end: &End, output: impl Fn(&Entry) -> String) -> String {
+    // A stage that was done in parts is counted by its parts, unless it is what they came to that failed.
+    let counted = |entry: &&Entry| match entry.came {
+        Came::Void => false,
+        Came::Failed => entry.work != "parts" || entry.decision.as_deref() == Some(CONFLICT),
+        Came::Passed | Came::Skipped => entry.work != "parts",
+    };
+    let entries: Vec<&Entry> = story.entries.iter().filter(counted).collect();
     let count = |came: Came| entries.iter().filter(|entry| entry.came == came).count();
     // What ended it without any run, such as a person's word, is a failure too.
     let unfinished = *end != End::Completed;
@@ -41,13 +48,13 @@ fn junit(task: &TaskId, story: &Story, end: &End, output: impl Fn(&Entry) -> Str
     let seconds: f64 = entries.iter().map(|entry| entry.seconds).sum();
     let head = format!(
         "name=\"{}\" tests=\"{tests}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"{seconds:.3}\"",
-        escape(task.as_str()),
+        escape(workflow),
         failures + usize::from(unfinished),
         count(Came::Skipped)
     );
     let mut out = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {head}>\n<testsuite {head}>\n");
     let mut case = |name: &str, seconds: f64, inside: &str| {
-        let class = escape(task.as_str());
+        let class = escape(workflow);
         let name = escape(name);
         let _written =
             writeln!(out, "<testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\">{inside}</testcase>");
@@ -189,13 +196,13 @@ mod tests {
     fn a_run_that_a_person_ended_is_a_failure() {
         let task = TaskId::new("T").unwrap();
         let end = End::Failed { word: "cancelled".to_owned(), why: "enough".to_owned() };
-        let text = junit(&task, &Story::of(task.clone()), &end, |_| String::new());
+        let text = junit("tests", &Story::of(task.clone()), &end, |_| String::new());
         assert!(text.contains("tests=\"1\" failures=\"1\"") && text.contains("cancelled: enough"), "{text}");
         assert_eq!(
             pipeline_lib::workflow::figures::read(&pipeline_lib::workflow::Figure::Junit(String::new()), &text),
             Ok(1.0)
         );
-        let text = junit(&task, &Story::of(task.clone()), &End::Completed, |_| String::new());
+        let text = junit("tests", &Story::of(task.clone()), &End::Completed, |_| String::new());
         assert!(text.contains("tests=\"0\" failures=\"0\""), "{text}");
     }
 }

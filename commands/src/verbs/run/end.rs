@@ -131,7 +131,7 @@ fn stands(pipeline: &Pipeline, task: &Task) -> Stands {
         }
         TaskState::Paused { .. } => asks(reason, agree, true),
         TaskState::AwaitingApproval { ask: Ask::Decision, .. } => {
-            let known = pipeline.stage_of(task).map(|stage| stage.choices().join("|")).unwrap_or_default();
+            let known = pipeline.stage_of(task).map(|stage| stage.words().join("|")).unwrap_or_default();
             asks(reason, format!("{agree} --decision {known}"), false)
         }
         TaskState::AwaitingApproval { ask: Ask::Approval { .. } | Ask::Review, .. } => asks(reason, agree, true),

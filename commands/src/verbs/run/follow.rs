@@ -8,6 +8,7 @@ use std::time::Duration;
 use pipeline_lib::event::Request;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::task::Task;
 use pipeline_state::Events;
 use pipeline_worktrees::watch::Watcher;
 use tokio::sync::mpsc;
@@ -15,11 +16,13 @@ use tokio::sync::mpsc;
 use super::end::{End, end, family};
 use super::log::Log;
 use super::story::{Kind, Line, Story};
+use super::tell::Kept;
 use super::{Options, ci, tell};
 use crate::context::Context;
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{Result, exit};
+use crate::person;
 use crate::supervisor::{Pace, Supervisor, run_loop};
 use crate::verbs::monitor::asked_to_end;
 
@@ -171,9 +174,17 @@ async fn agreed(call: &Call, context: &mut Context, end: &End) -> Result<bool> {
     if !matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(false);
     }
+    let by = Some(person::approving(context)?);
     let mut engine = Engine::open(context)?;
-    engine.ask(context, "run", Request::Approve { task: task.clone(), decision: None })?;
-    Ok(true)
+    match engine.ask(context, "run", Request::Approve { by, task: task.clone(), decision: None }) {
+        Ok(_) => Ok(true),
+        // Somebody else has to; until then the run waits.
+        Err(error) if error.kind == "own_request" => {
+            call.output.note(&error.message);
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the journal as it grows and says what is in it.
@@ -186,6 +197,10 @@ struct Teller<'a> {
     said: u64,
     story: Story,
     log: Log,
+    /// The workflow that is run.
+    workflow: String,
+    /// Where its work is, if it is not in base.
+    kept: Option<Kept>,
 }
 
 impl<'a> Teller<'a> {
@@ -199,6 +214,8 @@ impl<'a> Teller<'a> {
             said,
             story: Story::of(wanted.task.clone()),
             log: Log::begin(context, &wanted.task)?,
+            workflow: String::new(),
+            kept: None,
         })
     }
 
@@ -214,7 +231,14 @@ impl<'a> Teller<'a> {
         if let Some(line) = self.story.flush() {
             self.say(context, &line, new)?;
         }
-        Ok(end(pipeline, &self.task, &family(pipeline, &self.task)))
+        if let Some(task) = pipeline.task(self.task.as_str()) {
+            self.workflow = task.workflow.to_string();
+        }
+        let end = end(pipeline, &self.task, &family(pipeline, &self.task));
+        if end == Some(End::Completed) {
+            self.kept = pipeline.task(self.task.as_str()).and_then(|task| kept(context, task));
+        }
+        Ok(end)
     }
 
     fn say(&mut self, context: &Context, line: &Line, new: bool) -> Result<()> {
@@ -242,9 +266,9 @@ impl<'a> Teller<'a> {
     }
 
     fn finish(&self, context: &Context, end: &End) -> Result<()> {
-        tell::summary(self.call, &self.task, &self.story, end, self.log.path())?;
+        tell::summary(self.call, &self.task, &self.story, end, self.log.path(), self.kept.as_ref())?;
         if let Some(path) = &self.options.junit {
-            ci::write_junit(context, &super::beside(&self.call.globals.dir, path), &self.task, &self.story, end)?;
+            ci::write_junit(context, &super::beside(&self.call.globals.dir, path), &self.workflow, &self.story, end)?;
         }
         if self.options.github {
             if let Some(line) = ci::github_end(&self.task, end) {
@@ -254,4 +278,13 @@ impl<'a> Teller<'a> {
         }
         Ok(())
     }
+}
+
+/// What a completed task left on its branch and base does not have. What cannot be found out is not said.
+fn kept(context: &Context, task: &Task) -> Option<Kept> {
+    let branch = task.branch();
+    let head = context.repo().branch_head(&branch).ok().flatten()?;
+    let base = context.base_head().ok()?;
+    let commits = context.repo().commits_between(&base, &head).ok().filter(|commits| *commits > 0)?;
+    Some(Kept { branch, commits, base: context.base().to_owned() })
 }

@@ -84,9 +84,33 @@ fn of_stage(workflow: &Workflow, stage: &Stage, vars: &Value) -> Value {
     };
     json!({
         "id": stage.id, "name": stage.name, "does": does, "what": what,
-        "probe": stage.probe.as_deref().map(command), "matrix": stage.matrix, "verify": verify,
+        "each": each(stage, vars), "probe": stage.probe.as_deref().map(command), "matrix": stage.matrix, "verify": verify,
         "secrets": stage.secrets, "next": next,
     })
+}
+
+/// The commands of a matrix, one for each combination of its values.
+fn each(stage: &Stage, vars: &Value) -> Vec<Value> {
+    let Doing::Command(template) = &stage.doing else { return Vec::new() };
+    if stage.matrix.is_empty() {
+        return Vec::new();
+    }
+    let of = |values: std::collections::BTreeMap<&String, &Value>| {
+        let mut vars = vars.clone();
+        for (name, value) in &values {
+            for place in [None, Some("params"), Some("matrix")] {
+                let object = match place {
+                    None => Some(&mut vars),
+                    Some(key) => vars.get_mut(key),
+                };
+                if let Some(object) = object.and_then(Value::as_object_mut) {
+                    object.insert((*name).clone(), (*value).clone());
+                }
+            }
+        }
+        json!({ "values": values, "command": render::shell(template, &vars).unwrap_or_else(|_| template.clone()) })
+    };
+    stage.combinations().into_iter().map(of).collect()
 }
 
 fn lines(number: usize, stage: &Value) -> Vec<String> {
@@ -97,7 +121,12 @@ fn lines(number: usize, stage: &Value) -> Vec<String> {
             rows.push(vec![format!("     {key}"), value]);
         }
     };
-    row(&text("does"), one_line(&text("what"), 400));
+    match stage["each"].as_array().filter(|each| !each.is_empty()) {
+        Some(each) => {
+            each.iter().for_each(|one| row(&text("does"), one_line(one["command"].as_str().unwrap_or_default(), 400)))
+        }
+        None => row(&text("does"), one_line(&text("what"), 400)),
+    }
     row("probe", one_line(&text("probe"), 400));
     if let Some(matrix) = stage["matrix"].as_object().filter(|matrix| !matrix.is_empty()) {
         row("matrix", one_line(&Value::Object(matrix.clone()).to_string(), 200));

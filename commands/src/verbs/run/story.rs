@@ -10,6 +10,7 @@ use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::run::{Ended, Run, RunSummary, Verdict, Work};
 use pipeline_lib::task::{ParentWhy, StageOutput, TaskState};
 use pipeline_lib::text::{headline, one_line};
+use pipeline_lib::workflow::{CONFLICT, FAILED};
 use pipeline_state::Record;
 use serde_json::Value;
 
@@ -236,9 +237,9 @@ impl Story {
         };
         let why = match came {
             Came::Passed | Came::Skipped => summary.summary.clone().unwrap_or_default(),
-            // A process that ended well failed by what it said.
-            Came::Failed if summary.how == (Ended::Exited { code: 0 }) && summary.summary.is_some() => {
-                summary.summary.clone().unwrap_or_default()
+            // What ended well by itself failed by what was measured, which is then the summary.
+            Came::Failed if summary.how == (Ended::Exited { code: 0 }) => {
+                summary.summary.clone().unwrap_or_else(|| summary.how.to_string())
             }
             Came::Failed | Came::Void => summary.how.to_string(),
         };
@@ -291,10 +292,10 @@ impl Story {
                 run: None,
                 work: "parts".to_owned(),
                 attempt: 1,
-                came: if output.decision == pipeline_lib::workflow::FAILED { Came::Failed } else { Came::Passed },
+                came: if [FAILED, CONFLICT].contains(&output.decision.as_str()) { Came::Failed } else { Came::Passed },
                 decision: Some(output.decision.clone()),
                 seconds: seconds_between(since, at),
-                why: String::new(),
+                why: one_line(output.summary.trim(), WHY_CHARS_MAX),
                 at,
             };
             lines.push(self.ended(entry, task.clone()));
@@ -347,6 +348,7 @@ impl Story {
                 let when = if wait > 0.0 { format!("again in {wait:.0} s") } else { "again".to_owned() };
                 (Kind::Note, if why.is_empty() { when } else { format!("{when}: {why}") })
             }
+            TaskState::Ready { .. } if with.asked_again => (Kind::Note, why),
             TaskState::Paused { .. } | TaskState::AwaitingApproval { .. } => (Kind::Stopped, format!("waits: {why}")),
             TaskState::Blocked { .. } => (Kind::Stopped, format!("blocked: {why}")),
             TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack => {

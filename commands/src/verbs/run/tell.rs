@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use pipeline_lib::ids::TaskId;
+use pipeline_lib::text::counted;
 use pipeline_lib::view::SCHEMA_VERSION;
 use serde_json::{Value, json};
 
@@ -88,7 +89,14 @@ fn of_entry(entry: &Entry) -> Value {
 ///
 /// # Errors
 /// When the reader has gone.
-pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log: &Path) -> Result<()> {
+pub(super) fn summary(
+    call: &Call,
+    task: &TaskId,
+    story: &Story,
+    end: &End,
+    log: &Path,
+    kept: Option<&Kept>,
+) -> Result<()> {
     let out = &call.output;
     let (rows, total) = table(&story.entries);
     let seconds = story.began.zip(story.last).map_or(0.0, |(a, b)| pipeline_lib::metrics::seconds_between(a, b));
@@ -105,12 +113,16 @@ pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log:
                         "last": row.last })
             })
             .collect();
-        return out.json(&json!({
+        let mut document = json!({
             "schema_version": SCHEMA_VERSION, "event": "run_ended", "task": task, "result": end.word(),
             "reason": why, "command": command, "stages_run": total.run, "stages_skipped": total.skipped,
             "stages_repeated": total.repeated, "stages_failed": total.failed, "seconds": seconds, "stages": stages,
             "log": log,
-        }));
+        });
+        if let Some(Kept { branch, commits, base }) = kept {
+            document["not_merged"] = json!({ "branch": branch, "commits": commits, "base": base });
+        }
+        return out.json(&document);
     }
     let mut lines = vec![["stage", "runs", "skipped", "time", "last"].map(str::to_owned).to_vec()];
     for row in &rows {
@@ -130,6 +142,11 @@ pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log:
         total.repeated,
         log.display()
     ));
+    if let Some(Kept { branch, commits, base }) = kept {
+        let is = if *commits == 1 { "is" } else { "are" };
+        let commits = counted(*commits, "commit");
+        out.note(&format!("{commits} {is} on branch {branch} and not in {base}: git merge {branch}"));
+    }
     match end {
         End::Asks { .. } => out.note(&format!("answer with: {command}\nthen: pipeline run --resume {task}")),
         End::Failed { word, .. } if word == "blocked" => {
@@ -138,6 +155,16 @@ pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log:
         End::Failed { .. } | End::Completed => {}
     }
     Ok(())
+}
+
+/// Work that was not merged.
+pub(super) struct Kept {
+    /// Its branch.
+    pub(super) branch: String,
+    /// How much.
+    pub(super) commits: usize,
+    /// The branch that does not have it.
+    pub(super) base: String,
 }
 
 /// Why it ended so, behind its word: in one line where it is one, a report as it was written below the line that says it.

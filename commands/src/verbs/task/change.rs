@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{CommandError, Result, exit};
+use crate::person;
 
 /// The longest body, in bytes.
 const BODY_BYTES_MAX: u64 = 256 * 1024;
@@ -176,6 +177,7 @@ fn body(text: Option<String>) -> Result<Option<String>> {
 
 pub(super) fn add(call: &Call, args: Add) -> Result<u8> {
     let new = NewTask {
+        asked_by: None,
         id: args.id.as_deref().map(TaskId::new).transpose()?,
         title: args.title,
         body: body(args.body)?.unwrap_or_default(),
@@ -284,7 +286,10 @@ pub(super) fn cancel(call: &Call, args: &Reason) -> Result<u8> {
 }
 
 pub(super) fn approve(call: &Call, args: &Approve) -> Result<u8> {
-    each(call, "task approve", &existing(&args.tasks)?, |task| Request::Approve {
+    let context = call.context()?;
+    let by = person::approving(&context)?;
+    each_in(call, &context, "task approve", &existing(&args.tasks)?, |task| Request::Approve {
+        by: Some(by.clone()),
         task,
         decision: args.decision.clone(),
     })

@@ -134,6 +134,7 @@ fn is_array(bytes: &[u8]) -> bool {
 
 fn new_task(listed: Listed) -> NewTask {
     NewTask {
+        asked_by: None,
         id: listed.id,
         title: listed.title,
         body: listed.body.unwrap_or_default(),

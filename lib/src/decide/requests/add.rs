@@ -103,9 +103,14 @@ impl Rules<'_> {
                 None => Ok(()),
             };
         };
-        params::check(&workflow.params, &task.params)
-            .map(drop)
-            .map_err(|problems| Refusal::Invalid(format!("workflow `{}`: {}", workflow.id, problems.join("; "))))
+        let refused = |why: String| Refusal::Invalid(format!("workflow `{}`: {why}", workflow.id));
+        let given = params::check(&workflow.params, &task.params).map_err(|problems| refused(problems.join("; ")))?;
+        let needed: Vec<String> = workflow
+            .needed_all_the_same(&given)
+            .into_iter()
+            .map(|(name, stage)| format!("parameter `{name}` is missing: stage {} cannot do without it", stage.id))
+            .collect();
+        if needed.is_empty() { Ok(()) } else { Err(refused(needed.join("; "))) }
     }
 
     pub(super) fn check_dependency(&self, task: &TaskId, dependency: &TaskId) -> Result<(), Refusal> {
@@ -158,6 +163,9 @@ impl Rules<'_> {
             stops: Some(Box::new(new.stops.clone())).filter(|stops| **stops != Stops::default()),
             probed: false,
             resume: None,
+            asked_again: false,
+            asked_by: new.asked_by.clone(),
+            parts: Vec::new(),
         }
     }
 

@@ -116,6 +116,8 @@ pub(super) fn with_error(words: String, run: &Run, left: &Collected) -> String {
 /// What an ended run means.
 pub(in crate::decide) enum Outcome {
     Done,
+    /// Done, with a decision that means nothing here: what was said.
+    Unclear(String),
     Review(String),
     Blocked(String),
     Failed(String),
@@ -133,9 +135,14 @@ pub(in crate::decide) enum Outcome {
 }
 
 impl Outcome {
+    /// The same, unless what was decided means nothing.
+    pub(super) fn unless(self, unclear: Option<String>) -> Self {
+        if let (Self::Done, Some(said)) = (&self, unclear) { Self::Unclear(said) } else { self }
+    }
+
     pub(super) fn verdict(&self) -> Verdict {
         match self {
-            Self::Done | Self::Review(_) => Verdict::Passed,
+            Self::Done | Self::Unclear(_) | Self::Review(_) => Verdict::Passed,
             Self::Blocked(_) | Self::Failed(_) => Verdict::Failed,
             Self::Void(_) | Self::Stuck(_) | Self::Limited { .. } | Self::Broken(_) => Verdict::Void,
         }
@@ -156,7 +163,7 @@ impl Outcome {
                 Some(Fact::PresetPaused { preset, until, why: why.clone() })
             }
             Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
-            Self::Done | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) | Self::Stuck(_) => None,
+            Self::Done | Self::Unclear(_) | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) | Self::Stuck(_) => None,
         }
     }
 }

@@ -179,6 +179,82 @@ fn a_part_that_fails_fails_the_attempt() {
 }
 
 #[test]
+fn what_has_been_done_of_a_stage_is_not_done_again() {
+    let mut each = command("test", "make test NET={{ net }}");
+    each.matrix = BTreeMap::from([("net".to_owned(), vec!["testnet".into(), "regtest".into()])]);
+    each.retries = Some(0);
+    let mut again = plain_stage("again", "worker");
+    again.decisions = choices(&["once_more", "enough"]);
+    let ways =
+        [("test", Some("again"), None), ("again", Some("test"), Some("once_more")), ("again", None, Some("enough"))];
+    let mut w = world(vec![workflow("flow", vec![each, again], &ways)]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    w.work("A.test.testnet", OK, left_nothing());
+    w.work("A.test.regtest", BAD, left_nothing());
+    assert_eq!(w.status("A"), "blocked", "its parts are tried again by themselves, it is not");
+    assert!(w.reason("A").ends_with("A.test.regtest is failed, 1 attempt"), "{}", w.reason("A"));
+    for _ in 0..2 {
+        w.asked(Request::Retry { task: task("A"), message: None });
+        w.tick();
+        let on = parts_of(&w, "A");
+        assert_eq!(on[0], "A.test.testnet", "it has passed");
+        w.work(&on[1], BAD, left_nothing());
+        assert_eq!(w.status("A"), "blocked");
+    }
+    w.asked(Request::Unblock { task: task("A") });
+    w.tick();
+    assert_eq!(parts_of(&w, "A"), ["A.test.testnet", "A.test.regtest-4"]);
+    w.work("A.test.regtest-4", OK, left_nothing());
+    let commit = CommitId::from("c9".to_owned());
+    w.see(Event::PartsJoined {
+        task: task("A"),
+        outcome: MergeOutcome::Commit { commit: commit.clone(), onto: commit },
+    });
+    w.tick();
+    assert_eq!(w.status("A"), "again_wip");
+    // Who comes back to the stage wants all of it.
+    w.work("A", OK, left_deciding("once_more"));
+    assert_eq!(parts_of(&w, "A"), ["A.test.testnet-2", "A.test.regtest-5"]);
+}
+
+#[test]
+fn a_retry_that_would_come_too_late_is_none() {
+    let mut flow = workflow("flow", vec![command("a", "false")], &[]);
+    flow.timeout = Some(jiff::SignedDuration::from_secs(60));
+    let mut w = world(vec![flow]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    w.pass(60);
+    w.work("A", Ended::TimedOut, left_nothing());
+    assert_eq!(w.status("A"), "blocked");
+    assert!(w.reason("A").contains("longer than the 1m that"), "{}", w.reason("A"));
+}
+
+#[test]
+fn what_a_command_prints_decides_nothing_unless_it_is_asked_to() {
+    let mut w = world(vec![workflow("flow", vec![command("a", "true")], &[])]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    let unclear = || crate::event::Collected {
+        decision: crate::claim::Decision::NotListed { word: "whatever".to_owned() },
+        summary: "DECISION: whatever".to_owned(),
+        ..left_nothing()
+    };
+    w.work("A", OK, unclear());
+    assert_eq!(w.status("A"), "completed");
+    // Where it is asked, what is unclear goes to a person: a command cannot be asked again.
+    let mut asked = command("a", "true");
+    asked.decisions = choices(&["up", "down"]);
+    let mut w = world(vec![workflow("flow", vec![asked], &[("a", None, None)])]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    w.work("A", OK, unclear());
+    assert_eq!(w.status("A"), "awaiting_approval");
+    assert!(w.reason("A").contains("`DECISION: whatever`"), "{}", w.reason("A"));
+}
+
+#[test]
 fn a_workflow_in_a_workflow_works_on_the_same_branch() {
     let sub = Doing::Workflow {
         workflow: crate::ids::WorkflowId::new("inner").unwrap(),
@@ -234,7 +310,7 @@ fn a_person_who_wanted_to_be_asked_is_asked_once() {
     w.work("A", OK, left_nothing());
     assert_eq!(w.status("A"), "awaiting_approval");
     assert_eq!(attention(&w.p)[0].kind, "approval");
-    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     w.tick();
     assert_eq!(w.status("A"), "b_wip");
     w.work("A", BAD, left_nothing());

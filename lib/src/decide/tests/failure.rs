@@ -135,7 +135,7 @@ fn blocked_and_needs_review_wait_for_a_person_at_once() {
     w.work("A", OK, left(ClaimStatus::NeedsReview));
     assert_eq!(w.status("A"), "awaiting_approval");
     assert_eq!(attention(&w.p)[0].kind, "review");
-    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     assert_eq!(w.status("A"), "completed");
     assert_eq!(w.p.core.metrics.completed, 1);
 }

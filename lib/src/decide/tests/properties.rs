@@ -224,7 +224,7 @@ impl Game {
                     b / 14,
                 )
                 .unwrap();
-                Request::Approve { task, decision }
+                Request::Approve { by: None, task, decision }
             }
             7 => {
                 if matches!(self.w.task_state(&task), Some(TaskState::AwaitingApproval { .. })) {
@@ -513,7 +513,7 @@ proptest! {
             for id in &ids {
                 game.w.finish(id.as_str());
                 if matches!(game.w.task_state(id), Some(TaskState::AwaitingApproval { .. })) {
-                    game.w.asked(Request::Approve { task: id.clone(), decision: None });
+                    game.w.asked(Request::Approve { by: None, task: id.clone(), decision: None });
                     game.w.finish(id.as_str());
                 }
             }

@@ -62,11 +62,11 @@ fn no_decision_among_several_asks_a_person() {
     w.do_stage("A");
     assert!(matches!(w.task("A").state, TaskState::AwaitingApproval { ask: Ask::Decision, .. }));
     assert_eq!(attention(&w.p)[0].kind, "decision");
-    let refused = w.ask(Request::Approve { task: task("A"), decision: None });
+    let refused = w.ask(Request::Approve { by: None, task: task("A"), decision: None });
     assert!(matches!(refused, Err(Refusal::Invalid(text)) if text.contains("--decision left|right")));
-    let refused = w.ask(Request::Approve { task: task("A"), decision: Some("up".to_owned()) });
+    let refused = w.ask(Request::Approve { by: None, task: task("A"), decision: Some("up".to_owned()) });
     assert!(matches!(refused, Err(Refusal::UnknownDecision { .. })));
-    w.asked(Request::Approve { task: task("A"), decision: Some("right".to_owned()) });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: Some("right".to_owned()) });
     assert_eq!(w.status("A"), "b_ready");
 }
 
@@ -81,12 +81,49 @@ fn a_stated_decision_is_followed_and_nothing_unclear_is_ever_approval() {
         let mut w = on(deciding(&["success", "other"]));
         let mut left = left(ClaimStatus::Completed);
         left.decision = decision.clone();
-        w.work("A", OK, left);
+        w.work("A", OK, left.clone());
+        if status == "awaiting_approval" {
+            w.work("A", OK, left);
+        }
         assert_eq!(w.status("A"), status, "{decision:?}");
     }
     let mut w = on(deciding(&["success", "other"]));
     w.work("A", OK, left_deciding("APPROVED"));
+    w.work("A", OK, left_deciding("APPROVED"));
     assert_eq!(w.status("A"), "awaiting_approval");
+}
+
+#[test]
+fn what_is_unclear_is_asked_once_and_then_goes_to_a_person() {
+    let unclear = || {
+        let mut left = left(ClaimStatus::Completed);
+        left.decision = Decision::Unclear;
+        left.summary = "It is nearly right.\nDECISION: approve, mostly".to_owned();
+        left
+    };
+    let mut w = on(deciding(&["approve", "reject"]));
+    w.work("A", OK, unclear());
+    assert_eq!((w.status("A").as_str(), w.task("A").attempt), ("a_wip", 1), "it is no failed attempt");
+    let feedback = w.task("A").feedback.clone().unwrap();
+    assert!(feedback.contains("`DECISION: approve, mostly`") && feedback.contains("approve, reject"), "{feedback}");
+    assert_eq!((w.p.core.metrics.retries, w.p.core.metrics.runs_failed), (0, 0));
+    // What fails in between does not bring the question back.
+    w.work("A", BAD, left_nothing());
+    w.pass(600);
+    w.tick();
+    w.work("A", OK, unclear());
+    assert!(matches!(w.task("A").state, TaskState::AwaitingApproval { ask: Ask::Decision, .. }));
+    assert_eq!(
+        w.reason("A"),
+        "it made no clear decision: it said `DECISION: approve, mostly`, and stage a knows approve, reject"
+    );
+    assert!(attention(&w.p)[0].command.ends_with("--decision approve|reject"));
+    // At its next visit it is asked once again.
+    w.asked(Request::Approve { by: None, task: task("A"), decision: Some("approve".to_owned()) });
+    w.tick();
+    w.work("A", OK, left_deciding("what"));
+    assert_eq!(w.status("A"), "b_wip");
+    assert!(w.task("A").feedback.as_ref().unwrap().contains("one of: success"), "{:?}", w.task("A").feedback);
 }
 
 #[test]
@@ -119,6 +156,64 @@ fn a_merging_stage_without_success_merges_only_what_leads_on() {
         w.work("A", OK, left_deciding(word));
         assert_eq!(w.status("A"), status);
     }
+}
+
+/// An orchestrator that hands on to specialists, and ends the workflow itself.
+fn orchestrated() -> Workflow {
+    let file = serde_json::json!({
+        "id": "flow",
+        "stages": [
+            { "id": "orchestrate", "agent": "worker", "decisions": ["delegate_pool", "complete", "escalate"] },
+            { "id": "pool", "agent": "worker", "decisions": ["pool_ready", "pool_failure"] },
+        ],
+        "connections": [
+            { "from": "orchestrate", "to": "pool", "condition": "delegate_pool" },
+            { "from": "pool", "to": "orchestrate", "condition": "pool_ready" },
+            { "from": "pool", "to": "orchestrate", "condition": "pool_failure" },
+            { "from": "orchestrate", "to": null, "condition": "complete" },
+            { "from": "orchestrate", "to": null, "condition": "escalate" },
+        ],
+    });
+    crate::workflow::parse::parse(&file, None).unwrap().0
+}
+
+#[test]
+fn half_done_work_is_not_merged_when_an_orchestrator_hands_on() {
+    let mut w = on(orchestrated());
+    for _ in 0..2 {
+        w.work("A", OK, left_deciding("delegate_pool"));
+        assert_eq!(w.status("A"), "pool_wip");
+        w.work("A", OK, left_deciding("pool_ready"));
+        assert_eq!(w.status("A"), "orchestrate_wip");
+    }
+    w.work("A", OK, left_deciding("complete"));
+    assert_eq!(w.status("A"), "orchestrate_verifying");
+    w.finish("A");
+    assert!(w.task("A").merged.is_some());
+}
+
+#[test]
+fn who_escalates_gets_a_person_and_nothing_is_merged_or_completed() {
+    let mut w = on(orchestrated());
+    let mut left = left_deciding("escalate");
+    left.claim.as_mut().unwrap().summary = Some("the daemon failed 5 times: corrupted block database".to_owned());
+    w.work("A", OK, left);
+    assert_eq!((w.status("A").as_str(), w.task("A").merged.is_some()), ("blocked", false));
+    assert_eq!(
+        w.reason("A"),
+        "stage orchestrate asks for a person (`escalate`): the daemon failed 5 times: corrupted block database"
+    );
+    w.asked(Request::Unblock { task: task("A") });
+    w.tick();
+    assert_eq!(w.status("A"), "orchestrate_wip");
+    // A stage that may only escalate merges nothing either.
+    let mut only = plain_stage("a", "worker");
+    only.decisions = choices(&["escalate"]);
+    only.merge = true;
+    let mut w = on(workflow("flow", vec![only], &[("a", None, None)]));
+    w.do_stage("A");
+    assert_eq!(w.status("A"), "blocked");
+    assert!(w.reason("A").contains("gave no reason"), "{}", w.reason("A"));
 }
 
 #[test]
@@ -458,10 +553,10 @@ fn approval_comes_after_the_gate_and_before_base_moves() {
     assert_eq!(w.status("A"), "awaiting_approval");
     assert_eq!(attention(&w.p)[0].kind, "approval");
     assert_eq!(w.effects(), [], "base does not move");
-    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     assert!(matches!(w.effects()[..], [Effect::AdvanceBase { .. }]));
     assert!(
-        matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
+        matches!(w.ask(Request::Approve { by: None, task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
         "twice"
     );
     w.advanced("A", AdvanceOutcome::Moved);
@@ -474,7 +569,7 @@ fn approval_without_a_merge_goes_on_at_once_and_is_counted_as_completed() {
     w.pass(60);
     w.do_stage("A");
     assert_eq!(w.status("A"), "awaiting_approval");
-    w.asked(Request::Approve { task: task("A"), decision: None });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     assert_eq!(w.status("A"), "completed");
     assert_eq!(w.p.core.metrics.completed, 1);
     assert_eq!(w.p.core.metrics.cycle_seconds.mean(), 60.0);
@@ -486,7 +581,7 @@ fn approving_with_another_decision_merges_nothing() {
     w.do_stage("A");
     w.merged("A");
     assert_eq!(w.status("A"), "awaiting_approval");
-    w.asked(Request::Approve { task: task("A"), decision: Some("redo".to_owned()) });
+    w.asked(Request::Approve { by: None, task: task("A"), decision: Some("redo".to_owned()) });
     assert_eq!(w.status("A"), "do_ready");
     assert_eq!(w.effects(), []);
 }
@@ -506,7 +601,7 @@ fn a_rejection_reruns_the_stage_with_the_message_and_counts() {
     w.do_stage("A");
     w.asked(Request::Cancel { task: task("A"), reason: None });
     assert!(
-        matches!(w.ask(Request::Approve { task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
+        matches!(w.ask(Request::Approve { by: None, task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),
         "approve after cancel"
     );
 }

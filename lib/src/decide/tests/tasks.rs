@@ -314,7 +314,7 @@ fn places() -> Vec<(&'static str, World)> {
     };
     let advancing = |w: &mut World| {
         asked(w);
-        w.asked(Request::Approve { task: task("A"), decision: None });
+        w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     };
     vec![
         ("unassigned", make("solo", &|_| {})),
@@ -414,8 +414,8 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("block", Request::Block { task: a(), reason: "why".to_owned() }),
         ("unblock", Request::Unblock { task: a() }),
         ("cancel", Request::Cancel { task: a(), reason: None }),
-        ("approve", Request::Approve { task: a(), decision: None }),
-        ("decide", Request::Approve { task: a(), decision: Some("other".to_owned()) }),
+        ("approve", Request::Approve { by: None, task: a(), decision: None }),
+        ("decide", Request::Approve { by: None, task: a(), decision: Some("other".to_owned()) }),
         ("reject", Request::Reject { task: a(), message: None }),
         ("rollback", Request::RolledBack { task: a(), commit: None }),
         ("stop", Request::StopAgent { agent: agent("w1") }),

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::Reader;
-use super::flow::{Index, Ways, delegates, words};
+use super::flow::{Index, Ways, delegates};
 use super::loops::loops;
 use crate::ids::StageId;
 use crate::workflow::{CONFLICT, Doing, FAILED, SUCCESS, Stage, Workflow, choose};
@@ -115,7 +115,7 @@ impl Reader<'_> {
 
     /// Decisions that lead nowhere.
     fn check_ways(&mut self, stage: &Stage, place: usize, ways: &Ways<'_>) {
-        for word in words(stage) {
+        for word in stage.words() {
             if choose(ways.from(&stage.id), word).is_some() {
                 continue;
             }
@@ -191,7 +191,7 @@ struct Targets {
 fn targets(workflow: &Workflow, ways: &Ways<'_>, index: &Index) -> Vec<Targets> {
     let of = |stage: &Stage| {
         let mut connections = ways.from(&stage.id).peekable();
-        let unconnected = connections.peek().is_none() && words(stage).contains(&SUCCESS);
+        let unconnected = connections.peek().is_none() && stage.words().contains(&SUCCESS);
         let mut targets = Targets { stages: Vec::new(), ends: unconnected };
         for connection in connections {
             match connection.to.as_ref().map(|to| index.get(to.as_str())) {

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::Reader;
 use crate::ids::StageId;
-use crate::workflow::{CONFLICT, Choice, Connection, Doing, FAILED, Place, SUCCESS, Stage, Workflow, choose};
+use crate::workflow::{
+    CONFLICT, Choice, Connection, Doing, FAILED, Place, SUCCESS, Stage, Workflow, asks_a_person, choose,
+};
 
 /// Names of the end of a workflow, where no stage has them.
 const ENDS: [&str; 5] = ["end", "END", "done", "complete", "null"];
@@ -60,11 +62,6 @@ pub(super) fn delegates(stage: &Stage) -> Vec<&StageId> {
             stages.chain(&hub.recovery).chain(&hub.validation).collect()
         }
     }
-}
-
-/// The words a stage may decide.
-pub(super) fn words(stage: &Stage) -> Vec<&str> {
-    if stage.decisions.is_empty() { vec![SUCCESS] } else { stage.choices() }
 }
 
 impl Reader<'_> {
@@ -264,7 +261,8 @@ pub(super) fn add_ways_back(stages: &[Stage], connections: &mut Vec<Connection>)
 }
 
 /// A workflow whose work nobody merges would never reach base: where the file is silent and no supervisor stage merges,
-/// the stages do whose success ends the workflow.
+/// the stages do that can end the workflow, with the decisions that end it. Where no agent works, nobody has asked for
+/// anything to be changed: what commands commit stays on the task's branch unless the file says `merge`.
 pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String, Value>) {
     let said = object
         .get("stages")
@@ -277,12 +275,17 @@ pub(super) fn choose_merging_stages(workflow: &mut Workflow, object: &Map<String
     let started: HashSet<&StageId> = workflow.stages.iter().flat_map(delegates).collect();
     // What is done in the main checkout is on no branch.
     let on_a_branch = workflow.stages.iter().any(|stage| stage.place == Place::Worktree);
+    let may_be_worked_at = |stage: &Stage| matches!(stage.doing, Doing::Agent | Doing::Workflow { .. });
+    if !workflow.stages.iter().any(may_be_worked_at) {
+        return;
+    }
     let last: Vec<bool> = workflow
         .stages
         .iter()
         .map(|stage| {
-            let ends = |word: &str| word != FAILED && choose(ways.from(&stage.id), word) == Some(None);
-            on_a_branch && !started.contains(&stage.id) && words(stage).into_iter().any(ends)
+            let ends =
+                |word: &str| word != FAILED && !asks_a_person(word) && choose(ways.from(&stage.id), word) == Some(None);
+            on_a_branch && !started.contains(&stage.id) && stage.words().into_iter().any(ends)
         })
         .collect();
     for (stage, last) in workflow.stages.iter_mut().zip(last) {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{MERGING_ROLE, Reader, STAGES_MAX, rest_of, text_of};
 use crate::ids::{Role, StageId, command_role, is_reserved};
-use crate::workflow::{Choice, Doing, Exit, Place, Stage, Verify};
+use crate::workflow::{Choice, Doing, Exit, FAILED, Place, SUCCESS, Stage, Verify};
 
 /// What is read of a stage. Everything else is kept as it is.
 const READ: [&str; 27] = [
@@ -112,7 +112,10 @@ impl Reader<'_> {
         stage.name =
             Some(text_of(object, "name")).filter(|name| !name.is_empty()).unwrap_or_else(|| stage.id.to_string());
         let merges = self.flag(object, at, "merge");
-        stage.merge = merges.unwrap_or(stage.role.as_str() == MERGING_ROLE && stage.doing.is_agent());
+        // One that has no word for success may be handing work on with each of its words: such a one merges what ends the
+        // workflow, as others do.
+        let says_done = stage.decisions.is_empty() || stage.decisions.iter().any(|choice| choice.choice == SUCCESS);
+        stage.merge = merges.unwrap_or(stage.role.as_str() == MERGING_ROLE && stage.doing.is_agent() && says_done);
         self.check_exits(&stage, at);
         Some(stage)
     }
@@ -252,7 +255,7 @@ impl Reader<'_> {
             let suggestion = Some("Only a stage with `run` ends with an exit code.".to_owned());
             self.warn(&format!("{at}/decisions"), "`exit` means nothing at this stage", suggestion);
         }
-        let plain = |choice: &Choice| [super::super::SUCCESS, super::super::FAILED].contains(&choice.choice.as_str());
+        let plain = |choice: &Choice| [SUCCESS, FAILED].contains(&choice.choice.as_str());
         if is_command && means.is_empty() && !stage.decisions.iter().all(plain) {
             let message = "no exit code of the command means one of these decisions";
             let suggestion = "Add \"exit\": 0 and the like, unless the command prints a line `DECISION: <word>`.";

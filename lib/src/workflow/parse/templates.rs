@@ -4,13 +4,11 @@ use std::collections::HashSet;
 
 use super::Reader;
 use super::fields::escape;
-use crate::workflow::render::{self, RenderError};
+use crate::workflow::render::{self, ROOTS, RenderError};
 use crate::workflow::{Doing, Stage, Workflow};
 
 /// What there is about a task.
 const OF_TASK: [&str; 6] = ["id", "title", "body", "branch", "attempt", "feedback"];
-/// What templates can name besides parameters.
-const ROOTS: [&str; 6] = ["params", "matrix", "task", "stage", "base", "outputs"];
 
 impl Reader<'_> {
     pub(super) fn check_templates(&mut self, workflow: &Workflow, places: &[usize]) {
@@ -74,6 +72,9 @@ impl Reader<'_> {
         for name in names {
             if let Some((message, suggestion)) = self.unknown(context, &name) {
                 report(self, message, suggestion);
+                if let Some(problem) = self.problems.last_mut() {
+                    problem.within = written(template, &name);
+                }
             }
         }
     }
@@ -106,6 +107,17 @@ impl Reader<'_> {
         let add = || format!("Add it to the workflow: \"params\": {{ \"{name}\": {{ \"required\": true }} }}.");
         Some((format!("there is no parameter `{name}`"), Some(meant.unwrap_or_else(add))))
     }
+}
+
+/// A placeholder as it is written, up to the end of its name.
+fn written(template: &str, name: &str) -> Option<String> {
+    template.match_indices("{{").find_map(|(at, _)| {
+        let from = template.get(at..)?;
+        let inner = from.trim_start_matches('{');
+        let spaces = inner.len() - inner.trim_start().len();
+        let end = from.len() - inner.len() + spaces + name.len();
+        inner.trim_start().starts_with(name).then(|| from.get(..end).map(str::to_owned))?
+    })
 }
 
 /// Where a template stands.

@@ -241,6 +241,11 @@ fn the_scripted_and_the_orchestrated_pipeline_load_as_they_are() {
     }
     let hub = read(&json!({ "id": "intelligent", "stages": stages, "connections": connections }));
     assert_eq!(hub.start.as_str(), "orchestrate");
+    assert!(stage(&hub, "orchestrate").merge && stage(&hub, "orchestrate").merge_chosen);
+    // It is no other where the supervisor is the one who hands on.
+    stages[0]["agent"] = json!("supervisor");
+    let hub = read(&json!({ "id": "intelligent", "stages": stages, "connections": connections }));
+    assert!(stage(&hub, "orchestrate").merge && stage(&hub, "orchestrate").merge_chosen);
 }
 
 /// Problems of a workflow with these stages and connections.
@@ -443,7 +448,7 @@ proptest! {
             .collect();
         if let Ok((workflow, _)) = parse(&json!({ "id": "w", "stages": stages, "connections": connections }), None) {
             for stage in &workflow.stages {
-                for word in flow::words(stage).into_iter().filter(|word| *word != FAILED) {
+                for word in stage.words().into_iter().filter(|word| *word != FAILED) {
                     prop_assert!(workflow.next(&stage.id, word) != Next::Nowhere);
                 }
             }
