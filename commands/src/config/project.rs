@@ -41,7 +41,16 @@ pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
     let pass_env = super::agents::names_to_pass(reader, section);
     let separate_approver = reader.flag(section, "separate_approver").unwrap_or(default.separate_approver);
     let default_agent = reader.text(section, "default_agent").filter(|name| !name.trim().is_empty());
-    ProjectConfig { base, verify, worktrees, current_task_file: current, setup, pass_env, separate_approver, default_agent }
+    ProjectConfig {
+        base,
+        verify,
+        worktrees,
+        current_task_file: current,
+        setup,
+        pass_env,
+        separate_approver,
+        default_agent,
+    }
 }
 
 /// Whether a text can be a branch and not an option, a range or a revision.

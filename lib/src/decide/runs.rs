@@ -12,7 +12,6 @@ pub(super) use outcome::Outcome;
 
 use super::stages::moved;
 use super::{Rules, after};
-use crate::claim::Decision;
 use crate::event::{Collected, Seen};
 use crate::fact::{EffectKey, Fact, Move};
 use crate::ids::{RunId, TaskId};

@@ -169,7 +169,7 @@ impl World {
             4 | 5 => Request::Cancel { task, reason: None },
             6..9 => {
                 let decision = self.dice.one(&[None, None, Some("success"), Some("rework"), Some("odd")]);
-                Request::Approve { task, decision: decision.map(str::to_owned) }
+                Request::Approve { task, decision: decision.map(str::to_owned), by: None }
             }
             9 => Request::Reject { task, message: None },
             10 => Request::RolledBack { task, commit: None },

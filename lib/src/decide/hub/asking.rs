@@ -90,8 +90,8 @@ impl Rules<'_> {
             // Whoever cannot decide hands it to a person.
             (Outcome::Blocked(_) | Outcome::Review(_), _) => find(ESCALATE).ok_or_else(|| refused(ESCALATE)),
             (Outcome::Failed(why) | Outcome::Broken(why), _) => Err(why.clone()),
-            (Outcome::Done, None) => Err("it made no clear decision".to_owned()),
-            (Outcome::Done, Some(word)) => find(word).ok_or_else(|| refused(word)),
+            (Outcome::Done | Outcome::Unclear(_), None) => Err("it made no clear decision".to_owned()),
+            (Outcome::Done | Outcome::Unclear(_), Some(word)) => find(word).ok_or_else(|| refused(word)),
         })
     }
 

@@ -163,7 +163,13 @@ impl Outcome {
                 Some(Fact::PresetPaused { preset, until, why: why.clone() })
             }
             Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
-            Self::Done | Self::Unclear(_) | Self::Review(_) | Self::Blocked(_) | Self::Failed(_) | Self::Void(_) | Self::Stuck(_) => None,
+            Self::Done
+            | Self::Unclear(_)
+            | Self::Review(_)
+            | Self::Blocked(_)
+            | Self::Failed(_)
+            | Self::Void(_)
+            | Self::Stuck(_) => None,
         }
     }
 }

@@ -495,7 +495,7 @@ fn what_an_agent_proposes_is_said_and_not_started() {
     w.pass(100_000);
     w.tick();
     assert_eq!(w.status("A.proposal"), "awaiting_approval", "nobody but a person starts it");
-    w.asked(Request::Approve { task: task("A.proposal"), decision: None });
+    w.asked(Request::Approve { task: task("A.proposal"), decision: None, by: None });
     w.tick();
     assert_eq!(w.status("A.proposal"), "do_wip");
     w.add(NewTask::named("B").on("flow"));
