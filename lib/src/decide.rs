@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod compose;
+mod effects;
 mod hub;
 mod modes;
 mod plan;
@@ -14,8 +15,8 @@ mod schedules;
 mod stages;
 mod tick;
 
+pub(crate) use effects::EFFECT_RETRY_MAX;
 pub use plan::{Start, plan};
-pub(crate) use runs::EFFECT_RETRY_MAX;
 pub use tick::gate_worktree;
 
 use jiff::{SignedDuration, Timestamp};
