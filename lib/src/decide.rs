@@ -6,6 +6,7 @@
 mod aftermath;
 mod compose;
 mod decided;
+mod effects;
 mod hub;
 mod ladder;
 mod modes;
@@ -18,8 +19,8 @@ mod stages;
 mod tick;
 
 pub(crate) use ladder::ladder_deadline;
+pub(crate) use effects::EFFECT_RETRY_MAX;
 pub use plan::{Start, plan};
-pub(crate) use runs::EFFECT_RETRY_MAX;
 pub use tick::gate_worktree;
 
 use jiff::{SignedDuration, Timestamp};

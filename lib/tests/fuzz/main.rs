@@ -3,6 +3,8 @@
 //!
 //! `PIPELINE_LONG=1 cargo test --release -p pipeline-lib --test fuzz` tries a thousand times as many.
 
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the room is pure; what tests it is not")]
+
 mod engine;
 
 use engine::fuzz;

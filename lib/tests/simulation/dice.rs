@@ -6,7 +6,7 @@ pub(crate) struct Dice(u64);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        let mut dice = Self(seed ^ 0x5eed_0f_51a1_e000);
+        let mut dice = Self(seed ^ 0x005e_ed0f_51a1_e000);
         dice.next();
         dice
     }

@@ -5,6 +5,8 @@
 //! `PIPELINE_LONG=1` runs a million schedules, `PIPELINE_SEED=N` one and tells what happens in it. This is about the rules
 //! and the protocol; that files and processes behave as they do here is what the other tests are about.
 
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the room is pure; what tests it is not")]
+
 mod broken;
 mod checks;
 mod dice;

@@ -63,7 +63,7 @@ fn a_rollback_may_be_cut_short_anywhere() {
     }
     let rig = Rig::new();
     let task = rig.add("one");
-    rig.finish(&[task.clone()]);
+    rig.finish(std::slice::from_ref(&task));
     rig.save();
     let after = |rig: &Rig, died: bool| {
         let done = rig.status_of(&task) == "rolled_back";
@@ -112,7 +112,7 @@ fn a_switch_of_the_mode_may_be_cut_short_anywhere() {
         let mode = rig.json(&["status", "--json"])["mode"].as_str().unwrap_or_default().to_owned();
         assert!(mode == "shadow" || (died && mode == "production"), "{mode}");
         rig.ok(&["mode", "production", "--yes"]);
-        rig.finish(&[task.clone()]);
+        rig.finish(std::slice::from_ref(&task));
         nothing_lost_or_twice(rig, 2);
     };
     kill_everywhere(&rig, "mode", &["mode", "shadow", "--yes"], |_| {}, after);
