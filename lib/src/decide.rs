@@ -18,8 +18,8 @@ mod schedules;
 mod stages;
 mod tick;
 
-pub(crate) use ladder::ladder_deadline;
 pub(crate) use effects::EFFECT_RETRY_MAX;
+pub(crate) use ladder::ladder_deadline;
 pub use plan::{Start, plan};
 pub use tick::gate_worktree;
 

@@ -59,13 +59,16 @@ fn decisions_are_read_and_never_guessed() {
     let s = Sandbox::ready();
     s.plan("A.super.1", "decision success; decision rework");
     s.plan("B.super.1", "decision perhaps");
-    s.plan("B.super.2", "decision rework");
+    s.plan("B.super.2", "decision maybe");
+    s.plan("B.super.3", "decision rework");
     s.add("A", &[]);
     s.add("B", &[]);
     s.tick_to("A", "completed");
     assert_eq!((s.calls("A.impl"), s.calls("A.super")), (2, 2), "the last decision counted: rework");
     assert!(s.seen("A.impl.2", "md").contains("rework"));
     let status = s.tick_to("B", "awaiting_approval");
+    assert_eq!(s.calls("B.super"), 2, "it is asked once more before a person is");
+    assert!(s.seen("B.super.2", "md").contains("perhaps"), "and told what it said");
     assert!(attention(&status).contains(&("decision".to_owned(), "B".to_owned())));
     s.run(["task", "approve", "B"]).code(1).says(&["--decision", "rework"]);
     s.run(["task", "approve", "B", "--decision", "perhaps"]).code(1).says(&["success", "conflict"]);

@@ -64,7 +64,11 @@ pub(crate) fn look(context: &Context, pipeline: &Pipeline, run: &Run, table: &Ta
         tools,
         tools_busy,
         hooks: hooks(&dir),
-        screen: lines.as_ref().map(reading),
+        screen: match screen::rules(preset) {
+            Some(_) => lines.as_ref().map(reading),
+            // Nothing is known of how it draws, so there is nothing to miss where it has drawn nothing.
+            None => Some(reading(&Vec::new())),
+        },
         printed_at,
         progress_at: progress_at(context, run, printed_at, &now),
         correction: correction(&dir),

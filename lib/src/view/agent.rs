@@ -123,9 +123,10 @@ pub fn agent_view(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen: &S
 }
 
 /// The status of an agent in a session: what was derived, with what speaks for it and against it.
-fn session_view(run: &Run, derived: &Derived, process: &str) -> AgentView {
+fn session_view(run: &Run, derived: &Derived, process: &str, activity: Option<&String>) -> AgentView {
     let mut reasons = derived.reasons.clone();
     reasons.push(process.to_owned());
+    reasons.extend(activity.cloned());
     reasons.extend(derived.conflicts.iter().map(|conflict| format!("against it: {conflict}")));
     let tried = run.doing.as_deref().and_then(|noted| noted.rung);
     reasons.extend(tried.map(|tried| format!("it {} at {}", tried.rung.words(), tried.at)));
@@ -184,7 +185,7 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
     };
     // A session whose process lives has more to say than that.
     if let (AgentStatus::Working, Some(derived)) = (status, seen.and_then(|seen| seen.doing.as_ref())) {
-        return session_view(run, derived, reason);
+        return session_view(run, derived, reason, seen.and_then(|seen| seen.activity.as_ref()));
     }
     let since = match run.phase {
         Phase::Started { at, .. } | Phase::Ended { at, .. } => at,

@@ -50,6 +50,7 @@ echo "end $PIPELINE_TASK_ID $PIPELINE_RUN_ID" >> "$RIG/log"
 const CONFIG: &str = r#"
 [project]
 base = "main"
+pass_env = ["RIG"]
 verify = "mv '@RIG@/fail-gate' '@RIG@/was-fail-gate' 2>/dev/null && exit 1; test -f base.txt"
 [scheduler]
 retries = 3
