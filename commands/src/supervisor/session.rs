@@ -10,7 +10,7 @@ use jiff::{Timestamp, Zoned};
 use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::event::{DoingSeen, Event, Seen};
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::run::{Phase, Run};
+use pipeline_lib::run::Run;
 use pipeline_lib::status::hooks::Hook;
 use pipeline_lib::status::{Correction, Derived, Observed, derive, screen};
 use pipeline_worktrees::host::{self, Observation};
@@ -78,11 +78,8 @@ pub(crate) fn look(context: &Context, pipeline: &Pipeline, run: &Run, table: &Ta
     Some(Sight { observed, lines, derived })
 }
 
-/// What there is to tell the engine about the session of a run that has been recorded as started.
+/// What there is to tell the engine about the session of a run whose host lives. That it has started is told before.
 pub(super) fn event(context: &Context, pipeline: &Pipeline, run: &Run, table: &Table) -> Option<Event> {
-    if !matches!(run.phase, Phase::Started { .. }) {
-        return None;
-    }
     let Sight { observed, derived, .. } = look(context, pipeline, run, table)?;
     // A session that cannot be gone on with is none.
     let resumes =
