@@ -14,7 +14,7 @@ use pipeline_lib::event::{Refusal, Request};
 use pipeline_lib::ids::{AgentName, Role};
 use pipeline_lib::mode::Rollout;
 use pipeline_lib::pipeline::Agent;
-use pipeline_lib::run::Run;
+use pipeline_lib::run::{Phase, Run};
 use pipeline_lib::view::agent_docs;
 use pipeline_worktrees::watch::Watcher;
 
@@ -305,8 +305,10 @@ pub(super) fn wait_until_over(context: &mut Context, supervisor: &mut Supervisor
     });
     loop {
         supervisor.wind_down(context, names)?;
-        let live: Vec<_> =
-            supervisor.engine().pipeline().core.runs.values().filter(|run| names.contains(&run.agent)).collect();
+        // A run that a living monitor has begun meanwhile is not one of those that were asked to stop.
+        let ends = |run: &&Run| run.stop.is_some() || matches!(run.phase, Phase::Ended { .. });
+        let runs = supervisor.engine().pipeline().core.runs.values();
+        let live: Vec<_> = runs.filter(|run| names.contains(&run.agent)).filter(ends).collect();
         if live.is_empty() {
             return supervisor.snapshot(context, true);
         }
