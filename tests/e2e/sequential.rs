@@ -263,9 +263,9 @@ fn a_file_of_that_name_that_is_not_ours_is_left_alone() {
     assert_eq!(s.git_in("test", &["status", "--porcelain"]), "?? T-1.md");
 }
 
-/// A branch that has such a file of its own is found so by the run, whatever its agent was told while it waited.
+/// A branch of the task's name that somebody else made, with such a file on it, is kept aside: neither is taken over.
 #[test]
-fn the_file_of_an_agent_that_waited_is_not_in_its_own_way() {
+fn a_strange_branch_with_such_a_file_is_kept_aside() {
     let s = sequential();
     s.add("T-1", &[]);
     s.run(["task", "block", "T-1", "--reason", "not yet"]).ok();
@@ -277,10 +277,9 @@ fn the_file_of_an_agent_that_waited_is_not_in_its_own_way() {
     )
     .ok();
     s.run(["task", "unblock", "T-1"]).ok();
-    s.tick();
-    let reason = s.task("T-1")["reason"].as_str().unwrap_or_default().to_owned();
-    assert!(reason.contains("the repository has a file T-1.md of its own"), "{reason}");
-    assert_eq!(s.git(&["show", "pipeline/T-1:T-1.md"]), "theirs");
+    s.tick_past("T-1", "arch");
+    s.run(["trash", "list"]).ok().says(&["branch-T-1"]);
+    assert_eq!(s.git(&["show", "refs/pipeline/trash/branch-T-1:T-1.md"]), "theirs");
 }
 
 /// Worktrees made for the file are where the template says, and are set up before their first run all the same.
