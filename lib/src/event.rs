@@ -19,6 +19,10 @@ use crate::workflow::Workflow;
 use crate::workflow::execute_block::Execute;
 
 /// What happened.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "they are handled one at a time, and a box would cost each an allocation"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Time passed: take the next step there is, if any. Repeated until it yields nothing.
@@ -88,6 +92,10 @@ pub enum Event {
 }
 
 /// Something seen of a run.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "they are handled one at a time, and a box would cost each an allocation"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     /// Its host has written the start record.

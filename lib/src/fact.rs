@@ -17,6 +17,10 @@ use crate::task::{Hold, Merged, Question, Resume, StageOutput, Task, TaskState};
 use crate::workflow::Workflow;
 
 /// What has become true.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "they are handled one at a time, and a box would cost each an allocation"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Fact {

@@ -44,7 +44,7 @@ pub(super) fn take(model: &mut Model, argv: Vec<String>, answer: Answer) {
         let mut said = lines.into_iter().filter(|line| !line.trim().is_empty());
         let first = said.next();
         // Of a switch that is still to come the present mode is no news.
-        let (last, tone) = match said.last().filter(|_| switched && answer.code == 0) {
+        let (last, tone) = match said.next_back().filter(|_| switched && answer.code == 0) {
             Some(last) => (Some(last), Tone::Waiting),
             None => (first, tone),
         };

@@ -64,7 +64,7 @@ $git add -A && $git commit -qm results
 /// What came of it: the names of what worked.
 fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     let s = Sandbox::new();
-    let script = ATTACK.replace("@BOX@", &s.path("").to_string_lossy().trim_end_matches('/'));
+    let script = ATTACK.replace("@BOX@", s.path("").to_string_lossy().trim_end_matches('/'));
     install(&s, &script.replace("@PIPELINE@", &program().to_string_lossy()));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of this machine");
     let port = listener.local_addr().expect("its address").port();

@@ -71,7 +71,7 @@ fn events_have_one_shape() {
     let events = s.run(["events"]).ok().json_lines();
     for (index, event) in events.iter().enumerate() {
         let keys: Vec<&String> = event.as_object().unwrap().keys().collect();
-        let known = ["schema_version", "seq", "at", "type", "actor", "task", "run", "agent", "stage", "data"];
+        let known = ["schema_version", "seq", "at", "type", "actor", "task", "run", "agent", "stage", "work", "data"];
         assert!(keys.iter().all(|key| known.contains(&key.as_str())), "{event}");
         assert!(event.as_object().unwrap().values().all(|value| !value.is_null()), "{event}");
         assert_eq!(event["schema_version"], 1);

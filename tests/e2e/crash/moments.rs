@@ -60,7 +60,7 @@ fn spread(all: Vec<Moment>, at_most: usize) -> Vec<Moment> {
     let step = all.len().div_ceil(at_most).max(1);
     // Where the spread begins changes from scenario to scenario, so that together they try more.
     let from = all.len() % step;
-    let is_chosen = |at: usize| at >= from && (at - from) % step == 0;
+    let is_chosen = |at: usize| at >= from && (at - from).is_multiple_of(step);
     // A file of the user's that is opened to be written is half written at the moment that follows.
     let is_half_written = |at: usize| at > 0 && all[at - 1].line.contains("base.txt");
     let chosen = (0..all.len()).filter(|at| is_chosen(*at) || is_half_written(*at));
