@@ -157,6 +157,8 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         let kept = dir.join(KEPT);
         match std::fs::read_to_string(&kept) {
             Ok(before) => notes.extend(before.lines().map(str::to_owned)),
+            // What is there before a run has begun is not its work, and stays as it is.
+            Err(_) if !started => {}
             Err(_) => {
                 notes.extend(keep_work(context, run, task, &worktree)?);
                 if !notes.is_empty() {
