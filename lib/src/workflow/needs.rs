@@ -88,25 +88,3 @@ impl Workflow {
         Value::Object(vars)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_command_names_is_needed_unless_it_is_made_optional_there() {
-        let file = json!({ "id": "w", "params": { "a": {}, "b": {}, "c": {}, "d": "x", "net": {} }, "stages": [
-            { "id": "one", "run": "echo {{ params.a }} {{ b | default('') }} {{ d }}" },
-            { "id": "two", "run": "echo {% if c is defined %}{{ c }}{% endif %}" },
-            { "id": "three", "matrix": { "net": ["x"] }, "run": "echo {{ net }}", "env": { "A": "{{ a }}" } },
-        ] });
-        let workflow = super::super::parse::parse(&file, None).unwrap().0;
-        let needed = |given: Value| {
-            let given: BTreeMap<String, Value> = serde_json::from_value(given).unwrap();
-            let found = workflow.needed_all_the_same(&given);
-            found.into_iter().map(|(name, stage)| format!("{name} at {}", stage.id)).collect::<Vec<_>>()
-        };
-        assert_eq!(needed(json!({ "d": "x" })), ["a at one"]);
-        assert_eq!(needed(json!({ "a": 1, "d": "x" })), [""; 0]);
-    }
-}
