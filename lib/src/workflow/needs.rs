@@ -28,8 +28,11 @@ impl Stage {
     /// What its templates name that has no value among these.
     fn without_value(&self, vars: &Value) -> BTreeSet<String> {
         // What depends on what happens until then is known only then.
-        let known =
-            |template: &&str| !template.contains("{%") || !(template.contains("outputs") || template.contains("task."));
+        // Nor is asked for what may be made optional in its place: too little is found early rather than too much.
+        let known = |template: &&str| {
+            let depends = template.contains("outputs") || template.contains("task.");
+            !template.contains("default") && !(template.contains("{%") && depends)
+        };
         let missing = |template: &str| match render::text(template, vars) {
             Err(RenderError::Missing { name, .. }) => {
                 Some(name.strip_prefix("params.").map_or(name.clone(), str::to_owned))
@@ -86,5 +89,27 @@ impl Workflow {
             ("outputs".to_owned(), Value::Object(self.stages.iter().map(said).collect())),
         ]);
         Value::Object(vars)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_names_is_needed_unless_it_may_be_optional_there() {
+        let file = json!({ "id": "w", "params": { "a": {}, "b": {}, "c": {} }, "stages": [
+            { "id": "one", "run": "echo {{ b | default('') }}" },
+            { "id": "two", "run": "echo {% if c is defined %}{{ c }}{% endif %}" },
+            { "id": "three", "run": "true", "env": { "A": "{{ a }}" } },
+        ] });
+        let workflow = super::super::parse::parse(&file, None).unwrap().0;
+        let needed = |given: Value| {
+            let given: BTreeMap<String, Value> = serde_json::from_value(given).unwrap();
+            let found = workflow.needed_all_the_same(&given);
+            found.into_iter().map(|(name, stage)| format!("{name} at {}", stage.id)).collect::<Vec<_>>()
+        };
+        assert_eq!(needed(json!({})), ["a at three"]);
+        assert_eq!(needed(json!({ "a": 1 })), [""; 0]);
     }
 }
