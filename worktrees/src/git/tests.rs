@@ -231,6 +231,8 @@ fn references_and_commits_are_read() {
 fn a_branch_is_set_aside_with_all_it_holds() {
     each(|lab| {
         let head = lab.branch("task", &[("a.txt", "old\n")]);
+        assert!(lab.repo.branches_below("").unwrap().contains(&"task".to_owned()));
+        assert_eq!(lab.repo.branches_below("task/").unwrap(), Vec::<String>::new());
         let error = lab.repo.set_branch_aside("task", "branch-task", "found").unwrap_err();
         assert!(matches!(error, GitError::BranchElsewhere { .. }), "{error}");
         lab.repo.let_go(&lab.path("task")).unwrap();
