@@ -31,7 +31,8 @@ impl Stage {
         // Nor is asked for what may be made optional in its place: too little is found early rather than too much.
         let known = |template: &&str| {
             let depends = template.contains("outputs") || template.contains("task.");
-            !template.contains("default") && !(template.contains("{%") && depends)
+            let optional = template.contains("default");
+            !(optional || depends && template.contains("{%"))
         };
         let missing = |template: &str| match render::text(template, vars) {
             Err(RenderError::Missing { name, .. }) => {
