@@ -19,6 +19,7 @@ mod look;
 mod perform;
 mod proposals;
 mod results;
+pub(crate) mod revert;
 mod secrets;
 pub(crate) mod session;
 mod tick;

@@ -15,6 +15,7 @@ mod plan;
 mod requests;
 mod runs;
 mod schedules;
+mod settled;
 mod stages;
 mod tick;
 
@@ -74,6 +75,7 @@ pub fn decide(pipeline: &Pipeline, event: &Event, now: Now) -> Result<Vec<Fact>,
         Event::MergePrepared { task, head, outcome } => rules.merge_prepared(task, head, outcome),
         Event::PartsJoined { task, outcome } => rules.parts_joined(task, outcome),
         Event::BaseAdvanced { task, commit, outcome } => rules.base_advanced(task, commit, outcome),
+        Event::BaseReverted { task, merge, outcome } => rules.base_reverted(task, merge, outcome),
         Event::CurrentTaskRead { content } => rules.current_task_read(content.as_deref()),
         Event::EffectFailed { key, message, permanent } => rules.effect_failed(key, message, *permanent),
     })

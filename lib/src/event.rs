@@ -1,15 +1,19 @@
 //! What happened, as `decide` hears it: something a person asked for, something seen outside, or time passing.
 
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use refusal::Refusal;
+
 use crate::agents::stream::Failure;
 use crate::claim::Decision;
 use crate::fact::{EffectKey, TaskEdit};
-use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
+use crate::ids::{AgentName, CommitId, Group, RunId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::{Claim, Ended, Evidence, Rung, Usage};
 use crate::settings::Settings;
@@ -74,6 +78,15 @@ pub enum Event {
         commit: CommitId,
         /// What came of it.
         outcome: AdvanceOutcome,
+    },
+    /// A merge was taken back, or not.
+    BaseReverted {
+        /// Of which task.
+        task: TaskId,
+        /// The merge commit.
+        merge: CommitId,
+        /// What came of it.
+        outcome: RevertOutcome,
     },
     /// The file that names the task of sequential mode was read.
     CurrentTaskRead {
@@ -206,6 +219,21 @@ pub enum MergeOutcome {
     },
 }
 
+/// What came of taking a merge back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevertOutcome {
+    /// Base is without it, and the task's branch brings it anew once it is merged again.
+    Reverted {
+        /// The commit that undoes it; none where nothing of it was left.
+        by: Option<CommitId>,
+    },
+    /// Later changes are in the way.
+    Conflict {
+        /// Where.
+        files: Vec<String>,
+    },
+}
+
 /// What came of moving base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdvanceOutcome {
@@ -280,12 +308,10 @@ pub enum Request {
         /// For the agent.
         message: Option<String>,
     },
-    /// The merge of a completed task was reverted.
+    /// The merges of completed tasks were reverted, those that came last first.
     RolledBack {
-        /// Which.
-        task: TaskId,
-        /// The commit that reverts it; none where there was nothing to revert.
-        commit: Option<CommitId>,
+        /// Which, and the commit that reverts each; none where there was nothing to revert.
+        tasks: Vec<(TaskId, Option<CommitId>)>,
     },
     /// Take an agent out of work.
     StopAgent {
@@ -391,92 +417,4 @@ impl NewTask {
             asked_by: None,
         }
     }
-}
-
-/// Why a request was refused. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Refusal {
-    /// The named task does not exist.
-    #[error("there is no task `{0}`")]
-    NoTask(String),
-    /// The named agent does not exist.
-    #[error("there is no agent `{0}`")]
-    NoAgent(String),
-    /// The named run is not live.
-    #[error("there is no live run `{0}`")]
-    NoRun(String),
-    /// The named workflow does not exist.
-    #[error("there is no workflow `{name}`")]
-    NoWorkflow {
-        /// Its name.
-        name: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
-    /// The id is taken.
-    #[error("task `{0}` exists already")]
-    Duplicate(TaskId),
-    /// A dependency does not exist.
-    #[error("task `{task}` depends on `{dependency}`, which does not exist")]
-    UnknownDependency {
-        /// The task.
-        task: TaskId,
-        /// What it names.
-        dependency: TaskId,
-    },
-    /// Tasks would wait for each other.
-    #[error("these tasks would wait for each other: {}", join_cycle(.0))]
-    Cycle(Vec<TaskId>),
-    /// The task is not where this could be done.
-    #[error("cannot {verb} task `{task}` while it is {status}")]
-    Illegal {
-        /// What was asked.
-        verb: &'static str,
-        /// The task.
-        task: TaskId,
-        /// Where it is.
-        status: String,
-        /// What would help, as a full sentence.
-        hint: Option<String>,
-    },
-    /// Who asked for something may not agree to it.
-    #[error("task `{task}` was asked for by {by}, who may not approve it")]
-    OwnRequest {
-        /// The task.
-        task: TaskId,
-        /// Who.
-        by: String,
-    },
-    /// Agents are busy.
-    #[error("these agents are busy: {}", .0.iter().map(|(a, t)| format!("{a} ({t})")).collect::<Vec<_>>().join(", "))]
-    Busy(Vec<(AgentName, String)>),
-    /// Something in the request itself is wrong.
-    #[error("{0}")]
-    Invalid(String),
-    /// The rollout does not allow it.
-    #[error("the rollout mode is {mode}, so nothing may be started for task `{task}`")]
-    Withheld {
-        /// Shadow or pilot.
-        mode: &'static str,
-        /// The task.
-        task: TaskId,
-    },
-    /// A stage the decision could not be for.
-    #[error("stage `{stage}` knows no decision `{decision}`; it knows {}", known.join(", "))]
-    UnknownDecision {
-        /// The stage.
-        stage: StageId,
-        /// What was said.
-        decision: String,
-        /// What could be.
-        known: Vec<String>,
-    },
-}
-
-fn join_cycle(cycle: &[TaskId]) -> String {
-    let mut text: Vec<&str> = cycle.iter().map(TaskId::as_str).collect();
-    if let Some(first) = text.first().copied() {
-        text.push(first);
-    }
-    text.join(" → ")
 }

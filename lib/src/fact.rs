@@ -119,6 +119,20 @@ pub enum Fact {
         /// How.
         merged: Merged,
     },
+    /// A task's work is no longer in base: what came after the merge failed.
+    MergeReverted {
+        /// Which.
+        task: TaskId,
+        /// The commit that undoes it; none where nothing of it was left.
+        by: Option<CommitId>,
+    },
+    /// The rollout went one step back by itself.
+    Demoted {
+        /// From now on.
+        mode: Mode,
+        /// In words.
+        why: String,
+    },
     /// A run is about to be started.
     RunClaimed {
         /// The run.
@@ -347,6 +361,9 @@ pub struct Move {
     /// Who agreed to it, as the operating system knows them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// Every attempt at the stage failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
     /// It is a retry, for the statistics.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
@@ -501,6 +518,13 @@ pub enum Effect {
         /// To.
         commit: CommitId,
     },
+    /// Undo a merge on base, and let the task's branch bring it anew.
+    RevertBase {
+        /// Of which task.
+        task: TaskId,
+        /// The merge commit.
+        merge: CommitId,
+    },
     /// Write the file that names the task of sequential mode.
     WriteCurrentTask {
         /// Its new content.
@@ -516,9 +540,10 @@ impl Effect {
             Self::Launch { run } | Self::Stop { run, .. } | Self::Collect { run } | Self::Urge { run, .. } => {
                 EffectKey::Run(run.clone())
             }
-            Self::JoinParts { task, .. } | Self::PrepareMerge { task, .. } | Self::AdvanceBase { task, .. } => {
-                EffectKey::Task(task.clone())
-            }
+            Self::JoinParts { task, .. }
+            | Self::PrepareMerge { task, .. }
+            | Self::AdvanceBase { task, .. }
+            | Self::RevertBase { task, .. } => EffectKey::Task(task.clone()),
             Self::WriteCurrentTask { .. } => EffectKey::CurrentTask,
         }
     }
@@ -534,6 +559,7 @@ impl Effect {
             Self::JoinParts { .. } => "join",
             Self::PrepareMerge { .. } => "merge",
             Self::AdvanceBase { .. } => "advance",
+            Self::RevertBase { .. } => "revert",
             Self::WriteCurrentTask { .. } => "current_task",
         }
     }

@@ -5,6 +5,7 @@
 //! what has to be done outside follows from the state: [`pipeline::Pipeline::due_effects`].
 
 pub mod agents;
+pub mod budget;
 pub mod claim;
 pub mod decide;
 pub mod diff;
@@ -15,6 +16,7 @@ pub mod ids;
 pub mod metrics;
 pub mod mode;
 pub mod pipeline;
+pub mod proof;
 pub mod registry;
 pub mod rollout;
 pub mod run;

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::agents::preset::Preset;
+use crate::budget::Day;
 use crate::decide::{EFFECT_RETRY_MAX, is_over};
 use crate::fact::{Effect, EffectKey};
 use crate::ids::{AgentName, Role, RunId, StageId, TaskId, WorkflowId};
@@ -59,6 +60,12 @@ pub struct Core {
     /// Whether that was asked for without the evidence for its rollout; says nothing where none is pending.
     #[serde(default)]
     pub pending_unready: bool,
+    /// The last step back that the rollout took by itself, until a person sets a mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demoted: Option<Demoted>,
+    /// Tasks that came to nothing since one was completed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<TaskId>,
     /// Which tasks the pilot may touch.
     pub pilot: PilotScope,
     /// Runs that are not settled.
@@ -89,6 +96,9 @@ pub struct Core {
     pub next_number: u64,
     /// What has been counted.
     pub metrics: Metrics,
+    /// What agents used on the last day that they worked.
+    #[serde(default)]
+    pub day: Day,
     /// Failures that were seen, by what they are recognised by.
     #[serde(default)]
     pub patterns: BTreeMap<String, Pattern>,
@@ -109,6 +119,8 @@ impl Default for Core {
             mode: Mode::default(),
             pending_mode: None,
             pending_unready: false,
+            demoted: None,
+            given_up: Vec::new(),
             pilot: PilotScope::default(),
             runs: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -124,6 +136,7 @@ impl Default for Core {
             next_order: 0,
             next_number: 1,
             metrics: Metrics::default(),
+            day: Day::default(),
             patterns: BTreeMap::new(),
             schedules: BTreeMap::new(),
         }
@@ -182,6 +195,17 @@ pub struct Worktree {
     /// The set-up failed for good, and how.
     #[serde(default)]
     pub broken: Option<String>,
+}
+
+/// A step back that the rollout took by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demoted {
+    /// To.
+    pub to: Rollout,
+    /// In words.
+    pub why: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A preset that rests.
@@ -370,9 +394,10 @@ impl Pipeline {
                 let run = self.core.runs.get(run)?;
                 run.task.as_ref().map_or(self.core.mode.rollout > Rollout::Shadow, |task| self.may_touch(task))
             }
-            Effect::JoinParts { task, .. } | Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
-                self.may_touch(task)
-            }
+            Effect::JoinParts { task, .. }
+            | Effect::PrepareMerge { task, .. }
+            | Effect::AdvanceBase { task, .. }
+            | Effect::RevertBase { task, .. } => self.may_touch(task),
             // Nothing new is asked of what only goes on to its end.
             Effect::Urge { run, .. } => {
                 let run = self.core.runs.get(run)?;
@@ -417,7 +442,10 @@ impl Pipeline {
         let pauses = self.core.paused.values().map(|p| p.until);
         let setups = self.core.worktrees.values().filter_map(|w| w.retry_at);
         let failures = self.core.effect_failures.values().map(|f| f.retry_at);
-        claims.chain(ladders).chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due())
+        // The day on which something was used up ends by itself.
+        let now = self.core.updated_at;
+        let days = self.all_used_up_today(now).into_iter().map(|used_up| used_up.until);
+        claims.chain(days).chain(ladders).chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due())
     }
 }
 

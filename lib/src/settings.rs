@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::agents::preset::Preset;
+use crate::budget::Budgets;
 use crate::ids::{AgentName, Role, TaskId, WorkflowId};
 
 /// Everything `decide` needs to know about the project's configuration.
@@ -18,6 +19,9 @@ pub struct Settings {
     pub base: String,
     /// The project's gate: a shell command whose exit code 0 means that a claim holds.
     pub verify: Option<String>,
+    /// A shell command that base has to pass after each merge, or the merge is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_merge: Option<String>,
     /// A shell command that prepares a fresh worktree.
     pub setup: Option<String>,
     /// What there is a worktree for.
@@ -28,6 +32,9 @@ pub struct Settings {
     pub scheduler: SchedulerSettings,
     /// What `rollout check` asks of the recorded runs.
     pub rollout: RolloutSettings,
+    /// What agents may use.
+    #[serde(skip_serializing_if = "is_default")]
+    pub budgets: Budgets,
     /// Whether somebody else has to approve than who asked for the task.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub separate_approver: bool,
@@ -44,16 +51,22 @@ impl Default for Settings {
         Self {
             base: "main".to_owned(),
             verify: None,
+            post_merge: None,
             setup: None,
             worktrees: WorktreeFor::Agent,
             agents: Vec::new(),
             scheduler: SchedulerSettings::default(),
             rollout: RolloutSettings::default(),
+            budgets: Budgets::default(),
             separate_approver: false,
             categories: BTreeMap::new(),
             schedules: Vec::new(),
         }
     }
+}
+
+fn is_default(budgets: &Budgets) -> bool {
+    *budgets == Budgets::default()
 }
 
 impl Settings {
@@ -267,10 +280,12 @@ pub struct RolloutSettings {
     pub min_gate_pass_rate: f64,
     /// Tasks that may have been rolled back.
     pub max_rollbacks: u32,
+    /// So many tasks in a row that come to nothing make the rollout go one step back; 0: never.
+    pub breaker: u32,
 }
 
 impl Default for RolloutSettings {
     fn default() -> Self {
-        Self { min_runs: 5, min_gate_pass_rate: 0.9, max_rollbacks: 0 }
+        Self { min_runs: 5, min_gate_pass_rate: 0.9, max_rollbacks: 0, breaker: 5 }
     }
 }

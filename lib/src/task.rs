@@ -20,6 +20,7 @@ use serde_json::Value;
 
 pub use brain::{Brain, Decider, Offer, Question, Recorded, Replay};
 
+use crate::budget::Spent;
 use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
 use crate::run::RunSummary;
 use crate::workflow::Workflow;
@@ -107,6 +108,9 @@ pub struct Task {
     /// Its runs, oldest first; the oldest are dropped beyond `RUNS_KEPT`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunSummary>,
+    /// What agents used for it since a person last let it go on.
+    #[serde(default, skip_serializing_if = "Spent::is_nothing")]
+    pub spent: Spent,
     /// How it was merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
@@ -296,6 +300,18 @@ pub enum Step {
         onto: Option<CommitId>,
         /// The run of the gate once it is claimed.
         run: Option<RunId>,
+        /// Base has the commit already, and this is the project's check of what base is now.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        merged: bool,
+    },
+    /// The check after the merge failed, and base has to be put back.
+    TakeBack {
+        /// What is taken back.
+        merge: CommitId,
+        /// In words.
+        why: String,
+        /// The end of the check's output, for the next attempt.
+        output: String,
     },
     /// The base branch has to move.
     Advance {
@@ -491,29 +507,4 @@ pub fn branch_of(task: &TaskId) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_merge_that_waits_for_the_users_checkout_is_shown_as_ready() {
-        let commit = CommitId::from("1".repeat(40));
-        let claim = Claimed {
-            decision: None,
-            commit: commit.clone(),
-            agent: AgentName::new("a").unwrap(),
-            run: RunId::new("r1").unwrap(),
-            summary: String::new(),
-            approved: false,
-            by: None,
-        };
-        let stage = StageId::new("super").unwrap();
-        let advance = |dirty| TaskState::Verifying {
-            stage: stage.clone(),
-            claim: claim.clone(),
-            step: Step::Advance { commit: commit.clone(), onto: commit.clone(), dirty },
-        };
-        assert_eq!(advance(None).word(), "super_verifying");
-        let dirty = Dirty { files: vec!["a".to_owned()], command: "git stash".to_owned() };
-        assert_eq!(advance(Some(dirty)).word(), "super_ready");
-    }
-}
+mod tests;

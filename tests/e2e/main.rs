@@ -35,6 +35,7 @@ mod runs;
 mod screen;
 mod sequential;
 mod sessions;
+mod settled;
 mod setup;
 mod shadow;
 mod shipped;

@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Whole { min: u32 },
     /// A number from 0 to 1.
     Share,
+    /// A number from 0 on.
+    Amount,
     /// True or false.
     Flag,
     /// One of these words.
@@ -50,6 +52,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("project", "the repository that is worked on"),
     ("agents", "the workers: one block each"),
     ("scheduler", "how work is handed out and repeated"),
+    ("budget", "what agents may use before you are asked; 0: no limit"),
     ("rollout", "what `pipeline rollout check` asks for"),
     ("ui", "the dashboard"),
     ("logs", "what the supervisor writes about itself"),
@@ -60,6 +63,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
 pub(crate) const KEYS: &[Key] = &[
     key("project", "base", Kind::Text, "", "the branch that finished work is merged into"),
     key("project", "verify", Kind::Text, "", "the gate: work counts only if this command exits with 0"),
+    key("project", "post_merge", Kind::Text, "", "runs on base after each merge; if it fails, the merge is taken back"),
     key("project", "worktrees", Kind::Text, "\".pipeline/worktrees/{agent}\"", "where agents work: {repo} {agent} {task}"),
     key("project", "current_task_file", Kind::Text, "\".claude/current-task.txt\"", "names the task of sequential mode"),
     key("project", "separate_approver", Kind::Flag, "false", "somebody else approves than who asked"),
@@ -95,9 +99,20 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler", "limit_pause", POSITIVE, "\"15m\"", "the rest after a usage limit that names no reset time"),
     key("scheduler", "keep_finished", Kind::Whole { min: 0 }, "1000", "finished tasks beyond this number leave the live state"),
 
+    key("budget", "task_cost", Kind::Amount, "0", "US dollars for one task, as the agents' programs tell"),
+    key("budget", "task_tokens", Kind::Whole { min: 0 }, "0", "tokens in and out for one task"),
+    key("budget", "task_time", ZERO, "\"0s\"", "how long agents work on one task"),
+    key("budget", "agent_cost", Kind::Amount, "0", "US dollars for one agent a day (of UTC)"),
+    key("budget", "agent_tokens", Kind::Whole { min: 0 }, "0", "tokens for one agent a day"),
+    key("budget", "agent_time", ZERO, "\"0s\"", "how long one agent works a day"),
+    key("budget", "day_cost", Kind::Amount, "0", "US dollars for all agents a day"),
+    key("budget", "day_tokens", Kind::Whole { min: 0 }, "0", "tokens for all agents a day"),
+    key("budget", "day_time", ZERO, "\"0s\"", "how long all agents work a day, added up"),
+
     key("rollout", "min_runs", Kind::Whole { min: 0 }, "5", "finished runs on record"),
     key("rollout", "min_gate_pass_rate", Kind::Share, "0.9", "the share of gates that passed, from 0 to 1"),
     key("rollout", "max_rollbacks", Kind::Whole { min: 0 }, "0", "tasks that were rolled back"),
+    key("rollout", "breaker", Kind::Whole { min: 0 }, "5", "tasks in a row that come to nothing: one step back; 0: never"),
 
     key("ui", "theme", Kind::OneOf(&["auto", "dark", "light", "mono"]), "\"auto\"", "auto, dark, light, mono"),
     key("ui", "mouse", Kind::Flag, "true", "click to focus, wheel to scroll"),

@@ -7,6 +7,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pipeline_lib::budget::{Budgets, Limits};
+
 use super::agents;
 use super::definitions::{Definition, Definitions};
 use super::keys::{self, Kind};
@@ -197,7 +199,7 @@ fn default_of(key: &keys::Key) -> serde_json::Value {
 /// A value from the environment or the command line is a text until its key says what it is.
 fn typed(value: &serde_json::Value, kind: Kind) -> serde_json::Value {
     match (value.as_str(), kind) {
-        (Some(text), Kind::Whole { .. } | Kind::Share | Kind::Flag) => match text.trim() {
+        (Some(text), Kind::Whole { .. } | Kind::Share | Kind::Amount | Kind::Flag) => match text.trim() {
             "1" if kind == Kind::Flag => true.into(),
             "0" if kind == Kind::Flag => false.into(),
             text => serde_json::from_str(text).unwrap_or_else(|_| value.clone()),
@@ -224,11 +226,13 @@ fn read_config(reader: &mut Reader, root: &Node) -> Config {
     let project = project::read(reader, section);
     let agents = agents::read(reader, root);
     let scheduler = read_scheduler(reader, root);
+    let budgets = read_budgets(reader, root);
     let section = reader.section(root, "rollout");
     let mut rollout = pipeline_lib::settings::RolloutSettings::default();
     rollout.min_runs = reader.whole(section, "min_runs").unwrap_or(rollout.min_runs);
     rollout.min_gate_pass_rate = reader.share(section, "min_gate_pass_rate").unwrap_or(rollout.min_gate_pass_rate);
     rollout.max_rollbacks = reader.whole(section, "max_rollbacks").unwrap_or(rollout.max_rollbacks);
+    rollout.breaker = reader.whole(section, "breaker").unwrap_or(rollout.breaker);
     let section = reader.section(root, "ui");
     let mut ui = UiConfig::default();
     ui.theme = reader.word(section, "theme").unwrap_or(ui.theme);
@@ -243,7 +247,7 @@ fn read_config(reader: &mut Reader, root: &Node) -> Config {
     let section = reader.section(root, "state");
     let mut state = StateConfig::default();
     state.lock_timeout = reader.duration(section, "lock_timeout").unwrap_or(state.lock_timeout);
-    Config { project, agents, scheduler, rollout, ui, logs, state }
+    Config { project, agents, scheduler, budgets, rollout, ui, logs, state }
 }
 
 /// The repository that a config.toml in its usual place belongs to.
@@ -273,6 +277,16 @@ fn read_scheduler(reader: &mut Reader, root: &Node) -> pipeline_lib::settings::S
         reader.warn(&node.at, "`backoff` is longer than `backoff_max`, which caps it", Some(hint));
     }
     read
+}
+
+fn read_budgets(reader: &mut Reader, root: &Node) -> Budgets {
+    let section = reader.section(root, "budget");
+    let mut limits = |whose: &str| Limits {
+        tokens: reader.whole(section, &format!("{whose}_tokens")).map_or(0, u64::from),
+        cost_usd: reader.amount(section, &format!("{whose}_cost")).unwrap_or_default(),
+        time: reader.duration(section, &format!("{whose}_time")).unwrap_or_default(),
+    };
+    Budgets { task: limits("task"), agent: limits("agent"), day: limits("day") }
 }
 
 /// The keys that an environment variable is about, if it is about the configuration.

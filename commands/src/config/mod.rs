@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use pipeline_lib::agents::Preset;
+use pipeline_lib::budget::Budgets;
 use pipeline_lib::ids::{AgentName, COMMAND_ROLE, Role, TaskId, command_role};
 use pipeline_lib::settings::{AgentSettings, RolloutSettings, Sandbox, SchedulerSettings, Settings, WorktreeFor};
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub agents: Vec<AgentConfig>,
     /// How work is handed out and repeated.
     pub scheduler: SchedulerSettings,
+    /// What agents may use.
+    pub budgets: Budgets,
     /// What `rollout check` asks of the recorded runs.
     pub rollout: RolloutSettings,
     /// The dashboard.
@@ -73,6 +76,8 @@ pub struct ProjectConfig {
     pub base: Option<String>,
     /// The gate, a shell command.
     pub verify: Option<String>,
+    /// What base has to pass after each merge, a shell command.
+    pub post_merge: Option<String>,
     /// Where the worktrees of agents are: a template.
     pub worktrees: String,
     /// The file that names the task of sequential mode, relative to the repository.
@@ -93,6 +98,7 @@ impl Default for ProjectConfig {
         Self {
             base: None,
             verify: None,
+            post_merge: None,
             worktrees: ".pipeline/worktrees/{agent}".to_owned(),
             current_task_file: PathBuf::from(".claude/current-task.txt"),
             setup: None,
@@ -240,10 +246,12 @@ impl Config {
         Settings {
             base: self.project.base.as_deref().unwrap_or(base).to_owned(),
             verify: self.project.verify.clone(),
+            post_merge: self.project.post_merge.clone(),
             setup: self.project.setup.clone(),
             worktrees: self.worktree_for(),
             agents: self.agents.iter().map(agent).chain(self.places_for_commands()).collect(),
             scheduler: self.scheduler.clone(),
+            budgets: self.budgets,
             rollout: self.rollout.clone(),
             separate_approver: self.project.separate_approver,
             ..Settings::default()

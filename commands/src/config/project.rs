@@ -37,6 +37,7 @@ pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
         );
     }
     let verify = reader.text(section, "verify");
+    let post_merge = reader.text(section, "post_merge").filter(|command| !command.trim().is_empty());
     let setup = reader.text(section, "setup");
     let pass_env = super::agents::names_to_pass(reader, section);
     let separate_approver = reader.flag(section, "separate_approver").unwrap_or(default.separate_approver);
@@ -44,6 +45,7 @@ pub(crate) fn read(reader: &mut Reader, section: Section<'_>) -> ProjectConfig {
     ProjectConfig {
         base,
         verify,
+        post_merge,
         worktrees,
         current_task_file: current,
         setup,

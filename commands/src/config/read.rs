@@ -141,6 +141,21 @@ impl Reader {
         fits
     }
 
+    pub(crate) fn amount(&mut self, section: Section<'_>, name: &str) -> Option<f64> {
+        let node = section.node(name)?;
+        let number = match &node.value {
+            Value::Real(number) => Some(*number),
+            Value::Whole(number) => u32::try_from(*number).ok().map(f64::from),
+            Value::Loose(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let amount = number.filter(|number| number.is_finite() && *number >= 0.0);
+        if amount.is_none() {
+            self.error(&node.at, format!("`{name}` must be a number from 0"), Some("Write 2.5 for two and a half."));
+        }
+        amount
+    }
+
     pub(crate) fn share(&mut self, section: Section<'_>, name: &str) -> Option<f64> {
         let node = section.node(name)?;
         let number = match &node.value {

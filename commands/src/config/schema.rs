@@ -53,6 +53,7 @@ fn property(key: &Key) -> Value {
         Kind::Text => text,
         Kind::Duration { .. } => duration(),
         Kind::Whole { min } => json!({ "type": "integer", "minimum": min, "maximum": u32::MAX }),
+        Kind::Amount => json!({ "type": "number", "minimum": 0 }),
         Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::OneOf(words) => json!({ "type": "string", "enum": words }),

@@ -20,7 +20,7 @@ use pipeline_worktrees::host::{self, HostError, Stream};
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use super::secrets::Secrets;
-use super::{assign, branches, commands, proposals, results, trespass, urge};
+use super::{assign, branches, commands, proposals, results, revert, trespass, urge};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -98,6 +98,7 @@ pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permit
         Effect::JoinParts { task, heads } => join_parts(context, pipeline, task, heads).map(Some),
         Effect::PrepareMerge { task, head } => prepare_merge(context, pipeline, task, head).map(Some),
         Effect::AdvanceBase { task, onto, commit } => advance(context, task, onto, commit).map(Some),
+        Effect::RevertBase { task, merge } => revert::take_back(context, pipeline, task, merge).map(Some),
         Effect::WriteCurrentTask { task } => write_current_task(context, task.as_ref()).map(|()| None),
     };
     match result {

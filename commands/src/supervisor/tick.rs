@@ -158,6 +158,7 @@ impl Supervisor {
                 | Effect::JoinParts { .. }
                 | Effect::PrepareMerge { .. }
                 | Effect::AdvanceBase { .. }
+                | Effect::RevertBase { .. }
                 | Effect::WriteCurrentTask { .. } => false,
             });
             if !due.is_empty() {

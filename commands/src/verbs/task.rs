@@ -67,7 +67,7 @@ pub enum TaskVerb {
     Reject(change::Message),
     /// Revert the merge of a completed task
     #[command(after_help = "Example: pipeline task rollback TASK-001")]
-    Rollback(change::One),
+    Rollback(rollback::Rollback),
     /// Add the tasks of a JSON file, all or none
     #[command(after_help = "Example: pipeline task import tasks.json")]
     Import(import::Import),

@@ -31,7 +31,10 @@ impl Rules<'_> {
                 Ok(facts)
             }
             Request::Reject { task, message } => self.reject(task, message.as_deref()),
-            Request::RolledBack { task, commit } => self.rolled_back(task, commit.as_ref().map(|c| c.short())),
+            Request::RolledBack { tasks } => {
+                let each = tasks.iter().map(|(id, commit)| self.rolled_back(id, commit.as_ref().map(|c| c.short())));
+                Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            }
             Request::StopAgent { agent } => self.stop_agent(agent),
             Request::StartAgent { agent } => self.start_agent(agent),
             Request::SetMode { mode, busy, unready } => self.set_mode(*mode, *busy, *unready),

@@ -135,20 +135,25 @@ impl Rules<'_> {
             summary.commit = Some(commit.clone());
         }
         let mut facts = vec![Fact::RunClosed { run: run.id.clone(), summary: Some(Box::new(summary)) }];
-        let TaskState::Verifying { claim, step: Step::Gate { commit, onto, run: gate }, .. } = &task.state else {
+        let TaskState::Verifying { claim, step: Step::Gate { run: gate, merged, .. }, .. } = &task.state else {
             return facts;
         };
         if gate.as_ref() != Some(&run.id) {
             return facts;
         }
         match (verdict, how) {
-            (Verdict::Passed, _) => facts.extend(self.gate_passed(task, &stage.id, claim, commit, onto.as_ref())),
+            (Verdict::Passed, _) => facts.extend(self.gate_passed(task, &stage.id, claim)),
             (Verdict::Void, _) => {}
             (Verdict::Failed, Ended::NotStarted { message, .. }) => {
                 facts.extend(self.block(task, Some(&stage.id), &format!("the gate could not be started: {message}")));
             }
             (Verdict::Failed, _) => {
                 let command = evidence.map_or("the gate", |e| e.command.as_str());
+                if *merged {
+                    let why = format!("after the merge `{command}` {how}");
+                    facts.extend(self.taken_back_next(task, stage, claim, &why, output));
+                    return facts;
+                }
                 let why = format!("the gate failed: `{command}` {}", how);
                 let feedback = format!("{why}\n{output}");
                 facts.extend(self.attempt_failed(task, stage, &why, &feedback, Some(claim)));

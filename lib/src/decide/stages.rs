@@ -28,7 +28,7 @@ impl Rules<'_> {
             return vec![self.verifying(task, stage, claim, Step::Merge)];
         }
         if self.gate_command(task).is_some() {
-            let step = Step::Gate { commit: claim.commit.clone(), onto: None, run: None };
+            let step = Step::Gate { commit: claim.commit.clone(), onto: None, run: None, merged: false };
             return vec![self.verifying(task, stage, claim, step)];
         }
         self.checked(task, stage, claim, None)
@@ -97,16 +97,15 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn gate_passed(
-        &self,
-        task: &Task,
-        stage: &StageId,
-        claim: &Claimed,
-        commit: &CommitId,
-        onto: Option<&CommitId>,
-    ) -> Vec<Fact> {
+    pub(super) fn gate_passed(&self, task: &Task, stage: &StageId, claim: &Claimed) -> Vec<Fact> {
         let Some(stage) = self.p.workflow_of(task).and_then(|w| w.stage(stage)) else { return Vec::new() };
-        self.checked(task, stage, claim.clone(), onto.map(|onto| (commit.clone(), onto.clone())))
+        let TaskState::Verifying { step: Step::Gate { commit, onto, merged, .. }, .. } = &task.state else {
+            return Vec::new();
+        };
+        if *merged {
+            return self.holds_in_base(task, stage, claim);
+        }
+        self.checked(task, stage, claim.clone(), onto.as_ref().map(|onto| (commit.clone(), onto.clone())))
     }
 
     pub(super) fn merge_prepared(&self, id: &TaskId, head: &CommitId, outcome: &MergeOutcome) -> Vec<Fact> {
@@ -123,7 +122,7 @@ impl Rules<'_> {
                 facts
             }
             MergeOutcome::Commit { commit, onto } if self.gate_command(task).is_some() => {
-                let step = Step::Gate { commit: commit.clone(), onto: Some(onto.clone()), run: None };
+                let step = Step::Gate { commit: commit.clone(), onto: Some(onto.clone()), run: None, merged: false };
                 vec![self.verifying(task, stage, claim.clone(), step)]
             }
             MergeOutcome::Commit { commit, onto } => {
@@ -152,9 +151,8 @@ impl Rules<'_> {
         match outcome {
             AdvanceOutcome::Moved => {
                 let merged = Merged { commit: Some(commit.clone()), onto: onto.clone(), at: self.now.at };
-                let decision = claim.decision.as_deref().unwrap_or(SUCCESS);
                 let mut facts = vec![Fact::TaskMerged { task: id.clone(), merged }];
-                facts.extend(self.finish(task, stage, claim, decision, None));
+                facts.extend(self.in_base(task, stage, claim, commit, onto));
                 facts
             }
             AdvanceOutcome::Stale => vec![self.verifying(task, stage, claim.clone(), Step::Merge)],
@@ -295,6 +293,7 @@ impl Rules<'_> {
         let mut facts = self.block(task, Some(&stage.id), &why);
         if let Some(Fact::TaskMoved { with, .. }) = facts.first_mut() {
             with.feedback = Some(feedback.to_owned());
+            with.given_up = true;
         }
         facts.extend(self.after_failure(task, stage, &why));
         facts

@@ -17,6 +17,7 @@ mod rollout;
 mod schedules;
 mod scheduling;
 mod sequential;
+mod settled;
 mod setup;
 mod stages;
 mod tasks;

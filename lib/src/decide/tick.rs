@@ -21,7 +21,8 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 13] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 14] = [
+            Self::trip_breaker,
             Self::withdraw_claims,
             Self::switch_pending_mode,
             Self::end_waits,
@@ -81,7 +82,7 @@ impl Rules<'_> {
     fn start_gates(&self) -> Vec<Fact> {
         for slot in self.p.queue.first_gate_due() {
             let Some(task) = self.p.tasks.at(slot) else { continue };
-            let TaskState::Verifying { stage, claim, step: Step::Gate { commit, onto, run: None } } = &task.state
+            let TaskState::Verifying { stage, claim, step: Step::Gate { commit, run: None, merged, .. } } = &task.state
             else {
                 continue;
             };
@@ -90,8 +91,12 @@ impl Rules<'_> {
             if stopped || !self.p.may_touch(&task.id) || busy() {
                 continue;
             }
-            let Some(command) = self.gate_command(task) else {
-                return self.gate_passed(task, stage, claim, commit, onto.as_ref());
+            let wanted = match merged {
+                true => self.p.core.settings.post_merge.clone(),
+                false => self.gate_command(task),
+            };
+            let Some(command) = wanted else {
+                return self.gate_passed(task, stage, claim);
             };
             let worktree = self.p.core.settings.gate_worktree(&claim.agent, &task.id);
             match self.set_up(&worktree, &claim.agent) {
@@ -183,6 +188,10 @@ impl Rules<'_> {
             return held;
         }
         let Some(stage) = self.p.stage_of(task) else { return Vec::new() };
+        let is_agent = self.p.core.agents.get(name).is_some_and(|agent| agent.preset != Preset::Command);
+        if let Some(why) = self.p.task_used_up(task).filter(|_| is_agent) {
+            return self.block(task, task.state.stage(), &why);
+        }
         let worktree = self.p.core.settings.worktree(name, &task.id);
         match self.set_up(&worktree, name) {
             SetUp::Ready => {}
@@ -218,7 +227,9 @@ impl Rules<'_> {
         }
         // The limit is on agents: the commands of workflows have their own number of places.
         let room = self.below_parallel_limit();
-        let free = self.free_agents().filter(|(_, agent)| room || agent.preset == Preset::Command);
+        let free = self.free_agents().filter(|(name, agent)| {
+            agent.preset == Preset::Command || (room && self.p.used_up_today(Some(name), self.now.at).is_none())
+        });
         let pairs = free.filter_map(|(name, agent)| Some((name, self.best_for(name, agent)?)));
         pairs.min_by_key(|(_, key)| *key)
     }
@@ -390,9 +401,10 @@ impl Rules<'_> {
     fn withheld_check(&self) -> Option<Fact> {
         let gates = self.p.queue.first_gate_due().filter_map(|slot| Some((self.p.tasks.at(slot)?, "gate")));
         let merges = self.p.queue.effects().filter_map(|(_, effect)| match effect {
-            Effect::JoinParts { task, .. } | Effect::PrepareMerge { task, .. } | Effect::AdvanceBase { task, .. } => {
-                Some((self.p.task(task.as_str())?, "merge"))
-            }
+            Effect::JoinParts { task, .. }
+            | Effect::PrepareMerge { task, .. }
+            | Effect::AdvanceBase { task, .. }
+            | Effect::RevertBase { task, .. } => Some((self.p.task(task.as_str())?, "merge")),
             Effect::Launch { .. }
             | Effect::Stop { .. }
             | Effect::Urge { .. }

@@ -4,18 +4,22 @@ mod agents;
 mod brain;
 mod doing;
 pub(super) mod patterns;
+mod project;
 pub(super) mod schedules;
 
 use jiff::Timestamp;
 
-use super::tasks::Slot;
-use super::{Archived, EffectFailure, NOTICES_MAX, Notice, Pipeline};
+use super::{Archived, EffectFailure, Pipeline};
+use crate::budget::Spent;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
 use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
+
+/// Tasks that came to nothing are counted up to this number.
+const GIVEN_UP_MAX: usize = 100;
 
 impl Pipeline {
     /// Applies one fact that became true at `at`.
@@ -27,6 +31,7 @@ impl Pipeline {
         match fact {
             Fact::Configured { .. }
             | Fact::ModeChanged { .. }
+            | Fact::Demoted { .. }
             | Fact::ModePending { .. }
             | Fact::PilotChanged { .. }
             | Fact::CurrentTask { .. }
@@ -41,6 +46,7 @@ impl Pipeline {
             | Fact::StageDone { .. }
             | Fact::HubAsks { .. }
             | Fact::TaskMerged { .. }
+            | Fact::MergeReverted { .. }
             | Fact::EffectWithheld { .. }
             | Fact::EffectFailed { .. } => self.apply_task(at, fact),
             Fact::RunClaimed { .. }
@@ -64,52 +70,10 @@ impl Pipeline {
         }
     }
 
-    fn apply_project(&mut self, at: Timestamp, fact: &Fact) {
-        match fact {
-            Fact::Configured { settings, workflows, digest } => {
-                self.core.config_digest.clone_from(digest);
-                self.core.workflows = workflows.iter().map(|w| (w.id.clone(), w.clone())).collect();
-                self.configure_agents(at, settings);
-                self.core.settings = settings.clone();
-                self.rebuild_index();
-            }
-            Fact::NumbersTaken { below } => self.core.next_number = self.core.next_number.max(*below),
-            Fact::ModeChanged { mode, .. } => {
-                (self.core.mode, self.core.pending_mode) = (*mode, None);
-                self.core.shadow_plan.clear();
-                self.clear_holds();
-                self.rebuild_index();
-            }
-            Fact::ModePending { mode, unready } => {
-                (self.core.pending_mode, self.core.pending_unready) = (*mode, *unready);
-            }
-            Fact::PilotChanged { scope } => {
-                self.core.pilot = scope.clone();
-                self.rebuild_index();
-            }
-            Fact::CurrentTask { task, problem } => {
-                self.core.current_task.clone_from(task);
-                self.core.current_task_problem.clone_from(problem);
-                self.core.effect_failures.remove(&EffectKey::CurrentTask);
-            }
-            Fact::Notice { role, task, text } => {
-                let notices = &mut self.core.notices;
-                notices.push(Notice { role: role.clone(), task: task.clone(), text: text.clone(), given: None });
-                if notices.len() > NOTICES_MAX {
-                    notices.remove(0);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Holds are found again where they still apply.
-    fn clear_holds(&mut self) {
-        let slots: Vec<Slot> = self.tasks.occupied().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            if let Some(task) = self.tasks.at_mut(slot) {
-                task.held = None;
-            }
+    /// Another task came to nothing; what one of them did before does not count twice.
+    fn count_given_up(&mut self, id: &TaskId) {
+        if !self.core.given_up.contains(id) && self.core.given_up.len() < GIVEN_UP_MAX {
+            self.core.given_up.push(id.clone());
         }
     }
 
@@ -133,6 +97,11 @@ impl Pipeline {
                 self.change_task(task, |t| t.brain.get_or_insert_default().question = Some(question.clone()));
             }
             Fact::TaskMerged { task, merged } => self.note_in_task(task, |t| t.merged = Some(merged.clone())),
+            Fact::MergeReverted { task, .. } => {
+                self.core.metrics.rollbacks += 1;
+                self.count_given_up(task);
+                self.note_in_task(task, |t| t.merged = None);
+            }
             Fact::EffectWithheld { effect, task, stage, agent } => {
                 if let Some(agent) = agent {
                     self.core.shadow_plan.insert(agent.clone(), (task.clone(), stage.clone()));
@@ -200,6 +169,12 @@ impl Pipeline {
             _ => {}
         }
         metrics.retries += u64::from(with.retry);
+        match to {
+            TaskState::Completed => self.core.given_up.clear(),
+            TaskState::Failed | TaskState::RolledBack => self.count_given_up(id),
+            _ if with.given_up => self.count_given_up(id),
+            _ => {}
+        }
         let pinned = self.task(id.as_str()).and_then(|task| self.workflow_of(task)).filter(|_| with.began).cloned();
         self.core.withheld.remove(id);
         self.core.effect_failures.remove(&EffectKey::Task(id.clone()));
@@ -227,6 +202,7 @@ impl Pipeline {
                 // A person let it go on: it may fail, and come by, as often as if it had not been there yet.
                 task.forgiven = u32::try_from(task.outputs.len()).unwrap_or(u32::MAX);
                 task.visits.clear();
+                task.spent = Spent::default();
             }
             brain::close_question(task, to, with);
             if with.entered {
@@ -400,8 +376,16 @@ impl Pipeline {
         self.count_run(&run, summary);
         self.count_asking(&run, summary);
         self.learn(at, &run, summary);
+        let spends = run.work == Work::Agent;
+        let seconds = seconds_between(summary.started_at, summary.ended_at).max(0.0);
+        if spends {
+            self.core.day.add(at, &run.agent, &summary.usage, seconds);
+        }
         if let Some(task) = &run.task {
             self.note_in_task(task, |t| {
+                if spends {
+                    t.spent.add(&summary.usage, seconds);
+                }
                 // Among many tasks most have had one run: room for more would cost more than the run itself.
                 if t.runs.is_empty() {
                     t.runs.reserve_exact(1);

@@ -645,6 +645,9 @@ fn task_effect(task: &Task) -> Option<Effect> {
         TaskState::Verifying { step: Step::Advance { commit, onto, .. }, .. } => {
             Some(Effect::AdvanceBase { task: task.id.clone(), onto: onto.clone(), commit: commit.clone() })
         }
+        TaskState::Verifying { step: Step::TakeBack { merge, .. }, .. } => {
+            Some(Effect::RevertBase { task: task.id.clone(), merge: merge.clone() })
+        }
         _ => None,
     }
 }

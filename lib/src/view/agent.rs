@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{ProcessSeen, RunSeen, Seen};
+use crate::agents::preset::Preset;
 use crate::ids::AgentName;
 use crate::pipeline::{Agent, Pipeline};
 use crate::run::{Ended, Phase, Run, Work};
@@ -92,6 +93,11 @@ pub fn agent_view(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen: &S
     if agent.stopped {
         let change = format!("`pipeline agent start {name}`");
         return view(AgentStatus::Stopped, "person", 1.0, "a person stopped it".to_owned(), &change);
+    }
+    if let Some(used_up) =
+        pipeline.used_up_today(Some(name), pipeline.core.updated_at).filter(|_| agent.preset != Preset::Command)
+    {
+        return view(AgentStatus::RateLimited, "journal", 1.0, used_up.words(), "the next day, or a larger budget");
     }
     if let Some(task) = &agent.verifying {
         let reason = format!("its claim for {task} is being checked");

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::agents::preset::DEMO_DOES_NO_WORK;
+use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
 use crate::run::Rung;
@@ -44,6 +45,8 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
     list.extend(of_agents(pipeline));
     list.extend(of_sessions(pipeline));
     list.extend(without_agents(pipeline));
+    list.extend(demoted(pipeline));
+    list.extend(budgets(pipeline));
     if let Some(problem) = &pipeline.core.current_task_problem {
         list.push(Attention {
             kind: "current_task",
@@ -112,6 +115,35 @@ fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {
         summary: format!("{id}: {reason}"),
         unblocks: behind(pipeline, id),
         command,
+    })
+}
+
+/// Budgets of the day that are used up. A person may raise them; the next day comes by itself.
+fn budgets(pipeline: &Pipeline) -> Vec<Attention> {
+    let used_up = pipeline.all_used_up_today(pipeline.core.updated_at);
+    let one = |used_up: UsedUp| Attention {
+        kind: "budget",
+        task: None,
+        agent: used_up.agent.clone(),
+        since: pipeline.core.updated_at,
+        summary: used_up.words(),
+        unblocks: Vec::new(),
+        command: "${EDITOR:-vi} .pipeline/config.toml".to_owned(),
+    };
+    used_up.into_iter().map(one).collect()
+}
+
+/// The rollout went back by itself, and only a person lets it go on.
+fn demoted(pipeline: &Pipeline) -> Option<Attention> {
+    let demoted = pipeline.core.demoted.as_ref()?;
+    Some(Attention {
+        kind: "demoted",
+        task: None,
+        agent: None,
+        since: demoted.at,
+        summary: format!("the rollout went back to {}: {}", demoted.to.word(), demoted.why),
+        unblocks: Vec::new(),
+        command: "pipeline rollout check".to_owned(),
     })
 }
 

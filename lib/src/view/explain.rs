@@ -203,6 +203,10 @@ fn verifying_rule(pipeline: &Pipeline, step: &Step, agent: &AgentName, out: &mut
                 "the next tick".to_owned()
             });
         }
+        Step::TakeBack { merge, why, .. } => {
+            out.rule = format!("{why}; {} is taken back from {}", merge.short(), pipeline.core.settings.base);
+            out.would_change.push("the next tick".to_owned());
+        }
         Step::Advance { dirty: Some(dirty), .. } => {
             let base = &pipeline.core.settings.base;
             out.rule = format!("your checkout of {base} has uncommitted changes in {}", dirty.files.join(", "));

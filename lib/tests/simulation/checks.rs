@@ -208,7 +208,8 @@ impl World {
                 TaskState::Unassigned => task.held.is_some() || task.depends_on.iter().any(waits),
                 TaskState::Ready { .. } => task.held.is_some(),
                 TaskState::Verifying {
-                    step: Step::Advance { .. } | Step::Gate { .. } | Step::Merge | Step::Join { .. },
+                    step:
+                        Step::Advance { .. } | Step::Gate { .. } | Step::Merge | Step::Join { .. } | Step::TakeBack { .. },
                     ..
                 }
                 | TaskState::Working { .. }

@@ -100,6 +100,8 @@ pub(crate) struct Repository {
     /// Heads that a commit brought along.
     pub(crate) merges: BTreeMap<CommitId, (CommitId, CommitId)>,
     pub(crate) heads: BTreeMap<TaskId, CommitId>,
+    /// Merges that were undone later on.
+    pub(crate) reverted: BTreeSet<CommitId>,
     pub(crate) worktrees: BTreeSet<String>,
     commits: u32,
 }

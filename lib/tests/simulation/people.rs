@@ -35,6 +35,8 @@ pub(crate) fn settings() -> Settings {
     settings.agents = PLACES.iter().map(place).chain(AGENTS.iter().map(agent)).collect();
     settings.scheduler.max_parallel = 3;
     settings.scheduler.keep_finished = 8;
+    settings.post_merge = Some("true".to_owned());
+    settings.rollout.breaker = 4;
     settings
 }
 
@@ -172,7 +174,7 @@ impl World {
                 Request::Approve { task, decision: decision.map(str::to_owned), by: None }
             }
             9 => Request::Reject { task, message: None },
-            10 => Request::RolledBack { task, commit: None },
+            10 => Request::RolledBack { tasks: vec![(task, None)] },
             11 => Request::StopAgent { agent },
             12 | 13 => Request::StartAgent { agent },
             14 => Request::Assign { task, agent: Some(agent), interrupt: self.dice.permille(500) },

@@ -2,7 +2,7 @@
 
 use pipeline_lib::agents::stream::Failure;
 use pipeline_lib::claim::Decision;
-use pipeline_lib::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Seen};
+use pipeline_lib::event::{AdvanceOutcome, Collected, Event, MergeOutcome, RevertOutcome, Seen};
 use pipeline_lib::fact::{Effect, EffectKey};
 use pipeline_lib::ids::{CommitId, RunId, TaskId};
 use pipeline_lib::run::{Claim, ClaimSource, ClaimStatus, Ended, Run, StopReason, Usage, Work};
@@ -39,6 +39,7 @@ impl World {
             (Effect::JoinParts { task, heads }, _) => Ok(vec![self.join(task, heads)]),
             (Effect::PrepareMerge { task, head }, _) => Ok(vec![self.prepare_merge(task, head)]),
             (Effect::AdvanceBase { task, onto, commit }, _) => Ok(vec![self.advance(task, onto, commit)]),
+            (Effect::RevertBase { task, merge }, _) => Ok(vec![self.take_back(task, merge)]),
             (
                 Effect::WriteCurrentTask { .. }
                 | Effect::Launch { .. }
@@ -141,6 +142,22 @@ impl World {
             MergeOutcome::Commit { commit, onto }
         };
         Event::MergePrepared { task: task.clone(), head: head.clone(), outcome }
+    }
+
+    fn take_back(&mut self, task: &TaskId, merge: &CommitId) -> Event {
+        let outcome = if self.repository.reverted.contains(merge) {
+            RevertOutcome::Reverted { by: None }
+        } else if !self.kind && self.dice.permille(100) {
+            RevertOutcome::Conflict { files: vec!["f".to_owned()] }
+        } else {
+            let by = self.repository.commit("t");
+            self.repository.base.push(by.clone());
+            self.repository.reverted.insert(merge.clone());
+            let again = self.repository.commit("h");
+            self.repository.heads.insert(task.clone(), again);
+            RevertOutcome::Reverted { by: Some(by) }
+        };
+        Event::BaseReverted { task: task.clone(), merge: merge.clone(), outcome }
     }
 
     fn advance(&mut self, task: &TaskId, onto: &CommitId, commit: &CommitId) -> Event {

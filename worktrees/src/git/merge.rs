@@ -143,6 +143,24 @@ impl Repo {
         }
     }
 
+    /// Makes the commit that lets a branch bring anew what was reverted on base: it follows both the branch and the revert,
+    /// and its files are those of base before the revert. Merged as it is, the branch would bring nothing, because base
+    /// has its commits already. (The way that git's own `revert-a-faulty-merge` describes.)
+    ///
+    /// # Errors
+    /// When there is no such commit.
+    pub fn bring_anew(
+        &self,
+        branch: &CommitId,
+        before: &CommitId,
+        revert: &CommitId,
+        message: &str,
+        when: Timestamp,
+    ) -> Result<CommitId, GitError> {
+        let tree = self.tree_of(before)?;
+        self.write_commit(&tree, &[branch.clone(), revert.clone()], message, when)
+    }
+
     /// Moves a branch from one commit to another if it is where it is expected to be, and updates every checkout of it.
     ///
     /// Files and index are brought to the new commit first and the branch is moved last. Cut short at any point, the

@@ -81,6 +81,9 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
     let agent = about.agent;
     match fact {
         Fact::Configured { .. } => "the configuration changed".to_owned(),
+        Fact::MergeReverted { task, by: Some(by) } => format!("{task} was taken back from base by {}", by.short()),
+        Fact::MergeReverted { task, by: None } => format!("{task} is no longer in base"),
+        Fact::Demoted { mode, why } => format!("the rollout went back to {}: {why}", mode.rollout.word()),
         Fact::ModeChanged { mode, .. } => format!("mode is {} · {}", mode.orchestration.word(), mode.rollout.word()),
         Fact::ModePending { mode: Some(mode), .. } => {
             format!("switching to {} · {} once nothing runs", mode.orchestration.word(), mode.rollout.word())
@@ -170,10 +173,12 @@ fn checked(task: &str, stage: &str, step: &Step) -> String {
     match step {
         Step::Join { heads } => format!("{task} {stage}: {} are brought together", counted(heads.len(), "part")),
         Step::Merge => format!("{task} {stage} is being merged"),
+        Step::Gate { run: None, merged: true, .. } => format!("{task} {stage}: what base is now is being checked"),
         Step::Gate { run: None, .. } => format!("{task} {stage} is being checked"),
         Step::Advance { dirty: Some(dirty), .. } => {
             format!("{task} waits for your checkout, which has changes in {}", dirty.files.join(", "))
         }
+        Step::TakeBack { merge, why, .. } => format!("{task}: {why}; {} is taken back", merge.short()),
         Step::Gate { run: Some(_), .. } | Step::Advance { dirty: None, .. } => String::new(),
     }
 }

@@ -26,6 +26,9 @@ struct Switch {
     from: Option<Mode>,
     to: Mode,
     unready: bool,
+    /// Why the rollout went back by itself, where nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_itself: Option<String>,
     /// Absent where the journal no longer has everything that was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     figures: Option<Figures>,
@@ -54,7 +57,12 @@ struct Replay {
 
 impl Replay {
     fn take(&mut self, seq: u64, at: Timestamp, actor: &str, fact: &Fact) {
-        if let Fact::ModeChanged { mode, unready } = fact {
+        let switch = match fact {
+            Fact::ModeChanged { mode, unready } => Some((mode, *unready)),
+            Fact::Demoted { mode, .. } => Some((mode, false)),
+            _ => None,
+        };
+        if let Some((mode, unready)) = switch {
             let counted = &self.pipeline.core.metrics;
             let figures = Figures {
                 runs: counted.runs,
@@ -71,7 +79,11 @@ impl Replay {
                 actor: actor.to_owned(),
                 from: before,
                 to: *mode,
-                unready: *unready,
+                unready,
+                by_itself: match fact {
+                    Fact::Demoted { why, .. } => Some(why.clone()),
+                    _ => None,
+                },
                 figures: (!self.partial).then_some(figures),
             });
             self.from = Some(*mode);
@@ -129,7 +141,11 @@ fn table(call: &Call, switches: &[Switch]) -> Result<()> {
             switch.actor.clone(),
             switch.from.map_or_else(|| "-".to_owned(), word),
             word(switch.to),
-            if switch.unready { out.paint("33", "without") } else { "-".to_owned() },
+            match &switch.by_itself {
+                Some(why) => out.paint("33", why),
+                None if switch.unready => out.paint("33", "without"),
+                None => "-".to_owned(),
+            },
             figures,
         ]);
     }

@@ -4,11 +4,15 @@ use clap::Args;
 use jiff::Timestamp;
 use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::proof::{Found, Proof, Standing, proof, standing};
 use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_lib::text::{counted, one_line};
 use pipeline_lib::view::{explain_task, task_doc};
 
+use serde_json::Value;
+
 use super::change::id;
+use crate::context::Context;
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{Result, exit};
@@ -115,12 +119,60 @@ pub(super) fn show(call: &Call, args: &Show) -> Result<u8> {
             object.insert("runs".to_owned(), serde_json::to_value(&task.runs)?);
             object.insert("visits".to_owned(), serde_json::to_value(&task.visits)?);
             object.insert("feedback".to_owned(), task.feedback.clone().into());
+            let proof = proof(task);
+            if let Some(standing) = standing(task, proof.as_ref(), &found(&context, task)?) {
+                let mut document = serde_json::to_value(standing)?;
+                if let (Some(object), Some(Value::Object(proof))) =
+                    (document.as_object_mut(), proof.map(serde_json::to_value).transpose()?)
+                {
+                    object.extend(proof);
+                }
+                object.insert("proof".to_owned(), document);
+            }
         }
         call.output.json(&document)?;
         return Ok(exit::OK);
     }
-    people(call, pipeline, task)?;
+    people(call, pipeline, task, &found(&context, task)?)?;
     Ok(exit::OK)
+}
+
+/// What git says of a task's work now.
+fn found(context: &Context, task: &Task) -> Result<Found> {
+    let repo = context.repo();
+    let merge = task.merged.as_ref().and_then(|merged| merged.commit.as_ref());
+    let in_base = match merge {
+        Some(merge) => Some(repo.is_ancestor(merge, &context.base_head()?)?),
+        None => None,
+    };
+    Ok(Found { head: repo.branch_head(&task.branch())?, in_base })
+}
+
+/// The line that says what speaks for the work, and whether it still does.
+fn verified(call: &Call, task: &Task, found: &Found) -> Result<()> {
+    let (out, proof) = (&call.output, proof(task));
+    let said = proof.as_ref().map(|proof| {
+        let short = |hex: &str| hex.get(..12).unwrap_or(hex).to_owned();
+        let Proof { evidence, commit, run, .. } = proof;
+        let exit = evidence.exit_code.map_or_else(|| "ended".to_owned(), |code| format!("exited {code}"));
+        format!(
+            "`{}` {exit} on {} (tree {}, run {run}, output sha256 {})",
+            cut(&evidence.command, 60),
+            commit.short(),
+            short(&evidence.tree),
+            short(&evidence.log_sha256)
+        )
+    });
+    let said = said.unwrap_or_default();
+    match standing(task, proof.as_ref(), found) {
+        Some(Standing::Holds) => out.line(&format!("  {} {said}", out.paint("32", "✓ verified:")))?,
+        Some(Standing::Overtaken(why)) => {
+            out.line(&format!("  {} {why}; {said}", out.paint("33", "! no longer verified:")))?;
+        }
+        Some(Standing::Unchecked(why)) => out.line(&format!("  {} {why}", out.paint("33", "! not verified:")))?,
+        None => {}
+    }
+    Ok(())
 }
 
 fn show_archived(
@@ -142,7 +194,7 @@ fn show_archived(
     Ok(exit::OK)
 }
 
-fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
+fn people(call: &Call, pipeline: &Pipeline, task: &Task, found: &Found) -> Result<()> {
     let out = &call.output;
     let now = Timestamp::now();
     let explanation = explain_task(pipeline, task);
@@ -162,6 +214,7 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
     let mut about = vec![format!("priority {}", task.priority), format!("workflow {}", task.workflow), task.branch()];
     about.extend(task.group.as_ref().map(|group| format!("group {group}")));
     out.line(&format!("  {}", about.join(" · ")))?;
+    verified(call, task, found)?;
     if !task.depends_on.is_empty() {
         let names: Vec<&str> = task.depends_on.iter().map(|d| d.as_str()).collect();
         out.line(&format!("  after {}", names.join(", ")))?;

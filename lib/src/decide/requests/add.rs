@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use crate::budget::Spent;
 use crate::decide::Rules;
 use crate::event::{NewTask, Refusal};
 use crate::fact::Fact;
@@ -157,6 +158,7 @@ impl Rules<'_> {
             feedback: None,
             outputs: Vec::new(),
             runs: Vec::new(),
+            spent: Spent::default(),
             merged: None,
             params: self.params_of(new),
             parent: None,

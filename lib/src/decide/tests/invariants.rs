@@ -120,6 +120,11 @@ fn effects(p: &Pipeline) {
                 let state = &p.task(task.as_str()).unwrap().state;
                 assert!(matches!(state, TaskState::Verifying { step: Step::Advance { .. }, .. }));
             }
+            Effect::RevertBase { task, .. } => {
+                assert!(p.may_touch(task), "{task} is taken back behind the wall");
+                let state = &p.task(task.as_str()).unwrap().state;
+                assert!(matches!(state, TaskState::Verifying { step: Step::TakeBack { .. }, .. }));
+            }
             Effect::WriteCurrentTask { .. } => panic!("the file is compared, not remembered"),
         }
     }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::world::*;
 use crate::claim::Decision;
-use crate::event::{AdvanceOutcome, Busy, Event, MergeOutcome, NewTask, Request, Seen};
+use crate::event::{AdvanceOutcome, Busy, Event, MergeOutcome, NewTask, Request, RevertOutcome, Seen};
 use crate::fact::{EffectKey, Fact, TaskEdit};
 use crate::ids::{AgentName, CommitId, RunId, TaskId};
 use crate::mode::{Mode, Orchestration, PilotScope, Rollout};
@@ -33,6 +33,7 @@ fn base_settings() -> Settings {
     settings.agents[3].preset = crate::agents::preset::Preset::Claude;
     settings.scheduler.max_parallel = 3;
     settings.scheduler.keep_finished = 6;
+    settings.post_merge = Some("after".to_owned());
     settings
 }
 
@@ -232,7 +233,7 @@ impl Game {
                 }
                 Request::Reject { task, message: None }
             }
-            8 => Request::RolledBack { task, commit: None },
+            8 => Request::RolledBack { tasks: vec![(task, None)] },
             9 => Request::StopAgent { agent: name },
             10 | 11 => Request::StartAgent { agent: name },
             12 => Request::Assign { task, agent: Some(name), interrupt: (b / 14).is_multiple_of(2) },
@@ -318,6 +319,14 @@ impl Game {
                 Event::MergePrepared { task: id, head, outcome }
             }
             Step::Gate { .. } => return,
+            Step::TakeBack { merge, .. } => {
+                let outcome = match b % 4 {
+                    0 => RevertOutcome::Conflict { files: vec!["f".to_owned()] },
+                    1 => RevertOutcome::Reverted { by: None },
+                    _ => RevertOutcome::Reverted { by: Some(CommitId::from(format!("t{}", self.w.p.core.seq))) },
+                };
+                Event::BaseReverted { task: id, merge, outcome }
+            }
             Step::Advance { commit, .. } => {
                 let dirty = Dirty { files: vec!["f".to_owned()], command: "git stash".to_owned() };
                 let outcome = pick(

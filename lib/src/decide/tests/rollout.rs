@@ -174,7 +174,7 @@ fn readiness_for_production_comes_from_recorded_runs() {
     assert_eq!(checks(&w), (false, "gate_pass_rate".to_owned()), "2 of 3 gates");
     w.reconfigure(|s| s.rollout.min_gate_pass_rate = 0.6);
     assert_eq!(checks(&w), (true, String::new()));
-    w.asked(crate::event::Request::RolledBack { task: task("A"), commit: None });
+    w.asked(crate::event::Request::RolledBack { tasks: vec![(task("A"), None)] });
     assert_eq!(checks(&w), (false, "rollbacks".to_owned()));
     let found = readiness(&w.p, Rollout::Pilot, None).checks;
     assert_eq!(found[0].found, "7 settled, 0 of them failed");

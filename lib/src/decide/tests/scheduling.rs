@@ -161,7 +161,7 @@ fn a_rolled_back_dependency_names_a_command_that_is_not_refused() {
     let mut w = World::workers(1, |_| {});
     w.add_all(&["A"]);
     w.finish("A");
-    w.asked(Request::RolledBack { task: task("A"), commit: None });
+    w.asked(Request::RolledBack { tasks: vec![(task("A"), None)] });
     w.add(NewTask::named("B").on("solo").after(&["A"]));
     w.tick();
     assert_eq!(w.status("B"), "unassigned");

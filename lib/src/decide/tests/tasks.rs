@@ -263,7 +263,7 @@ fn block_and_unblock_return_a_task_to_its_stage() {
 fn only_a_completed_task_is_rolled_back_and_only_once() {
     let mut w = World::workers(1, |_| {});
     w.add_all(&["A"]);
-    let back = || Request::RolledBack { task: task("A"), commit: Some(CommitId::from("abc".to_owned())) };
+    let back = || Request::RolledBack { tasks: vec![(task("A"), Some(CommitId::from("abc".to_owned())))] };
     assert!(matches!(w.ask(back()), Err(Refusal::Illegal { .. })));
     w.finish("A");
     w.asked(back());
@@ -391,7 +391,7 @@ fn places() -> Vec<(&'static str, World)> {
             "rolled back",
             make("solo", &|w| {
                 claimed(w);
-                w.asked(Request::RolledBack { task: task("A"), commit: None });
+                w.asked(Request::RolledBack { tasks: vec![(task("A"), None)] });
             }),
         ),
     ]
@@ -417,7 +417,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("approve", Request::Approve { by: None, task: a(), decision: None }),
         ("decide", Request::Approve { by: None, task: a(), decision: Some("other".to_owned()) }),
         ("reject", Request::Reject { task: a(), message: None }),
-        ("rollback", Request::RolledBack { task: a(), commit: None }),
+        ("rollback", Request::RolledBack { tasks: vec![(a(), None)] }),
         ("stop", Request::StopAgent { agent: agent("w1") }),
         ("start", Request::StartAgent { agent: agent("w1") }),
         ("done", Request::Done { task: Some(a()), run: None, claim: done }),
