@@ -3,6 +3,7 @@
 use super::*;
 use crate::decide::tests::world::*;
 use crate::event::{NewTask, Request};
+use crate::task::{Parent, ParentWhy};
 
 fn drawn(w: &World, centre: Option<&str>) -> Graph {
     let mut history = History::default();
@@ -45,6 +46,24 @@ fn the_longest_chain_of_what_is_not_finished_decides() {
     assert_eq!(chain(&graph).len(), 2);
     assert!(graph.critical_seconds.is_some());
     assert_eq!((graph.nodes.len(), graph.more_finished, graph.more_unfinished), (6, 0, 0));
+}
+
+#[test]
+fn what_does_a_part_of_a_task_stands_behind_it() {
+    let mut w = world(&[("A", &[]), ("P", &[]), ("Q", &[])]);
+    let serve = |w: &mut World, part: &str, of: &str| {
+        let slot = w.p.tasks.slot(part).unwrap();
+        w.p.tasks.at_mut(slot).unwrap().parent =
+            Some(Box::new(Parent { task: task(of), stage: stage_id("do"), why: ParentWhy::Part, branch: None }));
+    };
+    serve(&mut w, "A", "Q");
+    serve(&mut w, "P", "Q");
+    let graph = drawn(&w, None);
+    let of = |id: &str| graph.nodes[graph.find(&task(id)).unwrap()].part_of;
+    assert_eq!((of("A"), of("P"), of("Q")), (graph.find(&task("Q")), graph.find(&task("Q")), None));
+    let q = graph.find(&task("Q")).unwrap();
+    assert_eq!(graph.descendants(q).len(), 2);
+    assert_eq!(graph.ancestors(graph.find(&task("P")).unwrap()).len(), 1);
 }
 
 #[test]
