@@ -152,7 +152,7 @@ fn draw_line(painter: &mut Painter<'_>, line: Rect, standing: &Standing, what: L
         Line::Schedule(at) => schedule(painter, line, after_sign, &standing.schedules[at], widths),
         Line::Problem(at) => {
             let one = &standing.schedules[at];
-            let words = format!("left out: {}", one.problem);
+            let words = format!("last left out: {}", one.problem);
             let tone = theme.tone(Tone::Attention);
             painter.text(line.x + 2, line.y, line.width.saturating_sub(2), &words, tone);
         }

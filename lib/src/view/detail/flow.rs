@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::task::Related;
-use crate::ids::{RunId, StageId};
+use crate::ids::{RunId, StageId, TaskId};
 use crate::pipeline::Pipeline;
 use crate::run::RunSummary;
 use crate::task::{ParentWhy, StageOutput, Task, TaskState};
@@ -151,6 +151,13 @@ impl Run<'_> {
         self.task.state.stage().or(self.task.left_at.as_ref())
     }
 
+    /// Whether it waits for parts of which none is under way.
+    fn waits_for_others(&self) -> bool {
+        let TaskState::Waiting { on, .. } = &self.task.state else { return false };
+        let moves = |id: &TaskId| self.pipeline.task(id.as_str()).is_none_or(|part| part.started_at.is_some());
+        !on.iter().any(moves)
+    }
+
     fn is_completed(&self) -> bool {
         matches!(self.task.state, TaskState::Completed | TaskState::RolledBack)
     }
@@ -202,7 +209,8 @@ impl Run<'_> {
         let (task, stage) = (self.task, &self.workflow.stages[at]);
         let here = self.here();
         if !self.is_completed() && here == Some(&stage.id) {
-            return (tone_of(self.pipeline, task), word(&task.state), true);
+            let word = if self.waits_for_others() { "parts wait" } else { word(&task.state) };
+            return (tone_of(self.pipeline, task), word, true);
         }
         let visited = task.visits.contains_key(&stage.id);
         let doer = self.parts.iter().rev().find(|part| self.started(part).is_some_and(|(_, to)| to == at));
@@ -284,7 +292,7 @@ fn word(state: &TaskState) -> &'static str {
         TaskState::Unassigned => "not started",
         TaskState::Ready { .. } => "ready",
         TaskState::Working { .. } => "live",
-        TaskState::Waiting { .. } => "live, by its parts",
+        TaskState::Waiting { .. } => "live, in parts",
         TaskState::Verifying { .. } => "being checked",
         TaskState::AwaitingApproval { .. } | TaskState::Paused { .. } => "waits for you",
         TaskState::Blocked { .. } => "blocked",

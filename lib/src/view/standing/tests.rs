@@ -87,11 +87,11 @@ fn a_chain_under_way_says_how_each_of_its_workflows_stands() {
         let parts = chains.iter().flat_map(|chain| &chain.parts);
         parts.map(|part| format!("{} {} {}", part.workflow, part.state, part.status)).collect()
     };
-    assert_eq!(said(&w), ["one live, by its parts do_wip", "two to come "]);
+    assert_eq!(said(&w), ["one live, in parts do_wip", "two to come "]);
     let part = now(&w).chains[0].parts[0].task.clone().unwrap();
     w.work(part.as_str(), OK, left_nothing());
     w.tick();
-    assert_eq!(said(&w), ["one done completed", "two live, by its parts do_wip"]);
+    assert_eq!(said(&w), ["one done completed", "two live, in parts do_wip"]);
     let part = now(&w).chains[0].parts[1].task.clone().unwrap();
     w.work(part.as_str(), OK, left_nothing());
     w.tick();

@@ -312,7 +312,7 @@ pub(super) fn standing() -> Standing {
         since: ago(400),
         parts: vec![
             part("feature-development", "done", Tone::Good, Some(("TASK-013.feature-development", "completed"))),
-            part("unit-test-pipeline", "live, by its parts", Tone::Active, Some(("TASK-013.unit", "run_wip"))),
+            part("unit-test-pipeline", "live, in parts", Tone::Active, Some(("TASK-013.unit", "run_wip"))),
             part("integration-test-pipeline", "to come", Tone::Waiting, None),
         ],
         tone: Some(Tone::Active),

@@ -6,7 +6,7 @@ use super::*;
 use crate::agents::preset::Preset;
 use crate::decide::tests::world::*;
 use crate::event::{Event, MergeOutcome, NewTask};
-use crate::ids::{CommitId, TaskId, command_role};
+use crate::ids::{CommitId, command_role};
 use crate::run::Ended;
 use crate::settings::{AgentSettings, Sandbox, Settings};
 use crate::workflow::hub::{Hub, Requirement};
@@ -115,7 +115,7 @@ fn parts_stand_with_the_stage_that_waits_for_them_and_with_their_own() {
         stages[at].parts.iter().map(|part| format!("{} {}", part.id, part.status)).collect()
     };
     assert_eq!(parts(&w, 0), ["A.each.a each_wip", "A.each.b each_wip"]);
-    assert_eq!(stands(&w, "A")[0], "each live, by its parts 1/10");
+    assert_eq!(stands(&w, "A")[0], "each live, in parts 1/10");
     for part in ["A.each.a", "A.each.b"] {
         w.work(part, OK, left_nothing());
     }
@@ -125,7 +125,7 @@ fn parts_stand_with_the_stage_that_waits_for_them_and_with_their_own() {
     w.tick();
     assert_eq!(parts(&w, 0), ["A.each.a completed", "A.each.b completed"]);
     let now: Vec<String> = stands(&w, "A");
-    assert_eq!(now[1..], ["both live, by its parts 1/10", "left live 0/10", "right live 0/10"], "{}", w.reason("A"));
+    assert_eq!(now[1..], ["both live, in parts 1/10", "left live 0/10", "right live 0/10"], "{}", w.reason("A"));
     assert_eq!(taken(&w, "A"), ["each always both 1", "both part left 1", "both part right 1"]);
 }
 
