@@ -273,6 +273,9 @@ impl Run<'_> {
             To::Stage(at) => picture.stages[at].id.to_string(),
             To::End => "end".to_owned(),
         };
+        // What ends the workflow need not be drawn as a connection.
+        let ends = || matches!(self.workflow.next(&output.stage, &output.decision), Next::End).then_some(To::End);
+        let way = way.or_else(ends);
         Decision {
             stage: output.stage.clone(),
             word: output.decision.clone(),

@@ -154,6 +154,9 @@ fn a_hub_says_whom_it_asked_and_what_serves_it_is_done_beside_it() {
     assert_eq!(stands(&w, "A")[1].split(' ').nth(1), Some("done"), "{:?}", stands(&w, "A"));
     let (_, flow) = of(&w.p, w.task("A"));
     assert_eq!(flow.decisions[0].who, "the built-in rules");
+    looks(&mut w, "0");
+    let (_, flow) = of(&w.p, w.task("A"));
+    assert_eq!((w.status("A").as_str(), flow.decisions.last().unwrap().to.as_deref()), ("completed", Some("end")));
 }
 
 #[test]
