@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use pipeline_lib::decide;
 use pipeline_lib::view::detail::history::History;
 use pipeline_lib::view::detail::{Detail, Look};
+use pipeline_lib::view::standing::standing;
 
 use crate::context::Context;
 use crate::engine::Engine;
@@ -42,6 +43,11 @@ impl Details {
             Look::Task(look) => self.task.gather(context, engine, look),
             Look::Graph(centre) => graph::gather(engine, &mut self.history, centre.as_ref()),
             Look::Timeline => timeline::gather(engine, &mut self.history),
+            Look::Schedules => {
+                let pipeline = engine.pipeline();
+                let standing = standing(pipeline, &pipeline.core.settings, Timestamp::now());
+                Detail::Schedules(Arc::new(standing))
+            }
             Look::Metrics => metrics::gather(engine, &mut self.history),
             Look::Logs => self.logs.gather(context),
             Look::Plan(mode) => {

@@ -34,6 +34,7 @@ fn screen(agents: &[(&str, Option<RunRow>)]) -> Arc<Screen> {
         name: agent(name),
         role: "impl".to_owned(),
         preset: "custom",
+        sandbox: pipeline_lib::settings::Sandbox::Off,
         status: AgentStatus::Working,
         source: "process",
         confidence: 1.0,

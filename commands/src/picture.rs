@@ -394,6 +394,7 @@ fn agents(pipeline: &Pipeline, seen: &Seen, latest: &Latest) -> Vec<AgentRow> {
             name: name.clone(),
             role: agent.role.to_owned(),
             preset: agent.preset,
+            sandbox: pipeline.core.settings.sandbox(name),
             status: agent.status,
             source: agent.status_source,
             confidence: agent.confidence,

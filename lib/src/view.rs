@@ -10,6 +10,7 @@ pub mod latest;
 mod metrics;
 pub mod pane;
 pub mod screen;
+pub mod standing;
 mod state;
 #[cfg(test)]
 mod tests;

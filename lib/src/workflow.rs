@@ -4,6 +4,7 @@
 //! problem by JSON pointer. Line numbers and files are the caller's business.
 
 mod default;
+pub mod drawing;
 pub mod execute_block;
 pub mod figures;
 pub mod hub;

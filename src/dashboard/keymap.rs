@@ -128,12 +128,12 @@ mod tests {
 
     #[test]
     fn a_chosen_key_takes_the_place_of_the_usual_ones() {
-        let map = chosen(&[("stop", "s <c-s>")]).expect("free keys");
+        let map = chosen(&[("stop", "y <c-y>")]).expect("free keys");
         let key = |code| Key { code: crossterm::event::KeyCode::Char(code), ctrl: false, alt: false, shift: false };
-        assert_eq!(map.action(Place::Board, key('s')), Some(Action::Stop));
+        assert_eq!(map.action(Place::Board, key('y')), Some(Action::Stop));
         assert_eq!(map.action(Place::Board, key('x')), None);
         let row = map.rows().find(|row| row.binding.action == Action::Stop).expect("it is there");
-        assert_eq!(row.label, "s ctrl-s");
+        assert_eq!(row.label, "y ctrl-y");
         let map = chosen(&[("retry", "<f5> <c-f12>")]).expect("free keys");
         let function = |n, ctrl| Key { code: crossterm::event::KeyCode::F(n), ctrl, alt: false, shift: false };
         assert_eq!(map.action(Place::Board, function(5, false)), Some(Action::Retry));

@@ -160,8 +160,16 @@ const TASK: &[Place] = &[Place::Task];
 /// Where there is something to filter or to search.
 const FILTERED: &[Place] =
     &[Place::Board, Place::Agents, Place::Attention, Place::Panes, Place::Task, Place::Graph, Place::Logs];
-const ALL_BUT_AGENTS: &[Place] =
-    &[Place::Board, Place::Attention, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
+const ALL_BUT_AGENTS: &[Place] = &[
+    Place::Board,
+    Place::Attention,
+    Place::Task,
+    Place::Graph,
+    Place::Timeline,
+    Place::Schedules,
+    Place::Metrics,
+    Place::Logs,
+];
 const ALL_BUT_TASK: &[Place] = &[
     Place::Board,
     Place::Agents,
@@ -169,13 +177,23 @@ const ALL_BUT_TASK: &[Place] = &[
     Place::Panes,
     Place::Graph,
     Place::Timeline,
+    Place::Schedules,
     Place::Metrics,
     Place::Logs,
 ];
-const PAGES: &[Place] = &[Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
-const SIDEWAYS: &[Place] =
-    &[Place::Board, Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
-const LISTS: &[Place] = &[Place::Task, Place::Graph, Place::Timeline, Place::Metrics, Place::Logs];
+const PAGES: &[Place] =
+    &[Place::Panes, Place::Task, Place::Graph, Place::Timeline, Place::Schedules, Place::Metrics, Place::Logs];
+const SIDEWAYS: &[Place] = &[
+    Place::Board,
+    Place::Panes,
+    Place::Task,
+    Place::Graph,
+    Place::Timeline,
+    Place::Schedules,
+    Place::Metrics,
+    Place::Logs,
+];
+const LISTS: &[Place] = &[Place::Task, Place::Graph, Place::Timeline, Place::Schedules, Place::Metrics, Place::Logs];
 
 const fn row(
     places: &'static [Place],
@@ -218,6 +236,7 @@ pub(super) const KEYS: &[Binding] = &[
     row(ANY, &["v"], (A::Go(Page::Task), G::Pages), "v", None, "view the task in full"),
     row(ANY, &["w"], (A::Go(Page::Graph), G::Pages), "w", None, "who waits for whom"),
     row(ANY, &["t"], (A::Go(Page::Timeline), G::Pages), "t", None, "timeline"),
+    row(ANY, &["s"], (A::Go(Page::Schedules), G::Pages), "s", None, "schedules, chains, limits"),
     row(ANY, &["M"], (A::Go(Page::Metrics), G::Pages), "M", None, "metrics"),
     row(ANY, &["e"], (A::Go(Page::Logs), G::Pages), "e", None, "the supervisor's log"),
     row(ANY, &["]"], (A::NextPage, G::Pages), "]", None, "next page"),

@@ -51,6 +51,8 @@ pub(super) struct Model {
     pub(super) graph: pages::graph::Looking,
     /// How the person looks at the timeline.
     pub(super) timeline: pages::timeline::Looking,
+    /// How the person looks at what starts by itself.
+    pub(super) schedules: pages::schedules::Looking,
     /// How the person looks at the figures.
     pub(super) figures: pages::metrics::Looking,
     /// How the person looks at the log.
@@ -270,6 +272,7 @@ impl Model {
             reading: pages::task::Looking::default(),
             graph: pages::graph::Looking::default(),
             timeline: pages::timeline::Looking::default(),
+            schedules: pages::schedules::Looking::default(),
             figures: pages::metrics::Looking::default(),
             logs: pages::logs::Looking::default(),
             task: None,
@@ -293,6 +296,7 @@ impl Model {
             (Page::Task, _) => Place::Task,
             (Page::Graph, _) => Place::Graph,
             (Page::Timeline, _) => Place::Timeline,
+            (Page::Schedules, _) => Place::Schedules,
             (Page::Metrics, _) => Place::Metrics,
             (Page::Logs, _) => Place::Logs,
         }
@@ -312,6 +316,7 @@ impl Model {
             }),
             Page::Graph => Look::Graph(pages::graph::centre(self)),
             Page::Timeline => Look::Timeline,
+            Page::Schedules => Look::Schedules,
             Page::Metrics => Look::Metrics,
             Page::Logs => Look::Logs,
         }
@@ -433,6 +438,7 @@ impl Model {
             Place::Attention => self.attention().and_then(|(_, item)| item.task.clone()),
             Place::Task => self.reading.task.clone().or_else(card),
             Place::Graph => self.task.clone().or_else(card),
+            Place::Schedules => pages::schedules::task(self),
             Place::Board | Place::Metrics | Place::Logs => card(),
         }
     }
@@ -442,7 +448,7 @@ impl Model {
         match self.place() {
             Place::Agents | Place::Panes | Place::Timeline => self.agent().map(|(_, row)| row.name.clone()),
             Place::Attention => self.attention().and_then(|(_, item)| item.agent.clone()),
-            Place::Board | Place::Task | Place::Graph | Place::Metrics | Place::Logs => {
+            Place::Board | Place::Task | Place::Graph | Place::Schedules | Place::Metrics | Place::Logs => {
                 let task = self.target_task()?;
                 self.find_card(&task).and_then(|(_, _, card)| card.agent.clone())
             }

@@ -5,6 +5,7 @@ pub(super) mod graph;
 pub(super) mod logs;
 pub(super) mod metrics;
 pub(super) mod panes;
+pub(super) mod schedules;
 pub(super) mod task;
 pub(super) mod timeline;
 
@@ -16,6 +17,7 @@ pub(super) fn adopt(model: &mut Model) {
     task::adopt(model);
     graph::adopt(model);
     timeline::adopt(model);
+    schedules::adopt(model);
     metrics::adopt(model);
     logs::adopt(model);
 }

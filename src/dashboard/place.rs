@@ -13,6 +13,8 @@ pub(super) enum Page {
     Graph,
     /// Which agent did what when.
     Timeline,
+    /// What starts by itself, chains under way, and how full categories are.
+    Schedules,
     /// Figures over time.
     Metrics,
     /// What the supervisor wrote about itself.
@@ -21,8 +23,16 @@ pub(super) enum Page {
 
 impl Page {
     /// All of them, in the order of the tabs.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Overview, Self::Panes, Self::Task, Self::Graph, Self::Timeline, Self::Metrics, Self::Logs];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Panes,
+        Self::Task,
+        Self::Graph,
+        Self::Timeline,
+        Self::Schedules,
+        Self::Metrics,
+        Self::Logs,
+    ];
 
     /// Its name.
     pub(super) fn word(self) -> &'static str {
@@ -32,6 +42,7 @@ impl Page {
             Self::Task => "task",
             Self::Graph => "graph",
             Self::Timeline => "timeline",
+            Self::Schedules => "schedules",
             Self::Metrics => "metrics",
             Self::Logs => "logs",
         }
@@ -58,13 +69,14 @@ pub(super) enum Place {
     Task,
     Graph,
     Timeline,
+    Schedules,
     Metrics,
     Logs,
 }
 
 impl Place {
     /// All of them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Board,
         Self::Agents,
         Self::Attention,
@@ -72,6 +84,7 @@ impl Place {
         Self::Task,
         Self::Graph,
         Self::Timeline,
+        Self::Schedules,
         Self::Metrics,
         Self::Logs,
     ];

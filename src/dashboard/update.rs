@@ -235,6 +235,7 @@ fn act_on_page(model: &mut Model, action: Action) -> Vec<Intent> {
         Page::Task => pages::task::act(model, action),
         Page::Graph => pages::graph::act(model, action),
         Page::Timeline => pages::timeline::act(model, action),
+        Page::Schedules => pages::schedules::act(model, action),
         Page::Metrics => pages::metrics::act(model, action),
         Page::Logs => pages::logs::act(model, action),
     }

@@ -29,6 +29,7 @@ fn every_page_and_overlay_opens_with_its_key_and_closes_again() {
         ("v", &["T-1"]),
         ("w", &["Graph"]),
         ("t", &["Timeline"]),
+        ("s", &["Schedules", "Nothing starts by itself."]),
         ("M", &["Metrics"]),
         ("e", &["Logs"]),
         ("o", &["Board", "Events"]),

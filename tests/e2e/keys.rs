@@ -121,6 +121,7 @@ const LOOKING: &[Press] = &[
     press("w", "Go(Page::Graph)", Shows(&["▌Graph"])),
     press("<enter>", "Open", Shows(&["[about]"])),
     press("t", "Go(Page::Timeline)", Shows(&["▌Timeline"])),
+    press("s", "Go(Page::Schedules)", Shows(&["▌Schedules"])),
     press("M", "Go(Page::Metrics)", Shows(&["▌Metrics"])),
     press("e", "Go(Page::Logs)", Shows(&["▌Logs"])),
     press("?", "Help", Shows(&["Look around"])),

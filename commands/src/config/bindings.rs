@@ -6,7 +6,7 @@ use pipeline_lib::text;
 use super::keys;
 
 /// Everything that can be given another key, by name.
-pub const ACTIONS: [&str; 47] = [
+pub const ACTIONS: [&str; 48] = [
     "down",
     "up",
     "left",
@@ -22,6 +22,7 @@ pub const ACTIONS: [&str; 47] = [
     "task",
     "graph",
     "timeline",
+    "schedules",
     "metrics",
     "logs",
     "next_page",

@@ -50,6 +50,12 @@ impl Task {
         let mut detail = TaskDetail::of(pipeline, task);
         detail.changes = self.changes(context, &detail);
         match look.part {
+            Part::Flow => {
+                // Whether a person agreed to a decision is known to the journal alone.
+                if let Some(history) = self.history(context, &detail.id, pipeline.core.seq) {
+                    detail.flow.agree(&history.agreed);
+                }
+            }
             Part::About | Part::Diff | Part::Runs | Part::Checks => {}
             Part::History => detail.history = self.history(context, &detail.id, pipeline.core.seq),
             Part::Logs => {

@@ -1,6 +1,7 @@
 //! What a page of the dashboard shows beyond the picture that is always there: made only while somebody looks at it.
 
 pub mod estimate;
+pub mod flow;
 pub mod graph;
 pub mod history;
 pub mod logs;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::decide::Start;
 use crate::ids::TaskId;
 use crate::mode::Mode;
+use crate::view::standing::Standing;
 
 /// What somebody looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Look {
     Graph(Option<TaskId>),
     /// Which agent did what when.
     Timeline,
+    /// What starts by itself, chains under way, and categories.
+    Schedules,
     /// Figures over time.
     Metrics,
     /// What the supervisor wrote about itself.
@@ -48,6 +52,8 @@ pub enum Detail {
     Graph(Arc<graph::Graph>),
     /// Which agent did what when.
     Timeline(Arc<timeline::Timeline>),
+    /// What starts by itself, chains under way, and categories.
+    Schedules(Arc<Standing>),
     /// Figures over time.
     Metrics(Arc<metrics::Figures>),
     /// What the supervisor wrote about itself.

@@ -8,6 +8,7 @@ use super::{AgentStatus, Attention};
 use crate::agents::stream::Format;
 use crate::ids::{AgentName, RunId, TaskId};
 use crate::mode::Mode;
+use crate::settings::Sandbox;
 
 /// The picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +120,8 @@ pub struct AgentRow {
     pub role: String,
     /// Which program it is.
     pub preset: &'static str,
+    /// How far it is confined.
+    pub sandbox: Sandbox,
     /// What it is doing.
     pub status: AgentStatus,
     /// Which kind of observation says so.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::metrics::{MetricsDoc, metrics};
+use super::standing::{Standing, standing};
 use super::{AgentStatus, Attention, SCHEMA_VERSION, Seen, agent_view, attention};
 use crate::ids::{AgentName, CommitId, Group, RunId, StageId, TaskId, WorkflowId};
 use crate::mode::{Mode, Orchestration, Rollout};
@@ -56,6 +57,9 @@ pub struct StatusDoc<'a> {
     pub attention: Vec<Attention>,
     /// What has been counted.
     pub metrics: MetricsDoc,
+    /// What starts by itself, chains under way, and how full categories are.
+    #[serde(flatten)]
+    pub standing: Standing,
 }
 
 /// A task in the documents.
@@ -160,6 +164,7 @@ pub fn status_doc<'a>(pipeline: &'a Pipeline, seen: &Seen, now: Timestamp) -> St
         state: state_doc(pipeline, seen),
         attention: attention(pipeline),
         metrics: metrics(pipeline, now),
+        standing: standing(pipeline, &pipeline.core.settings, now),
     }
 }
 

@@ -102,7 +102,7 @@ impl Drawing {
             .collect();
         let place = |of: &usize| nodes.iter().position(|at| at == of);
         let after: Vec<Vec<usize>> =
-            nodes.iter().map(|at| graph.nodes[*at].after.iter().filter_map(place).collect()).collect();
+            nodes.iter().map(|at| graph.nodes[*at].before().filter_map(|at| place(&at)).collect()).collect();
         let chain: Vec<usize> = graph.critical.iter().filter_map(place).collect();
         let wide = room >= WIDE_COLUMNS;
         let widths: Vec<u16> = nodes.iter().map(|at| label_columns(&graph.nodes[*at], wide)).collect();
@@ -123,6 +123,12 @@ impl Drawing {
     /// The task of a place.
     pub(in crate::dashboard) fn node(&self, at: usize) -> &Node {
         &self.graph.nodes[self.nodes[at]]
+    }
+
+    /// Whether a line says only that one task does a part of another, from a place to a place.
+    pub(in crate::dashboard) fn is_part(&self, from: usize, to: usize) -> bool {
+        let node = self.node(to);
+        node.part_of == Some(self.nodes[from]) && !node.after.contains(&self.nodes[from])
     }
 
     /// The one to go to.

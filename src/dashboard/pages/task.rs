@@ -76,6 +76,8 @@ pub(in crate::dashboard) struct Extent {
     pub(in crate::dashboard) total: usize,
     /// How many are in sight.
     pub(in crate::dashboard) room: usize,
+    /// The first one in sight where nothing was scrolled yet.
+    pub(in crate::dashboard) start: usize,
 }
 
 impl Extent {
@@ -109,7 +111,7 @@ pub(in crate::dashboard) fn top(model: &Model, extent: Extent) -> usize {
         // The head of any file can be at the top, that of the last one too.
         (Part::Diff, _) => return diff(model).map_or(0, |diff| rows::offset(diff, &reading.place)),
         (Part::History | Part::Logs, None) => usize::MAX,
-        (_, top) => top.unwrap_or(0),
+        (_, top) => top.unwrap_or(extent.start),
     };
     top.min(extent.last_top())
 }
@@ -195,6 +197,7 @@ fn turn_file(model: &mut Model, right: bool, around: bool) -> bool {
 fn open(model: &mut Model) {
     match model.reading.part {
         Part::About => turn_to(model, Part::Diff),
+        Part::Flow => turn_to(model, Part::Runs),
         Part::Diff => {
             turn_file(model, true, true);
         }
@@ -249,7 +252,7 @@ fn step(model: &mut Model, by: isize) {
             let chosen = detail.checks().nth(to).map(|run| run.id.clone());
             model.reading.check = chosen;
         }
-        Part::About | Part::Diff | Part::History | Part::Logs => {
+        Part::About | Part::Flow | Part::Diff | Part::History | Part::Logs => {
             let extent = view::extent(model);
             let at = top(model, extent);
             let to = moved(at, extent.last_top().max(at) + 1);

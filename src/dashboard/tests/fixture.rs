@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use pipeline_lib::ids::{AgentName, TaskId};
 use pipeline_lib::mode::{Mode, Orchestration, Rollout};
+use pipeline_lib::settings::Sandbox;
 use pipeline_lib::terminal::{Frame, Line, Size};
 use pipeline_lib::view::detail::Detail;
 use pipeline_lib::view::pane::{Pane, Panes, Source};
@@ -59,6 +60,7 @@ fn row(
         name: agent(name),
         role: "impl".to_owned(),
         preset: "claude",
+        sandbox: if name == "impl-1" { Sandbox::Basic } else { Sandbox::Off },
         status,
         source,
         confidence: 1.0,

@@ -1,4 +1,4 @@
-//! The pages `graph`, `timeline`, `metrics` and `logs`: what they show for each state that means something, at three sizes,
+//! The pages `graph`, `timeline`, `schedules`, `metrics` and `logs`: what they show for each state that means something, at three sizes,
 //! what their keys do, and what must hold at every size.
 
 mod fixture;
@@ -9,6 +9,7 @@ use pipeline_lib::view::detail::logs::Logs;
 use pipeline_lib::view::detail::timeline::{Outlook, Timeline, Unknown};
 use pipeline_lib::view::detail::{Detail, Look};
 use pipeline_lib::view::screen::Tone;
+use pipeline_lib::view::standing::Standing;
 
 use self::fixture::*;
 use super::fixture::{agent, attention, now, task};
@@ -70,6 +71,68 @@ fn a_graph_without_a_line() {
 #[test]
 fn a_graph_without_a_task() {
     snapshots("graph_empty", || without(Detail::Graph(Arc::default())), "w");
+}
+
+#[test]
+fn a_graph_with_tasks_that_do_parts_of_others() {
+    snapshots("graph_parts", || graph_of(parts()), "wl");
+    let mut model = model_at(graph_of(parts()), (120, 30));
+    press(&mut model, "wgl");
+    assert!(text(&model).contains("╌"), "{}", text(&model));
+    model.theme.ascii = true;
+    let shown = text(&model);
+    assert!(shown.contains(".+>") && !shown.contains('╌'), "{shown}");
+}
+
+fn standing_of(standing: Standing) -> Arc<Screen> {
+    with(Detail::Schedules(Arc::new(standing)))
+}
+
+#[test]
+fn schedules_chains_and_categories() {
+    snapshots("schedules", || standing_of(standing()), "sj");
+}
+
+#[test]
+fn without_schedules_it_says_what_to_type() {
+    snapshots("schedules_empty", || without(Detail::Schedules(Arc::default())), "s");
+}
+
+#[test]
+fn a_row_of_the_schedules_leads_to_its_task() {
+    let mut model = model(standing_of(standing()));
+    press(&mut model, "s");
+    for (script, expected) in [
+        ("", Some("TASK-024")),
+        ("j", Some("TASK-022")),
+        ("j", None),
+        ("<tab>", Some("TASK-013")),
+        ("jj", Some("TASK-013.unit")),
+        ("<tab>", None),
+        ("j", Some("TASK-013.unit")),
+        ("<tab>", Some("TASK-024")),
+        ("<s-tab>", None),
+        ("G", Some("TASK-024")),
+        ("gk", Some("TASK-024")),
+    ] {
+        press(&mut model, script);
+        assert_eq!(model.target_task(), expected.map(task), "{script}");
+    }
+    press(&mut model, "j<enter>");
+    assert_eq!((model.page, model.target_task()), (Page::Task, Some(task("TASK-022"))));
+    press(&mut model, "sgjj<enter>");
+    assert_eq!(model.page, Page::Schedules, "one that never ran leads nowhere");
+}
+
+#[test]
+fn the_chosen_row_of_the_schedules_is_in_sight() {
+    let mut model = model_at(standing_of(standing()), (40, 12));
+    press(&mut model, "sG");
+    assert!(text(&model).contains("monitoring"), "{}", text(&model));
+    press(&mut model, "g");
+    assert!(text(&model).contains("health"), "{}", text(&model));
+    model.theme.ascii = true;
+    assert!(text(&model).is_ascii(), "{}", text(&model));
 }
 
 #[test]

@@ -75,6 +75,33 @@ fn a_completed_task() {
 }
 
 #[test]
+fn its_way_through_its_workflow() {
+    snapshots("flow_working", working, "l");
+    snapshots("flow_released", released, "l");
+}
+
+#[test]
+fn its_way_is_drawn_where_only_ascii_is_shown() {
+    let mut model = opened(released(), "l", (80, 24));
+    model.theme.ascii = true;
+    let shown = text(&model);
+    assert!(shown.is_ascii(), "{shown}");
+    assert!(shown.contains("-> review  x2") && shown.contains("ship -> ship"), "{shown}");
+}
+
+#[test]
+fn its_way_can_be_scrolled_to_the_first_decision() {
+    let mut model = opened(released(), "l", (40, 12));
+    assert!(!text(&model).contains("built in 41s"));
+    press(&mut model, "G");
+    assert!(text(&model).contains("built in 41s"), "{}", text(&model));
+    press(&mut model, "g");
+    assert!(text(&model).contains("release"), "{}", text(&model));
+    let model = opened(released(), "l", (80, 24));
+    assert!(text(&model).contains("Look at it"), "it begins where the task is: {}", text(&model));
+}
+
+#[test]
 fn what_it_changes() {
     snapshots("diff", working, "D");
 }
@@ -86,12 +113,12 @@ fn what_it_changes_further_down() {
 
 #[test]
 fn what_agents_did() {
-    snapshots("runs", working, "<tab><tab>");
+    snapshots("runs", working, "<tab><tab><tab>");
 }
 
 #[test]
 fn what_gates_found() {
-    snapshots("checks", completed, "<tab><tab><tab>");
+    snapshots("checks", completed, "<tab><tab><tab><tab>");
 }
 
 #[test]
@@ -109,10 +136,10 @@ fn where_there_is_nothing_yet_it_says_what_is_so() {
     snapshots("diff_nothing", waiting, "D");
     for (part, said) in [
         ("D", "Nothing to compare yet: no work on pipeline/TASK-016"),
-        ("ll", "No run yet: no agent has taken TASK-016."),
-        ("lll", "No check yet: no gate has run on the work of TASK-016."),
-        ("llll", "Reading the journal"),
-        ("lllll", "No output yet: no agent has taken TASK-016."),
+        ("lll", "No run yet: no agent has taken TASK-016."),
+        ("llll", "No check yet: no gate has run on the work of TASK-016."),
+        ("lllll", "Reading the journal"),
+        ("llllll", "No output yet: no agent has taken TASK-016."),
     ] {
         let shown = text(&opened(waiting(), part, (80, 24)));
         assert!(shown.contains(said), "{part}: {shown}");
@@ -181,9 +208,10 @@ fn no_size_and_no_key_breaks_the_page() {
 fn parts_are_turned_and_stay() {
     let mut model = opened(working(), "", (80, 24));
     for (script, expected) in [
+        ("<tab>", Part::Flow),
         ("<tab>", Part::Diff),
         ("<tab>", Part::Runs),
-        ("<s-tab><s-tab>", Part::About),
+        ("<s-tab><s-tab><s-tab>", Part::About),
         ("<s-tab>", Part::Logs),
         ("l", Part::Logs),
         ("h", Part::History),
@@ -281,7 +309,7 @@ fn files_of_a_diff_are_gone_through() {
         assert_eq!(model.reading.part, Part::Diff);
     }
     for (script, part, file) in [
-        ("h", Part::About, "src/orders/migrate.rs"),
+        ("h", Part::Flow, "src/orders/migrate.rs"),
         ("llllll", Part::Runs, "docs/old notes.md"),
         ("h", Part::Diff, "docs/old notes.md"),
     ] {
@@ -361,7 +389,7 @@ fn what_is_left_out_is_said() {
 
 #[test]
 fn a_run_is_chosen_and_its_output_opened() {
-    let mut model = opened(working(), "<tab><tab>", (80, 24));
+    let mut model = opened(working(), "<tab><tab><tab>", (80, 24));
     assert!(text(&model).contains("run-4"), "the latest is chosen first");
     keys(&mut model, "k");
     assert!(text(&model).contains("2 tests fail on the new schema"), "its last words: {}", text(&model));
@@ -371,7 +399,7 @@ fn a_run_is_chosen_and_its_output_opened() {
 
 #[test]
 fn a_check_is_chosen_and_its_output_opened() {
-    let mut model = opened(completed(), "<tab><tab><tab>", (80, 24));
+    let mut model = opened(completed(), "<tab><tab><tab><tab>", (80, 24));
     let shown = text(&model);
     assert!(shown.contains("Verified: `cargo test` passed on 7777777777, which is what was merged."), "{shown}");
     assert!(shown.contains("log hash 9f86d081"), "{shown}");

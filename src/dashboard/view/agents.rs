@@ -1,6 +1,7 @@
 //! The workers: what each does, which observation says so, since when, for which task, and its last line.
 
 use jiff::{SignedDuration, Timestamp};
+use pipeline_lib::settings::Sandbox;
 use pipeline_lib::view::AgentStatus;
 use pipeline_lib::view::screen::{AgentRow, Tone};
 use ratatui::layout::Rect;
@@ -30,6 +31,7 @@ struct Widths {
     status: u16,
     task: u16,
     source: u16,
+    sandbox: u16,
     /// Names are as short as on the board, and nothing is said of what was printed last.
     narrow: bool,
 }
@@ -63,6 +65,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
         ),
         status: most(&|row| status_columns(row, narrow), u16::MAX).max(STATUS_COLUMNS_MIN),
         task: most(&|row| columns(&task(row, narrow)), if wide { 26 } else { 20 }).max(4),
+        sandbox: sandbox_columns(model, wide, narrow),
         source: if narrow || layout.room == Room::Compact { 0 } else { SOURCE_COLUMNS },
         narrow,
     };
@@ -83,6 +86,17 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, layout:
             select(painter, line, focused);
         }
         y += 1;
+    }
+}
+
+/// The word for how far an agent is confined where there is room for it, its beginning where there is little, and a letter
+/// where there is none, unless nobody is confined.
+fn sandbox_columns(model: &Model, wide: bool, narrow: bool) -> u16 {
+    let off = model.screen.agents.iter().all(|row| row.sandbox == Sandbox::Off);
+    match (wide, narrow) {
+        (true, _) => 7,
+        (false, false) => 3,
+        (false, true) => u16::from(!off),
     }
 }
 
@@ -113,7 +127,9 @@ fn task(row: &AgentRow, narrow: bool) -> String {
 fn heading(painter: &mut Painter<'_>, area: Rect, y: u16, widths: &Widths) {
     let dim = painter.theme.dim();
     let mut x = area.x + 6;
-    for (title, width) in [("agent", widths.name), ("status", widths.status), ("seen by", widths.source)] {
+    let titles =
+        [("agent", widths.name), ("sandbox", widths.sandbox), ("status", widths.status), ("seen by", widths.source)];
+    for (title, width) in titles {
         painter.text(x, y, width, title, dim);
         x += width + 1;
     }
@@ -140,6 +156,12 @@ fn draw_row(painter: &mut Painter<'_>, line: Rect, (at, row): (usize, &AgentRow)
     let name = fit_middle(row.name.as_str(), widths.name, theme.ellipsis());
     painter.text(x, line.y, widths.name, &name, if quiet { theme.text() } else { theme.strong() });
     x += widths.name + 1;
+    if widths.sandbox > 0 {
+        let word: String = row.sandbox.as_str().chars().take(usize::from(widths.sandbox)).collect();
+        let style = if row.sandbox == Sandbox::Off { theme.dim() } else { theme.text() };
+        painter.text(x, line.y, widths.sandbox, &word, style);
+        x += widths.sandbox + 1;
+    }
     match row.stopping {
         Some(until) => {
             let words = stopping(painter, until, widths.narrow);

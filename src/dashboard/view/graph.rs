@@ -1,5 +1,5 @@
 //! The page `graph`: tasks in layers, each behind what it waits for. The chain that decides when all is done is drawn with
-//! heavy lines, and its tasks have a heavy mark; what the chosen task waits for and what waits for it stand out from the
+//! heavy lines, and its tasks have a heavy mark; broken lines lead to what does a part of a task; what the chosen task waits for and what waits for it stand out from the
 //! rest.
 
 mod lines;
@@ -134,7 +134,7 @@ fn plane(painter: &mut Painter<'_>, model: &Model, area: Rect, drawing: &Drawing
         let heavy = drawing.graph.is_critical(drawing.nodes[line.from], drawing.nodes[line.to]);
         let near = near.as_ref().is_none_or(|near| near.holds_line(drawing.nodes[line.from], drawing.nodes[line.to]));
         let points: Vec<_> = line.points.iter().map(|(x, row)| (*x, row * pitch)).collect();
-        canvas.line(&points, Stroke { heavy, near });
+        canvas.line(&points, Stroke { heavy, whole: !drawing.is_part(line.from, line.to), near });
     }
     let any = near.is_some();
     canvas.draw(painter, area, |theme, stroke| match (stroke.near, stroke.heavy) {
@@ -310,12 +310,15 @@ fn about(painter: &mut Painter<'_>, line: Rect, drawing: &Drawing) {
         }
     };
     let behind = (0..graph.nodes.len()).filter(|other| graph.nodes[*other].after.contains(&drawing.nodes[at]));
+    let parts = (0..graph.nodes.len()).filter(|other| graph.nodes[*other].part_of == Some(drawing.nodes[at]));
     let facts: Vec<String> = [
         Some(node.status.clone()),
         node.agent.as_ref().map(ToString::to_string),
         node.reason.clone(),
         named("after", node.after.clone(), node.more_after),
         named("before", behind.collect(), node.more_behind),
+        node.part_of.map(|of| format!("part of {}", graph.nodes[of].id)),
+        named("parts", parts.collect(), 0),
     ]
     .into_iter()
     .flatten()

@@ -60,7 +60,7 @@ fn order(place: Place) -> Vec<Group> {
     let here = match place {
         Place::Panes => Group::Panes,
         Place::Board | Place::Agents | Place::Attention | Place::Task => Group::Tasks,
-        Place::Graph | Place::Timeline | Place::Metrics | Place::Logs => Group::Move,
+        Place::Graph | Place::Timeline | Place::Schedules | Place::Metrics | Place::Logs => Group::Move,
     };
     let mut order = vec![here, Group::Pages];
     order.extend(Group::ALL.into_iter().filter(|group| ![here, Group::Pages].contains(group)));

@@ -65,8 +65,14 @@ pub(super) fn short(number: u64) -> String {
     }
 }
 
-/// US dollars.
+/// US dollars; where no cost is known, a sign for that.
 pub(super) fn money(dollars: f64) -> String {
+    if dollars <= 0.0 {
+        return "-".to_owned();
+    }
+    if dollars < 0.005 {
+        return "<$0.01".to_owned();
+    }
     if dollars >= 1_000.0 { format!("${}", grouped(dollars.round() as u64)) } else { format!("${dollars:.2}") }
 }
 
@@ -100,6 +106,7 @@ mod tests {
         {
             assert_eq!(short(number), expected);
         }
+        assert_eq!((money(0.0), money(0.001)), ("-".into(), "<$0.01".into()), "none is known, or hardly any");
         assert_eq!((money(0.424), money(1_234.5), grouped(81_204)), ("$0.42".into(), "$1,235".into(), "81,204".into()));
     }
 }

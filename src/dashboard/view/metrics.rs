@@ -77,7 +77,7 @@ fn body(area: Rect) -> Rect {
 pub(super) fn extent(model: &Model, area: Rect) -> Extent {
     let body = body(area);
     let total = shown(model).map_or(0, |figures| sheet_of(model, figures, body).0.len());
-    Extent { total, room: usize::from(body.height) }
+    Extent { total, room: usize::from(body.height), start: 0 }
 }
 
 /// Everything there is to see, and when it changes by itself.
@@ -223,7 +223,7 @@ fn shares(theme: Theme, measure: Measure, (title, shares): (&str, &[Share]), wid
         ("failed", 7, |share| share.failed.to_string()),
         ("p50", 6, |share| span(share.p50)),
         ("p90", 6, |share| span(share.p90)),
-        ("tokens", 8, |share| short(share.tokens)),
+        ("tokens", 8, |share| known(share.tokens)),
         ("cost", 9, |share| money(share.cost_usd)),
         ("time", 6, |share| span(share.seconds)),
     ];
@@ -264,6 +264,11 @@ fn shares(theme: Theme, measure: Measure, (title, shares): (&str, &[Share]), wid
     sheet
 }
 
+/// How many, or a sign for that nobody said.
+fn known(tokens: u64) -> String {
+    if tokens == 0 { "-".to_owned() } else { short(tokens) }
+}
+
 /// The sums since the beginning.
 fn totals(sheet: &mut Sheet, figures: &Figures) {
     let theme = sheet.theme;
@@ -278,7 +283,7 @@ fn totals(sheet: &mut Sheet, figures: &Figures) {
         ("retries", totals.retries_total.to_string()),
         ("reverted", totals.rollbacks_total.to_string()),
         ("agents busy", percent(totals.agent_utilization)),
-        ("tokens", short(totals.tokens_total)),
+        ("tokens", known(totals.tokens_total)),
         ("cost", money(totals.cost_usd_total)),
         ("people waited for", format!("p50 {}, p90 {}", span(waited.p50), span(waited.p90))),
         ("sources disagreed", totals.state_disagreements_total.to_string()),

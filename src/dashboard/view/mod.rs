@@ -21,6 +21,7 @@ pub(super) mod paint;
 mod palette;
 pub(super) mod pane;
 mod panes;
+mod schedules;
 mod tabs;
 mod task;
 mod timeline;
@@ -65,6 +66,7 @@ pub(super) fn render(model: &Model, area: Rect, buffer: &mut Buffer) -> Option<T
         Page::Task => task::draw(&mut painter, model, layout.page),
         Page::Graph => graph::draw(&mut painter, model, layout.page),
         Page::Timeline => timeline::draw(&mut painter, model, layout.page),
+        Page::Schedules => schedules::draw(&mut painter, model, layout.page),
         Page::Metrics => metrics::draw(&mut painter, model, layout.page),
         Page::Logs => logs::draw(&mut painter, model, layout.page),
     }
@@ -92,7 +94,7 @@ pub(super) fn wishes(model: &Model) -> Vec<Wish> {
     match model.page {
         Page::Overview => output::wish(model, layout.output).into_iter().collect(),
         Page::Panes => arrange::Plan::of(model, layout.page).wishes(model),
-        Page::Task | Page::Graph | Page::Timeline | Page::Metrics | Page::Logs => Vec::new(),
+        Page::Task | Page::Graph | Page::Timeline | Page::Schedules | Page::Metrics | Page::Logs => Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod about;
 mod checks;
 mod diff;
+mod flow;
 pub(super) mod found;
 mod history;
 mod logs;
@@ -35,6 +36,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect) {
     let body = body(area);
     match model.reading.part {
         Part::About => about::draw(painter, model, body, detail),
+        Part::Flow => flow::draw(painter, model, body, detail),
         Part::Diff => diff::draw(painter, model, body, detail),
         Part::Runs => runs::draw(painter, model, body, detail),
         Part::Checks => checks::draw(painter, model, body, detail),
@@ -61,9 +63,10 @@ pub(super) fn extent(model: &Model, area: Rect) -> Extent {
     let body = body(area);
     match model.reading.part {
         Part::About => about::extent(model, body, detail),
+        Part::Flow => flow::extent(model, body, detail),
         Part::Diff => diff::extent(model, body),
-        Part::Runs => Extent { total: detail.runs.len(), room: usize::from(body.height) },
-        Part::Checks => Extent { total: detail.checks().count(), room: usize::from(body.height) },
+        Part::Runs => Extent { total: detail.runs.len(), room: usize::from(body.height), start: 0 },
+        Part::Checks => Extent { total: detail.checks().count(), room: usize::from(body.height), start: 0 },
         Part::History => history::extent(body, detail),
         Part::Logs => logs::extent(body, detail),
     }
@@ -146,7 +149,7 @@ fn tabs(theme: Theme, model: &Model, detail: &TaskDetail) -> Vec<(Part, String, 
             },
             Part::Runs => detail.runs.len(),
             Part::Checks => detail.checks().count(),
-            Part::About | Part::History | Part::Logs => 0,
+            Part::About | Part::Flow | Part::History | Part::Logs => 0,
         };
         let here = part == model.reading.part;
         // Where a style may not show, the part in sight stands in brackets.

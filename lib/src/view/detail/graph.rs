@@ -11,7 +11,7 @@ use super::estimate::{Durations, stages_left};
 use super::history::History;
 use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
-use crate::task::Task;
+use crate::task::{Task, TaskState};
 use crate::text;
 use crate::view::board::tone;
 use crate::view::screen::Tone;
@@ -67,10 +67,20 @@ pub struct Node {
     pub reason: Option<String>,
     /// The tasks it depends on, as places in `nodes`.
     pub after: Vec<usize>,
+    /// The task whose stage it serves, as a place in `nodes`.
+    pub part_of: Option<usize>,
     /// Tasks it depends on that are known and not among the nodes.
     pub more_after: usize,
     /// Tasks that wait for it and are not among the nodes.
     pub more_behind: usize,
+}
+
+impl Node {
+    /// The nodes that it has a line from: what it depends on, and the task it does a part of.
+    pub fn before(&self) -> impl Iterator<Item = usize> {
+        let part_of = self.part_of.filter(|of| !self.after.contains(of));
+        self.after.iter().copied().chain(part_of)
+    }
 }
 
 impl Graph {
@@ -86,25 +96,25 @@ impl Graph {
         self.critical.windows(2).any(|pair| pair == [from, to])
     }
 
-    /// Every node that a node waits for, directly or not.
+    /// Every node that a node waits for or serves, directly or not.
     #[must_use]
     pub fn ancestors(&self, of: usize) -> HashSet<usize> {
         let mut found = HashSet::new();
         let mut todo = vec![of];
         while let Some(at) = todo.pop() {
-            let after = self.nodes.get(at).into_iter().flat_map(|node| node.after.iter().copied());
+            let after = self.nodes.get(at).into_iter().flat_map(Node::before);
             todo.extend(after.filter(|before| found.insert(*before)));
         }
         found
     }
 
-    /// Every node that waits for a node, directly or not.
+    /// Every node that waits for a node or serves it, directly or not.
     #[must_use]
     pub fn descendants(&self, of: usize) -> HashSet<usize> {
         let mut found = HashSet::from([of]);
         // Nodes stand behind all that they depend on, so one pass finds them all.
         for (at, node) in self.nodes.iter().enumerate().skip(of + 1) {
-            if node.after.iter().any(|before| found.contains(before)) {
+            if node.before().any(|before| found.contains(&before)) {
                 found.insert(at);
             }
         }
@@ -154,6 +164,7 @@ fn chosen<'a>(pipeline: &'a Pipeline, centre: Option<&TaskId>) -> Vec<&'a Task> 
     }
     pipeline.unfinished(NODES_MAX).into_iter().for_each(|task| take(&mut chosen, task, NODES_MAX));
     for at in 0..chosen.len() {
+        relatives(pipeline, chosen[at]).into_iter().for_each(|task| take(&mut chosen, task, NODES_MAX));
         let after = chosen[at].depends_on.iter().take(NEIGHBOURS_MAX).filter_map(|id| pipeline.task(id.as_str()));
         after.for_each(|task| take(&mut chosen, task, NODES_MAX));
     }
@@ -169,7 +180,7 @@ fn near<'a>(pipeline: &'a Pipeline, centre: &'a Task) -> Vec<&'a Task> {
     while let Some(task) = todo.pop_front().filter(|_| found.len() < NEAR_MAX) {
         let (_, behind) = pipeline.some_dependents(&task.id, NEIGHBOURS_MAX);
         let after = task.depends_on.iter().take(NEIGHBOURS_MAX).filter_map(|id| pipeline.task(id.as_str()));
-        for other in after.chain(behind) {
+        for other in relatives(pipeline, task).into_iter().chain(after).chain(behind) {
             if known.insert(&other.id) {
                 found.push(other);
                 todo.push_back(other);
@@ -179,14 +190,32 @@ fn near<'a>(pipeline: &'a Pipeline, centre: &'a Task) -> Vec<&'a Task> {
     found
 }
 
-/// The tasks in an order in which each stands behind all that it depends on, and otherwise by age.
+/// The task whose stage a task serves, and those that do parts of its own.
+fn relatives<'a>(pipeline: &'a Pipeline, task: &'a Task) -> Vec<&'a Task> {
+    let parts = match &task.state {
+        TaskState::Waiting { on, .. } => on.as_slice(),
+        _ => &task.parts,
+    };
+    let parent = task.parent.as_ref().map(|parent| &parent.task);
+    parent.into_iter().chain(parts.iter().take(NEIGHBOURS_MAX)).filter_map(|id| pipeline.task(id.as_str())).collect()
+}
+
+/// The tasks in an order in which each stands behind all that it depends on and behind the task whose stage it serves, and
+/// otherwise by age. Where both cannot be, because a task waits for what serves it, the first counts.
 fn in_order(mut tasks: Vec<&Task>) -> Vec<&Task> {
     tasks.sort_unstable_by_key(|task| task.order);
+    let count = tasks.len();
+    let ordered = ordered(&tasks, true);
+    if ordered.len() == count { ordered } else { self::ordered(&tasks, false) }
+}
+
+fn ordered<'a>(tasks: &[&'a Task], with_parents: bool) -> Vec<&'a Task> {
     let places: HashMap<&TaskId, usize> = tasks.iter().enumerate().map(|(at, task)| (&task.id, at)).collect();
     let mut behind: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
     let mut open = vec![0_usize; tasks.len()];
     for (at, task) in tasks.iter().enumerate() {
-        for before in task.depends_on.iter().filter_map(|id| places.get(id)) {
+        let parent = task.parent.as_ref().filter(|_| with_parents).map(|parent| &parent.task);
+        for before in task.depends_on.iter().chain(parent).filter_map(|id| places.get(id)) {
             behind[*before].push(at);
             open[at] += 1;
         }
@@ -211,7 +240,10 @@ fn node(pipeline: &Pipeline, task: &Task, places: &HashMap<&TaskId, usize>) -> N
     after.sort_unstable();
     after.dedup();
     let live = task.depends_on.iter().filter(|id| pipeline.task(id.as_str()).is_some()).count();
+    let own = places.get(&task.id).copied();
+    let part_of = task.parent.as_ref().and_then(|parent| places.get(&parent.task).copied());
     Node {
+        part_of: part_of.filter(|of| Some(*of) < own),
         id: task.id.clone(),
         title: text::one_line(&task.title, TITLE_CHARS_MAX),
         status: document.status,

@@ -11,13 +11,14 @@ use jiff::Timestamp;
 
 use crate::agents::stream::Format;
 use crate::diff::Diff;
-use crate::ids::{AgentName, CommitId, RunId, StageId, TaskId};
+use crate::ids::{AgentName, CommitId, RunId, TaskId};
 use crate::pipeline::Pipeline;
 use crate::run::{Evidence, Run, RunSummary, Usage, Verdict, Work};
-use crate::task::{Merged, StageOutput, Task, TaskState};
+use crate::task::{Merged, StageOutput, Task};
 use crate::terminal::Line;
 use crate::text;
 use crate::view::board::{role_now, tone as tone_of};
+use crate::view::detail::flow::{self, Flow, StageMark};
 use crate::view::latest;
 use crate::view::screen::{EventLine, Tone};
 use crate::view::{Explanation, explain_task, task_doc};
@@ -44,6 +45,8 @@ pub enum Part {
     /// Where it stands and why.
     #[default]
     About,
+    /// Its way through its workflow.
+    Flow,
     /// What it changes.
     Diff,
     /// What agents did.
@@ -58,13 +61,15 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [Self::About, Self::Diff, Self::Runs, Self::Checks, Self::History, Self::Logs];
+    pub const ALL: [Self; 7] =
+        [Self::About, Self::Flow, Self::Diff, Self::Runs, Self::Checks, Self::History, Self::Logs];
 
     /// Its name.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::About => "about",
+            Self::Flow => "flow",
             Self::Diff => "diff",
             Self::Runs => "runs",
             Self::Checks => "checks",
@@ -104,6 +109,8 @@ pub struct TaskDetail {
     pub why: Explanation,
     /// The stages of its workflow, in the order of the file.
     pub stages: Vec<StageMark>,
+    /// The way it took through them.
+    pub flow: Flow,
     /// What it waits for, or waited for.
     pub after: Vec<Related>,
     /// The first of what waits for it.
@@ -148,21 +155,6 @@ pub struct TaskDetail {
     pub changes: Changes,
 }
 
-/// A stage on the way of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StageMark {
-    /// The stage.
-    pub id: StageId,
-    /// The role that does it.
-    pub role: String,
-    /// What kind of state it is in.
-    pub tone: Tone,
-    /// The task is there, or ended there.
-    pub here: bool,
-    /// How often it was entered.
-    pub visits: u32,
-}
-
 /// Another task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
@@ -181,7 +173,7 @@ pub struct Related {
 pub struct RunLine {
     /// Its name.
     pub id: RunId,
-    /// `agent` or `gate`.
+    /// `agent`, `command`, `probe`, `gate` or `setup`.
     pub work: &'static str,
     /// At which stage; empty where it is not known.
     pub stage: String,
@@ -212,12 +204,14 @@ pub struct RunLine {
 }
 
 /// What happened to a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// The events, oldest first.
     pub lines: Arc<Vec<EventLine>>,
     /// There were more before them.
     pub is_cut: bool,
+    /// The runs whose claims a person agreed to.
+    pub agreed: Vec<RunId>,
 }
 
 /// What a run printed.
@@ -261,6 +255,7 @@ impl TaskDetail {
     #[must_use]
     pub fn of(pipeline: &Pipeline, task: &Task) -> Self {
         let document = task_doc(pipeline, task);
+        let (stages, flow) = flow::of(pipeline, task);
         let dependents = pipeline.dependents(&task.id);
         let runs = runs(pipeline, task);
         let usage = runs.iter().fold(Usage::default(), |sum, run| Usage {
@@ -277,7 +272,8 @@ impl TaskDetail {
             role: role_now(pipeline, task),
             attempt: task.attempt,
             why: explain_task(pipeline, task),
-            stages: stages(pipeline, task),
+            stages,
+            flow,
             after: task.depends_on.iter().map(|id| related(pipeline, id)).collect(),
             before: dependents.iter().take(DEPENDENTS_MAX).map(|task| related(pipeline, &task.id)).collect(),
             before_total: dependents.len(),
@@ -311,7 +307,7 @@ impl TaskDetail {
 
     /// The runs of gates, oldest first.
     pub fn checks(&self) -> impl Iterator<Item = &RunLine> {
-        self.runs.iter().filter(|run| run.command.is_some())
+        self.runs.iter().filter(|run| run.work == "gate")
     }
 
     /// The gate that passed on exactly the commit that was merged.
@@ -321,28 +317,6 @@ impl TaskDetail {
         let passed = self.checks().filter(|run| run.verdict == Some(Verdict::Passed));
         passed.filter(|run| run.commit.as_ref() == Some(merged)).last()
     }
-}
-
-fn stages(pipeline: &Pipeline, task: &Task) -> Vec<StageMark> {
-    let Some(workflow) = pipeline.workflow_of(task) else { return Vec::new() };
-    let here = task.state.stage().or(task.left_at.as_ref());
-    let at = here.map(|stage| workflow.depth(stage));
-    let completed = matches!(task.state, TaskState::Completed | TaskState::RolledBack);
-    let mark = |(depth, stage): (usize, &crate::workflow::Stage)| {
-        let is_here = !completed && here == Some(&stage.id);
-        // What a later stage produced before the task was sent back does not count any more.
-        let behind = completed || at.is_none_or(|at| depth < at);
-        let done = behind && task.outputs.iter().any(|output| output.stage == stage.id);
-        let tone = match (is_here, done) {
-            (true, _) => tone_of(pipeline, task),
-            (false, true) => Tone::Good,
-            (false, false) if task.state.is_final() || behind && at.is_some() => Tone::Gone,
-            (false, false) => Tone::Waiting,
-        };
-        let visits = task.visits.get(&stage.id).copied().unwrap_or(0);
-        StageMark { id: stage.id.clone(), role: stage.role.to_string(), tone, here: is_here, visits }
-    };
-    workflow.stages.iter().enumerate().map(mark).collect()
 }
 
 fn related(pipeline: &Pipeline, id: &TaskId) -> Related {
@@ -397,9 +371,11 @@ fn live_run(pipeline: &Pipeline, run: &Run) -> RunLine {
 
 fn settled_run(pipeline: &Pipeline, run: &RunSummary) -> RunLine {
     let gate = run.work == "gate";
+    let words = ["gate", "command", "probe", "setup"];
+    let work = words.into_iter().find(|word| run.work == *word).unwrap_or("agent");
     RunLine {
         id: run.id.clone(),
-        work: if gate { "gate" } else { Work::Agent.word() },
+        work,
         stage: run.stage.to_string(),
         agent: run.agent.clone(),
         attempt: run.attempt,
@@ -412,6 +388,6 @@ fn settled_run(pipeline: &Pipeline, run: &RunSummary) -> RunLine {
         command: gate.then(|| run.evidence.as_ref().map(|seen| seen.command.clone()).unwrap_or_default()),
         evidence: run.evidence.clone(),
         usage: run.usage,
-        format: if gate { Format::Plain } else { latest::format(pipeline, &run.agent, run.interactive) },
+        format: if work == "agent" { latest::format(pipeline, &run.agent, run.interactive) } else { Format::Plain },
     }
 }

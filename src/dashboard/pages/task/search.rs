@@ -25,7 +25,7 @@ pub(in crate::dashboard) struct Search {
 fn can_be_searched(part: Part) -> bool {
     match part {
         Part::Diff | Part::History | Part::Logs => true,
-        Part::About | Part::Runs | Part::Checks => false,
+        Part::About | Part::Flow | Part::Runs | Part::Checks => false,
     }
 }
 

@@ -12,6 +12,7 @@ use pipeline_lib::view::detail::logs::{Line, Logs};
 use pipeline_lib::view::detail::metrics::{Figures, Share};
 use pipeline_lib::view::detail::timeline::{Outlook, Planned, Row, Span, Timeline, Unknown};
 use pipeline_lib::view::screen::{Screen, Tone};
+use pipeline_lib::view::standing::{CategoryDoc, ChainDoc, ChainPart, ScheduleDoc, Standing};
 use pipeline_lib::view::{MetricsDoc, metrics};
 
 use crate::dashboard::tests::fixture::{agent, ago, attention, empty, now, task};
@@ -46,6 +47,7 @@ pub(super) fn node(id: &str, title: &str, tone: Tone, after: &[usize]) -> Node {
         agent: (tone == Tone::Active).then(|| agent("impl-1")),
         reason: None,
         after: after.to_vec(),
+        part_of: None,
         more_after: 0,
         more_behind: 0,
     }
@@ -260,4 +262,80 @@ pub(super) fn logs() -> Logs {
         line.number = nth;
     }
     Logs { lines, file: "pipeline.log.2026-01-01".to_owned(), cut: false, problem: None }
+}
+
+/// A task that others do parts of, which itself does a part of one.
+pub(super) fn parts() -> Graph {
+    let part = |id: &str, title: &str, tone: Tone, of: usize| Node { part_of: Some(of), ..node(id, title, tone, &[]) };
+    let nodes = vec![
+        node("TASK-030", "Release 2.0", Tone::Active, &[]),
+        part("TASK-030.unit", "Release 2.0 · unit-test-pipeline", Tone::Good, 0),
+        part("TASK-030.build", "Release 2.0 · build-and-package-pipeline", Tone::Active, 0),
+        part("TASK-030.build.linux", "Release 2.0 · build.linux", Tone::Active, 2),
+        part("TASK-030.build.mac", "Release 2.0 · build.mac", Tone::Waiting, 2),
+        node("TASK-031", "Tell everybody", Tone::Waiting, &[0]),
+    ];
+    Graph { nodes, critical: vec![0, 5], runs: 12, critical_seconds: Some(300.0), ..Graph::default() }
+}
+
+/// Schedules of which one was left out, a chain in the middle of its way, and limits.
+pub(super) fn standing() -> Standing {
+    let schedule = |name: &str, when: &str, next: Option<i64>, last: Option<(i64, &str, Tone, &str)>| ScheduleDoc {
+        name: name.to_owned(),
+        workflow: "health-check-pipeline".parse().unwrap(),
+        schedule: when.to_owned(),
+        next: next.map(later),
+        last: last.map(|(seconds, ..)| ago(seconds)),
+        task: last.map(|(_, id, ..)| task(id)),
+        status: last.map(|(.., status)| status.to_owned()).unwrap_or_default(),
+        skipped: 0,
+        problem: String::new(),
+        tone: last.map(|(_, _, tone, _)| tone),
+    };
+    let mut nightly =
+        schedule("nightly", "daily at 03:00", Some(20_000), Some((66_400, "TASK-022", Tone::Active, "perf_wip")));
+    nightly.skipped = 2;
+    nightly.problem = "TASK-022 of the time before is not finished".to_owned();
+    let part = |workflow: &str, state: &str, tone: Tone, of: Option<(&str, &str)>| ChainPart {
+        stage: StageId::new(workflow).unwrap(),
+        workflow: workflow.parse().unwrap(),
+        state: state.to_owned(),
+        task: of.map(|(id, _)| task(id)),
+        status: of.map(|(_, status)| status.to_owned()).unwrap_or_default(),
+        tone: Some(tone),
+    };
+    let chain = ChainDoc {
+        chain: "standard_development".parse().unwrap(),
+        task: task("TASK-013"),
+        title: "Move the orders table to the new schema".to_owned(),
+        status: "unit-test-pipeline_wip".to_owned(),
+        since: ago(400),
+        parts: vec![
+            part("feature-development", "done", Tone::Good, Some(("TASK-013.feature-development", "completed"))),
+            part("unit-test-pipeline", "live, in parts", Tone::Active, Some(("TASK-013.unit", "run_wip"))),
+            part("integration-test-pipeline", "to come", Tone::Waiting, None),
+        ],
+        tone: Some(Tone::Active),
+    };
+    let category = |name: &str, max: Option<u32>, exclusive: bool, running: &[&str], queue: &[&str]| CategoryDoc {
+        category: name.to_owned(),
+        max: max.map_or_else(|| "unlimited".into(), Into::into),
+        exclusive,
+        running: running.iter().map(|id| task(id)).collect(),
+        waiting: queue.len(),
+        queue: queue.iter().map(|id| task(id)).collect(),
+    };
+    Standing {
+        schedules: vec![
+            schedule("health", "every 5 minutes", Some(170), Some((130, "TASK-024", Tone::Good, "completed"))),
+            nightly,
+            schedule("report", "every monday at 9:30", Some(400_000), None),
+        ],
+        chains: vec![chain],
+        categories: vec![
+            category("deployment", Some(1), true, &[], &[]),
+            category("testing", Some(2), false, &["TASK-013.unit", "TASK-014"], &["TASK-016", "TASK-017"]),
+            category("monitoring", None, false, &["TASK-024"], &[]),
+        ],
+    }
 }

@@ -10,9 +10,13 @@ use pipeline_lib::task::{Merged, StageOutput};
 use pipeline_lib::terminal::{Attributes, Colour, Line, Span, Style};
 use pipeline_lib::view::Explanation;
 use pipeline_lib::view::detail::Detail;
+use pipeline_lib::view::detail::flow::{Decision, Flow, StageMark};
 pub(super) use pipeline_lib::view::detail::task::TaskDetail;
-use pipeline_lib::view::detail::task::{Changes, History, Output, Related, RunLine, StageMark};
+use pipeline_lib::view::detail::task::{Changes, History, Output, Related, RunLine};
 use pipeline_lib::view::screen::{EventLine, Screen, Tone};
+use pipeline_lib::workflow::drawing::Picture;
+use pipeline_lib::workflow::parse::parse;
+use pipeline_lib::workflow::{Workflow, tdd};
 
 use super::super::fixture::{agent, ago, attention, task};
 
@@ -37,8 +41,17 @@ fn path(tones: [Tone; 4], here: Option<usize>) -> Vec<StageMark> {
         id: StageId::new(id).unwrap(),
         role: role.to_owned(),
         tone,
+        word: match tone {
+            Tone::Good => "done",
+            Tone::Active => "live",
+            Tone::Attention => "waits for you",
+            _ => "to come",
+        },
         here: here == Some(at),
         visits: u32::from(here.is_none_or(|here| at <= here)),
+        visits_max: 10,
+        parts: Vec::new(),
+        parts_total: 0,
     };
     names.into_iter().zip(tones).enumerate().map(mark).collect()
 }
@@ -67,6 +80,7 @@ pub(super) fn waiting() -> TaskDetail {
             commands: Vec::new(),
         },
         stages: path([Tone::Waiting; 4], None).into_iter().map(|mark| StageMark { visits: 0, ..mark }).collect(),
+        flow: Flow { picture: Arc::new(Picture::of(&tdd())), taken: vec![0; 5], ..Flow::default() },
         after: vec![related("TASK-013", "impl_wip", Tone::Active, "Move the orders table to the new schema")],
         before: Vec::new(),
         before_total: 0,
@@ -136,7 +150,7 @@ fn events(texts: &[(i64, Tone, &str)]) -> History {
         text: (*text).to_owned(),
         tone: *tone,
     };
-    History { lines: Arc::new(texts.iter().enumerate().map(line).collect()), is_cut: false }
+    History { lines: Arc::new(texts.iter().enumerate().map(line).collect()), ..History::default() }
 }
 
 fn printed() -> Vec<Arc<Line>> {
@@ -184,6 +198,14 @@ pub(super) fn working() -> TaskDetail {
             commands: vec!["pipeline logs -f --agent impl-1".to_owned()],
         },
         stages: path([Tone::Good, Tone::Good, Tone::Active, Tone::Waiting], Some(2)),
+        flow: Flow {
+            taken: vec![1, 1, 0, 0, 0],
+            decisions: vec![
+                decided("arch", "success", "architect", 2_000, "test", "One migration in three steps."),
+                decided("test", "success", "tester", 1_100, "impl", "18 tests, 18 failing as expected."),
+            ],
+            ..waiting().flow
+        },
         after: vec![related("TASK-008", "completed", Tone::Good, "Add a health check")],
         before: vec![
             related("TASK-016", "unassigned", Tone::Waiting, "Show the order history"),
@@ -446,7 +468,11 @@ pub(super) fn hostile(evil: &str) -> TaskDetail {
         }
     }
     let event = |tone| EventLine { seq: 1, at: ago(1), text: evil(), tone };
-    detail.history = Some(History { lines: Arc::new(vec![event(Tone::Good), event(Tone::Bad)]), is_cut: true });
+    detail.history = Some(History {
+        lines: Arc::new(vec![event(Tone::Good), event(Tone::Bad)]),
+        is_cut: true,
+        ..History::default()
+    });
     let lines = Arc::new((0..3).map(|_| Arc::new(Line::plain(evil()))).collect::<Vec<_>>());
     detail.output = Some(Output { run: run_id("gate-3"), lines, is_cut: true, is_gone: false });
     let mut file = file(&evil(), Change::Renamed, vec![hunk(1, 1, &evil(), &[&format!("+{}", evil()), "-x", " y"])]);
@@ -457,4 +483,114 @@ pub(super) fn hostile(evil: &str) -> TaskDetail {
     rust.path = format!("{}.rs", evil());
     detail.changes = known(diff_of(vec![file, rust]));
     detail
+}
+
+fn decided(stage: &str, word: &str, who: &str, seconds: i64, to: &str, why: &str) -> Decision {
+    Decision {
+        stage: StageId::new(stage).unwrap(),
+        word: word.to_owned(),
+        who: who.to_owned(),
+        run: run_id("run-1"),
+        agreed: false,
+        why: why.to_owned(),
+        at: ago(seconds),
+        to: Some(to.to_owned()),
+    }
+}
+
+/// A workflow with a way back, stages that are done by other tasks, and one that is skipped.
+fn release() -> Workflow {
+    let document = serde_json::json!({
+        "id": "release",
+        "stages": [
+            { "id": "build", "name": "Build it", "run": "make", "probe": "test -e out" },
+            { "id": "checks", "name": "Check it everywhere", "parallel": ["unit", "nets"] },
+            { "id": "unit", "run": "make unit" },
+            { "id": "nets", "run": "make test NET=regtest" },
+            { "id": "review", "name": "Look at it", "agent": "supervisor",
+              "decisions": [{ "choice": "ship" }, { "choice": "rework" }, { "choice": "failed" }] },
+            { "id": "rework", "agent": "implementation" },
+            { "id": "ship", "workflow": "deployment-pipeline" }
+        ],
+        "connections": [
+            { "from": "build", "to": "checks" },
+            { "from": "checks", "to": "review" },
+            { "from": "review", "to": "ship", "condition": "ship" },
+            { "from": "review", "to": "rework", "condition": "rework" },
+            { "from": "review", "to": null, "condition": "failed" },
+            { "from": "rework", "to": "build" },
+            { "from": "ship", "to": null }
+        ]
+    });
+    parse(&document, None).expect("a workflow").0
+}
+
+/// A task on that workflow, at its review for the second time.
+pub(super) fn released() -> TaskDetail {
+    let picture = Picture::of(&release());
+    let taken = |from: &str, to: &str| match (from, to) {
+        ("build", "checks") | ("checks", "review" | "unit" | "nets") => 2,
+        ("review", "rework") | ("rework", "build") => 1,
+        _ => 0,
+    };
+    let names = |at: usize| picture.stages[picture.edges[at].from].id.to_string();
+    let taken = (0..picture.edges.len()).map(|at| taken(&names(at), picture.end(at))).collect();
+    let mark = |id: &str, tone: Tone, word: &'static str, visits: u32| StageMark {
+        id: StageId::new(id).unwrap(),
+        role: String::new(),
+        tone,
+        word,
+        here: id == "review",
+        visits,
+        visits_max: 10,
+        parts: Vec::new(),
+        parts_total: 0,
+    };
+    let mut checks = mark("checks", Tone::Good, "done", 2);
+    checks.parts = vec![
+        related("TASK-013.checks.unit", "completed", Tone::Good, "Release 2.0 · checks.unit"),
+        related("TASK-013.checks.nets", "completed", Tone::Good, "Release 2.0 · checks.nets"),
+    ];
+    checks.parts_total = 2;
+    let stages = vec![
+        mark("build", Tone::Good, "skipped", 2),
+        checks,
+        mark("unit", Tone::Good, "done", 0),
+        mark("nets", Tone::Good, "done", 0),
+        mark("review", Tone::Attention, "waits for you", 2),
+        mark("rework", Tone::Waiting, "done earlier", 1),
+        mark("ship", Tone::Waiting, "to come", 0),
+    ];
+    let mut sent_back =
+        decided("review", "rework", "supervisor", 900, "rework", "Two migrations have no way back; one is enough.");
+    sent_back.agreed = true;
+    let decisions = vec![
+        decided("build", "success", "its command", 1_500, "checks", "built in 41s"),
+        decided("checks", "success", "its parts", 1_200, "review", "2 of 2 parts succeeded"),
+        sent_back,
+        decided("rework", "success", "impl-1", 600, "build", "The second migration is gone."),
+        decided("build", "success", "its probe", 590, "checks", "skipped: it holds already, says `test -e out`"),
+        decided("checks", "success", "its parts", 300, "review", "2 of 2 parts succeeded"),
+    ];
+    TaskDetail {
+        id: task("TASK-013"),
+        title: "Release 2.0".to_owned(),
+        status: "awaiting_approval".to_owned(),
+        tone: Tone::Attention,
+        since: ago(120),
+        agent: None,
+        workflow: "release".to_owned(),
+        stages,
+        flow: Flow { picture: Arc::new(picture), taken, decisions, is_cut: false },
+        branch: "pipeline/TASK-013".to_owned(),
+        why: Explanation {
+            subject: "TASK-013".to_owned(),
+            status: "awaiting_approval".to_owned(),
+            rule: "review wants a person to agree to `ship`".to_owned(),
+            observations: Vec::new(),
+            would_change: Vec::new(),
+            commands: vec!["pipeline task approve TASK-013".to_owned()],
+        },
+        ..working()
+    }
 }

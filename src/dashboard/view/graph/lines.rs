@@ -12,6 +12,8 @@ use crate::dashboard::view::paint::Painter;
 pub(super) struct Stroke {
     /// Beside others.
     pub(super) heavy: bool,
+    /// Whether it is drawn without gaps.
+    pub(super) whole: bool,
     /// Whether it belongs to what is looked at. Such lines decide about the style of cells that they share with others.
     pub(super) near: bool,
 }
@@ -105,7 +107,18 @@ impl Canvas {
                 theme.pick("▸", ">")
             } else {
                 let weights = arms.map(|arm| arm.map_or(0, |stroke| 1 + u8::from(stroke.heavy)));
-                if theme.ascii { ascii(weights) } else { glyph(weights) }
+                let broken = arms.iter().flatten().all(|stroke| !stroke.whole);
+                match (theme.ascii, broken.then(|| gaps(weights)).flatten()) {
+                    (ascii, Some((sign, plain))) => {
+                        if ascii {
+                            plain
+                        } else {
+                            sign
+                        }
+                    }
+                    (true, None) => ascii(weights),
+                    (false, None) => glyph(weights),
+                }
             };
             painter.text(area.x + x, area.y + y, 1, sign, style(theme, stroke));
         }
@@ -122,6 +135,15 @@ impl Cell {
 
 fn to_u16(number: usize) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
+}
+
+/// The signs for a straight piece of a broken line.
+fn gaps([up, down, left, right]: [u8; 4]) -> Option<(&'static str, &'static str)> {
+    match (up + down > 0, left + right > 0) {
+        (true, false) => Some(("╎", ":")),
+        (false, true) => Some(("╌", ".")),
+        _ => None,
+    }
 }
 
 /// The sign for arms of these weights (0 none, 1 light, 2 heavy): up, down, left, right.
@@ -197,7 +219,7 @@ mod tests {
     #[test]
     fn a_line_that_crosses_another_goes_on_behind_it() {
         let mut canvas = Canvas::new(0, 0, 5, 3);
-        let light = Stroke { heavy: false, near: false };
+        let light = Stroke { heavy: false, whole: true, near: false };
         canvas.line(&[(0, 1), (4, 1)], light);
         canvas.line(&[(0, 0), (2, 0), (2, 2), (4, 2)], Stroke { heavy: true, ..light });
         let sign = |x: usize, y: usize| {

@@ -12,7 +12,7 @@ use crate::dashboard::highlight::Class;
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::{Model, Place};
 use crate::dashboard::pages::task::{Extent, top};
-use crate::dashboard::view::measure::grouped;
+use crate::dashboard::view::measure::{grouped, money};
 use crate::dashboard::view::paint::{Painter, columns, fit};
 
 /// The columns of a label.
@@ -35,7 +35,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, detail:
 pub(super) fn extent(model: &Model, area: Rect, detail: &TaskDetail) -> Extent {
     let (facts, words) = both(model, area, detail);
     let total = facts.rows.len().max(words.map_or(0, |words| words.rows.len()));
-    Extent { total, room: usize::from(area.height) }
+    Extent { total, room: usize::from(area.height), start: 0 }
 }
 
 /// Where what is known stands, and where, if there is room beside it, what was written.
@@ -91,7 +91,7 @@ fn head(rows: &mut Rows, detail: &TaskDetail) {
 fn path(rows: &mut Rows, detail: &TaskDetail) {
     let theme = rows.theme;
     let last = detail.stages.len().saturating_sub(1);
-    let stage = |(at, stage): (usize, &pipeline_lib::view::detail::task::StageMark)| {
+    let stage = |(at, stage): (usize, &pipeline_lib::view::detail::flow::StageMark)| {
         let tone = theme.tone(stage.tone);
         let word = match (stage.here, stage.tone) {
             (true, _) => tone.patch(theme.strong()),
@@ -196,7 +196,11 @@ fn facts(rows: &mut Rows, model: &Model, detail: &TaskDetail) {
     }
     rows.labelled(LABEL, "times", &times.join(dot), text);
     if !detail.usage.is_empty() {
-        let cost = format!("${:.2}{dot}{} tokens", detail.usage.cost_usd, grouped(detail.usage.tokens));
+        let tokens = format!("{} tokens", grouped(detail.usage.tokens));
+        let cost = match detail.usage.cost_usd > 0.0 {
+            true => format!("{}{dot}{tokens}", money(detail.usage.cost_usd)),
+            false => tokens,
+        };
         rows.labelled(LABEL, "cost", &cost, text);
     }
 }

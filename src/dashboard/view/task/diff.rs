@@ -57,7 +57,7 @@ impl Places {
 
 pub(super) fn extent(model: &Model, area: Rect) -> Extent {
     let Some(diff) = task::diff(model) else { return Extent::default() };
-    Extent { total: rows::total(diff), room: usize::from(Places::of(area, diff).lines.height) }
+    Extent { total: rows::total(diff), room: usize::from(Places::of(area, diff).lines.height), start: 0 }
 }
 
 /// The pieces of code in sight, top to bottom.

@@ -27,7 +27,7 @@ pub(in crate::dashboard::view) fn rows(model: &Model, area: Rect, needle: &str) 
         }
         Part::History => history::texts(detail).filter(|(_, text)| holds(text)).map(|(at, _)| at).collect(),
         Part::Logs => logs::rows_with(body(area), detail, holds),
-        Part::About | Part::Runs | Part::Checks => Vec::new(),
+        Part::About | Part::Flow | Part::Runs | Part::Checks => Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ const MOMENT_COLUMNS_MIN: u16 = 100;
 pub(super) fn extent(area: Rect, detail: &TaskDetail) -> Extent {
     let history = detail.history.as_ref();
     let total = history.map_or(0, |history| history.lines.len() + usize::from(history.is_cut));
-    Extent { total, room: usize::from(area.height) }
+    Extent { total, room: usize::from(area.height), start: 0 }
 }
 
 /// What happened, each with its row.

@@ -29,7 +29,7 @@ fn rows_of(line: &Arc<Line>, width: u16) -> usize {
 pub(super) fn extent(area: Rect, detail: &TaskDetail) -> Extent {
     let (_, below) = parts(area);
     let lines = detail.output.iter().flat_map(|output| output.lines.iter());
-    Extent { total: lines.map(|line| rows_of(line, below.width)).sum(), room: usize::from(below.height) }
+    Extent { total: lines.map(|line| rows_of(line, below.width)).sum(), room: usize::from(below.height), start: 0 }
 }
 
 /// The rows whose text passes. What is broken over two rows is found in the first row of its line.

@@ -9,7 +9,7 @@ use super::rows::Rows;
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::{Model, Place};
 use crate::dashboard::pages::task::run_at;
-use crate::dashboard::view::measure::{grouped, length};
+use crate::dashboard::view::measure::{grouped, length, money};
 use crate::dashboard::view::paint::Painter;
 
 /// From here on a row has room for what a run used.
@@ -104,9 +104,8 @@ fn draw_row(painter: &mut Painter<'_>, line: Rect, run: &RunLine) {
     let tone = tone(run);
     painter.text(line.x, line.y, 1, theme.sign(tone), theme.tone(tone));
     painter.text(grid.stage, line.y, grid.who - grid.stage - 1, &run.stage, theme.text());
-    let who = if run.work == "gate" { "gate" } else { run.agent.as_str() };
-    let (end, style) = if run.work == "gate" { (grid.attempt, theme.dim()) } else { (grid.attempt, theme.text()) };
-    painter.text(grid.who, line.y, end - grid.who - 1, who, style);
+    let (who, style) = if run.work == "agent" { (run.agent.as_str(), theme.text()) } else { (run.work, theme.dim()) };
+    painter.text(grid.who, line.y, grid.attempt - grid.who - 1, who, style);
     if grid.attempt < grid.took {
         painter.right(grid.attempt, line.y, 3, &run.attempt.to_string(), theme.dim());
     }
@@ -114,7 +113,7 @@ fn draw_row(painter: &mut Painter<'_>, line: Rect, run: &RunLine) {
     painter.right(grid.took, line.y, 6, &took, theme.text());
     if grid.tokens < grid.how && !run.usage.is_empty() {
         painter.right(grid.tokens, line.y, 8, &grouped(run.usage.tokens), theme.text());
-        painter.right(grid.cost, line.y, 7, &format!("${:.2}", run.usage.cost_usd), theme.text());
+        painter.right(grid.cost, line.y, 7, &money(run.usage.cost_usd), theme.text());
     }
     let how = if run.verdict == Some(Verdict::Void) { format!("{}, not counted", run.how) } else { run.how.clone() };
     painter.text(grid.how, line.y, line.right().saturating_sub(grid.how), &how, theme.tone(tone));

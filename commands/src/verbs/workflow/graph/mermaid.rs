@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Picture, To};
+use pipeline_lib::workflow::drawing::{Drawn, Picture, To};
 
 /// The text of the flowchart.
 pub(super) fn draw(picture: &Picture) -> String {
@@ -10,7 +10,7 @@ pub(super) fn draw(picture: &Picture) -> String {
     if picture.start.is_some() {
         out.push_str("    begin([start])\n");
     }
-    for (at, (name, does)) in picture.stages.iter().enumerate() {
+    for (at, Drawn { name, does, .. }) in picture.stages.iter().enumerate() {
         // Writing to a text does not fail.
         let _written = writeln!(out, "    s{at}[\"{}<br/><small>{}</small>\"]", escape(name), escape(does));
     }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pipeline_lib::text::one_line;
-
-use super::{Edge, Picture, To};
+use pipeline_lib::workflow::drawing::{Drawn, Edge, Picture, To};
 
 const WIDTH: usize = 210;
 const HEIGHT: usize = 46;
@@ -71,7 +70,7 @@ pub(super) fn draw(picture: &Picture, title: &str) -> String {
             }
         }
     }
-    for (stage, (name, does)) in picture.stages.iter().enumerate() {
+    for (stage, Drawn { name, does, .. }) in picture.stages.iter().enumerate() {
         let (x, y) = at[stage];
         let class = if picture.start == Some(stage) { " class=\"start\"" } else { "" };
         // Writing to a text does not fail.

@@ -15,7 +15,7 @@ fn hub() -> Workflow {
 
 #[test]
 fn a_terminal_shows_the_way_and_the_ways_back() {
-    insta::assert_snapshot!(terminal::draw(&picture(&tdd())).join("\n"), @"
+    insta::assert_snapshot!(terminal::draw(&Picture::of(&tdd())).join("\n"), @"
       ● arch Design · architect  (start)
       │  success
       ▼
@@ -33,7 +33,7 @@ fn a_terminal_shows_the_way_and_the_ways_back() {
 
 #[test]
 fn a_hub_shows_what_it_starts() {
-    insta::assert_snapshot!(terminal::draw(&picture(&hub())).join("\n"), @"
+    insta::assert_snapshot!(terminal::draw(&Picture::of(&hub())).join("\n"), @"
     ┌────────▶● orchestrate Orchestrate · hub of 2  (start)
     │       ┌─┼─ configuration ⇢ configure
     │     ┌─┼─┼─ service ⇢ start
@@ -71,14 +71,14 @@ fn a_drawing_fits_eighty_columns_whatever_there_is() {
         .collect();
     let document = json!({ "id": "w", "stages": stages, "connections": connections });
     let (workflow, _) = parse(&document, None).unwrap();
-    let lines = terminal::draw(&picture(&workflow));
+    let lines = terminal::draw(&Picture::of(&workflow));
     assert!(lines.iter().all(|line| line.width() <= 80), "{lines:#?}");
-    assert!(svg::draw(&picture(&workflow), "w").ends_with("</svg>\n"));
+    assert!(svg::draw(&Picture::of(&workflow), "w").ends_with("</svg>\n"));
 }
 
 #[test]
 fn mermaid_names_every_stage_and_connection() {
-    insta::assert_snapshot!(mermaid::draw(&picture(&tdd())), @r#"
+    insta::assert_snapshot!(mermaid::draw(&Picture::of(&tdd())), @r#"
     flowchart TD
         begin([start])
         s0["arch Design<br/><small>architect</small>"]
@@ -99,11 +99,11 @@ fn mermaid_names_every_stage_and_connection() {
 fn an_image_is_complete_and_takes_no_text_for_markup() {
     let document = json!({ "id": "w", "stages": [{ "id": "a", "name": "<b>&\"", "run": "echo <x> | cat" }] });
     let (workflow, _) = parse(&document, None).unwrap();
-    let image = svg::draw(&picture(&workflow), "A & B");
+    let image = svg::draw(&Picture::of(&workflow), "A & B");
     assert!(image.contains("<title>A &amp; B</title>") && image.contains("a &lt;b&gt;&amp;&quot;"), "{image}");
     assert!(!image.contains("<b>") && !image.contains("href"), "{image}");
     for workflow in [&*tdd(), &hub()] {
-        let picture = picture(workflow);
+        let picture = Picture::of(workflow);
         let image = svg::draw(&picture, "x");
         assert_eq!(image.matches("<rect").count(), picture.stages.len());
         assert_eq!(image.matches("marker-end").count(), picture.edges.len());

@@ -3,13 +3,18 @@
 use super::*;
 use crate::decide::tests::world::*;
 use crate::event::{NewTask, Request};
+use crate::task::{Parent, ParentWhy};
 
 fn drawn(w: &World, centre: Option<&str>) -> Graph {
+    drawn_of(&w.p, centre)
+}
+
+fn drawn_of(pipeline: &Pipeline, centre: Option<&str>) -> Graph {
     let mut history = History::default();
-    history.follow(&w.p);
-    let graph = graph(&w.p, &history, centre.map(task).as_ref());
+    history.follow(pipeline);
+    let graph = graph(pipeline, &history, centre.map(task).as_ref());
     for (at, node) in graph.nodes.iter().enumerate() {
-        assert!(node.after.iter().all(|before| *before < at), "{} stands before what it depends on", node.id);
+        assert!(node.before().all(|before| before < at), "{} stands before what it depends on", node.id);
     }
     graph
 }
@@ -45,6 +50,27 @@ fn the_longest_chain_of_what_is_not_finished_decides() {
     assert_eq!(chain(&graph).len(), 2);
     assert!(graph.critical_seconds.is_some());
     assert_eq!((graph.nodes.len(), graph.more_finished, graph.more_unfinished), (6, 0, 0));
+}
+
+#[test]
+fn what_does_a_part_of_a_task_stands_behind_it() {
+    let serving = |w: &World, parts: &[&str], of: &str| {
+        let mut pipeline = w.p.clone();
+        for part in parts {
+            let slot = pipeline.tasks.slot(part).unwrap();
+            let parent = Parent { task: task(of), stage: stage_id("do"), why: ParentWhy::Part, branch: None };
+            pipeline.tasks.at_mut(slot).unwrap().parent = Some(Box::new(parent));
+        }
+        drawn_of(&pipeline, None)
+    };
+    let graph = serving(&world(&[("A", &[]), ("P", &[]), ("Q", &[])]), &["A", "P"], "Q");
+    let of = |graph: &Graph, id: &str| graph.nodes[graph.find(&task(id)).unwrap()].part_of;
+    let q = graph.find(&task("Q"));
+    assert_eq!((of(&graph, "A"), of(&graph, "P"), of(&graph, "Q")), (q, q, None));
+    assert_eq!(graph.descendants(q.unwrap()).len(), 2);
+    assert_eq!(graph.ancestors(graph.find(&task("P")).unwrap()).len(), 1);
+    let graph = serving(&world(&[("A", &[]), ("Q", &["A"])]), &["A"], "Q");
+    assert_eq!((of(&graph, "A"), graph.nodes.len()), (None, 2), "who waits for its part stands behind it");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::decide::tests::world::*;
 use crate::event::{NewTask, Request};
+use crate::ids::StageId;
 use crate::run::ClaimStatus;
 
 fn detail(w: &World, id: &str) -> TaskDetail {
