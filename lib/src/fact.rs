@@ -347,6 +347,9 @@ pub struct Move {
     /// It is a retry, for the statistics.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+    /// A person put it aside.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub put_aside: bool,
     /// The session in which the next run of the same agent goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Box<Resume>>,

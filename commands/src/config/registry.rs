@@ -127,10 +127,12 @@ fn section(document: &Document, names: &[&'static str]) -> &'static str {
     names.iter().copied().find(|name| document.json().get(name).is_some()).unwrap_or(names[0])
 }
 
-/// The settings with what the registry says, and what workflows of the project say about when they start by themselves.
+/// The settings with what the registry says, the limits that come with the program where it says nothing about a
+/// category, and what workflows of the project say about when they start by themselves.
 #[must_use]
 pub fn with_registry(mut settings: Settings, registry: &Registry, set: &WorkflowSet) -> Settings {
-    settings.categories = registry.categories.clone();
+    settings.categories = builtin().categories.clone();
+    settings.categories.extend(registry.categories.iter().map(|(name, limit)| (name.clone(), *limit)));
     settings.schedules = registry.schedules.clone();
     for workflow in set.of_the_project() {
         let known = settings.schedules.iter().any(|s| s.workflow == workflow.id || s.name == workflow.id.as_str());
@@ -163,6 +165,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_registry_overrides_the_limits_by_category() {
+        let given = parse::parse(&serde_json::json!({ "concurrency": { "development": 4, "docs": 2 } }));
+        let (registry, _) = given.unwrap();
+        let categories = with_registry(Settings::default(), &registry, &WorkflowSet::default()).categories;
+        let max = |name: &str| categories[name].max;
+        assert_eq!((max("development"), max("docs"), max("testing")), (Some(4), Some(2), Some(3)));
+        assert!(categories["deployment"].exclusive);
+    }
+
+    #[test]
     fn what_comes_with_the_program_fits_together() {
         let document = serde_json::from_str(include_str!("builtin_registry.json")).unwrap();
         let (_, warnings) = parse::parse(&document).unwrap();
@@ -174,5 +186,13 @@ mod tests {
             assert!(set.find(id).is_some(), "{id}");
         }
         assert_eq!(builtin().chains.len(), 7);
+        let limits: Vec<_> = builtin().categories.iter().map(|(name, c)| (name.as_str(), c.max, c.exclusive)).collect();
+        let expected = [
+            ("deployment", Some(1), true),
+            ("development", Some(1), false),
+            ("monitoring", None, false),
+            ("testing", Some(3), false),
+        ];
+        assert_eq!(limits, expected);
     }
 }

@@ -28,6 +28,15 @@ pub struct Chain {
     pub on_failure: Option<WorkflowId>,
 }
 
+/// What a workflow that was made of a chain has among its further fields.
+const MARK: &str = "chain";
+
+/// Whether a workflow was made of a chain.
+#[must_use]
+pub fn is_chain(workflow: &Workflow) -> bool {
+    workflow.extra.get(MARK).is_some_and(|mark| mark.get("stop_on_failure").is_some())
+}
+
 /// One workflow of a chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
@@ -69,7 +78,7 @@ impl Chain {
             connections.push(Connection { from: stage.id.clone(), to: after_failure, condition });
         }
         let start = stages.first().map(|stage| stage.id.clone()).ok_or_else(|| self.id.clone())?;
-        let extra = Map::from_iter([("chain".to_owned(), json!({ "stop_on_failure": self.stop_on_failure }))]);
+        let extra = Map::from_iter([(MARK.to_owned(), json!({ "stop_on_failure": self.stop_on_failure }))]);
         Ok(Workflow {
             name: self.id.as_str().replace('_', " "),
             description: self.description.clone(),

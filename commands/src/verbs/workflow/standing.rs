@@ -43,7 +43,7 @@ fn schedules(pipeline: &Pipeline, settings: &Settings) -> Vec<Value> {
         let first = || Schedule::parse(&schedule.when).ok()?.next_after(now);
         json!({
             "name": schedule.name, "workflow": schedule.workflow, "schedule": schedule.when,
-            "next": known.map_or_else(first, |known| known.next),
+            "next": known.and_then(|known| known.next).filter(|next| *next > now).or_else(first),
             "last": known.and_then(|known| known.last), "task": known.and_then(|known| known.task.clone()),
             "skipped": known.map_or(0, |known| known.skipped),
             "problem": known.and_then(|known| known.problem.clone()).unwrap_or_default(),
