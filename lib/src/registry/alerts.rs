@@ -12,6 +12,34 @@ use crate::pipeline::Pipeline;
 use crate::run::Verdict;
 use crate::task::{Task, TaskState};
 
+/// What the `event` of an alert may be.
+pub const EVENTS: [&str; 9] = [
+    "task_failed",
+    "task_blocked",
+    "task_completed",
+    "task_rolled_back",
+    "approval_needed",
+    "run_failed",
+    "schedule_left_out",
+    "agent_broken",
+    "effect_failed",
+];
+/// What conditions may name, as far as it applies.
+pub const NAMES: [&str; 12] = [
+    "event",
+    "event_type",
+    "task",
+    "title",
+    "workflow",
+    "category",
+    "priority",
+    "stage",
+    "agent",
+    "reason",
+    "effect",
+    "failures",
+];
+
 /// How grave an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -108,7 +136,9 @@ impl Alerts {
         if self.rules.is_empty() {
             return Vec::new();
         }
-        let Some(values) = values(pipeline, fact) else { return Vec::new() };
+        let Some(mut values) = values(pipeline, fact) else { return Vec::new() };
+        // As rules of events have it.
+        values["event_type"] = values["event"].clone();
         let matching = self.rules.iter().filter(|rule| rule.expression.holds(&values).holds);
         matching.map(|rule| Alert { rule, text: text(rule, &values), values: values.clone() }).collect()
     }

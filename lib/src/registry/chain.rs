@@ -14,6 +14,8 @@ use crate::workflow::{Connection, Doing, FAILED, Param, ParamKind, Stage, Verify
 pub struct Chain {
     /// Its name.
     pub id: WorkflowId,
+    /// Where it stands in its file, as a JSON pointer.
+    pub at: String,
     /// What it is for.
     pub description: String,
     /// The category that counts for it as a whole; empty: only those of its parts count.

@@ -22,6 +22,7 @@ fn chain(id: &str, links: &[&str], stop: bool, on_failure: Option<&str>, known: 
     let name = |id: &str| WorkflowId::new(id).unwrap();
     let chain = Chain {
         id: name(id),
+        at: String::new(),
         description: String::new(),
         category: String::new(),
         triggers: Vec::new(),
