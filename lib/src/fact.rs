@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::agents::preset::Preset;
 use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope};
-use crate::pipeline::Scheduled;
+use crate::pipeline::{AlertNotice, Scheduled};
 use crate::run::{Claim, Ended, Run, RunSummary, Rung, StopReason};
 use crate::settings::Settings;
 use crate::status::{Doing, Source};
@@ -301,6 +301,16 @@ pub enum Fact {
         /// Why it was left out.
         #[serde(default)]
         why: Option<String>,
+    },
+    /// People were told of something grave, or could not be told of something.
+    AlertNoted {
+        /// What they should see.
+        notice: Box<AlertNotice>,
+    },
+    /// Alerts reach people through a channel again.
+    ChannelWorks {
+        /// Its name.
+        channel: String,
     },
     /// Something a role should know; it is told with its next run.
     Notice {

@@ -6,8 +6,8 @@ use super::Rules;
 use super::stages::{because, moved};
 use crate::event::Refusal;
 use crate::fact::{Fact, Move};
-use crate::ids::TaskId;
-use crate::task::{ParentWhy, Task, TaskState};
+use crate::ids::{TaskId, WorkflowId};
+use crate::task::{Parent, ParentWhy, Task, TaskState};
 use crate::text::one_line;
 use crate::workflow::{FAILED, Next, Stage};
 
@@ -43,6 +43,14 @@ impl Rules<'_> {
         let given_up = |part: &&Task| part.state.is_final() && part.state != TaskState::Completed;
         let part = on.iter().filter_map(|id| self.p.task(id.as_str())).find(given_up)?;
         Some(format!("{} is {}{}", part.id, part.state.word(), reason_of(part)))
+    }
+
+    /// Whether a part that a task waits for has started this workflow against its failure itself: to roll back twice would be
+    /// to roll back too far.
+    pub(super) fn part_started(&self, task: &Task, workflow: &WorkflowId) -> bool {
+        let TaskState::Waiting { on, .. } = &task.state else { return false };
+        let mends = |parent: &Parent| parent.why == ParentWhy::Failure && on.contains(&parent.task);
+        self.p.tasks.iter().any(|other| other.workflow == *workflow && other.parent.as_deref().is_some_and(mends))
     }
 
     /// The parts that a chain leaves behind as it goes on to another stage: nobody waits for them any more.

@@ -321,6 +321,9 @@ impl Rules<'_> {
         if task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Failure) {
             return Vec::new();
         }
+        if self.part_started(task, id) {
+            return Vec::new();
+        }
         match self.failure_task(task, stage, id, why) {
             Ok(new) => vec![Fact::TaskAdded { task: Box::new(new) }],
             Err(problem) => vec![Fact::Notice {

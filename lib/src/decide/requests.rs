@@ -37,6 +37,14 @@ impl Rules<'_> {
             } else {
                 vec![Fact::PilotChanged { scope: scope.clone() }]
             }),
+            Request::NoteAlerts { notices, working } => {
+                let noted = notices.iter().map(|notice| Fact::AlertNoted { notice: Box::new(notice.clone()) });
+                let known = |channel: &&String| {
+                    self.p.core.alerts.iter().any(|alert| alert.notice.channel.as_ref() == Some(*channel))
+                };
+                let working = working.iter().filter(known);
+                Ok(working.map(|channel| Fact::ChannelWorks { channel: channel.clone() }).chain(noted).collect())
+            }
             Request::Done { task, run, claim } => self.done(task.as_ref(), run.as_ref(), claim),
         }
     }

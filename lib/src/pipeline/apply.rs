@@ -1,6 +1,7 @@
 //! How each fact changes what is known. No rule is decided here: a fact says what has become true.
 
 mod agents;
+pub(super) mod alerts;
 mod brain;
 mod doing;
 pub(super) mod patterns;
@@ -61,6 +62,7 @@ impl Pipeline {
             | Fact::PresetPaused { .. }
             | Fact::PresetResumed { .. } => self.apply_agent(at, fact),
             Fact::ScheduleSet { .. } | Fact::ScheduleFired { .. } => self.apply_schedule(at, fact),
+            Fact::AlertNoted { .. } | Fact::ChannelWorks { .. } => self.apply_alert(at, fact),
         }
     }
 

@@ -74,6 +74,25 @@ fn a_chain_fails_at_a_part_that_is_blocked_and_starts_what_mends_it() {
 }
 
 #[test]
+fn what_a_part_has_started_against_its_failure_its_chain_does_not_start_again() {
+    let mut bad = part("bad");
+    bad.on_failure = Some(WorkflowId::new("back").unwrap());
+    let mut all = vec![part("good"), bad, part("back")];
+    all.push(chain("chain", &["good", "bad"], true, Some("back"), &all));
+    let mut w = World::with(places(), all);
+    w.add(NewTask::named("C").on("chain"));
+    w.tick();
+    w.work("C.good", OK, left_nothing());
+    for _ in 0..2 {
+        w.work("C.bad", BAD, left_nothing());
+        w.pass(600);
+        w.tick();
+    }
+    assert_eq!(statuses(&w, &["C", "C.bad.on-failure"]), ["failed", "do_wip"]);
+    assert!(w.p.task("C.on-failure").is_none());
+}
+
+#[test]
 fn a_part_that_is_tried_again_takes_its_chain_along() {
     for again in ["C.bad", "C"] {
         let mut w = blocked(true);

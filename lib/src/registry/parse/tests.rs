@@ -180,9 +180,9 @@ fn alerts_are_read_and_raised() {
     assert_eq!(raised[0].payload(Shape::Discord), json!({ "content": raised[0].text }));
     assert_eq!(raised[0].payload(Shape::Plain)["event"]["reason"], "no disk");
     let slack = Channel::Webhook { url: "$SLACK".to_owned(), shape: Shape::Slack };
-    assert_eq!(alerts.channels_of(raised[0].rule), [Channel::Log, slack]);
+    assert_eq!(alerts.channels_of(raised[0].rule), [("log", Channel::Log), ("ops", slack)]);
     assert_eq!(alerts.channels_of(&alerts.rules[1]).len(), 4, "a warning goes everywhere");
-    assert_eq!(alerts.channels_of(&alerts.rules[2]), [Channel::Log]);
+    assert_eq!(alerts.channels_of(&alerts.rules[2]), [("log", Channel::Log)]);
     w.asked(Request::AddTasks(Vec::new()));
 }
 
