@@ -395,6 +395,12 @@ fn a_report_counts_what_the_journal_says() {
     );
     assert!(good["duration_seconds"].is_number(), "{good}");
     assert_eq!(good["coverage_percent"], 84.5);
+    registry(&s, &json!({ "chains": { "pair": ["good", "good"] } }));
+    s.add("C", &["--workflow", "pair"]);
+    s.tick_to("C", "completed");
+    let report = s.run(["workflow", "report", "--json"]).ok().json();
+    let pair = report["workflows"].as_array().unwrap().iter().find(|one| one["workflow"] == "pair").unwrap();
+    assert!(pair["duration_seconds"].is_number(), "a chain takes its time too: {pair}");
     s.run(["workflow", "report", "--weekly"]).ok().says(&[
         "the last seven days",
         "good",

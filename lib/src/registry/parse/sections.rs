@@ -48,7 +48,7 @@ const CATALOGUE_HELP: &str =
     "Write { \"testing\": { \"unit-test-pipeline\": { \"triggers\": [\"code_commit\"], \"priority\": \"high\" } } }.";
 
 /// Everywhere that a part stands, in the order of its names, with where that is.
-pub(super) fn places<'v>(object: &'v Map<String, Value>, part: Part) -> Vec<(String, &'v Value)> {
+pub(super) fn places(object: &Map<String, Value>, part: Part) -> Vec<(String, &Value)> {
     let names = NAMES.iter().find(|(known, _)| *known == part).map_or(&[][..], |(_, names)| names);
     let group = object.get(GROUP).and_then(Value::as_object);
     let top = names.iter().filter_map(|name| Some((format!("/{name}"), object.get(*name)?)));
