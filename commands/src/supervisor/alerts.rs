@@ -67,8 +67,12 @@ pub(super) fn tell(context: &Context, engine: &mut Engine, facts: &[Fact]) {
 
 /// Takes what became of deliveries that are over.
 pub(super) fn collect(context: &Context, engine: &mut Engine) {
-    let Ok(outbox) = std::fs::read_dir(outbox(context)) else { return };
     let (mut notices, mut working) = (Vec::new(), Vec::new());
+    // Of a channel that is gone nothing is to be mended.
+    let channels = &context.registry().alerts.channels;
+    let standing = engine.pipeline().core.alerts.iter().filter_map(|alert| alert.notice.channel.as_ref());
+    working.extend(standing.filter(|name| !channels.contains_key(*name)).cloned());
+    let outbox = std::fs::read_dir(outbox(context)).into_iter().flatten();
     for done in outbox.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "done"))
     {
         let sent = done.with_extension("");

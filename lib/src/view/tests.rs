@@ -121,7 +121,7 @@ fn a_grave_alert_is_shown_until_its_task_moves_on_and_a_dead_channel_until_it_wo
     note(&mut w, vec![notice(None), notice(Some("ops"))], &["ops", "other"]);
     note(&mut w, vec![notice(None)], &[]);
     let kinds = |w: &World| attention(&w.p).into_iter().map(|one| one.kind).collect::<Vec<_>>();
-    assert_eq!(kinds(&w), ["alert_undelivered", "blocked", "alert"], "each once");
+    assert_eq!(kinds(&w), ["blocked", "alert_undelivered", "alert"], "each once");
     w.pass(60);
     w.asked(Request::Retry { task: task("A"), message: None });
     assert_eq!(kinds(&w), ["alert_undelivered"]);
