@@ -354,6 +354,9 @@ pub struct Move {
     /// A person who wanted to be asked has agreed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub agreed: bool,
+    /// Who agreed to it, as the operating system knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// It is a retry, for the statistics.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,

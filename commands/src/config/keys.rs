@@ -65,7 +65,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("project", "separate_approver", Kind::Flag, "false", "somebody else approves than who asked"),
     key("project", "default_agent", Kind::Text, "", "lends its program to roles that only .pipeline/agents has"),
     key("project", "setup", Kind::Text, "", "runs once in a fresh worktree, such as \"npm ci\""),
-    key("project", "pass_env", Kind::Words, "[]", "variables of your environment that gates, set-ups and commands get besides the usual ones"),
+    key("project", "pass_env", Kind::Words, "[]", "variables of yours that gates, set-ups and commands get too"),
 
     key("agents", "name", Kind::Text, "", "its name in commands, also of its worktree"),
     key("agents", "role", Kind::Text, "", "the stages it works on"),
@@ -74,7 +74,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("agents", "model", Kind::Text, "", "passed to the program where it can be"),
     key("agents", "args", Kind::Words, "[]", "further arguments"),
     key("agents", "env", Kind::Texts, "{}", "further environment variables"),
-    key("agents", "pass_env", Kind::Words, "[]", "variables of your own environment that it is given besides the usual ones"),
+    key("agents", "pass_env", Kind::Words, "[]", "variables of yours that it gets too"),
     key("agents", "mode", Kind::OneOf(&["headless", "interactive"]), "\"headless\"", "one process for each run, or a session in a terminal"),
     key("agents", "runtime", Kind::OneOf(&["host", "tmux", "agentapi"]), "\"host\"", "where the process runs; tmux for interactive ones alone"),
     key("agents", "sandbox", Kind::OneOf(&["off", "basic", "strict"]), "\"off\"", "how far the process is confined: off, basic, strict"),

@@ -509,7 +509,7 @@ fn the_starter_is_short_and_reads_back() {
     expected.project.verify = Some("make \"test\" && x".into());
     assert_eq!(loaded.config, expected);
     assert!(loaded.warnings.is_empty());
-    assert!(text.lines().all(|line| line.chars().count() <= 160), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 132), "{text}");
     insta::assert_snapshot!(starter("main", None, &[agent("dev", Preset::Claude)]));
     // Every comment that shows a default is right: without the marks, the file says the same.
     let open: String = starter("main", Some("true"), &[])

@@ -31,7 +31,7 @@ use crate::dispatch::Call;
 use crate::engine::{Engine, now};
 use crate::error::{CommandError, Result, exit};
 use crate::verbs::monitor::start_logging;
-use crate::verbs::task::{check_workflow, params};
+use crate::verbs::task::{check_workflow, in_a_pack, params};
 
 /// The longest title that is made of a request, in characters.
 const TITLE_CHARS_MAX: usize = 120;
@@ -189,7 +189,7 @@ fn named(context: &Context, name: &str, options: &Options) -> Result<NewTask> {
     let set = context.workflows();
     let id = WorkflowId::new(name).map_err(|_| unknown(context, name))?;
     if set.find(&id).is_none() && set.problems_of(name).is_empty() {
-        return Err(unknown(context, name));
+        return Err(in_a_pack(name).unwrap_or_else(|| unknown(context, name)));
     }
     check_workflow(set, Some(&id))?;
     Ok(NewTask { workflow: Some(id), ..asked_for(options)? })

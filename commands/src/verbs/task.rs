@@ -10,7 +10,7 @@ mod show;
 use clap::{Args, Subcommand};
 
 pub(crate) use change::params;
-pub(crate) use on_workflow::check as check_workflow;
+pub(crate) use on_workflow::{check as check_workflow, in_a_pack};
 
 use crate::dispatch::Call;
 use crate::error::Result;

@@ -25,7 +25,11 @@ impl Rules<'_> {
             Request::Block { task, reason } => self.block_by_person(task, reason),
             Request::Unblock { task } => self.unblock(task),
             Request::Cancel { task, reason } => self.cancel(task, reason.as_deref()),
-            Request::Approve { by, task, decision } => self.approve(by.as_deref(), task, decision.as_deref()),
+            Request::Approve { by, task, decision } => {
+                let mut facts = self.approve(by.as_deref(), task, decision.as_deref())?;
+                signed(&mut facts, task, by.as_deref());
+                Ok(facts)
+            }
             Request::Reject { task, message } => self.reject(task, message.as_deref()),
             Request::RolledBack { task, commit } => self.rolled_back(task, commit.as_ref().map(|c| c.short())),
             Request::StopAgent { agent } => self.stop_agent(agent),
@@ -391,5 +395,16 @@ impl Rules<'_> {
             self.checked_decision(&stage.id, &words, word)?;
         }
         Ok(vec![claimed(run, claim)])
+    }
+}
+
+/// Puts a person's name to where a task goes on because they agreed.
+fn signed(facts: &mut [Fact], id: &TaskId, person: Option<&str>) {
+    for fact in facts {
+        if let Fact::TaskMoved { task, with, .. } = fact
+            && task == id
+        {
+            with.by = person.map(str::to_owned);
+        }
     }
 }

@@ -152,6 +152,8 @@ pub(super) trait Backend: Send {
     fn head(&self, checkout: &Checkout) -> Result<Head, GitError>;
     /// Points HEAD at a full reference or detaches it, without touching files or index.
     fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError>;
+    /// Where HEAD of a checkout has been, with the second since 1970 of each move, where that is not a file of lines.
+    fn moves(&self, checkout: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError>;
     fn differences(&self, checkout: &Checkout) -> Result<Differences, GitError>;
     /// A reference such as `CHERRY_PICK_HEAD` that is private to a checkout.
     fn has_pseudo_ref(&self, checkout: &Checkout, name: &str) -> Result<bool, GitError>;

@@ -308,6 +308,18 @@ impl Backend for Command {
         git.run().map(drop)
     }
 
+    fn moves(&self, checkout: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError> {
+        let listed = ["log", "--walk-reflogs", "--no-show-signature", "--date=unix", "--format=%H %gd", "HEAD", "--"];
+        let output = self.on_head(checkout).args(listed).run()?;
+        let text = String::from_utf8_lossy(&output);
+        let entry = |line: &str| {
+            let (id, selector) = line.split_once(' ')?;
+            let at = selector.strip_prefix("HEAD@{")?.strip_suffix('}')?.parse().ok()?;
+            Some((at, CommitId::from(id.to_owned())))
+        };
+        Ok(text.lines().filter_map(entry).collect())
+    }
+
     fn differences(&self, checkout: &Checkout) -> Result<Differences, GitError> {
         let args =
             ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty"];

@@ -362,6 +362,11 @@ impl Backend for LibGit {
         })
     }
 
+    fn moves(&self, _: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError> {
+        // What libgit2 can open keeps them as a file of lines.
+        Ok(Vec::new())
+    }
+
     fn differences(&self, checkout: &Checkout) -> Result<Differences, GitError> {
         let attempt = format!("read the status of {}", checkout.path.display());
         let mut options = git2::StatusOptions::new();

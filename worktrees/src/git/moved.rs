@@ -38,11 +38,15 @@ impl Repo {
     /// # Errors
     /// When the path is not a checkout of this repository.
     pub fn been_at(&self, worktree: &Path, since: i64) -> Result<BTreeSet<CommitId>, GitError> {
-        let file = self.checkout(worktree)?.admin.join("logs/HEAD");
+        let checkout = self.checkout(worktree)?;
+        let file = checkout.admin.join("logs/HEAD");
         let mut text = Vec::new();
         match std::fs::File::open(&file) {
             Ok(open) => open.take(BEEN_BYTES_MAX).read_to_end(&mut text).map_err(GitError::io("read", &file))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let moves = self.backend.moves(&checkout)?;
+                return Ok(moves.into_iter().filter(|(at, _)| *at >= since).map(|(_, to)| to).collect());
+            }
             Err(error) => return Err(GitError::io("read", &file)(error)),
         };
         let text = String::from_utf8_lossy(&text);

@@ -58,10 +58,11 @@ async fn supervise(call: &Call, begun: Instant) -> Result<Ending> {
     let teller = RefCell::new(Teller::new(call, Story::open(&context.state_dir()), began));
     let ending = Cell::new(Ending::Late);
     let failure = Cell::new(None);
+    let asked = asked_to_end();
     let stop = async {
         tokio::select! {
             Some(how) = is_over.recv() => ending.set(how),
-            _ = asked_to_end() => ending.set(Ending::Interrupted),
+            _ = asked => ending.set(Ending::Interrupted),
             () = tokio::time::sleep_until((begun + DEADLINE).into()) => {}
         }
     };

@@ -39,7 +39,14 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
     match fact {
         Fact::TaskAdded { task } => format!("{} added: {}", task.id, task.title),
         Fact::TaskEdited { .. } => format!("{task} edited"),
-        Fact::TaskMoved { to, with, .. } => moved(task, to, with.reason.as_deref()),
+        Fact::TaskMoved { to, with, .. } => {
+            let words = moved(task, to, with.reason.as_deref());
+            match &with.by {
+                Some(by) if words.is_empty() => format!("{task}: {by} agreed"),
+                Some(by) => format!("{words} ({by} agreed)"),
+                None => words,
+            }
+        }
         Fact::TaskHeld { hold, .. } => format!("{task} waits for {}", hold.by),
         Fact::TaskDue { .. } => format!("{task} may be tried again"),
         Fact::TaskArchived { .. } => format!("{task} archived"),

@@ -35,13 +35,8 @@ pub(crate) fn check(set: &WorkflowSet, named: Option<&WorkflowId>) -> Result<()>
     }
     let problems = set.problems_of(id);
     if problems.is_empty() {
-        let file = format!("workflows/{id}.json");
-        if let Some(pack) = PACKS.iter().find(|pack| pack.files.iter().any(|(name, _)| *name == file)) {
-            let name = pack.name;
-            return Err(CommandError::not_found(format!(
-                "there is no workflow `{id}` here; it is in the pack `{name}`"
-            ))
-            .hint(format!("Write its files with `pipeline workflow new {name} --from {name}`.")));
+        if let Some(error) = in_a_pack(id) {
+            return Err(error);
         }
         let known: Vec<&str> = set.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
         return Err(CommandError::not_found(format!("there is no workflow `{id}`")).hint(format!(
@@ -56,4 +51,12 @@ pub(crate) fn check(set: &WorkflowSet, named: Option<&WorkflowId>) -> Result<()>
     let message = shown.strip_prefix("error: ").unwrap_or(&shown).trim_end();
     Err(CommandError::new(exit::CONFIG, "workflow_invalid", message)
         .hint(format!("Nothing was changed. Mend workflow `{id}`, then run `pipeline workflow validate`.")))
+}
+
+/// What is said of a workflow that only a pack has, which is written out first.
+pub(crate) fn in_a_pack(id: &str) -> Option<CommandError> {
+    let file = format!("workflows/{id}.json");
+    let name = PACKS.iter().find(|pack| pack.files.iter().any(|(name, _)| *name == file))?.name;
+    let error = CommandError::not_found(format!("there is no workflow `{id}` here; it is in the pack `{name}`"));
+    Some(error.hint(format!("Write its files with `pipeline workflow new {name} --from {name}`.")))
 }

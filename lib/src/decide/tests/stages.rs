@@ -553,7 +553,9 @@ fn approval_comes_after_the_gate_and_before_base_moves() {
     assert_eq!(w.status("A"), "awaiting_approval");
     assert_eq!(attention(&w.p)[0].kind, "approval");
     assert_eq!(w.effects(), [], "base does not move");
-    w.asked(Request::Approve { by: None, task: task("A"), decision: None });
+    let agreed = w.asked(Request::Approve { by: Some("somebody".to_owned()), task: task("A"), decision: None });
+    let signed = |fact: &Fact| matches!(fact, Fact::TaskMoved { with, .. } if with.by.as_deref() == Some("somebody"));
+    assert!(agreed.iter().any(signed), "the journal knows who agreed: {agreed:?}");
     assert!(matches!(w.effects()[..], [Effect::AdvanceBase { .. }]));
     assert!(
         matches!(w.ask(Request::Approve { by: None, task: task("A"), decision: None }), Err(Refusal::Illegal { .. })),

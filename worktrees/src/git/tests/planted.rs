@@ -314,6 +314,8 @@ fn a_moved_branch_is_put_back_and_nothing_is_lost() {
         git(&tree, &["checkout", "-q", "--detach", "main"]);
         git(&tree, &["checkout", "-q", "task"]);
         git(&tree, &["update-ref", "refs/heads/main", "HEAD"]);
+        let been = lab.repo.been_at(&tree, 0).unwrap();
+        assert!(been.contains(&first) && been.contains(&task), "{:?}: {been:?}", lab.kind);
         assert!(lab.repo.been_at(&tree, i64::MAX).unwrap().is_empty());
         assert_eq!(lab.repo.put_back("main", Some(&task), &first, "moved-main").unwrap(), PutBack::Done);
         assert_eq!(lab.repo.branch_head("main").unwrap(), Some(first.clone()));
