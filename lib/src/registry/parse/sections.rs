@@ -146,6 +146,12 @@ impl Reader {
 
     /// Events by the workflow they start, or workflows by the event that starts them.
     pub(super) fn triggers(&mut self, at: &str, value: &Value) -> Vec<Rule> {
+        if value.is_array() {
+            // In the file of a workflow that is the registry as well, it is the workflow's.
+            let suggestion = "Write { \"code_commit\": \"unit-test-pipeline\" }.";
+            self.say(at, "a list of `triggers` names no workflow and is not read", Some(suggestion), true);
+            return Vec::new();
+        }
         let Some(object) = value.as_object() else {
             self.error(at, "`triggers` is an object: workflows by event, or lists of events by workflow", None);
             return Vec::new();

@@ -354,6 +354,8 @@ fn a_switch_that_is_off_and_what_contradicts_itself() {
     let (registry, warnings) = parse(&file).unwrap();
     assert_eq!((registry.chains.len(), registry.categories["testing"].max), (0, Some(1)));
     assert_eq!(warnings[0].pointer, "/orchestration_rules/concurrent_execution/testing/max_concurrent");
+    let (registry, warnings) = parse(&json!({ "id": "x", "triggers": ["scheduled"], "stages": [] })).unwrap();
+    assert_eq!((registry.rules.len(), warnings.len()), (0, 2));
     let twice = json!({ "chains": { "a": ["x"] }, "workflow_templates": { "a": ["y"] } });
     assert_eq!(parse(&twice).unwrap_err()[0].message, "another chain is called `a`");
     let rollback = json!({ "chains": [{ "name": "a", "workflows": ["x"], "rollback_on_failure": true }] });
@@ -406,6 +408,14 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("workflow"),
         Just("priority"),
         Just("params"),
+        Just("orchestration_rules"),
+        Just("pipeline_registry"),
+        Just("chains"),
+        Just("pipelines"),
+        Just("triggers"),
+        Just("priorities"),
+        Just("alerts"),
+        Just("channels"),
         Just("x")
     ];
     let leaf = prop_oneof![
