@@ -370,7 +370,9 @@ impl Painter {
 pub(crate) fn event_tone(event: &serde_json::Map<String, serde_json::Value>) -> Tone {
     match event.get("type").and_then(|kind| kind.as_str()).unwrap_or_default() {
         "task_merged" => Tone::Good,
-        "effect_failed" | "agent_broken" | "worktree_failed" | "merge_reverted" | "demoted" => Tone::Bad,
+        "effect_failed" | "agent_broken" | "worktree_failed" | "merge_reverted" | "demoted" | "alert_noted" => {
+            Tone::Bad
+        }
         "preset_paused" | "claim_refused" => Tone::Attention,
         "run_claimed" | "run_started" => Tone::Active,
         _ => Tone::Waiting,

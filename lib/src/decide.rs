@@ -4,6 +4,7 @@
 //! A tick takes one step at a time: the caller applies its facts and ticks again until nothing follows.
 
 mod aftermath;
+mod chains;
 mod compose;
 mod decided;
 mod effects;

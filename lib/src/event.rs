@@ -15,6 +15,7 @@ use crate::claim::Decision;
 use crate::fact::{EffectKey, TaskEdit};
 use crate::ids::{AgentName, CommitId, Group, RunId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope, Rollout};
+use crate::pipeline::AlertNotice;
 use crate::run::{Claim, Ended, Evidence, Rung, Usage};
 use crate::settings::Settings;
 use crate::status::{Doing, Source};
@@ -343,6 +344,13 @@ pub enum Request {
     SetPilot {
         /// From now on.
         scope: PilotScope,
+    },
+    /// People should see these alerts, and these channels work again.
+    NoteAlerts {
+        /// What they should see.
+        notices: Vec<AlertNotice>,
+        /// The channels.
+        working: Vec<String>,
     },
     /// An agent reports the outcome of its run.
     Done {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::agents::preset::Preset;
 use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, WorkflowId};
 use crate::mode::{Mode, PilotScope};
-use crate::pipeline::Scheduled;
+use crate::pipeline::{AlertNotice, Scheduled};
 use crate::run::{Claim, Ended, Run, RunSummary, Rung, StopReason};
 use crate::settings::Settings;
 use crate::status::{Doing, Source};
@@ -316,6 +316,16 @@ pub enum Fact {
         #[serde(default)]
         why: Option<String>,
     },
+    /// People were told of something grave, or could not be told of something.
+    AlertNoted {
+        /// What they should see.
+        notice: Box<AlertNotice>,
+    },
+    /// Alerts reach people through a channel again.
+    ChannelWorks {
+        /// Its name.
+        channel: String,
+    },
     /// Something a role should know; it is told with its next run.
     Notice {
         /// Who.
@@ -367,6 +377,9 @@ pub struct Move {
     /// It is a retry, for the statistics.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+    /// A person put it aside.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub put_aside: bool,
     /// The session in which the next run of the same agent goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Box<Resume>>,

@@ -31,6 +31,7 @@ use crate::settings::Settings;
 use crate::task::{ParentWhy, Task, TaskState};
 use crate::workflow::{Stage, Workflow, tdd};
 
+pub use apply::alerts::{AlertNotice, StandingAlert};
 pub use apply::patterns::Pattern;
 pub use apply::schedules::Scheduled;
 pub use assigned::Assigned;
@@ -105,6 +106,9 @@ pub struct Core {
     /// What starts by itself, by name.
     #[serde(default)]
     pub schedules: BTreeMap<String, Scheduled>,
+    /// Alerts that people should see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<StandingAlert>,
 }
 
 impl Default for Core {
@@ -139,6 +143,7 @@ impl Default for Core {
             day: Day::default(),
             patterns: BTreeMap::new(),
             schedules: BTreeMap::new(),
+            alerts: Vec::new(),
         }
     }
 }

@@ -34,6 +34,21 @@ pub struct Registry {
     pub schedules: Vec<ScheduleSettings>,
     /// What people are told about.
     pub alerts: alerts::Alerts,
+    /// The category of workflows that say nothing about it themselves.
+    pub category_of: BTreeMap<WorkflowId, String>,
+    /// How urgent tasks on some workflows are, where a rule says nothing about it.
+    pub priorities: BTreeMap<WorkflowId, u8>,
+    /// Where the file names workflows.
+    pub mentions: Vec<Mention>,
+}
+
+/// A place of the file that names a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// Where, as a JSON pointer.
+    pub at: String,
+    /// Which.
+    pub workflow: WorkflowId,
 }
 
 /// Which workflow an event starts.

@@ -76,6 +76,12 @@ pub struct Task {
     /// It was given up and is wanted again, and no agent has taken it since: others may have begun where it stopped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
+    /// It was blocked and has been let go on, and nothing has begun since: others may have taken its place in its category.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost_place: bool,
+    /// A person put it aside, and will let it go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub put_aside: bool,
     /// When `state` last changed.
     pub state_since: Timestamp,
     /// Runs of the present stage since it was entered, from 1; 0 before the first.

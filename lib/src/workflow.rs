@@ -368,6 +368,12 @@ impl Workflow {
 }
 
 impl Workflow {
+    /// The names of everything that it can give to a stage.
+    pub fn param_names(&self) -> impl Iterator<Item = &str> {
+        let matrices = self.stages.iter().flat_map(|stage| stage.matrix.keys());
+        self.params.keys().chain(matrices).map(String::as_str)
+    }
+
     /// The hub that a stage serves.
     #[must_use]
     pub fn hub_of(&self, id: &StageId) -> Option<&Stage> {

@@ -89,7 +89,7 @@ fn a_mistake_in_the_registry_is_located_and_nothing_is_lost() {
     s.write(".pipeline/registry.json", "{ \"rules\": [\n  { \"condition\": \"a = 1\", \"workflow\": \"tdx\" } ] }");
     s.run(["event", "x"]).code(78).says(&["registry.json:2:18", "write `==`"]);
     s.write(".pipeline/registry.json", "{ \"rules\": [\n  { \"condition\": \"a == 1\", \"workflow\": \"tdx\" } ] }");
-    s.run(["event", "x"]).code(78).says(&["registry.json:2:3", "no workflow `tdx`", "Did you mean `tdd`?"]);
+    s.run(["event", "x"]).code(78).says(&["registry.json:2:40", "no workflow `tdx`", "Did you mean `tdd`?"]);
     registry(&s, &json!({ "chains": { "tdd": ["tdd"] } }));
     s.run(["status"]).code(78).says(&["a workflow file defines `tdd` as well"]);
 }
@@ -177,6 +177,104 @@ fn two_monitors_keep_the_limit_of_a_category() {
 }
 
 #[test]
+fn limits_hold_without_a_registry_and_a_queue_is_visible() {
+    let s = Sandbox::ready();
+    let paths = [s.path("fifo"), s.path("at")].map(|path| path.display().to_string());
+    let [fifo, at] = &paths;
+    let waits =
+        format!("mkfifo {fifo}/{{{{ task.id }}}} && : > {at}/{{{{ task.id }}}} && read x < {fifo}/{{{{ task.id }}}}");
+    command(&s, "fix", json!({ "category": "development" }), &waits);
+    command(&s, "watch", json!({ "category": "monitoring" }), &waits);
+    command(&s, "plain", json!({}), &waits);
+    for (id, on) in [("A", "fix"), ("B", "fix"), ("M", "watch"), ("P", "plain")] {
+        s.add(id, &["--workflow", on]);
+    }
+    s.tick();
+    for id in ["A", "M", "P"] {
+        s.wait_at(id);
+    }
+    let why = "waits for A: one task of category development runs at a time";
+    assert_eq!(s.task("B")["reason"], why);
+    s.run(["status"]).ok().says(&[why]);
+    s.run(["explain", "B"]).ok().says(&[why, "A holds a place", "`concurrency` in .pipeline/registry.json"]);
+    s.run(["workflow", "list"]).ok().says(&["development", "1 of 1", "testing", "0 of 3", "deployment", "alone"]);
+    registry(&s, &json!({ "concurrency": { "development": 2 } }));
+    s.tick_until("B at work", |status| word(status, "B") == "do_wip");
+    for id in ["A", "M", "P", "B"] {
+        s.wait_at(id);
+        s.release(id);
+        s.tick_to(id, "completed");
+    }
+}
+
+#[test]
+fn a_chain_fails_at_a_part_that_is_blocked_and_goes_on_with_it() {
+    let s = Sandbox::ready();
+    command(&s, "good", json!({}), &says(&s, "good"));
+    let fixed = s.path("fixed");
+    let file =
+        json!({ "id": "bad", "stages": [{ "id": "do", "run": format!("test -e {}", fixed.display()), "retries": 0 }] });
+    s.write(".pipeline/workflows/bad.json", &file.to_string());
+    command(&s, "back", json!({}), &says(&s, "back"));
+    let chains = json!([{ "name": "ship", "pipelines": ["good", "bad", "good"], "stop_on_failure": true,
+                          "rollback_on_failure": true, "rollback_pipeline": "back" }]);
+    registry(&s, &json!({ "orchestration_rules": { "pipeline_chaining": { "enabled": true, "chains": chains } } }));
+    s.add("C", &["--workflow", "ship"]);
+    s.tick_to("C", "failed");
+    s.tick_to("C.on-failure", "completed");
+    assert_eq!((s.status_of("C.bad"), said(&s)), ("blocked".to_owned(), vec!["good".to_owned(), "back".to_owned()]));
+    s.run(["task", "show", "C"]).ok().says(&["C.bad is blocked", "pipeline task retry C.bad"]);
+    std::fs::write(&fixed, "").unwrap();
+    s.run(["task", "retry", "C.bad"]).ok();
+    s.tick_to("C", "completed");
+    assert_eq!((s.status_of("C.bad"), said(&s).len()), ("completed".to_owned(), 3));
+}
+
+#[test]
+fn what_a_registry_says_in_vain_is_located() {
+    let s = Sandbox::ready();
+    s.write(
+        ".pipeline/registry.json",
+        r#"{
+  "concurency": { "testing": 3 },
+  "alerts": { "rules": [
+    { "condition": "event == 'task_faild'", "severity": "critical",
+      "workflow": "rollback-pipelin" } ] }
+}"#,
+    );
+    let found = [
+        "registry.json:2:17",
+        "`concurency` is not read",
+        "Did you mean `concurrency`?",
+        "registry.json:4:20",
+        "Did you mean `task_failed`?",
+        "registry.json:5:19",
+        "Did you mean `rollback-pipeline`?",
+    ];
+    s.run(["config", "validate"]).ok().says(&found);
+    s.run(["workflow", "validate"]).ok().says(&found);
+    s.run(["doctor"]).says(&["`concurency` is not read", "task_faild", "rollback-pipelin"]);
+    registry(&s, &json!({ "alerts": { "channels": { "ops": { "type": "slack", "url": "hooks.example.com" } } } }));
+    s.run(["config", "validate"]).code(78).says(&["this is no address of a web server"]);
+    let schema = s.run(["schema", "registry"]).ok().json();
+    assert_eq!(schema["properties"]["alerts"], json!({ "$ref": "#/$defs/alerts" }));
+}
+
+#[test]
+fn words_of_prompts_that_nothing_fills_in_are_said_of_workflows_too() {
+    let s = Sandbox::ready();
+    let agent = json!({ "name": "architect", "role": "architect", "system_prompt": "Think about {feture_name}." });
+    s.write(".pipeline/agents/architect.json", &agent.to_string());
+    let file = json!({ "id": "mine", "params": { "feature_name": { "default": "x" } },
+                       "stages": [{ "id": "arch", "agent": "architect", "description": "Think." }] });
+    s.write(".pipeline/workflows/mine.json", &file.to_string());
+    let said = ["nothing fills in `{feture_name}`", "Did you mean {feature_name}?"];
+    s.run(["config", "validate"]).ok().says(&said);
+    s.run(["workflow", "validate"]).ok().says(&said);
+    s.run(["workflow", "validate", ".pipeline/workflows/mine.json"]).ok().says(&said);
+}
+
+#[test]
 fn a_schedule_starts_by_itself_and_does_not_pile_up() {
     let s = Sandbox::ready();
     let held = s.path("fifo").join("held");
@@ -256,7 +354,20 @@ fn people_are_told_and_a_grave_alert_starts_what_helps() {
     let whole: Value = serde_json::from_str(&std::fs::read_to_string(&whole).unwrap()).unwrap();
     assert_eq!((&whole["severity"], &whole["event"]["task"]), (&json!("critical"), &json!("D")));
     let log = s.repo().join(".pipeline/logs/alerts.log");
-    s.wait_for_text(&log, "the failed delivery", |text| text.contains("not delivered (exit 9)"));
+    s.wait_for_text(&log, "the failed delivery", |text| text.contains("broken: not delivered (exit 9)"));
+    let attention = |kind: &str| {
+        let list = s.status()["attention"].clone();
+        list.as_array().unwrap().iter().find(|one| one["kind"] == kind).cloned()
+    };
+    s.tick_until("the channel on record", |_| attention("alert_undelivered").is_some());
+    let unheard = attention("alert_undelivered").unwrap();
+    assert!(
+        unheard["summary"].as_str().unwrap().contains("delivered through broken: [critical] deployments"),
+        "{unheard}"
+    );
+    s.run(["doctor"]).says(&["channel broken did not deliver", "alerts.log"]);
+    let grave = attention("alert").unwrap();
+    assert_eq!((&grave["task"], &grave["command"]), (&json!("D"), &json!("pipeline explain D")));
     s.tick_to("TASK-001", "completed");
     assert_eq!(said(&s), ["D-test"], "what helps knows what the failed task was given");
     s.tick();
@@ -284,6 +395,12 @@ fn a_report_counts_what_the_journal_says() {
     );
     assert!(good["duration_seconds"].is_number(), "{good}");
     assert_eq!(good["coverage_percent"], 84.5);
+    registry(&s, &json!({ "chains": { "pair": ["good", "good"] } }));
+    s.add("C", &["--workflow", "pair"]);
+    s.tick_to("C", "completed");
+    let report = s.run(["workflow", "report", "--json"]).ok().json();
+    let pair = report["workflows"].as_array().unwrap().iter().find(|one| one["workflow"] == "pair").unwrap();
+    assert!(pair["duration_seconds"].is_number(), "a chain takes its time too: {pair}");
     s.run(["workflow", "report", "--weekly"]).ok().says(&[
         "the last seven days",
         "good",

@@ -77,7 +77,15 @@ impl Definitions {
             let hint = "Name the agent whose program they use as `default_agent` in [project], or add [[agents]].";
             problems.push(LocatedProblem::of_file(&first.file, message, Some(hint.to_owned())).into_warning());
         }
-        for one in &self.all {
+        problems.extend(self.unfilled(|_| true, params));
+        problems
+    }
+
+    /// Words in braces that nothing fills in, in the prompts of these roles. `params` are what some workflow gives.
+    #[must_use]
+    pub fn unfilled(&self, counts: impl Fn(&Role) -> bool, params: &BTreeSet<&str>) -> Vec<LocatedProblem> {
+        let mut problems = Vec::new();
+        for one in self.all.iter().filter(|one| counts(&one.role)) {
             for name in one.prompt.as_deref().map(render::placeholder_names).unwrap_or_default() {
                 let root = name.split('.').next().unwrap_or_default();
                 if render::ROOTS.contains(&root) || params.contains(root) {

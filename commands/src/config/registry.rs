@@ -7,14 +7,14 @@ use std::sync::LazyLock;
 
 use jiff::SignedDuration;
 use pipeline_lib::ids::WorkflowId;
-use pipeline_lib::registry::{Origin, Registry, Rule, parse, route};
+use pipeline_lib::registry::{Chain, Origin, Registry, Rule, parse, route};
 use pipeline_lib::settings::{ScheduleSettings, Settings};
 use pipeline_lib::text::nearest;
 use pipeline_lib::workflow::parse::Problem;
 
-use super::json::{self, Document};
+use super::json;
 use super::workflows::located;
-use super::{ConfigError, WorkflowSet};
+use super::{ConfigError, LocatedProblem, WorkflowSet};
 
 /// The largest registry.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -43,8 +43,9 @@ pub fn load_registry(path: &Path, set: &mut WorkflowSet) -> Result<Registry, Con
     let document = json::read(path, FILE_BYTES_MAX, "Registries").map_err(one)?;
     let (registry, mut problems) =
         parse::parse(document.json()).map_err(|found| ConfigError { problems: located(&document, found) })?;
-    problems.extend(add_chains(&registry, &document, set));
-    problems.extend(dangling(&registry, &document, set));
+    set.count_among(&registry.category_of);
+    problems.extend(add_chains(&registry, set));
+    problems.extend(dangling(&registry, set));
     set.draw_in(registry.schedules.iter().map(|schedule| schedule.workflow.as_str()));
     let located = located(&document, problems);
     if located.iter().any(|problem| !problem.warning) {
@@ -54,15 +55,24 @@ pub fn load_registry(path: &Path, set: &mut WorkflowSet) -> Result<Registry, Con
     Ok(registry)
 }
 
+/// What is wrong with the registry of a project, also what nothing depends on.
+#[must_use]
+pub fn registry_problems(path: &Path, set: &mut WorkflowSet) -> Vec<LocatedProblem> {
+    let known = set.problems.len();
+    match load_registry(path, set) {
+        Ok(_) => set.problems.split_off(known.min(set.problems.len())),
+        Err(error) => error.problems,
+    }
+}
+
 /// Makes workflows of the chains. One chain may be a part of another, so they are tried until none is left or none fits.
-fn add_chains(registry: &Registry, document: &Document, set: &mut WorkflowSet) -> Vec<Problem> {
-    let section = section(document, &["chains", "workflows", "workflow_chains"]);
+fn add_chains(registry: &Registry, set: &mut WorkflowSet) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let problem = |id: &WorkflowId, message: String, suggestion: Option<String>| Problem {
-        pointer: format!("/{section}/{id}"),
+    let problem = |chain: &Chain, message: String, suggestion: &str| Problem {
+        pointer: chain.at.clone(),
         within: None,
         message,
-        suggestion,
+        suggestion: Some(suggestion.to_owned()),
         warning: false,
     };
     let mut open: Vec<_> = registry.chains.iter().collect();
@@ -73,42 +83,38 @@ fn add_chains(registry: &Registry, document: &Document, set: &mut WorkflowSet) -
             Ok(workflow) => {
                 if !set.add_chain(workflow) {
                     let message = format!("a workflow file defines `{}` as well", chain.id);
-                    problems.push(problem(&chain.id, message, Some("Give one of them another name.".to_owned())));
+                    problems.push(problem(chain, message, "Give one of them another name."));
                 }
                 false
             }
             Err(id) => {
-                missing.push((chain.id.clone(), id));
+                missing.push((*chain, id));
                 true
             }
         });
         if open.is_empty() || open.len() == before {
-            problems.extend(missing.into_iter().map(|(chain, id)| {
-                let (message, suggestion, warning) = unknown(&id, set);
-                Problem { warning, ..problem(&chain, message, suggestion) }
+            // Where a name leads nowhere, that is said of the name.
+            let among = |id: &WorkflowId| registry.chains.iter().any(|chain| chain.id == *id);
+            let circles = missing.into_iter().filter(|(_, id)| among(id) && set.find(id).is_none());
+            problems.extend(circles.map(|(chain, id)| {
+                let message = format!("chain `{}` needs `{id}`, which cannot be made", chain.id);
+                problem(chain, message, "A chain must not lead back to itself.")
             }));
             return problems;
         }
     }
 }
 
-/// Rules, schedules and chains that lead to a workflow which is not there.
-fn dangling(registry: &Registry, document: &Document, set: &WorkflowSet) -> Vec<Problem> {
-    let rules = section(document, &["rules", "selection_rules", "pipeline_selection"]);
-    let schedules = section(document, &["schedules", "schedule"]);
-    let chains = section(document, &["chains", "workflows", "workflow_chains"]);
-    let of_rules = registry.rules.iter().enumerate().map(|(at, rule)| (format!("/{rules}/{at}"), &rule.workflow));
-    let of_schedules =
-        registry.schedules.iter().enumerate().map(|(at, schedule)| (format!("/{schedules}/{at}"), &schedule.workflow));
-    let of_chains = registry
-        .chains
-        .iter()
-        .filter_map(|chain| Some((format!("/{chains}/{}", chain.id), chain.on_failure.as_ref()?)));
-    let all = of_rules.chain(of_schedules).chain(of_chains);
-    all.filter(|(_, id)| set.find(id).is_none())
-        .map(|(pointer, id)| {
-            let (message, suggestion, warning) = unknown(id, set);
-            Problem { pointer, within: None, message, suggestion, warning }
+/// Names of workflows that are not there. An alert is one even if nothing can be started against it.
+fn dangling(registry: &Registry, set: &WorkflowSet) -> Vec<Problem> {
+    let among = |id: &WorkflowId| registry.chains.iter().any(|chain| chain.id == *id);
+    let missing = registry.mentions.iter().filter(|mention| set.find(&mention.workflow).is_none());
+    missing
+        .filter(|mention| !among(&mention.workflow))
+        .map(|mention| {
+            let (message, suggestion, warning) = unknown(&mention.workflow, set);
+            let warning = warning || mention.at.starts_with("/alerts");
+            Problem { pointer: mention.at.clone(), within: None, message, suggestion, warning }
         })
         .collect()
 }
@@ -123,14 +129,12 @@ fn unknown(id: &WorkflowId, set: &WorkflowSet) -> (String, Option<String>, bool)
     (format!("there is no workflow `{id}`"), meant, false)
 }
 
-fn section(document: &Document, names: &[&'static str]) -> &'static str {
-    names.iter().copied().find(|name| document.json().get(name).is_some()).unwrap_or(names[0])
-}
-
-/// The settings with what the registry says, and what workflows of the project say about when they start by themselves.
+/// The settings with what the registry says, the limits that come with the program where it says nothing about a
+/// category, and what workflows of the project say about when they start by themselves.
 #[must_use]
 pub fn with_registry(mut settings: Settings, registry: &Registry, set: &WorkflowSet) -> Settings {
-    settings.categories = registry.categories.clone();
+    settings.categories = builtin().categories.clone();
+    settings.categories.extend(registry.categories.iter().map(|(name, limit)| (name.clone(), *limit)));
     settings.schedules = registry.schedules.clone();
     for workflow in set.of_the_project() {
         let known = settings.schedules.iter().any(|s| s.workflow == workflow.id || s.name == workflow.id.as_str());
@@ -163,6 +167,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_registry_overrides_the_limits_by_category() {
+        let given = parse::parse(&serde_json::json!({ "concurrency": { "development": 4, "docs": 2 } }));
+        let (registry, _) = given.unwrap();
+        let categories = with_registry(Settings::default(), &registry, &WorkflowSet::default()).categories;
+        let max = |name: &str| categories[name].max;
+        assert_eq!((max("development"), max("docs"), max("testing")), (Some(4), Some(2), Some(3)));
+        assert!(categories["deployment"].exclusive);
+    }
+
+    #[test]
     fn what_comes_with_the_program_fits_together() {
         let document = serde_json::from_str(include_str!("builtin_registry.json")).unwrap();
         let (_, warnings) = parse::parse(&document).unwrap();
@@ -174,5 +188,13 @@ mod tests {
             assert!(set.find(id).is_some(), "{id}");
         }
         assert_eq!(builtin().chains.len(), 7);
+        let limits: Vec<_> = builtin().categories.iter().map(|(name, c)| (name.as_str(), c.max, c.exclusive)).collect();
+        let expected = [
+            ("deployment", Some(1), true),
+            ("development", Some(1), false),
+            ("monitoring", None, false),
+            ("testing", Some(3), false),
+        ];
+        assert_eq!(limits, expected);
     }
 }

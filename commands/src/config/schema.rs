@@ -7,8 +7,8 @@ use super::keys::{self, KEYS, Key, Kind, SECTIONS};
 use super::node;
 use super::problem::Place;
 
-const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+pub(super) const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+pub(super) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 
 /// The schema of config.toml.
 #[must_use]
@@ -71,7 +71,7 @@ fn property(key: &Key) -> Value {
     schema
 }
 
-fn duration() -> Value {
+pub(super) fn duration() -> Value {
     json!({ "type": "string", "examples": ["30s", "5m", "1h30m"] })
 }
 

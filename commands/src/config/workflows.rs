@@ -49,9 +49,7 @@ impl WorkflowSet {
     /// The names of everything that some workflow can give to a stage.
     #[must_use]
     pub fn param_names(&self) -> BTreeSet<&str> {
-        let params = self.workflows.iter().flat_map(|workflow| workflow.params.keys());
-        let stages = self.workflows.iter().flat_map(|workflow| &workflow.stages);
-        params.chain(stages.flat_map(|stage| stage.matrix.keys())).map(String::as_str).collect()
+        self.workflows.iter().flat_map(|workflow| workflow.param_names()).collect()
     }
 
     /// The workflow of this name: the project's, else the one that comes with the program.

@@ -2,14 +2,15 @@
 //! short process of its own with a limit, which writes into `logs/alerts.log` where it fails.
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use pipeline_lib::event::{NewTask, Request};
 use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::WorkflowId;
-use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::pipeline::{AlertNotice, Pipeline};
 use pipeline_lib::registry::alerts::{Alert, Channel, Severity};
 use pipeline_lib::workflow::params;
 use serde_json::Value;
@@ -18,9 +19,19 @@ use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Result, chain};
 
-/// What one delivery may take is in the script, in seconds. Its output, which is only that of failures, goes to the log.
+/// A delivery is tried three times, with a limit for each. What became of it is left in a file beside that of the alert,
+/// which the next tick takes; the output, which is only that of failures, goes to the log.
 const DELIVER: &str = r#"limit=; command -v timeout >/dev/null && limit="timeout 20"
-$limit sh -c "$PIPELINE_ALERT_DELIVERY" || echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) not delivered (exit $?): $PIPELINE_ALERT_TEXT" >&2"#;
+for pause in 0 1 4; do
+  sleep $pause
+  $limit sh -c "$PIPELINE_ALERT_DELIVERY" <"$PIPELINE_ALERT_FILE.json"; code=$?
+  [ $code = 0 ] && break
+done
+[ $code = 0 ] || echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $PIPELINE_ALERT_CHANNEL: not delivered (exit $code): $PIPELINE_ALERT_TEXT" >&2
+rm -f "$PIPELINE_ALERT_FILE.json"
+echo $code >"$PIPELINE_ALERT_FILE.code" && mv "$PIPELINE_ALERT_FILE.code" "$PIPELINE_ALERT_FILE.done""#;
+/// Where deliveries are while they are made, in the folder of logs.
+const OUTBOX: &str = "alerts";
 const WEBHOOK: &str = r#"exec curl -fsS --max-time 15 -o /dev/null -H "Content-Type: application/json" --data-binary @- "$PIPELINE_ALERT_URL""#;
 const DESKTOP: &str = r#"exec notify-send "pipeline: $PIPELINE_ALERT_SEVERITY" "$PIPELINE_ALERT_TEXT""#;
 
@@ -31,14 +42,18 @@ pub(super) fn tell(context: &Context, engine: &mut Engine, facts: &[Fact]) {
         return;
     }
     let mut remedies: Vec<(WorkflowId, NewTask)> = Vec::new();
+    let mut notices: Vec<AlertNotice> = Vec::new();
     for alert in facts.iter().flat_map(|fact| alerts.raised(engine.pipeline(), fact)) {
-        for channel in alerts.channels_of(alert.rule) {
-            if let Err(error) = send(context, &alert, &channel) {
+        for (name, channel) in alerts.channels_of(alert.rule) {
+            if let Err(error) = send(context, &alert, name, &channel) {
                 tracing::warn!(alert = alert.text, error = chain(&error), "an alert could not be delivered");
+                notices.push(alert.notice(Some(name)));
             }
         }
+        notices.extend((alert.rule.severity == Severity::Critical).then(|| alert.notice(None)));
         remedies.extend(remedy(context, engine.pipeline(), &alert));
     }
+    note(context, engine, notices, Vec::new());
     for (workflow, new) in remedies {
         // Two alerts of one tick may ask for the same.
         if is_under_way(engine.pipeline(), &workflow) {
@@ -50,7 +65,45 @@ pub(super) fn tell(context: &Context, engine: &mut Engine, facts: &[Fact]) {
     }
 }
 
-fn send(context: &Context, alert: &Alert<'_>, channel: &Channel) -> Result<()> {
+/// Takes what became of deliveries that are over.
+pub(super) fn collect(context: &Context, engine: &mut Engine) {
+    let (mut notices, mut working) = (Vec::new(), Vec::new());
+    // Of a channel that is gone nothing is to be mended.
+    let channels = &context.registry().alerts.channels;
+    let standing = engine.pipeline().core.alerts.iter().filter_map(|alert| alert.notice.channel.as_ref());
+    working.extend(standing.filter(|name| !channels.contains_key(*name)).cloned());
+    let outbox = std::fs::read_dir(outbox(context)).into_iter().flatten();
+    for done in outbox.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "done"))
+    {
+        let sent = done.with_extension("");
+        let notice = std::fs::read(&sent).ok().and_then(|bytes| serde_json::from_slice::<AlertNotice>(&bytes).ok());
+        let delivered = std::fs::read_to_string(&done).is_ok_and(|code| code.trim() == "0");
+        for path in [&done, &sent] {
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::debug!(path = %path.display(), error = %error, "a delivery could not be put away");
+            }
+        }
+        let Some(notice) = notice else { continue };
+        if delivered { working.extend(notice.channel) } else { notices.push(notice) }
+    }
+    note(context, engine, notices, working);
+}
+
+/// Puts what people should see on record.
+fn note(context: &Context, engine: &mut Engine, notices: Vec<AlertNotice>, working: Vec<String>) {
+    if notices.is_empty() && working.is_empty() {
+        return;
+    }
+    if let Err(error) = engine.ask(context, "alert", Request::NoteAlerts { notices, working }) {
+        tracing::warn!(error = chain(&error), "an alert could not be put on record");
+    }
+}
+
+fn outbox(context: &Context) -> PathBuf {
+    context.folder().join("logs").join(OUTBOX)
+}
+
+fn send(context: &Context, alert: &Alert<'_>, name: &str, channel: &Channel) -> Result<()> {
     match channel {
         Channel::Log => {
             match alert.rule.severity {
@@ -64,22 +117,32 @@ fn send(context: &Context, alert: &Alert<'_>, channel: &Channel) -> Result<()> {
             context.output().note(&alert.text);
             Ok(())
         }
-        Channel::Desktop => deliver(context, alert, DESKTOP, "", &alert.document()),
-        Channel::Command(command) => deliver(context, alert, command, "", &alert.document()),
+        Channel::Desktop => deliver(context, alert, name, DESKTOP, "", &alert.document()),
+        Channel::Command(command) => deliver(context, alert, name, command, "", &alert.document()),
         Channel::Webhook { url, shape } => {
             let variable =
                 url.strip_prefix('$').map(|name| context.environment().get(name).cloned().unwrap_or_default());
-            deliver(context, alert, WEBHOOK, variable.as_ref().unwrap_or(url), &alert.payload(*shape))
+            deliver(context, alert, name, WEBHOOK, variable.as_ref().unwrap_or(url), &alert.payload(*shape))
         }
     }
 }
 
-fn deliver(context: &Context, alert: &Alert<'_>, command: &str, url: &str, payload: &Value) -> Result<()> {
-    let mut input = tempfile::tempfile()?;
-    input.write_all(payload.to_string().as_bytes())?;
-    input.rewind()?;
+/// Starts a delivery. What people see if it fails stands in a file of its own, what is sent in another beside it.
+fn deliver(
+    context: &Context,
+    alert: &Alert<'_>,
+    channel: &str,
+    command: &str,
+    url: &str,
+    payload: &Value,
+) -> Result<()> {
+    let outbox = outbox(context);
+    std::fs::create_dir_all(&outbox)?;
+    let mut sent = tempfile::Builder::new().prefix("alert-").tempfile_in(&outbox)?;
+    sent.write_all(serde_json::to_string(&alert.notice(Some(channel)))?.as_bytes())?;
+    std::fs::write(sent.path().with_extension("json"), payload.to_string())?;
+    let (_, sent) = sent.keep().map_err(|failed| failed.error)?;
     let folder = context.folder().join("logs");
-    std::fs::create_dir_all(&folder)?;
     let log = File::options().create(true).append(true).open(folder.join("alerts.log"))?;
     let mut child = Command::new("sh")
         .args(["-c", DELIVER])
@@ -89,7 +152,9 @@ fn deliver(context: &Context, alert: &Alert<'_>, command: &str, url: &str, paylo
         .env("PIPELINE_ALERT_NAME", &alert.rule.name)
         .env("PIPELINE_ALERT_SEVERITY", alert.rule.severity.word())
         .env("PIPELINE_ALERT_URL", url)
-        .stdin(input)
+        .env("PIPELINE_ALERT_CHANNEL", channel)
+        .env("PIPELINE_ALERT_FILE", &sent)
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
         .process_group(0)

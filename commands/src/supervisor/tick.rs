@@ -98,6 +98,7 @@ impl Supervisor {
         let _ticking = context.tick_lock()?;
         context.reload()?;
         self.engine.refresh()?;
+        alerts::collect(context, &mut self.engine);
         let mut report = TickReport::default();
         let mut events = Vec::new();
         for round in 0..ROUNDS_MAX {

@@ -93,8 +93,9 @@ fn validate(call: &Call, site: &Site) -> Result<u8> {
         Ok(mut loaded) => {
             loaded.add_definitions(&definitions);
             let roles = loaded.config.roles();
-            let workflows = config::load_workflows(&site.folder().join("workflows"), &roles);
+            let mut workflows = config::load_workflows(&site.folder().join("workflows"), &roles);
             let mut warnings = loaded.warnings;
+            warnings.extend(config::registry_problems(&site.folder().join("registry.json"), &mut workflows));
             warnings.extend(definitions.unused(&roles, &workflows.param_names()));
             warnings
         }

@@ -156,6 +156,7 @@ fn of_state(context: &Context) -> Vec<Finding> {
     findings.extend(state::worktrees(context));
     findings.extend(state::runs(context));
     findings.extend(state::monitor(context));
+    findings.extend(configuration::alerts(context));
     findings
 }
 

@@ -36,6 +36,8 @@ pub enum Document {
     Agent,
     /// .pipeline/config.toml
     Config,
+    /// .pipeline/registry.json
+    Registry,
     /// What any verb answers with `--json` when it fails
     Error,
 }
@@ -62,6 +64,7 @@ fn schema(document: Document) -> Result<Value> {
         Document::Workflow => config::schema_workflow(),
         Document::Agent => config::schema_agent(),
         Document::Config => config::schema_config(),
+        Document::Registry => config::schema_registry(),
         Document::Error => error(),
     })
 }

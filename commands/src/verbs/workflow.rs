@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::config::problem_json;
 use super::status::{head, print_rows};
-use crate::config::{LocatedProblem, check_workflow_files, render_all};
+use crate::config::{LocatedProblem, check_workflow_files, load_workflow, render_all};
 use crate::context::Context;
 use crate::dispatch::Call;
 use crate::error::{CommandError, Result, exit};
@@ -104,7 +104,9 @@ pub fn run(call: &Call, args: &WorkflowArgs) -> Result<u8> {
         Action::Validate { files } if files.is_empty() => {
             let context = call.context()?;
             let set = context.workflows();
-            report(call, set.workflows.iter().map(|workflow| workflow.id.clone()).collect(), &set.problems)
+            let mut problems = set.problems.clone();
+            problems.extend(context.definitions().unfilled(|_| true, &set.param_names()));
+            report(call, set.workflows.iter().map(|workflow| workflow.id.clone()).collect(), &problems)
         }
         Action::Validate { files } => validate_files(call, files),
     }
@@ -227,8 +229,20 @@ fn validate_files(call: &Call, files: &[PathBuf]) -> Result<u8> {
     };
     let roles = context.as_ref().map(|context| context.config().roles()).unwrap_or_else(BTreeSet::<Role>::new);
     let paths: Vec<PathBuf> = files.iter().map(|file| from(&call.globals.dir, file)).collect();
-    let (ids, problems) = check_workflow_files(&paths, &roles, context.as_ref().map(Context::workflows));
+    let (ids, mut problems) = check_workflow_files(&paths, &roles, context.as_ref().map(Context::workflows));
+    if let Some(context) = &context {
+        problems.extend(unfilled(context, &paths, &roles));
+    }
     report(call, ids, &problems)
+}
+
+/// Words in braces of prompts that nothing fills in, where some file has a stage for them.
+fn unfilled(context: &Context, paths: &[PathBuf], roles: &BTreeSet<Role>) -> Vec<LocatedProblem> {
+    let read: Vec<Workflow> = paths.iter().filter_map(|path| load_workflow(path, roles).0).collect();
+    let mut params = context.workflows().param_names();
+    params.extend(read.iter().flat_map(Workflow::param_names));
+    let has_stage = |role: &Role| read.iter().flat_map(|workflow| &workflow.stages).any(|stage| stage.role == *role);
+    context.definitions().unfilled(has_stage, &params)
 }
 
 /// A path as the person means it, who may have said `-C`.

@@ -226,7 +226,7 @@ impl Rules<'_> {
         for slot in self.p.queue.waiting_for_parts() {
             let Some(task) = self.p.tasks.at(slot) else { continue };
             let TaskState::Waiting { stage, on } = &task.state else { continue };
-            let over = |id: &TaskId| self.p.task(id.as_str()).is_none_or(|part| part.state.is_final());
+            let over = |id: &TaskId| self.p.task(id.as_str()).is_none_or(|part| self.is_over_for(task, part));
             if !on.iter().all(over) {
                 continue;
             }
@@ -248,7 +248,9 @@ impl Rules<'_> {
         }
         let said = said.trim_end().to_owned();
         if let Some(failed) = parts.iter().find(|part| part.decision == FAILED) {
-            return self.attempt_failed(task, stage, &format!("{} {}", failed.id, failed.how), &said, None);
+            let mut facts = self.left_behind(task, stage, on);
+            facts.extend(self.attempt_failed(task, stage, &format!("{} {}", failed.id, failed.how), &said, None));
+            return facts;
         }
         let Some(last) = parts.iter().rev().find_map(|part| part.output) else {
             return self.block(task, Some(&stage.id), "the tasks that did its parts left nothing behind");
@@ -317,6 +319,9 @@ impl Rules<'_> {
         };
         // What mends a failure must not be mended by itself.
         if task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Failure) {
+            return Vec::new();
+        }
+        if self.part_started(task, id) {
             return Vec::new();
         }
         match self.failure_task(task, stage, id, why) {

@@ -44,6 +44,14 @@ impl Rules<'_> {
             } else {
                 vec![Fact::PilotChanged { scope: scope.clone() }]
             }),
+            Request::NoteAlerts { notices, working } => {
+                let noted = notices.iter().map(|notice| Fact::AlertNoted { notice: Box::new(notice.clone()) });
+                let known = |channel: &&String| {
+                    self.p.core.alerts.iter().any(|alert| alert.notice.channel.as_ref() == Some(*channel))
+                };
+                let working = working.iter().filter(known);
+                Ok(working.map(|channel| Fact::ChannelWorks { channel: channel.clone() }).chain(noted).collect())
+            }
             Request::Done { task, run, claim } => self.done(task.as_ref(), run.as_ref(), claim),
         }
     }
@@ -52,7 +60,7 @@ impl Rules<'_> {
         self.p.task(id.as_str()).ok_or_else(|| Refusal::NoTask(id.to_string()))
     }
 
-    fn illegal(&self, verb: &'static str, task: &Task, hint: &str) -> Refusal {
+    pub(super) fn illegal(&self, verb: &'static str, task: &Task, hint: &str) -> Refusal {
         let hint = Some(hint.to_owned()).filter(|text| !text.is_empty());
         Refusal::Illegal { verb, task: task.id.clone(), status: task.state.word(), hint }
     }
@@ -141,7 +149,7 @@ impl Rules<'_> {
     }
 
     /// Where a task goes on after a person intervened: at its stage, or at the start.
-    fn ready_at(&self, stage: Option<&StageId>) -> TaskState {
+    pub(super) fn ready_at(&self, stage: Option<&StageId>) -> TaskState {
         stage.map_or(TaskState::Unassigned, |stage| TaskState::Ready { stage: stage.clone() })
     }
 
@@ -166,9 +174,15 @@ impl Rules<'_> {
             }
         };
         self.may_start(id)?;
+        if let Some(mut facts) = self.with_its_parts(task, message) {
+            facts.extend(self.with_its_chains(task)?);
+            return Ok(facts);
+        }
         let with =
             Move { entered: stage.is_some(), feedback: message.map(str::to_owned), retry: true, ..Move::default() };
-        Ok(vec![moved(id, self.ready_at(stage.as_ref()), with)])
+        let mut facts = vec![moved(id, self.ready_at(stage.as_ref()), with)];
+        facts.extend(self.with_its_chains(task)?);
+        Ok(facts)
     }
 
     /// A start that a person asks for is refused where the rollout would not let it happen.
@@ -187,7 +201,8 @@ impl Rules<'_> {
         let stage = task.started_at.and(task.state.stage()).cloned();
         let mut facts = self.give_up_parts(task, reason);
         facts.extend(self.stop_live(task, StopReason::Cancelled));
-        facts.push(moved(id, TaskState::Blocked { stage }, because(reason)));
+        let with = Move { put_aside: true, ..because(reason) };
+        facts.push(moved(id, TaskState::Blocked { stage }, with));
         self.put_in_order(&mut facts);
         Ok(facts)
     }
@@ -197,7 +212,9 @@ impl Rules<'_> {
         match &task.state {
             TaskState::Blocked { stage } => {
                 let with = Move { entered: stage.is_some(), ..Move::default() };
-                Ok(vec![moved(id, self.ready_at(stage.as_ref()), with)])
+                let mut facts = vec![moved(id, self.ready_at(stage.as_ref()), with)];
+                facts.extend(self.with_its_chains(task)?);
+                Ok(facts)
             }
             _ => Err(self.illegal("unblock", task, "")),
         }
@@ -219,7 +236,7 @@ impl Rules<'_> {
     }
 
     /// Nobody waits any more for the tasks that did parts of a stage.
-    fn give_up_parts(&self, task: &Task, why: &str) -> Vec<Fact> {
+    pub(super) fn give_up_parts(&self, task: &Task, why: &str) -> Vec<Fact> {
         let TaskState::Waiting { on, .. } = &task.state else { return Vec::new() };
         let mut facts = Vec::new();
         for part in on.iter().filter_map(|id| self.p.task(id.as_str())).filter(|part| !part.state.is_final()) {

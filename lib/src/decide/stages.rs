@@ -210,7 +210,8 @@ impl Rules<'_> {
         match next {
             Next::Stage(next) => self.enter(task, stage, next, feedback),
             Next::End if decision == FAILED => {
-                let why = format!("stage {} failed and its workflow ends there", stage.id);
+                let part = self.failed_part(task).map_or_else(String::new, |part| format!(": {part}"));
+                let why = format!("stage {} failed and its workflow ends there{part}", stage.id);
                 let mut facts = vec![moved(&task.id, TaskState::Failed, because(&why))];
                 facts.extend(self.skip_dependents(&task.id, &why));
                 facts.extend(self.after_failure(task, stage, &why));

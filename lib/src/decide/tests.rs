@@ -5,6 +5,7 @@ pub(crate) mod invariants;
 pub(crate) mod world;
 
 mod categories;
+mod chains;
 mod compose;
 mod failure;
 mod gates;

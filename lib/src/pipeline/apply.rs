@@ -1,6 +1,7 @@
 //! How each fact changes what is known. No rule is decided here: a fact says what has become true.
 
 mod agents;
+pub(super) mod alerts;
 mod brain;
 mod doing;
 pub(super) mod patterns;
@@ -67,6 +68,7 @@ impl Pipeline {
             | Fact::PresetPaused { .. }
             | Fact::PresetResumed { .. } => self.apply_agent(at, fact),
             Fact::ScheduleSet { .. } | Fact::ScheduleFired { .. } => self.apply_schedule(at, fact),
+            Fact::AlertNoted { .. } | Fact::ChannelWorks { .. } => self.apply_alert(at, fact),
         }
     }
 
@@ -183,6 +185,7 @@ impl Pipeline {
                 task.state_since = at;
             }
             task.state = to.clone();
+            task.put_aside = with.put_aside;
             task.reason.clone_from(&with.reason);
             if let Some(feedback) = &with.feedback {
                 task.feedback = Some(feedback.clone()).filter(|text| !text.is_empty());
@@ -222,7 +225,7 @@ impl Pipeline {
                     task.visits.extend(to.stage().map(|stage| (stage.clone(), 1)));
                 }
                 task.pinned = task.pinned.take().or(pinned);
-                (task.held, task.resumed) = (None, false);
+                (task.held, task.resumed, task.lost_place) = (None, false, false);
             }
             if with.uncounted {
                 task.attempt = task.attempt.saturating_sub(1);
@@ -230,6 +233,7 @@ impl Pipeline {
             task.finished_at = to.is_final().then_some(at);
             task.left_at = before.stage().filter(|_| to.is_final()).cloned();
             task.resumed |= before.is_final() && !to.is_final() && task.started_at.is_some();
+            task.lost_place |= matches!(before, TaskState::Blocked { .. }) && matches!(to, TaskState::Ready { .. });
         });
         self.reserve_agent(at, id, &before, to);
     }
@@ -320,7 +324,8 @@ impl Pipeline {
                     t.visits.insert(stage.clone(), 1);
                 }
                 t.pinned = t.pinned.take().or(pinned);
-                (t.reason, t.not_before, t.held, t.resumed, t.resume) = (None, None, None, false, None);
+                (t.reason, t.not_before, t.held, t.resume) = (None, None, None, None);
+                (t.resumed, t.lost_place) = (false, false);
             });
         }
         if let (Work::Gate { .. }, Some(task)) = (&run.work, &run.task) {

@@ -1,5 +1,6 @@
 //! How many tasks of a category of workflows run at once: who may not begin yet, and because of whom. It follows from the
-//! tasks in flight, so every process comes to the same answer and nothing has to be given back.
+//! tasks in flight, so every process comes to the same answer and nothing has to be given back. What waits for a person
+//! after it could not go on has no place: it takes one again when it is let go on.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use super::{NESTING_MAX, Pipeline};
 use crate::ids::TaskId;
 use crate::mode::Orchestration;
 use crate::settings::Category;
-use crate::task::Task;
+use crate::task::{Parent, ParentWhy, Task, TaskState};
 
 /// Why a task waits for others because of its category.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,16 +40,18 @@ impl Pipeline {
     pub fn category_wait(&self, task: &Task) -> Option<CategoryWait> {
         // In sequential mode nothing else moves, so whoever was waited for would never finish.
         let sequential = self.core.mode.orchestration == Orchestration::Sequential;
-        if self.core.settings.categories.is_empty() || sequential || task.in_flight() {
+        if self.core.settings.categories.is_empty() || sequential || (task.in_flight() && !task.lost_place) {
             return None;
         }
         let (category, limit) = self.limit_of(task)?;
         let inside = |id: &TaskId| self.parents(task).any(|parent| parent.id == *id);
-        if self.parents(task).any(|parent| parent.in_flight() && self.has_category(parent, category)) {
+        // What mends a task that is blocked does not wait for a place; what was blocked itself does.
+        let serves = |parent: &Task| if task.lost_place { self.has_place(parent) } else { parent.in_flight() };
+        if self.parents(task).any(|parent| serves(parent) && self.has_category(parent, category)) {
             return None;
         }
         let wait = |max, by| Some(CategoryWait { category: category.to_owned(), max, by });
-        let others = || self.in_flight().filter(|other| other.id != task.id && !inside(&other.id));
+        let others = || self.with_place().filter(|other| other.id != task.id && !inside(&other.id));
         if let Some(max) = limit.max {
             let places = others().filter(|other| self.has_category(other, category) && self.has_own_place(other));
             let by: Vec<TaskId> = places.map(|other| other.id.clone()).collect();
@@ -65,15 +68,48 @@ impl Pipeline {
         if by.is_empty() { None } else { wait(None, by) }
     }
 
-    /// Tasks in flight that count for a category.
+    /// Tasks that count for a category.
     pub fn in_category<'a>(&'a self, category: &'a str) -> impl Iterator<Item = &'a Task> + 'a {
-        self.in_flight().filter(move |task| self.has_category(task, category) && self.has_own_place(task))
+        self.with_place().filter(move |task| self.has_category(task, category) && self.has_own_place(task))
+    }
+
+    fn with_place(&self) -> impl Iterator<Item = &Task> {
+        self.in_flight().filter(|task| self.has_place(task))
+    }
+
+    /// Whether a task takes a place: it is under way, or something mends it. One that does nothing but wait for tasks that all wait for a person,
+    /// or for a place of their own, does not; two of that kind would wait for each other forever.
+    fn has_place(&self, task: &Task) -> bool {
+        if !task.in_flight() || task.lost_place {
+            return false;
+        }
+        match &task.state {
+            TaskState::Blocked { .. } => self.is_being_mended(task),
+            TaskState::Waiting { on, .. } => {
+                let open = on.iter().filter_map(|id| self.task(id.as_str())).filter(|part| !part.state.is_final());
+                let ours = |part: &Task| {
+                    self.limit_of(part).is_none_or(|(category, _)| self.has_category(task, category))
+                        && !part.lost_place
+                };
+                let mut parts = open.peekable();
+                // Once all of them are over, it goes on by itself.
+                parts.peek().is_none()
+                    || parts.any(|part| if part.started_at.is_some() { self.has_place(part) } else { ours(part) })
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether a task that was started because this one failed is not over.
+    fn is_being_mended(&self, task: &Task) -> bool {
+        let mends = |parent: &Parent| parent.why == ParentWhy::Failure && parent.task == task.id;
+        self.tasks.iter().any(|other| !other.state.is_final() && other.parent.as_deref().is_some_and(mends))
     }
 
     /// Whether it counts for its category by itself, and not as a part of a task that does.
     fn has_own_place(&self, task: &Task) -> bool {
         let Some(workflow) = self.workflow_of(task) else { return false };
-        !self.parents(task).any(|parent| parent.in_flight() && self.has_category(parent, &workflow.category))
+        !self.parents(task).any(|parent| self.has_place(parent) && self.has_category(parent, &workflow.category))
     }
 
     /// The category of a task and its limit, where that has one.

@@ -7,10 +7,38 @@ use serde_json::{Value, json};
 
 use super::Expression;
 use crate::fact::Fact;
-use crate::ids::WorkflowId;
-use crate::pipeline::Pipeline;
+use crate::ids::{TaskId, WorkflowId};
+use crate::pipeline::{AlertNotice, Pipeline};
 use crate::run::Verdict;
 use crate::task::{Task, TaskState};
+
+/// What the `event` of an alert may be.
+pub const EVENTS: [&str; 9] = [
+    "task_failed",
+    "task_blocked",
+    "task_completed",
+    "task_rolled_back",
+    "approval_needed",
+    "run_failed",
+    "schedule_left_out",
+    "agent_broken",
+    "effect_failed",
+];
+/// What conditions may name, as far as it applies.
+pub const NAMES: [&str; 12] = [
+    "event",
+    "event_type",
+    "task",
+    "title",
+    "workflow",
+    "category",
+    "priority",
+    "stage",
+    "agent",
+    "reason",
+    "effect",
+    "failures",
+];
 
 /// How grave an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +129,9 @@ pub struct Alert<'r> {
     pub text: String,
 }
 
+const LOG: (&str, Channel) = ("log", Channel::Log);
+const CONSOLE: (&str, Channel) = ("console", Channel::Console);
+
 impl Alerts {
     /// What people are told about a fact that has become true.
     #[must_use]
@@ -108,30 +139,38 @@ impl Alerts {
         if self.rules.is_empty() {
             return Vec::new();
         }
-        let Some(values) = values(pipeline, fact) else { return Vec::new() };
+        let Some(mut values) = values(pipeline, fact) else { return Vec::new() };
+        // As rules of events have it.
+        values["event_type"] = values["event"].clone();
         let matching = self.rules.iter().filter(|rule| rule.expression.holds(&values).holds);
         matching.map(|rule| Alert { rule, text: text(rule, &values), values: values.clone() }).collect()
     }
 
-    /// The channels of a rule. What is only logged goes nowhere else unless the rule says so.
+    /// The channels of a rule, by name. What is only logged goes nowhere else unless the rule says so.
     #[must_use]
-    pub fn channels_of(&self, rule: &AlertRule) -> Vec<Channel> {
-        let named = |name: &String| match name.as_str() {
-            "console" => Some(Channel::Console),
-            "log" => Some(Channel::Log),
-            other => self.channels.get(other).cloned(),
+    pub fn channels_of<'a>(&'a self, rule: &'a AlertRule) -> Vec<(&'a str, Channel)> {
+        let named = |name: &'a String| match name.as_str() {
+            "console" => Some(CONSOLE),
+            "log" => Some(LOG),
+            other => Some((other, self.channels.get(other)?.clone())),
         };
+        let others = || self.channels.iter().map(|(name, channel)| (name.as_str(), channel.clone()));
         match (rule.channels.as_slice(), rule.severity) {
-            ([], Severity::Info) => vec![Channel::Log],
-            ([], Severity::Warning | Severity::Critical) => {
-                [Channel::Log, Channel::Console].into_iter().chain(self.channels.values().cloned()).collect()
-            }
-            (names, _) => std::iter::once(Channel::Log).chain(names.iter().filter_map(named)).collect(),
+            ([], Severity::Info) => vec![LOG],
+            ([], Severity::Warning | Severity::Critical) => [LOG, CONSOLE].into_iter().chain(others()).collect(),
+            (names, _) => std::iter::once(LOG).chain(names.iter().filter_map(named)).collect(),
         }
     }
 }
 
 impl Alert<'_> {
+    /// What people see in the list of what waits for them: that it was raised, or that a channel did not deliver it.
+    #[must_use]
+    pub fn notice(&self, channel: Option<&str>) -> AlertNotice {
+        let task = self.values["task"].as_str().and_then(|id| TaskId::new(id).ok());
+        AlertNotice { name: self.rule.name.clone(), text: self.text.clone(), task, channel: channel.map(str::to_owned) }
+    }
+
     /// The alert as JSON.
     #[must_use]
     pub fn document(&self) -> Value {

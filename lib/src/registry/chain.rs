@@ -14,6 +14,8 @@ use crate::workflow::{Connection, Doing, FAILED, Param, ParamKind, Stage, Verify
 pub struct Chain {
     /// Its name.
     pub id: WorkflowId,
+    /// Where it stands in its file, as a JSON pointer.
+    pub at: String,
     /// What it is for.
     pub description: String,
     /// The category that counts for it as a whole; empty: only those of its parts count.
@@ -26,6 +28,15 @@ pub struct Chain {
     pub stop_on_failure: bool,
     /// The workflow that is started when the chain fails.
     pub on_failure: Option<WorkflowId>,
+}
+
+/// What a workflow that was made of a chain has among its further fields.
+const MARK: &str = "chain";
+
+/// Whether a workflow was made of a chain.
+#[must_use]
+pub fn is_chain(workflow: &Workflow) -> bool {
+    workflow.extra.get(MARK).is_some_and(|mark| mark.get("stop_on_failure").is_some())
 }
 
 /// One workflow of a chain.
@@ -69,7 +80,7 @@ impl Chain {
             connections.push(Connection { from: stage.id.clone(), to: after_failure, condition });
         }
         let start = stages.first().map(|stage| stage.id.clone()).ok_or_else(|| self.id.clone())?;
-        let extra = Map::from_iter([("chain".to_owned(), json!({ "stop_on_failure": self.stop_on_failure }))]);
+        let extra = Map::from_iter([(MARK.to_owned(), json!({ "stop_on_failure": self.stop_on_failure }))]);
         Ok(Workflow {
             name: self.id.as_str().replace('_', " "),
             description: self.description.clone(),

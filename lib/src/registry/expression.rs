@@ -63,11 +63,33 @@ impl Expression {
         }
     }
 
-    /// The condition that an event is of this type.
+    /// The condition that this name stands for this text.
     #[must_use]
-    pub fn of_type(event_type: &str) -> Self {
-        let name = Node::Name("event_type".to_owned());
-        Self(Node::Compare(Box::new(name), Operator::Equal, Box::new(Node::Literal(event_type.into()))))
+    pub fn of(name: &str, text: &str) -> Self {
+        let name = Node::Name(name.to_owned());
+        Self(Node::Compare(Box::new(name), Operator::Equal, Box::new(Node::Literal(text.into()))))
+    }
+
+    /// The names that it asks for, and the texts that each is compared with.
+    #[must_use]
+    pub fn asks(&self) -> Vec<(&str, Option<&str>)> {
+        let mut found = Vec::new();
+        let mut open = vec![&self.0];
+        while let Some(node) = open.pop() {
+            match node {
+                Node::Any(nodes) | Node::All(nodes) => open.extend(nodes),
+                Node::Not(node) => open.push(node),
+                Node::Compare(left, _, right) => match (&**left, &**right) {
+                    (Node::Name(name), Node::Literal(text)) | (Node::Literal(text), Node::Name(name)) => {
+                        found.push((name.as_str(), text.as_str()));
+                    }
+                    (left, right) => open.extend([left, right]),
+                },
+                Node::Name(name) => found.push((name, None)),
+                Node::Literal(_) => {}
+            }
+        }
+        found
     }
 
     /// Whether it holds of these values: an object, in whose inner objects names with dots are looked for.

@@ -1,28 +1,24 @@
-//! Reads the JSON of a registry. Every problem is reported by JSON pointer, as those of workflow files are; unknown fields
-//! are passed over, and a near miss of a known one is named.
+//! Reads the JSON of a registry. Every problem is reported by JSON pointer, as those of workflow files are; a part that is
+//! not read is named.
 
 mod alerts;
+mod limits;
+mod sections;
 
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
-use super::{Chain, Expression, Link, Origin, Registry, Rule};
+use super::{Chain, Expression, Link, Mention, Origin, Registry, Rule};
 use crate::ids::WorkflowId;
-use crate::settings::{Category, ScheduleSettings};
+use crate::settings::ScheduleSettings;
 use crate::task::{PRIORITY_DEFAULT, PRIORITY_LEAST_URGENT, PRIORITY_MOST_URGENT};
-use crate::text::{nearest, one_line};
+use crate::text::one_line;
 use crate::workflow::parse::Problem;
 use crate::workflow::schedule::{EXAMPLES, Schedule};
+use sections::{Part, places};
 
-/// What is read at the top of a file, and other names for it.
-const SECTIONS: [(&str, &[&str]); 4] = [
-    ("rules", &["selection_rules", "pipeline_selection"]),
-    ("chains", &["workflows", "workflow_chains"]),
-    ("concurrency", &["concurrency_control"]),
-    ("schedules", &["schedule"]),
-];
 /// The longest jitter.
 const JITTER_MAX: SignedDuration = SignedDuration::from_hours(24);
 
@@ -43,6 +39,8 @@ pub fn parse(document: &Value) -> Result<(Registry, Vec<Problem>), Vec<Problem>>
 #[derive(Default)]
 struct Reader {
     problems: Vec<Problem>,
+    /// Where workflows are named.
+    mentions: Vec<Mention>,
 }
 
 impl Reader {
@@ -66,31 +64,39 @@ impl Reader {
             self.error("", "a registry is a JSON object", Some("Begin with { \"rules\": [ … ] }."));
             return Registry::default();
         };
-        for name in object.keys() {
-            let known =
-                || SECTIONS.iter().flat_map(|(name, others)| others.iter().chain([name])).copied().chain(["alerts"]);
-            let meant = nearest(name, known()).filter(|meant| meant != name);
-            if let Some(meant) = meant.filter(|_| !known().any(|known| known == name)) {
-                let suggestion = format!("Did you mean `{meant}`?");
-                let message = format!("`{}` is not read", one_line(name, 60));
-                self.say(&format!("/{}", escape(name)), message, Some(&suggestion), true);
+        self.strangers(object);
+        let mut registry = Registry::default();
+        for (at, value) in places(object, Part::Priorities) {
+            registry.priorities.extend(self.priorities(&at, value));
+        }
+        for (at, value) in places(object, Part::Rules) {
+            registry.rules.extend(self.list(&at, value, Self::rule));
+        }
+        for (at, value) in places(object, Part::Schedules) {
+            let before = registry.schedules.len();
+            registry.schedules.extend(self.list(&at, value, Self::schedule));
+            self.check_names(&at, before, &registry.schedules);
+        }
+        self.catalogue(object, &mut registry);
+        for (at, value) in places(object, Part::Triggers) {
+            registry.rules.extend(self.triggers(&at, value));
+        }
+        for rule in &mut registry.rules {
+            let own = rule.priority != PRIORITY_DEFAULT;
+            if let Some(priority) = registry.priorities.get(&rule.workflow).filter(|_| !own) {
+                rule.priority = *priority;
             }
         }
-        let mut registry = Registry::default();
-        if let Some((at, value)) = section(object, 0) {
-            registry.rules = self.list(&at, value, Self::rule);
+        for (at, value) in places(object, Part::Chains) {
+            self.chains(&at, value, &mut registry.chains);
         }
-        if let Some((at, value)) = section(object, 1) {
-            registry.chains = self.chains(&at, value);
-        }
-        if let Some((at, value)) = section(object, 2) {
-            registry.categories = self.categories(&at, value);
-        }
-        if let Some((at, value)) = section(object, 3) {
-            registry.schedules = self.list(&at, value, Self::schedule);
-            self.check_names(&at, &registry.schedules);
+        for (at, value) in places(object, Part::Concurrency) {
+            let limits = self.limits(&at, value);
+            registry.categories.extend(limits.categories);
+            registry.category_of.extend(limits.category_of);
         }
         registry.alerts = self.alerts(object);
+        registry.mentions = std::mem::take(&mut self.mentions);
         registry
     }
 
@@ -122,18 +128,19 @@ impl Reader {
 
     fn rule(&mut self, at: &str, object: &Map<String, Value>) -> Option<Rule> {
         let workflow = self.workflow(at, object);
-        let (condition, expression) = self.condition(at, object)?;
+        let (condition, expression) = self.condition(at, object, "event_type")?;
         Some(Rule {
             condition,
             expression,
             workflow: workflow?,
-            priority: self.priority(at, object.get("priority")),
+            priority: self.priority(&format!("{at}/priority"), object.get("priority")),
             params: self.params(at, object),
             origin: Origin::Registry,
         })
     }
 
-    fn condition(&mut self, at: &str, object: &Map<String, Value>) -> Option<(String, Expression)> {
+    /// A condition, or an event under which `name` has to be it.
+    fn condition(&mut self, at: &str, object: &Map<String, Value>, name: &str) -> Option<(String, Expression)> {
         let event = ["event_type", "event", "trigger"].iter().find_map(|key| object.get(*key)?.as_str());
         match (object.get("condition"), event) {
             (Some(Value::String(text)), _) => match Expression::parse(text) {
@@ -147,7 +154,7 @@ impl Reader {
                 self.error(&format!("{at}/condition"), "`condition` is a text", Some(CONDITIONS));
                 None
             }
-            (None, Some(event)) => Some((format!("event_type == '{event}'"), Expression::of_type(event))),
+            (None, Some(event)) => Some((format!("{name} == '{event}'"), Expression::of(name, event))),
             (None, None) => {
                 self.error(at, "`condition` is missing", Some(CONDITIONS));
                 None
@@ -170,7 +177,9 @@ impl Reader {
             self.error(at, "the name of a workflow is a text", None);
             return None;
         };
-        WorkflowId::new(text).map_err(|error| self.error(at, error.to_string(), None)).ok()
+        let id = WorkflowId::new(text).map_err(|error| self.error(at, error.to_string(), None)).ok()?;
+        self.mentions.push(Mention { at: at.to_owned(), workflow: id.clone() });
+        Some(id)
     }
 
     fn priority(&mut self, at: &str, value: Option<&Value>) -> u8 {
@@ -188,7 +197,7 @@ impl Reader {
         let fits = number.filter(|number| (PRIORITY_MOST_URGENT..=PRIORITY_LEAST_URGENT).contains(number));
         fits.unwrap_or_else(|| {
             let message = "`priority` is a number from 1 (most urgent) to 9, or critical, high, medium or low";
-            self.error(&format!("{at}/priority"), message, None);
+            self.error(at, message, None);
             PRIORITY_DEFAULT
         })
     }
@@ -204,12 +213,38 @@ impl Reader {
         }
     }
 
-    fn chains(&mut self, at: &str, value: &Value) -> Vec<Chain> {
-        let Some(object) = value.as_object() else {
-            self.error(at, "chains are an object: a name for each list of workflows", Some(CHAINS));
-            return Vec::new();
+    fn chains(&mut self, at: &str, value: &Value, known: &mut Vec<Chain>) {
+        // A switch beside the chains, as others write it.
+        let (at, value) = match value.as_object().and_then(|object| object.get("chains")) {
+            Some(_) if value.get("enabled") == Some(&Value::Bool(false)) => return,
+            Some(inner) => (format!("{at}/chains"), inner),
+            None => (at.to_owned(), value),
         };
-        object.iter().filter_map(|(name, value)| self.chain(&format!("{at}/{}", escape(name)), name, value)).collect()
+        let mut named: Vec<(String, String, &Value)> = Vec::new();
+        match value {
+            Value::Object(object) => {
+                named
+                    .extend(object.iter().map(|(name, value)| (format!("{at}/{}", escape(name)), name.clone(), value)));
+            }
+            Value::Array(list) => {
+                for (index, value) in list.iter().enumerate() {
+                    let at = format!("{at}/{index}");
+                    match ["name", "id"].iter().find_map(|key| value.get(key)?.as_str()) {
+                        Some(name) => named.push((at, name.to_owned(), value)),
+                        None => self.error(&at, "a chain in a list has a `name`", Some(CHAINS)),
+                    }
+                }
+            }
+            _ => self.error(&at, "chains are an object: a name for each list of workflows", Some(CHAINS)),
+        }
+        for (at, name, value) in named {
+            let Some(chain) = self.chain(&at, &name, value) else { continue };
+            if known.iter().any(|other| other.id == chain.id) {
+                self.error(&at, format!("another chain is called `{}`", chain.id), Some("Keep one of them."));
+                continue;
+            }
+            known.push(chain);
+        }
     }
 
     fn chain(&mut self, at: &str, name: &str, value: &Value) -> Option<Chain> {
@@ -237,11 +272,11 @@ impl Reader {
         if stop.is_some_and(|value| !value.is_boolean()) {
             self.error(&format!("{at}/stop_on_failure"), "`stop_on_failure` is true or false", None);
         }
-        let failure = ["on_failure", "rollback"].into_iter().find(|key| object.get(*key).is_some_and(|v| !v.is_null()));
-        let on_failure = failure.and_then(|key| self.id(&format!("{at}/{key}"), &object[key]));
+        let on_failure = self.rollback(at, object);
         let triggers = object.get("triggers").and_then(Value::as_array).into_iter().flatten();
         Some(Chain {
             id,
+            at: at.to_owned(),
             description: text("description"),
             category: text("category"),
             triggers: triggers.filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -251,51 +286,31 @@ impl Reader {
         })
     }
 
+    /// The workflow that is started when a chain fails.
+    fn rollback(&mut self, at: &str, object: &Map<String, Value>) -> Option<WorkflowId> {
+        let wanted = object.get("rollback_on_failure").filter(|value| !value.is_null());
+        if wanted.is_some_and(|value| !value.is_boolean()) {
+            self.error(&format!("{at}/rollback_on_failure"), "`rollback_on_failure` is true or false", None);
+        }
+        let wanted = wanted.and_then(Value::as_bool);
+        let keys = ["on_failure", "rollback", "rollback_pipeline", "rollback_workflow"];
+        let key = keys.into_iter().find(|key| object.get(*key).is_some_and(|value| !value.is_null()));
+        match (key, wanted) {
+            // Somebody else may have switched off what stands there.
+            (Some("on_failure"), Some(false)) | (Some(_), None | Some(true)) => {
+                key.and_then(|key| self.id(&format!("{at}/{key}"), &object[key]))
+            }
+            (None, Some(true)) => self.id(&format!("{at}/rollback_on_failure"), &Value::from(ROLLBACK)),
+            (None, None) | (_, Some(false)) => None,
+        }
+    }
+
     fn link(&mut self, at: &str, value: &Value) -> Option<Link> {
         match value {
             Value::Object(object) => {
                 Some(Link { workflow: self.workflow(at, object)?, params: self.params(at, object) })
             }
             name => Some(Link { workflow: self.id(at, name)?, params: BTreeMap::new() }),
-        }
-    }
-
-    fn categories(&mut self, at: &str, value: &Value) -> BTreeMap<String, Category> {
-        let Some(object) = value.as_object() else {
-            self.error(at, "concurrency is an object: a limit for each category", Some(LIMITS));
-            return BTreeMap::new();
-        };
-        let mut categories = BTreeMap::new();
-        for (name, value) in object {
-            let at = format!("{at}/{}", escape(name));
-            let (max, exclusive) = match value {
-                Value::Object(object) => {
-                    let max = ["max_concurrent", "max"].into_iter().find(|key| object.contains_key(*key));
-                    let exclusive = ["exclusive_lock", "exclusive"].into_iter().find_map(|key| object.get(key));
-                    if exclusive.is_some_and(|value| !value.is_boolean()) {
-                        self.error(&at, "`exclusive_lock` is true or false", Some(LIMITS));
-                    }
-                    let max = max.and_then(|key| self.limit(&format!("{at}/{key}"), &object[key]));
-                    (max, exclusive.and_then(Value::as_bool).unwrap_or(false))
-                }
-                limit => (self.limit(&at, limit), false),
-            };
-            categories.insert(name.clone(), Category { max, exclusive });
-        }
-        categories
-    }
-
-    fn limit(&mut self, at: &str, value: &Value) -> Option<u32> {
-        match value {
-            Value::Null => None,
-            Value::String(word) if word.eq_ignore_ascii_case("unlimited") => None,
-            number => {
-                let limit = number.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|limit| *limit > 0);
-                if limit.is_none() {
-                    self.error(at, "a limit is a number from 1, or \"unlimited\"", Some(LIMITS));
-                }
-                limit
-            }
         }
     }
 
@@ -327,11 +342,12 @@ impl Reader {
         Some(ScheduleSettings { name, workflow, when, params, jitter: jitter? })
     }
 
-    fn check_names(&mut self, at: &str, schedules: &[ScheduleSettings]) {
-        for (index, schedule) in schedules.iter().enumerate() {
+    /// Names of schedules from this one on that are taken.
+    fn check_names(&mut self, at: &str, from: usize, schedules: &[ScheduleSettings]) {
+        for (index, schedule) in schedules.iter().enumerate().skip(from) {
             if schedules[..index].iter().any(|other| other.name == schedule.name) {
                 let message = format!("another schedule is called `{}`", one_line(&schedule.name, 60));
-                self.error(&format!("{at}/{index}"), message, Some("Give one of them a `name` of its own."));
+                self.error(&format!("{at}/{}", index - from), message, Some("Give one of them a `name` of its own."));
             }
         }
     }
@@ -340,14 +356,8 @@ impl Reader {
 const CONDITIONS: &str = "Write a condition such as \"event_type == 'bug_report' && params.severity >= 3\".";
 const CHAINS: &str =
     "Write { \"release_workflow\": { \"workflows\": [\"unit-test-pipeline\", \"deployment-pipeline\"] } }.";
-const LIMITS: &str = "Write { \"testing\": 3, \"deployment\": { \"max_concurrent\": 1, \"exclusive_lock\": true } }.";
-
-/// A section of the file by its own name or another one, and where it is.
-fn section(object: &Map<String, Value>, index: usize) -> Option<(String, &Value)> {
-    let (name, others) = SECTIONS[index];
-    let key = std::iter::once(name).chain(others.iter().copied()).find(|key| object.contains_key(*key))?;
-    Some((format!("/{key}"), &object[key]))
-}
+/// What is started where a chain is to be rolled back and nothing says by which workflow.
+const ROLLBACK: &str = "rollback-pipeline";
 
 fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")

@@ -108,7 +108,7 @@ pub fn triggers<'w>(workflows: impl IntoIterator<Item = &'w Workflow>, origin: O
     let of_one = |workflow: &'w Workflow| {
         workflow.triggers.iter().map(move |trigger| Rule {
             condition: format!("event_type == '{trigger}'"),
-            expression: Expression::of_type(trigger),
+            expression: Expression::of("event_type", trigger),
             workflow: workflow.id.clone(),
             priority: PRIORITY_DEFAULT,
             params: BTreeMap::new(),

@@ -2,24 +2,29 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::agents::preset::DEMO_DOES_NO_WORK;
 use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, StandingAlert};
 use crate::run::Rung;
 use crate::settings::FailedDependency;
 use crate::status::Doing;
 use crate::task::{Ask, ParentWhy, Step, Task, TaskState};
-use crate::text::counted;
+use crate::text::{counted, one_line};
+
+/// So long a grave alert is shown that nobody did anything about.
+const ALERT_STANDS: SignedDuration = SignedDuration::from_hours(24);
+/// The longest line about an alert, in characters.
+const SUMMARY_CHARS_MAX: usize = 300;
 
 /// One thing that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, or of an agent in a
+    /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, or of an agent in a
     /// session `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
     pub kind: &'static str,
     /// About which task.
@@ -47,6 +52,7 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
     list.extend(without_agents(pipeline));
     list.extend(demoted(pipeline));
     list.extend(budgets(pipeline));
+    list.extend(of_alerts(pipeline));
     if let Some(problem) = &pipeline.core.current_task_problem {
         list.push(Attention {
             kind: "current_task",
@@ -73,6 +79,37 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
     }
     list.sort_by(|a, b| b.unblocks.len().cmp(&a.unblocks.len()).then(a.since.cmp(&b.since)).then(a.task.cmp(&b.task)));
     list
+}
+
+/// Grave alerts while what they are about has not moved on, and alerts that reached nobody. After a day they are history.
+fn of_alerts(pipeline: &Pipeline) -> impl Iterator<Item = Attention> + '_ {
+    let stands = |alert: &&StandingAlert| {
+        let about = alert.notice.task.as_ref().map(|id| pipeline.task(id.as_str()));
+        let moved_on = alert.notice.channel.is_none()
+            && about.is_some_and(|task| task.is_none_or(|task| task.state_since > alert.at));
+        !moved_on && pipeline.core.updated_at.duration_since(alert.at) < ALERT_STANDS
+    };
+    pipeline.core.alerts.iter().filter(stands).map(|alert| {
+        let notice = &alert.notice;
+        let (kind, summary, command) = match (&notice.channel, &notice.task) {
+            (Some(channel), _) => (
+                "alert_undelivered",
+                format!("an alert could not be delivered through {channel}: {}", notice.text),
+                "pipeline doctor".to_owned(),
+            ),
+            (None, Some(task)) => ("alert", notice.text.clone(), format!("pipeline explain {task}")),
+            (None, None) => ("alert", notice.text.clone(), "pipeline doctor".to_owned()),
+        };
+        Attention {
+            kind,
+            task: notice.task.clone(),
+            agent: None,
+            since: alert.at,
+            summary: one_line(&summary, SUMMARY_CHARS_MAX),
+            unblocks: Vec::new(),
+            command,
+        }
+    })
 }
 
 fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {

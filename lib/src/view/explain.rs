@@ -230,6 +230,15 @@ fn waiting_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
             out.observations.push(format!("{dependency} is {status}"));
         }
         out.would_change.push("their completion".to_owned());
+        let waits_for_others = pipeline.waits_for_dependencies(task) || task.held.is_some();
+        if let Some(wait) = pipeline.category_wait(task).filter(|_| !waits_for_others) {
+            for id in &wait.by {
+                let status = pipeline.task(id.as_str()).map_or_else(String::new, |holder| holder.state.word());
+                out.observations.push(format!("{id} holds a place and is {status}"));
+            }
+            out.would_change
+                .push(format!("another limit for `{}` under `concurrency` in .pipeline/registry.json", wait.category));
+        }
         return;
     }
     if let Some(at) = task.not_before {

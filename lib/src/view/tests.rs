@@ -9,6 +9,7 @@ use super::{
 use crate::decide::tests::world::*;
 use crate::event::{NewTask, Request};
 use crate::mode::{Orchestration, Rollout};
+use crate::pipeline::AlertNotice;
 
 fn json(w: &World) -> Value {
     serde_json::to_value(status_doc(&w.p, &Seen::new(), w.at)).unwrap()
@@ -100,6 +101,37 @@ fn attention_shows_the_most_blocking_first_and_fits_the_shape() {
     keys.sort_unstable();
     assert_eq!(keys, ["agent", "command", "kind", "since", "summary", "task", "unblocks"]);
     assert_eq!(shape["unblocks"], serde_json::json!(["C"]));
+}
+
+#[test]
+fn a_grave_alert_is_shown_until_its_task_moves_on_and_a_dead_channel_until_it_works() {
+    let mut w = World::workers(1, |_| {});
+    w.add(NewTask::named("A").on("solo"));
+    w.asked(Request::Block { task: task("A"), reason: "no disk".to_owned() });
+    let notice = |channel: Option<&str>| AlertNotice {
+        name: "stuck".to_owned(),
+        text: "[critical] stuck: A".to_owned(),
+        task: Some(task("A")),
+        channel: channel.map(str::to_owned),
+    };
+    let note = |w: &mut World, notices: Vec<AlertNotice>, working: &[&str]| {
+        let working = working.iter().map(|name| (*name).to_owned()).collect();
+        w.asked(Request::NoteAlerts { notices, working })
+    };
+    note(&mut w, vec![notice(None), notice(Some("ops"))], &["ops", "other"]);
+    note(&mut w, vec![notice(None)], &[]);
+    let kinds = |w: &World| attention(&w.p).into_iter().map(|one| one.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&w), ["blocked", "alert_undelivered", "alert"], "each once");
+    w.pass(60);
+    w.asked(Request::Retry { task: task("A"), message: None });
+    assert_eq!(kinds(&w), ["alert_undelivered"]);
+    assert_eq!(note(&mut w, Vec::new(), &["other"]), []);
+    note(&mut w, Vec::new(), &["ops"]);
+    assert_eq!(kinds(&w), [""; 0]);
+    note(&mut w, vec![notice(Some("ops"))], &[]);
+    w.pass(25 * 60 * 60);
+    w.add(NewTask::named("B").on("solo"));
+    assert_eq!(kinds(&w), [""; 0], "after a day it is history");
 }
 
 #[test]

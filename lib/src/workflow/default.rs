@@ -81,7 +81,8 @@ pub fn tdd() -> Arc<Workflow> {
     Arc::new(Workflow {
         name: "Test-driven development".to_owned(),
         version: "1.0.0".to_owned(),
-        category: "development".to_owned(),
+        // No category: those have limits, and how many of these tasks run at once is the mode's and the agents' business.
+        category: String::new(),
         description: "Design, then tests, then the implementation, then review and merge.".to_owned(),
         ..Workflow::new(id, start, vec![arch, test, implementation, supervisor], connections)
     })

@@ -1,7 +1,9 @@
 //! What the registry adds to the workflows of a repository: its chains, and those of the program that it names.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pipeline_lib::ids::WorkflowId;
 use pipeline_lib::settings::Settings;
 use pipeline_lib::workflow::Workflow;
 
@@ -27,6 +29,17 @@ impl WorkflowSet {
         self.workflows.push(Arc::new(chain));
         self.draw_in(names.iter().map(String::as_str));
         true
+    }
+
+    /// Gives workflows that say nothing about it the category that a registry counts them among.
+    pub(in crate::config) fn count_among(&mut self, category_of: &BTreeMap<WorkflowId, String>) {
+        for workflow in &mut self.workflows {
+            let category = category_of.get(&workflow.id).filter(|_| workflow.category.is_empty());
+            if let Some(category) = category {
+                Arc::make_mut(workflow).category.clone_from(category);
+            }
+        }
+        self.digest = digest(&Settings::default(), &self.workflows);
     }
 
     /// Takes in those that come with the program among these names.

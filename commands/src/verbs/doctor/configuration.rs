@@ -4,11 +4,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::agents::preset::Preset;
+use pipeline_lib::registry::alerts::Channel;
 use pipeline_lib::settings::Sandbox;
+use pipeline_lib::text::counted;
 
 use super::Finding;
 use crate::config::{AgentConfig, LocatedProblem};
 use crate::context::Context;
+use crate::engine::Engine;
 use crate::error::{chain, exit};
 use crate::supervisor::sandbox_lacking;
 
@@ -37,6 +40,35 @@ pub(super) fn configuration(context: &Context) -> Vec<Finding> {
         let found = "no verify command is set, so claims are taken as they are";
         let remedy = "Set `verify` in the [project] section of .pipeline/config.toml.";
         findings.push(Finding::warning("gate", found, remedy));
+    }
+    findings
+}
+
+/// Whether alerts can reach anybody: addresses that are not there, and channels that did not deliver the last one.
+pub(super) fn alerts(context: &Context) -> Vec<Finding> {
+    let alerts = &context.registry().alerts;
+    let mut findings = Vec::new();
+    for (name, channel) in &alerts.channels {
+        let Channel::Webhook { url, .. } = channel else { continue };
+        let variable = url.strip_prefix('$');
+        if let Some(variable) = variable.filter(|v| context.environment().get(*v).is_none_or(|url| url.is_empty())) {
+            let found = format!("channel {name} has no address: {variable} is not set here");
+            findings.push(Finding::warning("alerts", found, format!("Set {variable} where the monitor is started.")));
+        }
+    }
+    let standing = Engine::open(context).map(|engine| engine.pipeline().core.alerts.clone()).unwrap_or_default();
+    for alert in standing {
+        let Some(channel) = alert.notice.channel else { continue };
+        let found = format!("channel {channel} did not deliver at {}: {}", alert.at, alert.notice.text);
+        findings.push(Finding::warning(
+            "alerts",
+            found,
+            "See .pipeline/logs/alerts.log, and mend the channel in .pipeline/registry.json.",
+        ));
+    }
+    if findings.is_empty() && !alerts.rules.is_empty() {
+        let rules = counted(alerts.rules.len(), "rule");
+        findings.push(Finding::ok("alerts", format!("{rules}, {}", counted(alerts.channels.len(), "channel"))));
     }
     findings
 }

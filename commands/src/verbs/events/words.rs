@@ -116,6 +116,11 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
         Fact::CurrentTask { problem: Some(problem), .. } => problem.clone(),
         Fact::CurrentTask { task: Some(task), .. } => format!("{task} is the current task"),
         Fact::CurrentTask { task: None, .. } => "no task is left".to_owned(),
+        Fact::AlertNoted { notice } => match &notice.channel {
+            Some(channel) => format!("an alert could not be delivered through {channel}: {}", notice.text),
+            None => notice.text.clone(),
+        },
+        Fact::ChannelWorks { channel } => format!("alerts are delivered through {channel} again"),
         Fact::Notice { role, task, text } => format!("{task}: {role} is told: {text}"),
         // The claim of a run and its end have their words already.
         _ => String::new(),

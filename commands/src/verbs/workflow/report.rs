@@ -8,7 +8,7 @@ use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::{StageId, TaskId, WorkflowId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, RunSummary, Verdict, Work};
-use pipeline_lib::task::TaskState;
+use pipeline_lib::task::{Task, TaskState};
 use pipeline_lib::text::one_line;
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_state::Record;
@@ -57,6 +57,14 @@ struct Period {
 struct Known {
     workflow: WorkflowId,
     started_at: Option<Timestamp>,
+    /// It was counted among those that failed, and nothing has begun since.
+    counted: bool,
+}
+
+impl Known {
+    fn of(task: &Task) -> Self {
+        Self { workflow: task.workflow.clone(), started_at: task.started_at, counted: false }
+    }
 }
 
 /// Prints the report.
@@ -81,7 +89,12 @@ pub(super) fn run(call: &Call, args: &Report) -> Result<u8> {
             counting.count(record.at, &fact);
         }
     }
-    let document = document(&counting, engine.pipeline(), length, now);
+    let category = |id: &WorkflowId| {
+        let known = engine.pipeline().core.workflows.get(id).map(|workflow| workflow.category.clone());
+        // What comes with the program is not among them while nothing leads to it.
+        known.or_else(|| Some(context.workflows().find(id)?.category.clone())).unwrap_or_default()
+    };
+    let document = document(&counting, category, length, now);
     if call.output.json {
         call.output.json(&document)?;
     } else {
@@ -102,10 +115,7 @@ struct Counting {
 impl Counting {
     /// Tasks that were added before the journal begins are known from the state.
     fn new(since: Timestamp, pipeline: &Pipeline) -> Self {
-        let known = pipeline
-            .tasks
-            .iter()
-            .map(|task| (task.id.clone(), Known { workflow: task.workflow.clone(), started_at: task.started_at }));
+        let known = pipeline.tasks.iter().map(|task| (task.id.clone(), Known::of(task)));
         let (before, within) = (Period::default(), Period::default());
         Self { since, known: known.collect(), runs: BTreeMap::new(), before, within }
     }
@@ -113,12 +123,11 @@ impl Counting {
     fn count(&mut self, at: Timestamp, fact: &Fact) {
         match fact {
             Fact::TaskAdded { task } => {
-                let known = Known { workflow: task.workflow.clone(), started_at: None };
-                self.known.insert(task.id.clone(), known);
+                self.known.insert(task.id.clone(), Known::of(task));
             }
             Fact::RunClaimed { run } => {
-                if let Some(known) = run.task.as_ref().and_then(|task| self.known.get_mut(task)) {
-                    known.started_at.get_or_insert(at);
+                if let Some(task) = &run.task {
+                    self.began(at, task);
                 }
                 self.runs.insert(run.id.clone(), (**run).clone());
             }
@@ -128,11 +137,20 @@ impl Counting {
                     self.closed(at, &run, summary);
                 }
             }
+            // What waits for tasks that do its parts has no run of its own.
+            Fact::TaskMoved { task, with, .. } if with.began => self.began(at, task),
             Fact::TaskMoved { task, to: TaskState::Completed, .. } => self.over(at, task, true),
             Fact::TaskMoved { task, to: TaskState::Failed | TaskState::Blocked { .. }, .. } => {
                 self.over(at, task, false)
             }
             _ => {}
+        }
+    }
+
+    fn began(&mut self, at: Timestamp, task: &TaskId) {
+        if let Some(known) = self.known.get_mut(task) {
+            known.started_at.get_or_insert(at);
+            known.counted = false;
         }
     }
 
@@ -155,7 +173,12 @@ impl Counting {
     }
 
     fn over(&mut self, at: Timestamp, task: &TaskId, completed: bool) {
-        let started = self.known.get(task).and_then(|known| known.started_at);
+        let Some(known) = self.known.get_mut(task) else { return };
+        let started = known.started_at;
+        // Who was blocked and is given up has failed once.
+        if std::mem::replace(&mut known.counted, !completed) && !completed {
+            return;
+        }
         let Some(workflow) = self.on(at, task) else { return };
         workflow.completed += u64::from(completed);
         workflow.failed += u64::from(!completed);
@@ -188,13 +211,18 @@ fn median(values: &[f64]) -> Option<f64> {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
-fn document(counting: &Counting, pipeline: &Pipeline, length: Option<SignedDuration>, now: Timestamp) -> Value {
+fn document(
+    counting: &Counting,
+    category: impl Fn(&WorkflowId) -> String,
+    length: Option<SignedDuration>,
+    now: Timestamp,
+) -> Value {
     let empty = OnWorkflow::default();
     let mut stages: Vec<(u64, u64, Value)> = Vec::new();
     let (mut deployed, mut not_deployed) = (0, 0);
     let workflows = counting.within.workflows.iter().map(|(id, found)| {
         let before = counting.before.workflows.get(id).unwrap_or(&empty);
-        let category = pipeline.core.workflows.get(id).map(|workflow| workflow.category.as_str()).unwrap_or_default();
+        let category = category(id);
         if category == DEPLOYMENT {
             (deployed, not_deployed) = (deployed + found.completed, not_deployed + found.failed);
         }

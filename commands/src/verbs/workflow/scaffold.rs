@@ -162,7 +162,7 @@ pub(super) fn document(id: &str, template: Template, roles: &BTreeSet<Role>) -> 
 
 fn agents(role: impl Fn(&str) -> String) -> Value {
     json!({
-        "id": "", "name": "Build and review", "version": "1.0.0", "category": "development",
+        "id": "", "name": "Build and review", "version": "1.0.0",
         "description": "Agents plan a change, make it and review it. Say here what the workflow is for.",
         "params": {
             "focus": { "description": "what to look at first; templates name it {{ params.focus }}", "default": "the task" }

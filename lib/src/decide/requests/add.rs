@@ -145,6 +145,8 @@ impl Rules<'_> {
             finished_at: None,
             left_at: None,
             resumed: false,
+            lost_place: false,
+            put_aside: false,
             state_since: now,
             attempt: 0,
             visits: std::collections::BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use super::compose::{command, places};
 use super::world::*;
-use crate::event::NewTask;
+use crate::event::{NewTask, Request};
 use crate::ids::WorkflowId;
 use crate::mode::{Orchestration, Rollout};
 use crate::settings::{Category, Settings};
@@ -121,4 +121,36 @@ fn sequential_mode_and_missing_limits_hold_nobody_back() {
     add(&mut w, &[("A", "fix"), ("B", "fix")]);
     w.read_current(Some("B"));
     assert_eq!(w.status("B"), "do_wip");
+}
+
+#[test]
+fn who_is_blocked_gives_up_its_place_and_waits_for_one_when_it_goes_on() {
+    let mut fix = of("development", "fix");
+    fix.stages[0].retries = Some(0);
+    let mut w = World::with(limited(&ALL), vec![fix]);
+    add(&mut w, &[("A", "fix"), ("B", "fix")]);
+    w.work("A", BAD, left_nothing());
+    assert_eq!(statuses(&w, &["A", "B"]), ["blocked", "do_wip"]);
+    w.asked(Request::Retry { task: task("A"), message: None });
+    w.tick();
+    assert_eq!(w.status("A"), "do_ready");
+    let why = waiting_reason(&w.p, w.task("A"));
+    assert_eq!(why.as_deref(), Some("waits for B: one task of category development runs at a time"));
+    w.work("B", OK, left_nothing());
+    assert_eq!(statuses(&w, &["A", "B"]), ["do_wip", "completed"]);
+    assert_eq!(w.p.in_category("development").count(), 1);
+}
+
+#[test]
+fn two_whose_parts_want_to_run_alone_do_not_wait_for_each_other_forever() {
+    let mut outer = command("ship", "true");
+    outer.doing = Doing::Workflow { workflow: WorkflowId::new("deploy").unwrap(), params: Default::default() };
+    let whole = Workflow { category: "testing".to_owned(), ..workflow("whole", vec![outer], &[]) };
+    let mut w = World::with(limited(&ALL), vec![whole, of("deployment", "deploy")]);
+    add(&mut w, &[("A", "whole"), ("B", "whole")]);
+    assert_eq!(statuses(&w, &["A.ship", "B.ship"]), ["do_wip", "unassigned"]);
+    w.work("A.ship", OK, left_nothing());
+    assert_eq!(statuses(&w, &["A", "B.ship"]), ["completed", "do_wip"]);
+    w.work("B.ship", OK, left_nothing());
+    assert_eq!(w.status("B"), "completed");
 }

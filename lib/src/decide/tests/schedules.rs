@@ -86,6 +86,50 @@ fn nothing_piles_up_behind_a_task_that_is_not_finished() {
 }
 
 #[test]
+fn what_is_left_out_is_said_once_and_counted_when_the_task_ends() {
+    let mut w = world(|_| {});
+    w.tick();
+    for now in ["10:05", "10:10"] {
+        w.at = time(now);
+        w.tick();
+    }
+    for now in ["10:15", "10:20", "10:25"] {
+        w.at = time(now);
+        assert_eq!(w.tick(), [], "it was said");
+        assert_eq!(w.p.next_deadline_after(w.at), None, "nobody is woken for nothing");
+    }
+    w.at = time("10:27");
+    w.work("TASK-001", OK, left_nothing());
+    w.tick();
+    let known = &w.p.core.schedules["health"];
+    assert_eq!((w.p.tasks.len(), known.next, known.skipped), (1, Some(time("10:30")), 4), "not at once");
+    w.at = time("10:30");
+    w.tick();
+    assert_eq!(w.status("TASK-002"), "do_wip");
+}
+
+#[test]
+fn a_task_that_is_blocked_does_not_stop_its_schedule_and_leaves_its_place() {
+    let mut watch = workflow("watch", vec![command("do", "true")], &[]);
+    watch.stages[0].retries = Some(0);
+    let mut w = World::with(every_five_minutes(|_| {}), vec![watch]);
+    w.pass(60);
+    w.tick();
+    w.at = time("10:05");
+    w.tick();
+    w.work("TASK-001", BAD, left_nothing());
+    assert_eq!(w.status("TASK-001"), "blocked");
+    w.at = time("10:10");
+    w.tick();
+    assert_eq!((w.status("TASK-001"), w.status("TASK-002")), ("cancelled".to_owned(), "do_wip".to_owned()));
+    assert!(w.reason("TASK-001").contains("while it was blocked"), "{}", w.reason("TASK-001"));
+    w.asked(Request::Block { task: task("TASK-002"), reason: "I look at it".to_owned() });
+    w.at = time("10:15");
+    w.tick();
+    assert_eq!((w.status("TASK-002"), w.p.tasks.len()), ("blocked".to_owned(), 3), "what a person put aside stays");
+}
+
+#[test]
 fn jitter_is_the_same_every_time_and_stays_in_its_bounds() {
     let mut w = world(|schedule| schedule.jitter = SignedDuration::from_secs(90));
     w.tick();
@@ -131,5 +175,12 @@ fn a_schedule_whose_task_cannot_be_added_says_so() {
     let known = &w.p.core.schedules["health"];
     assert!(known.problem.as_ref().unwrap().contains("there is no parameter `depth`"), "{known:?}");
     assert_eq!((w.p.tasks.len(), known.next), (0, Some(time("10:10"))));
+    for now in ["10:10", "10:15"] {
+        w.at = time(now);
+        assert_eq!(w.tick(), [], "it was said");
+    }
+    w.reconfigure(|settings| settings.schedules[0].params.clear());
+    w.tick();
+    assert_eq!(w.p.tasks.len(), 1, "once it can be added it is");
     w.asked(Request::AddTasks(Vec::new()));
 }

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Reader, escape};
-use crate::registry::alerts::{AlertRule, Alerts, Channel, Severity, Shape};
+use crate::registry::Expression;
+use crate::registry::alerts::{AlertRule, Alerts, Channel, EVENTS, NAMES, Severity, Shape};
+use crate::text::{nearest, one_line};
 
 const CHANNELS: &str = "Write { \"ops\": { \"type\": \"slack\", \"url\": \"$SLACK_URL\" } }; types are command, desktop, webhook, slack and discord.";
+const URLS: &str = "Write \"https://…\", or \"$NAME\" for the value of an environment variable.";
 const SEVERITIES: &str = "Write \"info\", \"warning\" or \"critical\".";
 
 impl Reader {
@@ -54,7 +57,8 @@ impl Reader {
                 None
             }
         };
-        let (condition, expression) = self.condition(at, object)?;
+        let (condition, expression) = self.condition(at, object, "event")?;
+        self.check_words(at, object, &expression);
         let workflow = object.contains_key("workflow").then(|| self.workflow(at, object)).flatten();
         let channels = match object.get("channels") {
             None | Some(Value::Null) => Vec::new(),
@@ -70,9 +74,32 @@ impl Reader {
         Some(AlertRule { name, expression, severity: severity?, channels, workflow })
     }
 
+    /// Words of a condition that no alert ever has: it would never hold.
+    fn check_words(&mut self, at: &str, object: &Map<String, Value>, expression: &Expression) {
+        let at = match ["condition", "event_type", "event", "trigger"].into_iter().find(|key| object.contains_key(*key))
+        {
+            Some(key) => format!("{at}/{key}"),
+            None => at.to_owned(),
+        };
+        for (name, text) in expression.asks() {
+            if !NAMES.contains(&name) {
+                let meant = meant(name, &NAMES);
+                self.say(&at, format!("alerts know no `{}`", one_line(name, 60)), Some(&meant), true);
+            }
+            let word = text.filter(|word| matches!(name, "event" | "event_type") && !EVENTS.contains(word));
+            if let Some(word) = word {
+                let meant = meant(word, &EVENTS);
+                self.say(&at, format!("there is no event `{}`", one_line(word, 60)), Some(&meant), true);
+            }
+        }
+    }
+
     fn channel(&mut self, at: &str, value: &Value) -> Option<Channel> {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let webhook = |shape| text("url").map(|url| Channel::Webhook { url, shape });
+        if let Some(problem) = value.get("url").and_then(Value::as_str).and_then(url_problem) {
+            self.error(&format!("{at}/url"), problem, Some(URLS));
+        }
         let channel = match value.get("type").and_then(Value::as_str) {
             Some("console") => Some(Channel::Console),
             Some("log") => Some(Channel::Log),
@@ -87,5 +114,33 @@ impl Reader {
             self.error(at, "this is no channel", Some(CHANNELS));
         }
         channel
+    }
+}
+
+fn meant(word: &str, known: &[&'static str]) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("Did you mean `{near}`?"),
+        None => format!("There are {}.", known.join(", ")),
+    }
+}
+
+/// What is wrong with an address that is sent alerts.
+fn url_problem(url: &str) -> Option<String> {
+    if let Some(name) = url.strip_prefix('$') {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let named = !name.is_empty() && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit());
+        return (!named).then(|| format!("`{}` names no environment variable", one_line(url, 60)));
+    }
+    let rest = ["https://", "http://"].iter().find_map(|scheme| {
+        let head = url.get(..scheme.len())?;
+        head.eq_ignore_ascii_case(scheme).then(|| &url[scheme.len()..])
+    });
+    let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let host = host.map(|host| host.rsplit('@').next().unwrap_or_default());
+    let clean = url.chars().all(|c| c.is_ascii_graphic());
+    match host.filter(|host| clean && !host.is_empty() && !host.starts_with(':')) {
+        Some(_) => None,
+        // The rest of an address may be a secret.
+        None => Some("this is no address of a web server".to_owned()),
     }
 }

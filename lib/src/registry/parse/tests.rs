@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::registry::route::{Occurrence, Route, triggers};
+use crate::settings::Category;
 use crate::workflow::{Doing, FAILED, Next, Param, SUCCESS, Workflow, parse as workflow_file};
 
 fn registry() -> Registry {
@@ -179,9 +180,9 @@ fn alerts_are_read_and_raised() {
     assert_eq!(raised[0].payload(Shape::Discord), json!({ "content": raised[0].text }));
     assert_eq!(raised[0].payload(Shape::Plain)["event"]["reason"], "no disk");
     let slack = Channel::Webhook { url: "$SLACK".to_owned(), shape: Shape::Slack };
-    assert_eq!(alerts.channels_of(raised[0].rule), [Channel::Log, slack]);
+    assert_eq!(alerts.channels_of(raised[0].rule), [("log", Channel::Log), ("ops", slack)]);
     assert_eq!(alerts.channels_of(&alerts.rules[1]).len(), 4, "a warning goes everywhere");
-    assert_eq!(alerts.channels_of(&alerts.rules[2]), [Channel::Log]);
+    assert_eq!(alerts.channels_of(&alerts.rules[2]), [("log", Channel::Log)]);
     w.asked(Request::AddTasks(Vec::new()));
 }
 
@@ -233,7 +234,7 @@ fn mistakes_are_located() {
             "this is no channel",
         ),
         (
-            json!({ "alerts": { "rules": [{ "condition": "a", "severity": "info", "channels": ["x"] }] } }),
+            json!({ "alerts": { "rules": [{ "condition": "stage", "severity": "info", "channels": ["x"] }] } }),
             "/alerts/rules/0/channels",
             "there is no channel `x`",
         ),
@@ -244,8 +245,157 @@ fn mistakes_are_located() {
     let twice =
         json!({ "schedules": [{ "workflow": "x", "schedule": "hourly" }, { "workflow": "x", "schedule": "daily" }] });
     assert_eq!(parse(&twice).unwrap_err()[0].message, "another schedule is called `x`");
-    let (_, warnings) = parse(&json!({ "rule": [] })).unwrap();
-    assert_eq!((warnings[0].message.as_str(), warnings[0].warning), ("`rule` is not read", true));
+    let (_, warnings) = parse(&json!({ "rule": [], "unheard": 1, "_remark": "x", "stages": [] })).unwrap();
+    let said: Vec<(&str, &str, bool)> = warnings
+        .iter()
+        .map(|one| (one.message.as_str(), one.suggestion.as_deref().unwrap_or_default(), one.warning))
+        .collect();
+    assert_eq!(said[0], ("`rule` is not read", "Did you mean `rules`?", true));
+    assert_eq!((said[1].0, said.len()), ("`stages` is not read", 3));
+    assert!(said[2].1.starts_with("What is read: rules, chains, concurrency"), "{said:?}");
+}
+
+/// The tables of the document that this product is made from, in the form of its orchestrator's file.
+fn orchestrator() -> Value {
+    json!({
+        "id": "meta-pipeline-orchestrator", "name": "Meta-Pipeline Orchestrator", "version": "2.0.0",
+        "pipeline_registry": {
+            "development": {
+                "pool-bug-fix": { "template": "templates/pool-bug-fix.json", "triggers": ["bug_report", "issue_detected"], "priority": "high" },
+            },
+            "deployment": {
+                "deployment-pipeline": { "triggers": ["deployment_approved", "manual_trigger"], "priority": "critical" },
+                "rollback-pipeline": { "triggers": ["deployment_failure", "critical_error", "manual_trigger"], "priority": "critical" },
+            },
+            "monitoring": {
+                "health-check-pipeline": { "triggers": ["scheduled", "continuous"], "schedule": "every_5_minutes" },
+                "performance-monitoring-pipeline": { "triggers": ["scheduled"], "schedule": "Every 15 minutes (continuous)" },
+            },
+        },
+        "orchestration_rules": {
+            "pipeline_selection": { "strategy": "trigger_based", "rules": [
+                { "condition": "event_type == 'bug_report'", "pipeline": "pool-bug-fix", "category": "development" },
+                { "condition": "event_type == 'deployment_failure'", "pipeline": "rollback-pipeline", "category": "deployment" },
+            ] },
+            "pipeline_chaining": { "enabled": true, "chains": [
+                { "name": "complete_feature_workflow", "stop_on_failure": true,
+                  "pipelines": ["feature-development", "unit-test-pipeline", "integration-test-pipeline", "performance-test-pipeline"] },
+                { "name": "release_workflow", "stop_on_failure": true,
+                  "pipelines": ["unit-test-pipeline", "integration-test-pipeline", "build-and-package-pipeline", "deployment-pipeline"],
+                  "rollback_on_failure": true, "rollback_pipeline": "rollback-pipeline" },
+                { "name": "quiet", "pipelines": ["a"], "stop_on_failure": false, "rollback_on_failure": false, "rollback_pipeline": "b" },
+            ] },
+            "concurrent_execution": {
+                "monitoring_pipelines": { "allow_concurrent": true, "pipelines": ["health-check-pipeline", "own-check"], "run_continuously": true },
+                "development_pipelines": { "allow_concurrent": false },
+                "testing_pipelines": { "allow_concurrent": true, "max_concurrent": 3 },
+                "deployment_pipelines": { "allow_concurrent": false, "max_concurrent": 1, "exclusive_lock": true },
+            },
+            "priorities": { "unit-test-pipeline": "low" },
+            "triggers": { "code_commit": "unit-test-pipeline", "own-check": ["nightly_check"] },
+        },
+        "workflow_templates": { "standard_development": ["feature-development", "unit-test-pipeline", "integration-test-pipeline"] },
+        "metadata": { "total_pipelines": 11 },
+    })
+}
+
+#[test]
+fn the_form_of_others_says_the_same() {
+    let (registry, warnings) = parse(&orchestrator()).unwrap();
+    assert_eq!(warnings, []);
+    let to = |event: &str| match occurrence(event, &[]).route(&registry.rules).0 {
+        Route::Rule(rule) => format!("{} {} {:?}", rule.workflow, rule.priority, rule.origin),
+        Route::Several(several) => format!("{} of them", several.len()),
+        Route::Nowhere => "nowhere".to_owned(),
+    };
+    assert_eq!(to("bug_report"), "pool-bug-fix 2 Registry", "its priority stands in the catalogue");
+    assert_eq!(to("issue_detected"), "pool-bug-fix 2 Project");
+    assert_eq!(to("deployment_failure"), "rollback-pipeline 1 Registry");
+    assert_eq!(to("code_commit"), "unit-test-pipeline 5 Project");
+    assert_eq!(to("nightly_check"), "own-check 3 Project");
+    assert_eq!(to("manual_trigger"), "2 of them", "none is guessed");
+    let chains: Vec<(&str, usize, bool, Option<&str>)> = registry
+        .chains
+        .iter()
+        .map(|c| (c.id.as_str(), c.links.len(), c.stop_on_failure, c.on_failure.as_ref().map(WorkflowId::as_str)))
+        .collect();
+    assert_eq!(
+        chains,
+        [
+            ("standard_development", 3, true, None),
+            ("complete_feature_workflow", 4, true, None),
+            ("release_workflow", 4, true, Some("rollback-pipeline")),
+            ("quiet", 1, false, None),
+        ]
+    );
+    let limit = |name: &str| (registry.categories[name].max, registry.categories[name].exclusive);
+    let limits = ["monitoring", "development", "testing", "deployment"].map(limit);
+    assert_eq!(limits, [(None, false), (Some(1), false), (Some(3), false), (Some(1), true)]);
+    let schedules: Vec<(&str, &str)> = registry.schedules.iter().map(|s| (s.name.as_str(), s.when.as_str())).collect();
+    assert_eq!(
+        schedules,
+        [
+            ("health-check-pipeline", "every_5_minutes"),
+            ("performance-monitoring-pipeline", "Every 15 minutes (continuous)")
+        ]
+    );
+    assert_eq!(registry.category_of[&WorkflowId::new("own-check").unwrap()], "monitoring");
+    assert!(
+        registry.mentions.iter().any(|m| m.at == "/orchestration_rules/pipeline_chaining/chains/1/rollback_pipeline")
+    );
+}
+
+#[test]
+fn a_switch_that_is_off_and_what_contradicts_itself() {
+    let file = json!({ "orchestration_rules": {
+        "pipeline_chaining": { "enabled": false, "chains": [{ "name": "a", "pipelines": ["x"] }] },
+        "concurrent_execution": { "testing": { "allow_concurrent": false, "max_concurrent": 3 } },
+    } });
+    let (registry, warnings) = parse(&file).unwrap();
+    assert_eq!((registry.chains.len(), registry.categories["testing"].max), (0, Some(1)));
+    assert_eq!(warnings[0].pointer, "/orchestration_rules/concurrent_execution/testing/max_concurrent");
+    let (registry, warnings) = parse(&json!({ "id": "x", "triggers": ["scheduled"], "stages": [] })).unwrap();
+    assert_eq!((registry.rules.len(), warnings.len()), (0, 2));
+    let twice = json!({ "chains": { "a": ["x"] }, "workflow_templates": { "a": ["y"] } });
+    assert_eq!(parse(&twice).unwrap_err()[0].message, "another chain is called `a`");
+    let rollback = json!({ "chains": [{ "name": "a", "workflows": ["x"], "rollback_on_failure": true }] });
+    assert_eq!(parse(&rollback).unwrap().0.chains[0].on_failure.as_ref().unwrap().as_str(), "rollback-pipeline");
+}
+
+#[test]
+fn words_that_no_alert_has_and_addresses_that_are_none_are_named() {
+    let rule = |condition: &str| json!({ "alerts": { "rules": [{ "condition": condition, "severity": "info" }] } });
+    let said = |condition: &str| {
+        let (_, warnings) = parse(&rule(condition)).unwrap();
+        warnings.into_iter().map(|w| (w.message, w.suggestion.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    assert_eq!(said("event == 'task_failed' && workflow == 'anything' && priority < 3"), []);
+    let pair = |a: &str, b: &str| vec![(a.to_owned(), b.to_owned())];
+    assert_eq!(said("event == 'task_faild'"), pair("there is no event `task_faild`", "Did you mean `task_failed`?"));
+    assert_eq!(said("evnt == 'task_failed'"), pair("alerts know no `evnt`", "Did you mean `event`?"));
+    let (registry, warnings) =
+        parse(&json!({ "alerts": { "rules": [{ "event": "task_blocked", "severity": "warning" }] } })).unwrap();
+    assert_eq!(warnings, []);
+    assert!(registry.alerts.rules[0].expression.holds(&json!({ "event": "task_blocked" })).holds);
+    let channel = |url: &str| json!({ "alerts": { "channels": { "x": { "type": "webhook", "url": url } } } });
+    for good in ["https://hooks.example.com/a?b=c", "http://127.0.0.1:8080/", "HTTP://[::1]/x", "$OPS_URL"] {
+        assert!(parse(&channel(good)).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "hooks.example.com",
+        "ftp://x/",
+        "https://",
+        "https:///x",
+        "http://:80/",
+        "https://a b/",
+        "$",
+        "$1",
+        "$A-B",
+    ] {
+        let problems = parse(&channel(bad)).unwrap_err();
+        assert_eq!(problems[0].pointer, "/alerts/channels/x/url", "{bad}");
+    }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -258,6 +408,14 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("workflow"),
         Just("priority"),
         Just("params"),
+        Just("orchestration_rules"),
+        Just("pipeline_registry"),
+        Just("chains"),
+        Just("pipelines"),
+        Just("triggers"),
+        Just("priorities"),
+        Just("alerts"),
+        Just("channels"),
         Just("x")
     ];
     let leaf = prop_oneof![

@@ -68,6 +68,7 @@ fn a_chain_under_way_says_how_each_of_its_workflows_stands() {
     let link = |name: &str| Link { workflow: name.parse().unwrap(), params: BTreeMap::new() };
     let chain = Chain {
         id: "both".parse().unwrap(),
+        at: "/chains/both".to_owned(),
         description: String::new(),
         category: String::new(),
         triggers: Vec::new(),
