@@ -426,6 +426,12 @@ fn choose<'c>(of_stage: impl Iterator<Item = &'c Connection> + Clone, decision: 
 }
 
 impl Stage {
+    /// Whether it is given what that stage produced.
+    #[must_use]
+    pub fn takes(&self, from: &StageId) -> bool {
+        self.inputs.is_empty() || self.inputs.iter().any(|input| input == from.as_str())
+    }
+
     /// A stage at which an agent of this role works, and nothing else is said.
     #[must_use]
     pub fn new(id: StageId, role: Role) -> Self {

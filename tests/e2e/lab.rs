@@ -162,3 +162,63 @@ fn real_screens_of_codex_and_claude_are_seen_and_typed_into_in_panes() {
     screen.press("q");
     assert_eq!(screen.code(), 0);
 }
+
+/// The presets' own sessions: the programs' hooks say what they do, the question whether the folder is trusted is known as
+/// one and answered from outside, and the turn that the programs begin with is worked to its merge.
+#[test]
+fn real_sessions_tell_by_their_hooks_and_are_answered_from_the_inbox() {
+    let Some(lab) = lab() else { return };
+    let mut sandbox = Sandbox::new();
+    let (_model, port) = model(&lab, &sandbox);
+    let programs =
+        std::env::var("HOME").expect("a home with the lab's cache") + "/.cache/pipeline-lab/node_modules/.bin";
+    fs::create_dir_all(sandbox.path("bin")).expect("a folder");
+    let own = sandbox.path("home");
+    fs::create_dir_all(own.join(".codex")).expect("a folder");
+    fs::write(own.join(".gitconfig"), "[user]\n\tname = Agent\n\temail = agent@example.org\n").expect("a file");
+    // What a person has answered once before: the style of the text, and that the key is theirs.
+    let known = r#"{"hasCompletedOnboarding":true,"theme":"dark","customApiKeyResponses":{"approved":["lab-dummy"],"rejected":[]}}"#;
+    fs::write(own.join(".claude.json"), known).expect("a file");
+    let claude = format!(
+        "export ANTHROPIC_BASE_URL=http://127.0.0.1:{port} ANTHROPIC_API_KEY=lab-dummy \
+         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_AUTOUPDATER=1 DISABLE_TELEMETRY=1\nexec '{programs}/claude' \"$@\"\n"
+    );
+    let provider =
+        format!("{{name=\"lab\",base_url=\"http://127.0.0.1:{port}/v1\",wire_api=\"responses\",env_key=\"LAB_KEY\"}}");
+    let codex = format!(
+        "export CODEX_HOME='{}' LAB_KEY=x\nexec '{programs}/codex' -c model_provider=lab -c 'model_providers.lab={provider}' \
+         -m lab \"$@\"\n",
+        own.join(".codex").display()
+    );
+    for (name, script) in [("claude", claude), ("codex", codex)] {
+        let path = sandbox.path(&format!("bin/{name}"));
+        fs::write(&path, format!("#!/bin/sh\nexport HOME='{}'\n{script}", own.display())).expect("a wrapper");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    }
+    let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").expect("a path"));
+    sandbox.set_env("PATH", &path);
+    let mut config = "[project]\nbase = \"main\"\n".to_owned();
+    for name in ["claude", "codex"] {
+        config.push_str(&format!(
+            "[[agents]]\nname = \"{name}\"\nrole = \"{name}\"\npreset = \"{name}\"\nmode = \"interactive\"\n"
+        ));
+        let workflow = format!(r#"{{"id":"{name}","stages":[{{"id":"work","agent":"{name}"}}]}}"#);
+        sandbox.write(&format!(".pipeline/workflows/{name}.json"), &workflow);
+    }
+    sandbox.init("production", &config);
+    for (name, task) in [("claude", "C-1"), ("codex", "X-1")] {
+        sandbox.add(task, &["--workflow", name]);
+        let asked = sandbox.tick_until("it asks", |status| {
+            let list = status["attention"].as_array().expect("a list");
+            list.iter().any(|one| one["kind"] == "dialog" && one["agent"] == name)
+        });
+        assert!(asked["attention"].to_string().contains("whether the folder is trusted"), "{asked}");
+        sandbox.run(["agent", "send", name, "--answer", "yes"]).ok();
+        sandbox.tick_to(task, "completed");
+        assert_eq!(sandbox.git(&["show", &format!("main:work-{task}.txt")]).lines().count(), 1);
+        let runs = sandbox.show(task)["runs"].clone();
+        let run = runs[0]["id"].as_str().expect("a run").to_owned();
+        let told = sandbox.read(&format!(".pipeline/runs/{run}/hooks.jsonl"));
+        assert!(told.contains("turn_ended"), "{told}");
+    }
+}

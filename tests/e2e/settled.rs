@@ -80,3 +80,34 @@ fn the_evidence_of_a_task_says_when_it_no_longer_holds() {
     assert_eq!(s.show("T-1")["proof"]["standing"], "overtaken");
     s.run(["task", "show", "T-1"]).ok().says(&["no longer verified", "base no longer has"]);
 }
+
+/// What a stage was given by earlier ones is on record, as it was before its agent touched it.
+#[test]
+fn what_a_stage_was_given_is_kept_and_shown() {
+    let s = Sandbox::ready();
+    s.plan(
+        "T-1.arch",
+        "put design.md one; commit design; outcome '{\"run\":\"@RUN@\",\"status\":\"ok\",\"summary\":\"two parsers\"}'",
+    );
+    s.plan("T-1.impl", "work; echo gone > \"$PIPELINE_TASK_FILE\"; marker COMPLETED; exit 0");
+    s.add("T-1", &[]);
+    s.tick_to("T-1", "completed");
+    let shown = s.show("T-1");
+    let received = shown["received"].as_array().expect("a list");
+    let of = |stage: &str| {
+        let run = shown["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|run| run["stage"] == stage && run["work"] == "agent")
+            .unwrap();
+        received.iter().find(|one| one["run"] == run["id"]).unwrap()
+    };
+    assert_eq!(of("arch")["from"], serde_json::json!([]));
+    assert_eq!(of("test")["from"][0]["stage"], "arch");
+    assert_eq!(of("impl")["from"].as_array().unwrap().len(), 2);
+    let run = of("impl")["run"].as_str().unwrap();
+    let given = s.read(&format!(".pipeline/runs/{run}/given.md"));
+    assert!(given.contains("two parsers") && given.contains("## Status: IN PROGRESS"), "{given}");
+    s.run(["task", "show", "T-1"]).ok().says(&["was given arch success at", "given.md"]);
+}

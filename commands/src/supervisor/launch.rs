@@ -59,6 +59,9 @@ pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Resul
     }
 }
 
+/// In a run's directory: what its agent was given.
+const GIVEN: &str = "given.md";
+
 fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
     let missing = |what: &str| Failure::permanent(format!("run {} has no {what}", run.id));
     let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(|| missing("task"))?;
@@ -72,9 +75,11 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
     branches::start(context, pipeline, run, task, &base)?;
     assign::clear(&path, &task.id)?;
     check_out(context, pipeline, repo, run, &path, &task.branch())?;
-    write_task_file(context, pipeline, run, task, stage, &path)?;
+    let given = write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
     trespass::remember(context, run)?;
+    // What it was given stays as it was, whatever it makes of its own copy.
+    std::fs::write(context.run_dir(&run.id).join(GIVEN), given)?;
     start(context, run, &claim, None)?;
     Ok(None)
 }
@@ -129,7 +134,7 @@ fn write_task_file(
     task: &Task,
     stage: &Stage,
     path: &Path,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let name = Context::task_file_name(&task.id);
     let file = path.join(&name);
     if !assign::is_ours(&file) && std::fs::symlink_metadata(&file).is_ok() {
@@ -140,7 +145,7 @@ fn write_task_file(
     let earlier: Vec<Earlier<'_>> = task
         .outputs
         .iter()
-        .filter(|output| stage.inputs.is_empty() || stage.inputs.iter().any(|i| i == output.stage.as_str()))
+        .filter(|output| stage.takes(&output.stage))
         .map(|output| Earlier { stage: output.stage.as_str(), outcome: &output.decision, summary: &output.summary })
         .collect();
     let decisions: Vec<Choice<'_>> = match task.question() {
@@ -186,7 +191,7 @@ fn write_task_file(
     });
     // Beside the worktree, so that a crash leaves nothing in it that would be taken for the agent's work.
     replace_file_from(&worktree_git_dir(path), &file, text.as_bytes())?;
-    Ok(())
+    Ok(text)
 }
 
 /// The same with what the agent of a hub is asked.

@@ -34,6 +34,7 @@ const FIXTURES: [(&str, &str); 43] = [
     ("17-bypass", include_str!("fixtures/17-bypass.json")),
     ("17-trust", include_str!("fixtures/17-trust.json")),
     ("17-trust-codex", include_str!("fixtures/17-trust-codex.json")),
+    ("17-trust-codex-folder", include_str!("fixtures/17-trust-codex-folder.json")),
     ("17-unknown-dialog", include_str!("fixtures/17-unknown-dialog.json")),
     ("18-just-started", include_str!("fixtures/18-just-started.json")),
     ("18-nothing-shown", include_str!("fixtures/18-nothing-shown.json")),

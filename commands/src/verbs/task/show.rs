@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use pipeline_lib::metrics::seconds_between;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::proof::{Found, Proof, Standing, proof, standing};
-use pipeline_lib::task::{ParentWhy, Task};
+use pipeline_lib::run::{RunSummary, Work};
+use pipeline_lib::task::{ParentWhy, StageOutput, Task};
 use pipeline_lib::text::{counted, one_line};
 use pipeline_lib::view::{explain_task, task_doc};
 
@@ -117,6 +118,15 @@ pub(super) fn show(call: &Call, args: &Show) -> Result<u8> {
             object.insert("body".to_owned(), task.body.clone().into());
             object.insert("outputs".to_owned(), serde_json::to_value(&task.outputs)?);
             object.insert("runs".to_owned(), serde_json::to_value(&task.runs)?);
+            let given = |run: &RunSummary| {
+                let from: Vec<Value> = received(pipeline, task, run)
+                    .iter()
+                    .map(|o| serde_json::json!({ "stage": o.stage, "decision": o.decision, "commit": o.commit }))
+                    .collect();
+                serde_json::json!({ "run": run.id, "from": from })
+            };
+            let of_agents = task.runs.iter().filter(|run| run.work == Work::Agent.word());
+            object.insert("received".to_owned(), of_agents.map(given).collect::<Vec<_>>().into());
             object.insert("visits".to_owned(), serde_json::to_value(&task.visits)?);
             object.insert("feedback".to_owned(), task.feedback.clone().into());
             let proof = proof(task);
@@ -251,10 +261,17 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task, found: &Found) -> Resul
             out.line(line.trim_end())?;
         }
     }
-    runs(call, task)
+    runs(call, pipeline, task)
 }
 
-fn runs(call: &Call, task: &Task) -> Result<()> {
+/// What earlier stages produced that an agent's run was given.
+fn received<'t>(pipeline: &Pipeline, task: &'t Task, run: &RunSummary) -> Vec<&'t StageOutput> {
+    let stage = pipeline.workflow_of(task).and_then(|workflow| workflow.stage(&run.stage));
+    let Some(stage) = stage.filter(|_| run.work == Work::Agent.word()) else { return Vec::new() };
+    task.outputs.iter().filter(|output| output.at <= run.started_at && stage.takes(&output.stage)).collect()
+}
+
+fn runs(call: &Call, pipeline: &Pipeline, task: &Task) -> Result<()> {
     let out = &call.output;
     if task.runs.is_empty() {
         return Ok(());
@@ -277,6 +294,13 @@ fn runs(call: &Call, task: &Task) -> Result<()> {
             verdict,
             run.how.to_string(),
         ]);
+        let received = received(pipeline, task, run);
+        if !received.is_empty() {
+            let from =
+                |output: &&StageOutput| format!("{} {} at {}", output.stage, output.decision, output.commit.short());
+            let list = received.iter().map(from).collect::<Vec<_>>().join(", ");
+            rows.push(vec![String::new(), format!("was given {list}: .pipeline/runs/{}/given.md", run.id)]);
+        }
         if let Some(evidence) = &run.evidence {
             let short = |hex: &str| hex.get(..12).unwrap_or(hex).to_owned();
             rows.push(vec![
