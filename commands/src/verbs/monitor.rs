@@ -127,7 +127,8 @@ async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
     let mut told = None;
     let mut failed = None;
     let interrupted = std::cell::Cell::new(false);
-    let stop = async { interrupted.set(asked_to_end().await.unwrap_or(false)) };
+    let asked = asked_to_end();
+    let stop = async { interrupted.set(asked.await.unwrap_or(false)) };
     run_loop(context, &mut supervisor, pace, &mut woken, stop, |context, ticked| {
         if told.as_deref() != ticked.notice {
             told = ticked.notice.map(str::to_owned);
@@ -169,18 +170,21 @@ async fn stand_by(context: &Context) -> Result<Option<pipeline_state::LockGuard>
     }
 }
 
-/// Completes when this process is asked to end; true if by a person's Ctrl-C.
+/// Completes when this process is asked to end; true if by a person's Ctrl-C. It listens from the moment of the call, so
+/// that nobody's wish is lost who has it before this is waited for; call it within a runtime.
 ///
 /// # Errors
 /// When signals cannot be listened to.
-pub async fn asked_to_end() -> Result<bool> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut hup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = term.recv() => Ok(false),
-        _ = int.recv() => Ok(true),
-        _ = hup.recv() => Ok(false),
+pub fn asked_to_end() -> impl Future<Output = Result<bool>> {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    async move {
+        let [term, int, hup] = signals;
+        let (mut term, mut int, mut hup) = (term?, int?, hup?);
+        tokio::select! {
+            _ = term.recv() => Ok(false),
+            _ = int.recv() => Ok(true),
+            _ = hup.recv() => Ok(false),
+        }
     }
 }
 

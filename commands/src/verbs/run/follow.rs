@@ -101,10 +101,11 @@ async fn tick(context: &mut Context, teller: &mut Teller<'_>) -> Result<Stretch>
     let stretch = Cell::new(Stretch::Change);
     let failure = Cell::new(None);
     let teller = RefCell::new(teller);
+    let asked = asked_to_end();
     let stop = async {
         tokio::select! {
             Some(end) = is_over.recv() => stretch.set(end),
-            _ = asked_to_end() => stretch.set(Stretch::Interrupted),
+            _ = asked => stretch.set(Stretch::Interrupted),
         }
     };
     run_loop(context, &mut supervisor, Pace::Every(FALLBACK), &mut woken, stop, |context, ticked| {

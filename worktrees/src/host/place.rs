@@ -1,0 +1,253 @@
+//! Hosts that outlive a run: one for each place in which commands run, one command after the other. What a command does
+//! not have to wait for is the start of a process, and a directory made durable for each of its records.
+//!
+//! A place is a directory beside those of the runs, with the lock that its host holds for life and the list of runs that
+//! it was told of. The rules are those of every host: a start is durable before the command begins, an end before anybody
+//! is told, a run that has begun is never begun again, and of a run whose host died nothing is concluded but that. At
+//! most one run is at a place at any time, so that everything below the host is of that run.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::fs::OFlags;
+
+use super::HostError;
+use super::files::{self, EXIT, Lock, START, exists};
+use super::launch::read_claim;
+use super::records::{ExitRecord, StartRecord, VERSION};
+use super::run::{detach, note, run};
+use super::shared::{self, Records};
+use super::wakes::Wakes;
+use crate::process::Identity;
+
+/// A host that is told of nothing for this long ends. The next one starts in a few milliseconds.
+const IDLE: Duration = Duration::from_secs(30);
+/// The same in milliseconds, in the host's environment.
+const IDLE_VARIABLE: &str = "PIPELINE_HOST_IDLE_MS";
+/// How often a host looks for what it was told where it cannot watch.
+const LOOK_UNWATCHED: Duration = Duration::from_millis(200);
+/// The list of a place begins anew once all of it was taken and it is longer than this.
+const TOLD_BYTES_MAX: u64 = 64 * 1024;
+/// In a place: the runs that its host was told of, a line each.
+const TOLD: &str = "told";
+
+/// The directory of a run's place.
+pub(super) fn directory(run_dir: &Path, place: &str) -> Result<PathBuf, HostError> {
+    let is_name = !place.is_empty() && !place.starts_with('.') && !place.contains(['/', '\0']);
+    let dir = run_dir.parent().filter(|_| is_name).map(|runs| runs.join(shared::DIR).join(place));
+    dir.ok_or_else(|| HostError::Format {
+        path: run_dir.to_owned(),
+        message: format!("`{place}` is no name of a place"),
+    })
+}
+
+/// Whether a directory is a place rather than a run's.
+pub(super) fn is_place(dir: &Path) -> bool {
+    dir.parent().and_then(Path::file_name).is_some_and(|name| name == shared::DIR)
+}
+
+fn name(run_dir: &Path) -> String {
+    run_dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The list of a place. While it is open nobody else reads or changes it.
+#[derive(Debug)]
+pub(super) struct Told {
+    file: File,
+    path: PathBuf,
+}
+
+impl Told {
+    /// Opens it, making the place where there is none.
+    pub(super) fn make(place: &Path) -> Result<Self, HostError> {
+        if !place.is_dir() {
+            files::create_dir(place)?;
+        }
+        Self::open(place)
+    }
+
+    /// Opens it where there is a place.
+    pub(super) fn open(place: &Path) -> Result<Self, HostError> {
+        let path = place.join(TOLD);
+        let flags = OFlags::NOFOLLOW.bits().cast_signed();
+        let mut options = File::options();
+        options.read(true).append(true).create(true).mode(0o600).custom_flags(flags);
+        let file = options.open(&path).map_err(HostError::io("open", &path))?;
+        fs2::FileExt::lock_exclusive(&file).map_err(HostError::io("lock", &path))?;
+        Ok(Self { file, path })
+    }
+
+    /// What was added after a position, which moves to the end.
+    fn read_on(&mut self, at: &mut u64) -> Result<Vec<String>, HostError> {
+        let mut text = String::new();
+        let len = self.file.metadata().map_err(HostError::io("read", &self.path))?.len();
+        if len < *at {
+            *at = 0;
+        }
+        self.file.seek(SeekFrom::Start(*at)).map_err(HostError::io("read", &self.path))?;
+        self.file.read_to_string(&mut text).map_err(HostError::io("read", &self.path))?;
+        *at += text.len() as u64;
+        if *at > TOLD_BYTES_MAX {
+            self.clear()?;
+            *at = 0;
+        }
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    fn clear(&mut self) -> Result<(), HostError> {
+        self.file.set_len(0).map_err(HostError::io("write", &self.path))
+    }
+
+    fn add(&mut self, run_dir: &Path) -> Result<(), HostError> {
+        let line = format!("{}\n", name(run_dir));
+        self.file.write_all(line.as_bytes()).map_err(HostError::io("write", &self.path))
+    }
+
+    /// Whether a host that lives was told of a run, and may yet begin it.
+    pub(super) fn names(&mut self, run_dir: &Path) -> Result<bool, HostError> {
+        let mut text = String::new();
+        self.file.seek(SeekFrom::Start(0)).map_err(HostError::io("read", &self.path))?;
+        self.file.read_to_string(&mut text).map_err(HostError::io("read", &self.path))?;
+        Ok(text.lines().any(|line| line == name(run_dir)))
+    }
+}
+
+/// Tells the host of a place of a run. `start` is called where none lives.
+pub(super) fn tell(
+    place: &Path,
+    run_dir: &Path,
+    start: impl FnOnce(&Path) -> Result<(), HostError>,
+) -> Result<(), HostError> {
+    let mut told = Told::make(place)?;
+    match files::lock_shared(place)? {
+        // The host looks at the list a last time while nobody else can, before it lets go of its lock: it reads this.
+        Lock::Taken => told.add(run_dir),
+        Lock::Held(free) => {
+            drop(free);
+            // What a dead host was told of and never began is told again by whoever still wants it.
+            told.clear()?;
+            told.add(run_dir)?;
+            start(place)
+        }
+    }
+}
+
+/// The main function of a place's host.
+pub(super) fn main(place: &Path) -> Result<(), HostError> {
+    let lock = files::lock_exclusive(place)?;
+    if matches!(lock, Lock::Taken) {
+        return Ok(());
+    }
+    detach(false);
+    let wakes = Wakes::of_place(place).map_err(HostError::io("wait for signals in", place))?;
+    let Some(identity) = Identity::current() else {
+        return Err(HostError::io("read", "/proc/self/stat")(std::io::ErrorKind::NotFound.into()));
+    };
+    let Some(runs) = place.parent().and_then(Path::parent) else {
+        return Err(HostError::NotRegular { path: place.to_owned() });
+    };
+    let records = Records::open(runs)?;
+    let idle = std::env::var(IDLE_VARIABLE).ok().and_then(|ms| ms.parse().ok()).map_or(IDLE, Duration::from_millis);
+    let queue = VecDeque::new();
+    let mut host = Host { runs, place, lock: Some(lock), identity, records, wakes, idle, queue, at: 0 };
+    while let Some(run_dir) = host.next()? {
+        host.serve(&run_dir)?;
+    }
+    Ok(())
+}
+
+struct Host<'a> {
+    runs: &'a Path,
+    place: &'a Path,
+    lock: Option<Lock>,
+    identity: Identity,
+    records: Records,
+    wakes: Wakes,
+    idle: Duration,
+    queue: VecDeque<String>,
+    at: u64,
+}
+
+impl Host<'_> {
+    /// The next run that it was told of; nothing when it is to end.
+    fn next(&mut self) -> Result<Option<PathBuf>, HostError> {
+        let idle = Instant::now() + self.idle;
+        loop {
+            if self.wakes.is_to_leave() || !self.lock.as_ref().is_some_and(|lock| lock.is_of(self.place)) {
+                return Ok(None);
+            }
+            if let Some(run) = self.queue.pop_front() {
+                return Ok(Some(self.runs.join(run)));
+            }
+            let mut told = Told::open(self.place)?;
+            self.queue.extend(told.read_on(&mut self.at)?);
+            if !self.queue.is_empty() {
+                continue;
+            }
+            let left = idle.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // In this order: whoever tells next sees that nobody is here.
+                self.lock = None;
+                drop(told);
+                return Ok(None);
+            }
+            drop(told);
+            let watched = self.wakes.is_watching();
+            self.wakes.rest(if watched { left } else { left.min(LOOK_UNWATCHED) });
+        }
+    }
+
+    /// Runs a command, if it is still to be run.
+    fn serve(&mut self, run_dir: &Path) -> Result<(), HostError> {
+        let known = shared::find(run_dir)?.is_some();
+        if known || exists(run_dir, EXIT) || exists(run_dir, START) {
+            return Ok(());
+        }
+        let claim = match read_claim(run_dir) {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return Ok(()),
+            // Whoever looks at the run finds the same, and says so.
+            Err(error) => {
+                note(&error.to_string());
+                return Ok(());
+            }
+        };
+        let host = self.identity.clone();
+        let start = StartRecord { version: VERSION, run: claim.run.clone(), host, started_at: Timestamp::now() };
+        self.records.start(run_dir, &start)?;
+        let watch = self.wakes.watch(run_dir);
+        // For whoever looks into the directory; what counts is written.
+        let tell = || drop(files::replace(run_dir, START, &start, false));
+        let (record, _) = run(run_dir, &claim, start.started_at, &self.wakes, None, tell);
+        self.wakes.unwatch(watch);
+        self.finish(run_dir, &record)?;
+        if record.unkillable.is_empty() {
+            return Ok(());
+        }
+        // What cannot be killed would count for the next run.
+        note("ends, because of processes that cannot be killed");
+        self.wakes.leave();
+        Ok(())
+    }
+
+    fn finish(&mut self, run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
+        match self.records.exit(run_dir, record) {
+            // It is renamed into place, which wakes whoever waits for it.
+            Ok(()) => {
+                if let Err(error) = files::replace(run_dir, EXIT, record, false) {
+                    note(&error.to_string());
+                }
+                Ok(())
+            }
+            Err(error) => {
+                note(&format!("{error}; the end is in the run's directory alone"));
+                super::run::write_exit(run_dir, record)
+            }
+        }
+    }
+}
