@@ -203,7 +203,7 @@ impl Lock {
     }
 }
 
-fn locked(tried: io::Result<()>) -> io::Result<bool> {
+pub(super) fn locked(tried: io::Result<()>) -> io::Result<bool> {
     match tried {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),

@@ -54,10 +54,21 @@ pub fn is_claimed(run_dir: &Path) -> bool {
     run_dir.join(CLAIM).symlink_metadata().is_ok()
 }
 
-/// Whether a run's host has begun.
+/// Whether the host of a run has begun it. What cannot be read may have begun.
 #[must_use]
 pub fn has_started(run_dir: &Path) -> bool {
-    run_dir.join(START).symlink_metadata().is_ok()
+    if files::exists(run_dir, START) {
+        return true;
+    }
+    match shared::find(run_dir) {
+        Ok(Some(known)) => known.start.is_some(),
+        // The records that hosts share are discarded in time, and a short command leaves its end alone.
+        Ok(None) => match read_exit(run_dir) {
+            Ok(exit) => exit.is_some_and(|exit| !matches!(exit.how, How::NeverStarted { .. })),
+            Err(_) => true,
+        },
+        Err(_) => true,
+    }
 }
 
 /// How to start a host.
@@ -237,7 +248,10 @@ fn observe_told(run_dir: &Path, boot_id: &str, name: &str) -> Result<Observation
     let place = place::directory(run_dir, name)?;
     // While it is held no host can begin at the place, so what is found then does not change.
     let lock = files::lock_shared(&place)?;
-    let told = matches!(lock, Lock::Taken) && place::Told::open(&place)?.names(run_dir)?;
+    let told = match (&lock, place::Told::open(&place)?) {
+        (Lock::Taken, Some(mut told)) => told.names(run_dir)?,
+        (Lock::Taken, None) | (Lock::Held(_), _) => false,
+    };
     match shared::find(run_dir)? {
         Some(known) => observe_known(run_dir, boot_id, known),
         None if told => Ok(Observation::Starting),

@@ -42,6 +42,7 @@ pub use launch::{
     request_stop, spawn_host, start_record,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
+pub use place::is_place;
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;
 pub use terminal::{connect, replay, unsent_prompt};

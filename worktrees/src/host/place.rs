@@ -22,17 +22,22 @@ use super::launch::read_claim;
 use super::records::{ExitRecord, StartRecord, VERSION};
 use super::run::{detach, note, run};
 use super::shared::{self, Records};
+use super::supervise::timespec;
 use super::wakes::Wakes;
 use crate::process::Identity;
 
 /// A host that is told of nothing for this long ends. The next one starts in a few milliseconds.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(5);
 /// The same in milliseconds, in the host's environment.
 const IDLE_VARIABLE: &str = "PIPELINE_HOST_IDLE_MS";
 /// How often a host looks for what it was told where it cannot watch.
 const LOOK_UNWATCHED: Duration = Duration::from_millis(200);
 /// The list of a place begins anew once all of it was taken and it is longer than this.
 const TOLD_BYTES_MAX: u64 = 64 * 1024;
+/// The list of a place is waited for so long where somebody else has it, which is for a few reads and the start of a host.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How often it is tried again.
+const LOCK_PAUSE: Duration = Duration::from_micros(100);
 /// In a place: the runs that its host was told of, a line each.
 const TOLD: &str = "told";
 
@@ -46,8 +51,9 @@ pub(super) fn directory(run_dir: &Path, place: &str) -> Result<PathBuf, HostErro
     })
 }
 
-/// Whether a directory is a place rather than a run's.
-pub(super) fn is_place(dir: &Path) -> bool {
+/// Whether a directory is a place rather than a run's. Its host has no agent.
+#[must_use]
+pub fn is_place(dir: &Path) -> bool {
     dir.parent().and_then(Path::file_name).is_some_and(|name| name == shared::DIR)
 }
 
@@ -68,18 +74,31 @@ impl Told {
         if !place.is_dir() {
             files::create_dir(place)?;
         }
-        Self::open(place)
+        let path = place.join(TOLD);
+        let file = files::open_append(&path)?;
+        drop(file);
+        Self::open(place)?.ok_or_else(|| HostError::io("open", &path)(std::io::ErrorKind::NotFound.into()))
     }
 
-    /// Opens it where there is a place.
-    pub(super) fn open(place: &Path) -> Result<Self, HostError> {
+    /// Opens it where there is one.
+    pub(super) fn open(place: &Path) -> Result<Option<Self>, HostError> {
         let path = place.join(TOLD);
         let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let mut options = File::options();
-        options.read(true).append(true).create(true).mode(0o600).custom_flags(flags);
-        let file = options.open(&path).map_err(HostError::io("open", &path))?;
-        fs2::FileExt::lock_exclusive(&file).map_err(HostError::io("lock", &path))?;
-        Ok(Self { file, path })
+        let file = match File::options().read(true).append(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(HostError::io("open", &path)(error)),
+        };
+        let give_up = Instant::now() + LOCK_WAIT;
+        // Whoever has it may be stopped; that must not stop us.
+        while !files::locked(fs2::FileExt::try_lock_exclusive(&file)).map_err(HostError::io("lock", &path))? {
+            if Instant::now() >= give_up {
+                return Err(HostError::io("lock", &path)(std::io::ErrorKind::TimedOut.into()));
+            }
+            // Interrupted or not: it is tried again.
+            rustix::event::poll(&mut [], Some(&timespec(LOCK_PAUSE))).unwrap_or_default();
+        }
+        Ok(Some(Self { file, path }))
     }
 
     /// What was added after a position, which moves to the end.
@@ -184,7 +203,9 @@ impl Host<'_> {
             if let Some(run) = self.queue.pop_front() {
                 return Ok(Some(self.runs.join(run)));
             }
-            let mut told = Told::open(self.place)?;
+            let Some(mut told) = Told::open(self.place)? else {
+                return Ok(None);
+            };
             self.queue.extend(told.read_on(&mut self.at)?);
             if !self.queue.is_empty() {
                 continue;
@@ -246,6 +267,8 @@ impl Host<'_> {
             }
             Err(error) => {
                 note(&format!("{error}; the end is in the run's directory alone"));
+                // Whoever looks finds it there once this host is gone, since one that lives may still be writing.
+                self.wakes.leave();
                 super::run::write_exit(run_dir, record)
             }
         }

@@ -19,9 +19,9 @@ use super::records::{ExitRecord, StartRecord};
 
 /// Beside the directories of the runs: the places of their hosts, and the records.
 pub(super) const DIR: &str = ".commands";
-const RECORDS: &str = "records";
+const RECORDS: &str = ".records";
 /// Held while the file is replaced by a new one.
-const TURNING: &str = "turning.lock";
+const TURNING: &str = ".turning.lock";
 /// A file longer than this is followed by a new one.
 const BYTES_MAX: u64 = 1024 * 1024;
 /// Files that are over and kept all the same.
@@ -151,7 +151,7 @@ fn unfinished(path: &Path) -> (Vec<String>, Vec<String>) {
 
 fn record_files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let is_records = |name: &str| name == RECORDS || name.starts_with("records.");
+    let is_records = |name: &str| name.starts_with(RECORDS);
     entries.filter(|entry| entry.file_name().to_str().is_some_and(is_records)).map(|entry| entry.path()).collect()
 }
 

@@ -242,6 +242,8 @@ fn a_host_goes_with_its_directory() {
     let place = Place::new();
     place.start("one", "true");
     place.ended("one");
+    // Nothing more is written there after this.
+    wait_in(&place.dir("one"), || place.dir("one").join("exit.json").exists().then_some(()));
     let host = host::start_record(&place.dir("one")).unwrap().unwrap().host;
     fs::remove_dir_all(place.base.path().join("runs")).unwrap();
     wait_dead(&host);
