@@ -87,14 +87,15 @@ pub async fn run_loop(
         let (pause, notice, mut again) = match supervisor.tick(context) {
             Ok(report) => {
                 let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
+                let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
                 // A directory that is newly watched may have changed before the watch: look again.
                 let look_again = notice.newly_watched || (notice.newly_watched_runs && supervisor.has_news(context));
-                let second = look_again.then(|| supervisor.tick(context)).transpose()?;
-                let mut report = report;
-                report.facts.extend(second.into_iter().flat_map(|r| r.facts));
-                let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
                 let in_progress = supervisor.engine().pipeline().in_flight().count();
-                let pause = if notice.text.is_some() { POLL_UNWATCHED } else { pace.pause(in_progress) };
+                let pause = match notice.text {
+                    _ if look_again => Duration::ZERO,
+                    Some(_) => POLL_UNWATCHED,
+                    None => pace.pause(in_progress),
+                };
                 (pause, notice.text, again)
             }
             Err(error) if passes(&error) => {
