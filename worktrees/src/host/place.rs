@@ -36,7 +36,9 @@ const LOOK_UNWATCHED: Duration = Duration::from_millis(200);
 const TOLD_BYTES_MAX: u64 = 64 * 1024;
 /// The list of a place is waited for so long where somebody else has it, which is for a few reads and the start of a host.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// How often it is tried again.
+/// How often it is tried at once, which is enough where it is only read.
+const LOCK_TRIES: usize = 20;
+/// How long after each further attempt.
 const LOCK_PAUSE: Duration = Duration::from_micros(100);
 /// In a place: the runs that its host was told of, a line each.
 const TOLD: &str = "told";
@@ -84,19 +86,25 @@ impl Told {
     pub(super) fn open(place: &Path) -> Result<Option<Self>, HostError> {
         let path = place.join(TOLD);
         let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let file = match File::options().read(true).append(true).custom_flags(flags).open(&path) {
+        // A host hears of every file that was open for writing, and must not hear itself.
+        let file = match File::options().read(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(HostError::io("open", &path)(error)),
         };
-        let give_up = Instant::now() + LOCK_WAIT;
+        let (give_up, mut tries) = (Instant::now() + LOCK_WAIT, 0);
         // Whoever has it may be stopped; that must not stop us.
         while !files::locked(fs2::FileExt::try_lock_exclusive(&file)).map_err(HostError::io("lock", &path))? {
             if Instant::now() >= give_up {
                 return Err(HostError::io("lock", &path)(std::io::ErrorKind::TimedOut.into()));
             }
-            // Interrupted or not: it is tried again.
-            rustix::event::poll(&mut [], Some(&timespec(LOCK_PAUSE))).unwrap_or_default();
+            tries += 1;
+            if tries < LOCK_TRIES {
+                rustix::thread::sched_yield();
+            } else {
+                // Interrupted or not: it is tried again.
+                rustix::event::poll(&mut [], Some(&timespec(LOCK_PAUSE))).unwrap_or_default();
+            }
         }
         Ok(Some(Self { file, path }))
     }
@@ -119,12 +127,13 @@ impl Told {
     }
 
     fn clear(&mut self) -> Result<(), HostError> {
-        self.file.set_len(0).map_err(HostError::io("write", &self.path))
+        files::open_append(&self.path)?.set_len(0).map_err(HostError::io("write", &self.path))
     }
 
     fn add(&mut self, run_dir: &Path) -> Result<(), HostError> {
         let line = format!("{}\n", name(run_dir));
-        self.file.write_all(line.as_bytes()).map_err(HostError::io("write", &self.path))
+        let mut file = files::open_append(&self.path)?;
+        file.write_all(line.as_bytes()).map_err(HostError::io("write", &self.path))
     }
 
     /// Whether a host that lives was told of a run, and may yet begin it.

@@ -125,6 +125,31 @@ fn what_one_command_leaves_behind_is_gone_before_the_next() {
 }
 
 #[test]
+fn a_host_that_has_nothing_to_do_rests() {
+    use rustix::fs::inotify;
+    let place = Place::new();
+    place.start("one", "true");
+    place.ended("one");
+    let looks = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+    let told = place.dir("one").parent().unwrap().join(".commands/command-1/told");
+    inotify::add_watch(&looks, &told, inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE).unwrap();
+    // Somebody else is busy for a while.
+    let mut claim = place.claim("two", "i=0; while test $i -lt 100000; do i=$((i+1)); done");
+    claim.place = Some("command-2".to_owned());
+    host::prepare(&place.dir("two"), &claim).unwrap();
+    host::spawn_host(&program(), &place.dir("two")).unwrap();
+    place.ended("two");
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 64 * 1024];
+    let mut events = inotify::Reader::new(&looks, &mut buffer);
+    let mut count = 0;
+    while events.next().is_ok() {
+        count += 1;
+    }
+    // What it did as the first command ended may be among them.
+    assert!(count < 10, "it looked {count} times");
+}
+
+#[test]
 fn a_request_to_stop_means_one_run() {
     let place = Place::new();
     place.start("one", "trap '' TERM; sleep 600 & wait; sleep 600");
