@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::files::{self, CHILD, CLAIM, EXIT, HOST_LOG, Lock, START, STOP};
 use super::records::{Claim, ExitRecord, How, Observation, StartRecord, StopRequest, VERSION, Why};
-use super::shared::{self, Known, Records};
+use super::shared::{self, Known};
 use super::{HostError, RUN_ID_VARIABLE, place, tmux, tree};
 use crate::process::{Identity, Table, boot_id, with_environment};
 
@@ -347,7 +347,7 @@ pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<Sto
     // then look for a start record. Whatever the order, at least one of us sees the other.
     files::replace(run_dir, STOP, &request, true)?;
     if let Some(name) = read_claim(run_dir)?.and_then(|claim| claim.place) {
-        return stop_at_place(run_dir, &name, reason);
+        return place::stop(run_dir, &name, reason);
     }
     let (lock, start) = lock_and_start(run_dir, files::lock_exclusive)?;
     if read_exit(run_dir)?.is_some() {
@@ -374,46 +374,10 @@ pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<Sto
 }
 
 /// Whether the end of a run is recorded.
-fn is_over(run_dir: &Path) -> Result<bool, HostError> {
+pub(super) fn is_over(run_dir: &Path) -> Result<bool, HostError> {
     match shared::find(run_dir)? {
         Some(known) => Ok(known.exit.is_some() || ended_alone(run_dir)?.is_some()),
         None => Ok(read_exit(run_dir)?.is_some()),
-    }
-}
-
-/// The rest of a request that concerns a run of a place. As everywhere, the host looks for a request after it has recorded
-/// the start, and here the start is looked for after the request was made.
-fn stop_at_place(run_dir: &Path, name: &str, reason: &str) -> Result<StopOutcome, HostError> {
-    let place = place::directory(run_dir, name)?;
-    // Nobody is told of anything meanwhile.
-    let mut told = place::Told::make(&place)?;
-    let lock = files::lock_exclusive(&place)?;
-    let known = shared::find(run_dir)?;
-    if is_over(run_dir)? {
-        return Ok(StopOutcome::AlreadyEnded);
-    }
-    match (known.and_then(|known| known.start), lock) {
-        (Some(start), _) if !start.host.is_alive() => match is_over(run_dir)? {
-            true => Ok(StopOutcome::AlreadyEnded),
-            false => Ok(StopOutcome::Interrupted),
-        },
-        (Some(start), _) => {
-            // It only wakes: by the time it comes another run may be at the place.
-            start.host.signal(Signal::HUP);
-            Ok(StopOutcome::Requested)
-        }
-        (None, Lock::Taken) if told.names(run_dir)? => Ok(StopOutcome::Requested),
-        (None, _) => {
-            let Some(claim) = read_claim(run_dir)? else {
-                return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
-            };
-            let how = How::NeverStarted { reason: reason.to_owned() };
-            let record = ExitRecord::without_work(claim.run, how, Timestamp::now());
-            let runs = run_dir.parent().unwrap_or(run_dir);
-            Records::open(runs)?.exit(run_dir, &record)?;
-            files::replace(run_dir, EXIT, &record, false)?;
-            Ok(StopOutcome::NeverStarted)
-        }
     }
 }
 

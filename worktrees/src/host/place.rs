@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
+use rustix::process::Signal;
 
 use super::HostError;
-use super::files::{self, EXIT, Lock, START, exists};
-use super::launch::read_claim;
-use super::records::{ExitRecord, StartRecord, VERSION};
+use super::files::{self, CLAIM, EXIT, Lock, START, exists};
+use super::launch::{StopOutcome, is_over, read_claim};
+use super::records::{ExitRecord, How, StartRecord, VERSION};
 use super::run::{detach, note, run};
 use super::shared::{self, Records};
 use super::supervise::timespec;
@@ -161,6 +162,42 @@ pub(super) fn tell(
             told.clear()?;
             told.add(run_dir)?;
             start(place)
+        }
+    }
+}
+
+/// The rest of a request that concerns a run of a place. As everywhere, the host looks for a request after it has recorded
+/// the start, and here the start is looked for after the request was made.
+pub(super) fn stop(run_dir: &Path, name: &str, reason: &str) -> Result<StopOutcome, HostError> {
+    let place = directory(run_dir, name)?;
+    // Nobody is told of anything meanwhile.
+    let mut told = Told::make(&place)?;
+    let lock = files::lock_exclusive(&place)?;
+    let known = shared::find(run_dir)?;
+    if is_over(run_dir)? {
+        return Ok(StopOutcome::AlreadyEnded);
+    }
+    match (known.and_then(|known| known.start), lock) {
+        (Some(start), _) if !start.host.is_alive() => match is_over(run_dir)? {
+            true => Ok(StopOutcome::AlreadyEnded),
+            false => Ok(StopOutcome::Interrupted),
+        },
+        (Some(start), _) => {
+            // It only wakes: by the time it comes another run may be at the place.
+            start.host.signal(Signal::HUP);
+            Ok(StopOutcome::Requested)
+        }
+        (None, Lock::Taken) if told.names(run_dir)? => Ok(StopOutcome::Requested),
+        (None, _) => {
+            let Some(claim) = read_claim(run_dir)? else {
+                return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
+            };
+            let how = How::NeverStarted { reason: reason.to_owned() };
+            let record = ExitRecord::without_work(claim.run, how, Timestamp::now());
+            let runs = run_dir.parent().unwrap_or(run_dir);
+            Records::open(runs)?.exit(run_dir, &record)?;
+            files::replace(run_dir, EXIT, &record, false)?;
+            Ok(StopOutcome::NeverStarted)
         }
     }
 }
