@@ -2,6 +2,7 @@
 //! if nothing had happened, and nothing ran twice or was lost. `PIPELINE_LONG=1` tries every moment; without it a spread.
 
 mod agents;
+mod commands;
 mod decisions;
 mod errors;
 mod moments;

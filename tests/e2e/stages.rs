@@ -234,3 +234,25 @@ fn what_is_said_is_what_helps() {
     s.run(["run", "fits", "--junit", "report.xml"]).ok();
     assert!(s.read("report.xml").contains("tests=\"2\""), "{}", s.read("report.xml"));
 }
+
+#[test]
+fn commands_follow_each_other_in_one_host_and_are_a_persons_own() {
+    let s = Sandbox::ready();
+    let hosts = s.path("hosts");
+    let program = crate::support::program();
+    let say = format!("echo $PPID >> '{}'", hosts.display());
+    workflow(
+        &s,
+        "short",
+        json!({ "stages": [
+            { "id": "one", "run": say, "place": "repository" },
+            // What an agent started is refused this.
+            { "id": "two", "run": format!("{say} && '{}' -C \"$PIPELINE_ROOT\" trash list", program.display()) },
+            { "id": "three", "run": format!("{say}; exit 3"), "place": "repository", "retries": 0 },
+        ] }),
+    );
+    s.run(["run", "short"]).code(1).says(&["three", "3"]);
+    let hosts = std::fs::read_to_string(hosts).expect("what the commands said");
+    let hosts: Vec<&str> = hosts.lines().collect();
+    assert!(hosts.len() == 3 && hosts.iter().all(|host| *host == hosts[0]), "{hosts:?}");
+}

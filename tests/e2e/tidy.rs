@@ -29,10 +29,12 @@ const ASKED_FOR: [&str; 10] =
     ["ratatui", "crossterm", "tokio", "serde", "serde_json", "notify", "fs2", "git2", "tracing", "tracing-appender"];
 
 /// The files that lock, and why there is more than one.
-const LOCKING: [(&str, &str); 5] = [
+const LOCKING: [(&str, &str); 7] = [
     ("state/src/lock.rs", "the lock of a state directory"),
     ("state/src/filesystem.rs", "asks a network file system whether locks work"),
     ("worktrees/src/host/files.rs", "a host's lock is its proof of life"),
+    ("worktrees/src/host/place.rs", "what a host is told of is not told while it leaves"),
+    ("worktrees/src/host/shared.rs", "one host begins a new file of records"),
     ("worktrees/src/git/worktree.rs", "one process at a time adds worktrees"),
     ("worktrees/src/git/files.rs", "one process at a time edits the list of ignored paths"),
 ];

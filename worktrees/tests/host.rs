@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "host/places.rs"]
+mod places;
 mod support;
 
 use std::fs;

@@ -84,7 +84,7 @@ fn environment(
     let mut env = of_commands(context);
     Secrets::of(context, stage)?.give(stage, &mut env)?;
     let inputs = results::write_inputs(context, run, task, stage)?;
-    let vars = pipeline.variables(task, stage);
+    let vars = if stage.env.is_empty() { serde_json::Value::Null } else { pipeline.variables(task, stage) };
     for (name, template) in &stage.env {
         let value = render::text(template, &vars).map_err(|error| {
             Failure::permanent(format!("environment variable {name} of stage {}: {error}", stage.id))

@@ -456,6 +456,7 @@ pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Op
     let dir = context.run_dir(&run.id);
     let mut claim = claim.clone();
     let host = environment::entrust(&Secrets::known(context, stage), &mut claim, context.host_program());
+    claim.place = is_shared(run, &claim).then(|| run.agent.to_string());
     host::prepare(&dir, &claim)?;
     host::spawn_host(&host, &dir)?;
     Ok(())
@@ -468,4 +469,13 @@ pub(super) fn stop(context: &Context, run: &Run, reason: &str, grace: Duration) 
     host::prepare(&dir, &nothing)?;
     host::request_stop(&dir, reason, grace)?;
     Ok(())
+}
+
+/// Whether a command may run in the same host as the one before it, so that no process has to be started for each. What
+/// is written down nowhere is in the environment of one host alone, services would be taken for something that the next
+/// one left, and what is confined or drawn in a terminal shares its host with nothing.
+fn is_shared(run: &Run, claim: &host::Claim) -> bool {
+    let has_its_own = !claim.secrets.is_empty() || !claim.given.is_empty() || claim.confinement.is_some();
+    let is_seen = claim.terminal.is_some() || claim.multiplexer.is_some() || run.interactive;
+    run.work != Work::Agent && !has_its_own && !claim.leaves_services && !is_seen
 }

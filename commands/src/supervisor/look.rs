@@ -15,7 +15,7 @@ use pipeline_lib::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, StopRea
 use pipeline_lib::terminal::sgr;
 use pipeline_lib::text;
 use pipeline_lib::view::{ProcessSeen, RunSeen, Seen};
-use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, StartRecord, Stream, Why};
+use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, Stream, Why};
 use pipeline_worktrees::process::Table;
 
 use super::secrets::Secrets;
@@ -137,8 +137,7 @@ fn start_of(run: &Run, dir: &Path) -> Option<RunEvent> {
     if run.phase != Phase::Claimed {
         return None;
     }
-    let record = read_small(&dir.join("start.json"), GLANCE_BYTES)?;
-    let start: StartRecord = serde_json::from_slice(&record).ok()?;
+    let start = host::start_record(dir).ok()??;
     Some(RunEvent::Started { pid: u32::try_from(start.host.pid).unwrap_or_default(), at: start.started_at })
 }
 

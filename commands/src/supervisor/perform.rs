@@ -129,6 +129,21 @@ fn word(reason: StopReason) -> &'static str {
     }
 }
 
+/// What a run left that has just ended, where nothing has to be done to keep it: the command of a stage in the main
+/// checkout whose files are not wanted. Else that is done once the end is recorded.
+pub(super) fn collect_at_once(context: &Context, pipeline: &Pipeline, run: &Run) -> Option<Event> {
+    if !matches!(run.work, Work::Command { .. } | Work::Probe { .. }) {
+        return None;
+    }
+    let task = pipeline.task(run.task.as_ref()?.as_str())?;
+    let stage = pipeline.workflow_of(task)?.stage(run.stage.as_ref()?)?;
+    if !stage.artifacts.is_empty() || commands::worktree(context, pipeline, run, task).is_some() {
+        return None;
+    }
+    let seen = Seen::Collected(collect(context, pipeline, run).ok()?);
+    Some(Event::Run { run: run.id.clone(), seen })
+}
+
 /// Reads what an ended run left and keeps its work on the task's branch. The worktree lets go of the branch, so that the
 /// next agent can have it.
 fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collected, Failure> {
@@ -142,7 +157,7 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     };
     let name = Context::task_file_name(&task.id);
     // A host may have died before anybody saw it start.
-    let started = run.started_at.is_some() || dir.join("start.json").exists();
+    let started = run.started_at.is_some() || host::start_record(&dir).is_ok_and(|start| start.is_some());
     let task_file = take_task_file(&worktree, &dir, &name, started)?;
     // What else has that name is the agent's work, and git must not ignore it.
     if std::fs::symlink_metadata(worktree.join(&name)).is_ok() {

@@ -21,6 +21,10 @@ use crate::context::Context;
 
 /// The directory in a run's that holds what the stages before it said.
 const INPUTS: &str = "inputs";
+/// Beside the directories of runs: what all stages of a task said, a directory for each task.
+const ALL_INPUTS: &str = ".inputs";
+/// In such a directory: how many outputs are there, and of which run the last one is.
+const WRITTEN: &str = ".written";
 /// The directory in a run's that holds what is kept of it.
 const ARTIFACTS: &str = "artifacts";
 /// How much of an earlier output is handed on; the whole of it is named.
@@ -38,14 +42,26 @@ const DEPTH_MAX: usize = 64;
 /// Writes what the earlier stages said into the run's directory: `STAGE.txt`, cut where it is long, and `STAGE.json`,
 /// which says what was decided and where the whole of it is.
 pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &Stage) -> Result<PathBuf, Failure> {
-    let dir = context.run_dir(&run.id).join(INPUTS);
+    // Where all of them are wanted one directory serves every run of the task, or a long way would be written anew at
+    // each of its steps.
+    let all = stage.inputs.is_empty();
+    let dir = match all {
+        true => context.runs_dir().join(ALL_INPUTS).join(task.id.as_str()),
+        false => context.run_dir(&run.id).join(INPUTS),
+    };
+    let before = if all { written(&dir, task) } else { 0 };
+    if all && before == 0 {
+        // A task of this name may have been here before the state was reset.
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
     // As everything of a run, for its owner alone.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-    let wanted = |output: &&StageOutput| {
-        stage.inputs.is_empty() || stage.inputs.iter().any(|name| name == output.stage.as_str())
-    };
+    let wanted = |output: &&StageOutput| all || stage.inputs.iter().any(|name| name == output.stage.as_str());
     // In order, so that what a stage said last is what is there.
-    for output in task.outputs.iter().filter(wanted) {
+    for output in task.outputs.iter().skip(before).filter(wanted) {
         let of = context.run_dir(&output.run);
         let command = task.runs.iter().any(|earlier| earlier.id == output.run && earlier.work == "command");
         let whole = of.join(Stream::Stdout.file_name());
@@ -64,7 +80,19 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
         replace_file(&dir.join(format!("{}.txt", output.stage)), said.as_bytes())?;
         replace_file(&dir.join(format!("{}.json", output.stage)), about.to_string().as_bytes())?;
     }
+    if let Some(last) = task.outputs.last().filter(|_| all && before < task.outputs.len()) {
+        replace_file(&dir.join(WRITTEN), format!("{} {}", task.outputs.len(), last.run).as_bytes())?;
+    }
     Ok(dir)
+}
+
+/// How many of a task's outputs are in its directory already.
+fn written(dir: &Path, task: &Task) -> usize {
+    let text = fs::read_to_string(dir.join(WRITTEN)).unwrap_or_default();
+    let Some((count, run)) = text.split_once(' ') else { return 0 };
+    let count: usize = count.parse().unwrap_or(0);
+    let last = count.checked_sub(1).and_then(|last| task.outputs.get(last));
+    if last.is_some_and(|output| output.run.as_str() == run) { count } else { 0 }
 }
 
 /// What was found when a run was collected.

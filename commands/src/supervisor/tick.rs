@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use pipeline_lib::event::Event;
+use pipeline_lib::event::{Event, Seen as RunEvent};
 use pipeline_lib::fact::{Effect, EffectKey, Fact};
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::mode::Orchestration;
@@ -13,7 +13,7 @@ use pipeline_lib::view::Seen;
 
 use super::finished;
 use super::look::{look, observe, processes};
-use super::perform::perform;
+use super::perform::{collect_at_once, perform};
 use super::{alerts, assign, ignored, session};
 use crate::context::Context;
 use crate::engine::Engine;
@@ -184,7 +184,12 @@ impl Supervisor {
         }
         for run in pipeline.core.runs.values() {
             match observe(context, run) {
-                Ok(seen) => events.extend(seen),
+                Ok(seen) => {
+                    let ended = seen.iter().any(is_end);
+                    events.extend(seen);
+                    // One commit for its end and for what follows from it.
+                    events.extend(ended.then(|| collect_at_once(context, pipeline, run)).flatten());
+                }
                 Err(error) => tracing::warn!(run = %run.id, error = chain(&error), "cannot look at a run"),
             }
         }
@@ -194,6 +199,11 @@ impl Supervisor {
             events.extend(pipeline.core.runs.values().filter_map(|run| session::event(context, pipeline, run, &table)));
         }
         events
+    }
+
+    /// Whether a look at live runs finds anything new.
+    pub(super) fn has_news(&self, context: &Context) -> bool {
+        !self.look(context, false).is_empty()
     }
 
     /// Effects that are due, wanted, and were not performed a moment ago.
@@ -297,6 +307,10 @@ fn log(known: &mut Known, fact: &Fact) {
 fn forget<'e>(performed: &mut HashMap<EffectKey, (Effect, Instant)>, due: impl Iterator<Item = &'e Effect>) {
     let due: HashMap<EffectKey, &Effect> = due.map(|effect| (effect.key(), effect)).collect();
     performed.retain(|key, (effect, at)| at.elapsed() < REPEAT_AFTER && due.get(key).is_some_and(|due| *due == effect));
+}
+
+fn is_end(event: &Event) -> bool {
+    matches!(event, Event::Run { seen: RunEvent::Ended { .. }, .. })
 }
 
 /// The content of the file that names the task of sequential mode.

@@ -87,13 +87,15 @@ pub async fn run_loop(
         let (pause, notice, mut again) = match supervisor.tick(context) {
             Ok(report) => {
                 let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
-                // A directory that is newly watched may have changed before the watch: look again.
-                let second = notice.newly_watched.then(|| supervisor.tick(context)).transpose()?;
-                let mut report = report;
-                report.facts.extend(second.into_iter().flat_map(|r| r.facts));
                 let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
+                // A directory that is newly watched may have changed before the watch: look again.
+                let look_again = notice.newly_watched || (notice.newly_watched_runs && supervisor.has_news(context));
                 let in_progress = supervisor.engine().pipeline().in_flight().count();
-                let pause = if notice.text.is_some() { POLL_UNWATCHED } else { pace.pause(in_progress) };
+                let pause = match notice.text {
+                    _ if look_again => Duration::ZERO,
+                    Some(_) => POLL_UNWATCHED,
+                    None => pace.pause(in_progress),
+                };
                 (pause, notice.text, again)
             }
             Err(error) if passes(&error) => {
@@ -174,6 +176,8 @@ fn next_wake(supervisor: &Supervisor, pause: Duration, ticked_at: Timestamp) -> 
 
 struct Watching {
     newly_watched: bool,
+    /// The same of directories in which only live runs are looked at.
+    newly_watched_runs: bool,
     text: Option<String>,
 }
 
@@ -195,9 +199,12 @@ fn watch_what_matters(
     for dir in watched.difference(&wanted) {
         watcher.unwatch(dir);
     }
-    let mut newly_watched = false;
+    let (mut newly_watched, mut newly_watched_runs) = (false, false);
     for dir in wanted.difference(watched) {
-        newly_watched = true;
+        match dir.starts_with(context.runs_dir()) {
+            true => newly_watched_runs = true,
+            false => newly_watched = true,
+        }
         let place = if *dir == context.state_dir() { Place::State } else { Place::Elsewhere };
         if let Err(error) = watcher.watch(dir, place) {
             tracing::warn!(error = %error, "polling instead of watching");
@@ -206,5 +213,5 @@ fn watch_what_matters(
     *watched = wanted;
     let polled = watcher.polling_needed();
     let text = polled.first().map(|error| format!("polling every 2 s: {error}"));
-    Watching { newly_watched, text }
+    Watching { newly_watched, newly_watched_runs, text }
 }

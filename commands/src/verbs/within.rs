@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pipeline_worktrees::host;
 use pipeline_worktrees::process::{Stat, own_pid};
 
 use crate::cli::Verb;
@@ -68,7 +69,7 @@ fn hosts_an_agent(pid: i32, folder: &Path) -> bool {
     let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let last = arguments.split(|byte| *byte == 0).rfind(|word| !word.is_empty()).unwrap_or_default();
     let dir = PathBuf::from(String::from_utf8_lossy(last).into_owned());
-    if !dir.starts_with(folder) {
+    if !dir.starts_with(folder) || host::is_place(&dir) {
         return false;
     }
     let claim = dir.join("claim.json");

@@ -17,7 +17,11 @@ fn kill(pid: i32) {
 /// The directory of the run that is at work.
 fn live_run(rig: &Rig) -> PathBuf {
     let runs = fs::read_dir(rig.file("r/.pipeline/runs")).expect("runs").flatten().map(|entry| entry.path());
-    let live: Vec<PathBuf> = runs.filter(|dir| !dir.join("exit.json").exists()).collect();
+    let is_live = |dir: &PathBuf| {
+        !dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+            && !dir.join("exit.json").exists()
+    };
+    let live: Vec<PathBuf> = runs.filter(is_live).collect();
     let [run] = &live[..] else { panic!("{live:?}") };
     run.clone()
 }

@@ -79,7 +79,7 @@ pub(super) fn kill_everywhere(
     kill_everywhere_as(rig, name, |wrapper| rig.pipeline(wrapper, arguments), before, after);
 }
 
-fn kill_everywhere_as(
+pub(super) fn kill_everywhere_as(
     rig: &Rig,
     name: &str,
     victim: impl Fn(&[&str]) -> Command,

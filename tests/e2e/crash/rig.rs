@@ -326,7 +326,8 @@ impl Rig {
     /// Whether every claimed run has its exit record.
     pub(super) fn is_quiet(&self) -> bool {
         let runs = fs::read_dir(self.file("r/.pipeline/runs")).into_iter().flatten().flatten();
-        runs.map(|entry| entry.path()).all(|dir| dir.join("exit.json").exists())
+        let is_run = |dir: &PathBuf| !dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        runs.map(|entry| entry.path()).filter(is_run).all(|dir| dir.join("exit.json").exists())
     }
 
     /// Keeps everything as it is now. No process may be at work.
@@ -394,7 +395,7 @@ impl Rig {
     }
 
     /// That events are numbered without a gap, and every run went through its phases in order and once.
-    fn check_history(&self, started: &BTreeSet<&str>) {
+    pub(super) fn check_history(&self, started: &BTreeSet<&str>) {
         let mut phases: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut attempts = BTreeSet::new();
         for (index, event) in self.events().into_iter().enumerate() {

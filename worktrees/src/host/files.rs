@@ -31,11 +31,16 @@ pub(super) const LOCK_TRIES: usize = 10_000;
 
 /// Creates a directory, readable by the owner alone, and makes its name durable.
 pub(super) fn create_dir(path: &Path) -> Result<(), HostError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(HostError::io("create", path))?;
+    create_private(path)?;
     match path.parent() {
         Some(parent) => sync_dir(parent),
         None => Ok(()),
     }
+}
+
+/// The same without making it durable.
+pub(super) fn create_private(path: &Path) -> Result<(), HostError> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(HostError::io("create", path))
 }
 
 pub(super) fn sync_dir(path: &Path) -> Result<(), HostError> {
@@ -78,6 +83,11 @@ fn write_temporary<T: Serialize>(dir: &Path, path: &Path, record: &T) -> Result<
         tempfile::Builder::new().prefix(".record-").tempfile_in(dir).map_err(HostError::io("create a file in", dir))?;
     file.write_all(&bytes).map_err(HostError::io("write", path))?;
     Ok(file)
+}
+
+/// Whatever has the name, even if it cannot be read: the question is whether another host was here.
+pub(super) fn exists(run_dir: &Path, name: &str) -> bool {
+    std::fs::symlink_metadata(run_dir.join(name)).is_ok()
 }
 
 /// Reads a record; nothing if there is none.
@@ -138,7 +148,7 @@ fn open_flags(flags: OFlags) -> i32 {
 #[derive(Debug)]
 pub(super) enum Lock {
     /// Ours until the file is dropped. `None` where an observer found that no lock file was ever made.
-    Held(#[cfg_attr(not(test), expect(dead_code, reason = "the lock lives as long as the open file"))] Option<File>),
+    Held(Option<File>),
     /// A living host has it.
     Taken,
 }
@@ -186,7 +196,14 @@ pub(super) fn lock_shared(dir: &Path) -> Result<Lock, HostError> {
     }
 }
 
-fn locked(tried: io::Result<()>) -> io::Result<bool> {
+impl Lock {
+    /// Whether it is held, and still on the file of this directory: somebody may have removed or replaced that.
+    pub(super) fn is_of(&self, dir: &Path) -> bool {
+        matches!(self, Self::Held(Some(file)) if is_at(file, &dir.join(LOCK)))
+    }
+}
+
+pub(super) fn locked(tried: io::Result<()>) -> io::Result<bool> {
     match tried {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),

@@ -16,13 +16,16 @@ use serde::de::DeserializeOwned;
 
 use super::files::{self, CHILD, CLAIM, EXIT, HOST_LOG, Lock, START, STOP};
 use super::records::{Claim, ExitRecord, How, Observation, StartRecord, StopRequest, VERSION, Why};
-use super::{HostError, RUN_ID_VARIABLE, tmux, tree};
+use super::shared::{self, Known};
+use super::{HostError, RUN_ID_VARIABLE, place, tmux, tree};
 use crate::process::{Identity, Table, boot_id, with_environment};
 
 /// How often what remains of a run is looked for and killed before the rest is called unkillable.
 const KILL_PASSES_MAX: usize = 40;
 /// How often what a dead host was starting is looked at before it is taken for something else.
 const EXECUTING_LOOKS_MAX: usize = 50;
+/// A run at a place is shown by its host within this time; if it is not, the host could not write.
+const SHOWN_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 /// How long each of these waits for the killed to be gone.
 const KILL_PASS: Duration = Duration::from_millis(250);
 
@@ -32,9 +35,16 @@ const KILL_PASS: Duration = Duration::from_millis(250);
 /// # Errors
 /// When the directory or the claim cannot be made durable.
 pub fn prepare(run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
-    files::create_dir(run_dir)?;
     let mut claim = claim.clone();
     claim.env.insert(RUN_ID_VARIABLE.to_owned(), claim.run.as_str().to_owned());
+    if claim.place.is_some() {
+        files::create_private(run_dir)?;
+        if read_claim(run_dir)?.is_some() {
+            return Ok(());
+        }
+        return files::replace(run_dir, CLAIM, &claim, false);
+    }
+    files::create_dir(run_dir)?;
     files::write_once(run_dir, CLAIM, &claim).map(drop)
 }
 
@@ -44,10 +54,21 @@ pub fn is_claimed(run_dir: &Path) -> bool {
     run_dir.join(CLAIM).symlink_metadata().is_ok()
 }
 
-/// Whether a run's host has begun.
+/// Whether the host of a run has begun it. What cannot be read may have begun.
 #[must_use]
 pub fn has_started(run_dir: &Path) -> bool {
-    run_dir.join(START).symlink_metadata().is_ok()
+    if files::exists(run_dir, START) {
+        return true;
+    }
+    match shared::find(run_dir) {
+        Ok(Some(known)) => known.start.is_some(),
+        // The records that hosts share are discarded in time, and a short command leaves its end alone.
+        Ok(None) => match read_exit(run_dir) {
+            Ok(exit) => exit.is_some_and(|exit| !matches!(exit.how, How::NeverStarted { .. })),
+            Err(_) => true,
+        },
+        Err(_) => true,
+    }
 }
 
 /// How to start a host.
@@ -88,11 +109,19 @@ pub fn spawn_host(host: &HostProgram, run_dir: &Path) -> Result<(), HostError> {
     // begin anew. It is one call of the system.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let run_dir = std::path::absolute(run_dir).map_err(HostError::io("find", run_dir))?;
-    if let Some(claim) = files::read::<Claim>(&run_dir, CLAIM)?
-        && let Some(multiplexer) = &claim.multiplexer
-    {
-        return tmux::start(multiplexer, host, &claim, &run_dir);
+    if let Some(claim) = read_claim(&run_dir)? {
+        if let Some(multiplexer) = &claim.multiplexer {
+            return tmux::start(multiplexer, host, &claim, &run_dir);
+        }
+        if let Some(name) = &claim.place {
+            let place = place::directory(&run_dir, name)?;
+            return place::tell(&place, &run_dir, |place| spawn_detached(host, place));
+        }
     }
+    spawn_detached(host, &run_dir)
+}
+
+fn spawn_detached(host: &HostProgram, run_dir: &Path) -> Result<(), HostError> {
     let log = files::open_append(&run_dir.join(HOST_LOG))?;
     let errors = log.try_clone().map_err(HostError::io("open", run_dir.join(HOST_LOG)))?;
     // Its session and group are made by the host itself: asking for them here would make this a slow start, and a
@@ -100,7 +129,7 @@ pub fn spawn_host(host: &HostProgram, run_dir: &Path) -> Result<(), HostError> {
     // directory that somebody wants to remove.
     let child = Command::new(&host.program)
         .args(&host.arguments)
-        .arg(&run_dir)
+        .arg(run_dir)
         .env_clear()
         .envs(host.environment.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
@@ -144,6 +173,9 @@ pub fn observe_on(run_dir: &Path, boot_id: &str) -> Observation {
 }
 
 fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> {
+    if let Some(known) = shared::find(run_dir)? {
+        return observe_known(run_dir, boot_id, known);
+    }
     if let Some(record) = read_exit(run_dir)? {
         return Ok(Observation::Ended(record));
     }
@@ -157,8 +189,10 @@ fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> 
         (None, Lock::Taken) => Observation::Starting,
         (None, Lock::Held(_)) => {
             // A claim no host can read would be handed to one host after the other.
-            let _claim: Option<Claim> = read_record(run_dir, CLAIM, |claim: &Claim| claim.version)?;
-            Observation::NotStarted
+            match read_claim(run_dir)?.and_then(|claim| claim.place) {
+                Some(name) => return observe_told(run_dir, boot_id, &name),
+                None => Observation::NotStarted,
+            }
         }
         (Some(start), _) if start.host.boot_id != boot_id => Observation::Interrupted { start, why: Why::Reboot },
         // Somebody may have removed or replaced the lock file of a living host: it is asked about by name as well.
@@ -168,6 +202,61 @@ fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> 
         (Some(start), _) => Observation::Running { start, child: files::read(run_dir, CHILD)? },
     };
     Ok(observation)
+}
+
+/// A run of a place that has begun, or is over.
+fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observation, HostError> {
+    match known {
+        Known { exit: Some(record), .. } => Ok(Observation::Ended(record)),
+        Known { start: Some(start), .. } if start.host.boot_id != boot_id => {
+            Ok(ended_alone(run_dir)?.unwrap_or(Observation::Interrupted { start, why: Why::Reboot }))
+        }
+        Known { start: Some(start), .. } if !start.host.is_alive() => {
+            // It may have recorded the end before it died.
+            match shared::find(run_dir)?.and_then(|known| known.exit) {
+                Some(record) => Ok(Observation::Ended(record)),
+                None => Ok(ended_alone(run_dir)?.unwrap_or(Observation::Interrupted { start, why: Why::HostDied })),
+            }
+        }
+        // A command that is over in a moment is shown by its end alone.
+        Known { start: Some(start), .. } if !files::exists(run_dir, START) && is_recent(&start) => {
+            Ok(Observation::Starting)
+        }
+        Known { start: Some(start), .. } => {
+            Ok(Observation::Running { start, child: files::read(run_dir, CHILD).unwrap_or_default() })
+        }
+        Known { start: None, exit: None } => Ok(Observation::NotStarted),
+    }
+}
+
+fn is_recent(start: &StartRecord) -> bool {
+    let age = Timestamp::now().duration_since(start.started_at);
+    !age.is_negative() && age < SHOWN_WITHIN
+}
+
+/// The end of a run of a place where the shared records could not take it. A copy that a power cut damaged is none.
+fn ended_alone(run_dir: &Path) -> Result<Option<Observation>, HostError> {
+    match read_exit(run_dir) {
+        Ok(record) => Ok(record.map(Observation::Ended)),
+        Err(HostError::Format { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A run of a place that has not begun: it may be about to, if a living host was told of it.
+fn observe_told(run_dir: &Path, boot_id: &str, name: &str) -> Result<Observation, HostError> {
+    let place = place::directory(run_dir, name)?;
+    // While it is held no host can begin at the place, so what is found then does not change.
+    let lock = files::lock_shared(&place)?;
+    let told = match (&lock, place::Told::open(&place)?) {
+        (Lock::Taken, Some(mut told)) => told.names(run_dir)?,
+        (Lock::Taken, None) | (Lock::Held(_), _) => false,
+    };
+    match shared::find(run_dir)? {
+        Some(known) => observe_known(run_dir, boot_id, known),
+        None if told => Ok(Observation::Starting),
+        None => Ok(Observation::NotStarted),
+    }
 }
 
 /// Takes the lock and reads the start record. A host that is killed while it starts its command leaves the lock to that
@@ -186,6 +275,25 @@ fn lock_and_start(
             return Ok((locked, start));
         }
         rustix::thread::sched_yield();
+    }
+}
+
+/// The claim of a run. An empty file is what a power cut left of one that was not durable, which is made again.
+pub(super) fn read_claim(run_dir: &Path) -> Result<Option<Claim>, HostError> {
+    match read_record(run_dir, CLAIM, |claim: &Claim| claim.version) {
+        Err(HostError::Format { path, .. }) if std::fs::metadata(&path).is_ok_and(|found| found.len() == 0) => Ok(None),
+        other => other,
+    }
+}
+
+/// What the host of a run recorded before it started the command, if it came so far.
+///
+/// # Errors
+/// When the record is there and cannot be read.
+pub fn start_record(run_dir: &Path) -> Result<Option<StartRecord>, HostError> {
+    match shared::find(run_dir)?.and_then(|known| known.start) {
+        Some(start) => Ok(Some(start)),
+        None => read_start(run_dir),
     }
 }
 
@@ -230,7 +338,7 @@ pub enum StopOutcome {
 /// # Errors
 /// When the request cannot be made durable, or a record cannot be read.
 pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<StopOutcome, HostError> {
-    if read_exit(run_dir)?.is_some() {
+    if is_over(run_dir)? {
         return Ok(StopOutcome::AlreadyEnded);
     }
     let request =
@@ -238,6 +346,9 @@ pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<Sto
     // The request comes first. A host writes its start record and then looks for a request; we write the request and
     // then look for a start record. Whatever the order, at least one of us sees the other.
     files::replace(run_dir, STOP, &request, true)?;
+    if let Some(name) = read_claim(run_dir)?.and_then(|claim| claim.place) {
+        return place::stop(run_dir, &name, reason);
+    }
     let (lock, start) = lock_and_start(run_dir, files::lock_exclusive)?;
     if read_exit(run_dir)?.is_some() {
         return Ok(StopOutcome::AlreadyEnded);
@@ -262,6 +373,14 @@ pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<Sto
     }
 }
 
+/// Whether the end of a run is recorded.
+pub(super) fn is_over(run_dir: &Path) -> Result<bool, HostError> {
+    match shared::find(run_dir)? {
+        Some(known) => Ok(known.exit.is_some() || ended_alone(run_dir)?.is_some()),
+        None => Ok(read_exit(run_dir)?.is_some()),
+    }
+}
+
 /// What became of what a dead host left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Killed {
@@ -277,19 +396,31 @@ pub struct Killed {
 /// # Errors
 /// When the run has a living host, or has no claim that says which run it is.
 pub fn kill_remains(run_dir: &Path) -> Result<Killed, HostError> {
+    if let Some(start) = shared::find(run_dir)?.and_then(|known| known.start) {
+        if start.host.is_alive() {
+            return Err(HostError::Hosted { run_dir: run_dir.to_owned() });
+        }
+        // What it wrote beside the records may be gone; what it started is found all the same.
+        let child = files::read(run_dir, CHILD).unwrap_or_default();
+        return Ok(kill_all(start.run.as_str(), Some(&start.host), child.as_ref()));
+    }
     let (lock, start) = lock_and_start(run_dir, files::lock_exclusive)?;
     let host = start.map(|start| start.host);
     if matches!(lock, Lock::Taken) || host.as_ref().is_some_and(Identity::is_alive) {
         return Err(HostError::Hosted { run_dir: run_dir.to_owned() });
     }
-    let Some(claim) = files::read::<Claim>(run_dir, CLAIM)? else {
+    let Some(claim) = read_claim(run_dir)? else {
         return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
     };
     let child: Option<Identity> = files::read(run_dir, CHILD)?;
     if let Some(host) = host.as_ref().filter(|_| claim.terminal.is_some()) {
         wait_executed(host);
     }
-    let remains = || find_remains(claim.run.as_str(), host.as_ref(), child.as_ref());
+    Ok(kill_all(claim.run.as_str(), host.as_ref(), child.as_ref()))
+}
+
+fn kill_all(run: &str, host: Option<&Identity>, child: Option<&Identity>) -> Killed {
+    let remains = || find_remains(run, host, child);
     let mut killed = std::collections::BTreeSet::new();
     for _ in 0..KILL_PASSES_MAX {
         let now = tree::freeze_and_kill(remains);
@@ -299,7 +430,7 @@ pub fn kill_remains(run_dir: &Path) -> Result<Killed, HostError> {
         wait_gone(&now);
         killed.extend(now);
     }
-    Ok(Killed { processes: killed.len(), unkillable: remains() })
+    Killed { processes: killed.len(), unkillable: remains() }
 }
 
 /// A command with a terminal leads a session of its own, so that one which its host was starting when it died is found

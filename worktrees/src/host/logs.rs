@@ -59,6 +59,8 @@ pub(super) struct CappedLog {
     path: PathBuf,
     earlier: PathBuf,
     file: Option<File>,
+    /// Not made yet: it will be when there is something to write.
+    unmade: bool,
     file_bytes: u64,
     file_bytes_max: u64,
     total: u64,
@@ -71,8 +73,18 @@ impl CappedLog {
     pub(super) fn create(run_dir: &Path, stream: Stream, file_bytes_max: u64, mask: Mask) -> Result<Self, HostError> {
         let path = stream.path(run_dir);
         Ok(Self {
+            unmade: false,
             file: Some(open_append(&path)?),
-            path,
+            ..Self::unmade(run_dir, stream, file_bytes_max, mask)
+        })
+    }
+
+    /// The same without making a file before there is something to write.
+    pub(super) fn unmade(run_dir: &Path, stream: Stream, file_bytes_max: u64, mask: Mask) -> Self {
+        Self {
+            file: None,
+            unmade: true,
+            path: stream.path(run_dir),
             earlier: stream.earlier_path(run_dir),
             file_bytes: 0,
             file_bytes_max: file_bytes_max.max(FILE_BYTES_MIN),
@@ -80,7 +92,7 @@ impl CappedLog {
             cut: false,
             has_earlier: false,
             mask,
-        })
+        }
     }
 
     /// How much the command wrote.
@@ -109,6 +121,10 @@ impl CappedLog {
     }
 
     fn put(&mut self, mut bytes: &[u8]) {
+        if self.unmade && !bytes.is_empty() {
+            self.file = open_append(&self.path).ok();
+            self.unmade = false;
+        }
         while !bytes.is_empty() {
             let room = self.file_bytes_max.saturating_sub(self.file_bytes);
             if room == 0 {

@@ -6,6 +6,10 @@
 //! at most one host ever runs the command, every start is on disk before it happens, and a run whose host died shows
 //! as interrupted. It is never repeated from here.
 //!
+//! An agent's run has a host of its own. Commands share one for each place in which they run, one after the other, so that
+//! no process has to be started but the command's own; see [`Claim::place`]. The records of such runs are in one file, where
+//! what several hosts append at once becomes durable together. Whoever asks here need not know which it is.
+//!
 //! A command may have a terminal, which its host keeps whether or not anybody looks; see [`connect`]. Or tmux keeps it,
 //! and the host is in a pane of tmux; see [`pane`].
 //!
@@ -17,13 +21,16 @@ mod glance;
 mod launch;
 mod logs;
 mod mask;
+mod place;
 mod records;
 mod run;
+mod shared;
 mod supervise;
 mod syscalls;
 mod terminal;
 mod tmux;
 mod tree;
+mod wakes;
 
 use std::io;
 use std::path::PathBuf;
@@ -32,9 +39,10 @@ pub use confine::{Confinement, available as sandbox_available, main as confined_
 pub use glance::{screen, tools, type_into};
 pub use launch::{
     HostProgram, Killed, StopOutcome, has_started, is_claimed, kill_remains, observe, observe_on, prepare, reap_hosts,
-    request_stop, spawn_host,
+    request_stop, spawn_host, start_record,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
+pub use place::is_place;
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;
 pub use terminal::{connect, replay, unsent_prompt};

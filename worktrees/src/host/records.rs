@@ -78,6 +78,10 @@ pub struct Claim {
     /// The tmux that has the terminal; without it the host itself does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiplexer: Option<Multiplexer>,
+    /// Where it runs, if not in a host of its own: the name of a place, whose host runs one command after the other. The
+    /// directory of such a run is not durable, since its claim can be made again and its records are kept elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// What others wrote there; carried, not read.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub other: serde_json::Value,
@@ -112,6 +116,7 @@ impl Claim {
             terminal: None,
             prompt: None,
             multiplexer: None,
+            place: None,
             other: serde_json::Value::Null,
         }
     }

@@ -17,14 +17,16 @@ use jiff::Timestamp;
 use rustix::process::{Signal, WaitStatus};
 
 use super::confine;
-use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP};
+use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP, exists};
 use super::logs::{CappedLog, Stream};
 use super::mask::Mask;
+use super::place;
 use super::records::{Claim, ExitRecord, How, SpawnProblem, StartRecord, VERSION};
-use super::supervise::{Supervisor, Wakes};
+use super::supervise::Supervisor;
 use super::terminal::Terminal;
 use super::tmux::{self, Inside, Tty};
 use super::tree;
+use super::wakes::Wakes;
 use super::{ENTRUSTED, HostError};
 use crate::process::{Identity, Stat, Table, own_pid};
 
@@ -36,6 +38,8 @@ const KILL_PASS: Duration = Duration::from_millis(250);
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// Output still arriving this long after all processes are gone comes from somebody else who was given the pipe.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// The process of a command at a place is shown to others once it has taken this long.
+const BRIEF: Duration = Duration::from_millis(20);
 /// The unit of processor times in `/proc`, the same on every machine this runs on.
 const MS_PER_TICK: u64 = 10;
 /// Agents are killed before their hosts when memory runs out: a dead agent is recorded, a dead host is a mystery.
@@ -53,8 +57,14 @@ const BEGUN_ANEW: &str = "PIPELINE_HOST_BEGUN_ANEW";
 #[must_use]
 pub fn main(run_dir: &Path) -> ExitCode {
     shed_descriptors();
-    let tty = tmux::leave(run_dir);
-    match host(run_dir, tty) {
+    let hosted = match place::is_place(run_dir) {
+        true => {
+            name_process();
+            place::main(run_dir)
+        }
+        false => host(run_dir, tmux::leave(run_dir)),
+    };
+    match hosted {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note(&error.to_string());
@@ -97,9 +107,13 @@ fn shed_descriptors() {
     note(&format!("inherited descriptors stay open here: {error}"));
 }
 
-fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
+fn name_process() {
     // A convenience in process listings; a kernel that refuses it changes nothing.
     rustix::thread::set_name(c"pipeline-host").unwrap_or_default();
+}
+
+fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
+    name_process();
     let lock = files::lock_exclusive(run_dir)?;
     if matches!(lock, Lock::Taken) {
         return Ok(());
@@ -125,7 +139,7 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
     if !files::write_once(run_dir, START, &start)? {
         return Ok(());
     }
-    let (record, terminal) = run(run_dir, &claim, start.started_at, wakes, tty);
+    let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, || {});
     if let Some(confinement) = &claim.confinement {
         confine::clear(&confinement.scratch);
     }
@@ -138,12 +152,7 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
     written
 }
 
-/// Whatever has the name, even if it cannot be read: the question is whether another host was here.
-fn exists(run_dir: &Path, name: &str) -> bool {
-    std::fs::symlink_metadata(run_dir.join(name)).is_ok()
-}
-
-fn detach(in_pane: bool) {
+pub(super) fn detach(in_pane: bool) {
     // The process of a pane leads a session already, and has the terminal by that. Else it fails for the leader of a group,
     // which is what a shell makes of us when a person starts a host by hand; then a signal to that terminal's group reaches
     // us, which is what that person expects.
@@ -157,7 +166,7 @@ fn detach(in_pane: bool) {
     }
 }
 
-fn write_exit(run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
+pub(super) fn write_exit(run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
     match files::write_once(run_dir, EXIT, record) {
         Ok(_) => Ok(()),
         Err(error) => {
@@ -170,14 +179,14 @@ fn write_exit(run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
 
 /// What a command has for its input and output besides the host's own pipes.
 #[derive(Default)]
-struct Place {
+struct Ends {
     terminal: Option<Terminal>,
     pane: Option<Inside>,
     /// What is printed in the pane.
     printed: Option<OwnedFd>,
 }
 
-impl Place {
+impl Ends {
     fn of(run_dir: &Path, claim: &Claim, tty: Option<Tty>) -> Result<Self, String> {
         match (&claim.multiplexer, tty, claim.terminal) {
             (Some(multiplexer), Some(tty), _) => {
@@ -195,12 +204,14 @@ impl Place {
     }
 }
 
-fn run(
+/// Runs the command of a claim to its end. `begun` is called while it runs, once it does.
+pub(super) fn run(
     run_dir: &Path,
     claim: &Claim,
     started_at: Timestamp,
-    wakes: Wakes,
+    wakes: &Wakes,
     tty: Option<Tty>,
+    begun: impl FnOnce(),
 ) -> (ExitRecord, Option<Terminal>) {
     let over = |how| ExitRecord::without_work(claim.run.clone(), how, started_at);
     let failed = |kind, message| (over(How::SpawnFailed { message, kind }), None);
@@ -212,34 +223,44 @@ fn run(
     let masked: &[String] = if claim.terminal.is_some() || claim.multiplexer.is_some() { &[] } else { &claim.secrets };
     let secrets = entrusted(masked);
     let mask = Mask::of(secrets.iter().map(|(_, value)| value.as_bytes()));
-    let log = |stream| CappedLog::create(run_dir, stream, claim.log_bytes_max, mask.clone());
-    let (stdout, stderr) = match (log(Stream::Stdout), log(Stream::Stderr)) {
-        (Ok(stdout), Ok(stderr)) => (stdout, stderr),
-        (Err(error), _) | (_, Err(error)) => return failed(SpawnProblem::Other, error.to_string()),
-    };
-    let mut place = match Place::of(run_dir, claim, tty) {
-        Ok(place) => place,
+    let (stdout, stderr) =
+        match (log(run_dir, claim, Stream::Stdout, &mask), log(run_dir, claim, Stream::Stderr, &mask)) {
+            (Ok(stdout), Ok(stderr)) => (stdout, stderr),
+            (Err(error), _) | (_, Err(error)) => return failed(SpawnProblem::Other, error.to_string()),
+        };
+    let mut ends = match Ends::of(run_dir, claim, tty) {
+        Ok(ends) => ends,
         Err(message) => return failed(SpawnProblem::Other, message),
     };
     let began = Instant::now();
-    let mut child = match spawn(run_dir, claim, &place) {
+    // A host that ran others before has their times too.
+    let ticks = || Stat::read(own_pid()).map_or(0, |stat| stat.children_ticks);
+    let ticks_before = ticks();
+    let mut child = match spawn(run_dir, claim, &ends) {
         Ok(child) => child,
         Err((kind, message)) => return failed(kind, message),
     };
-    if let (Some(terminal), Some(prompt)) = (&mut place.terminal, &claim.prompt) {
+    if let (Some(terminal), Some(prompt)) = (&mut ends.terminal, &claim.prompt) {
         terminal.prompt(run_dir, prompt.clone());
     }
     let pid = i32::try_from(child.id()).unwrap_or(0);
-    if let Some(identity) = Identity::of(pid)
-        && let Err(error) = files::replace(run_dir, CHILD, &identity, false)
-    {
-        note(&error.to_string());
-    }
+    let show = || {
+        if let Some(identity) = Identity::of(pid)
+            && let Err(error) = files::replace(run_dir, CHILD, &identity, false)
+        {
+            note(&error.to_string());
+        }
+        begun();
+    };
     prefer_for_oom(pid);
-    let Place { terminal, pane, printed } = place;
+    let Ends { terminal, pane, printed } = ends;
     let printed = printed.or_else(|| child.stdout.take().map(Into::into));
     let outputs = [(printed, stdout), (child.stderr.take().map(Into::into), stderr)];
     let mut supervisor = Supervisor::new(run_dir, claim, pid, wakes, outputs, (terminal, pane));
+    let brief = claim.place.is_some();
+    if !brief || !supervisor.run_until(|_| began.checked_add(BRIEF), |now| now.status().is_some()) {
+        show();
+    }
     let end = conclude(&mut supervisor, claim, began);
     let (stdout, stderr) = supervisor.logs();
     let record = ExitRecord {
@@ -248,13 +269,22 @@ fn run(
         stdout_bytes: stdout.total(),
         stderr_bytes: stderr.total(),
         truncated: stdout.is_cut() || stderr.is_cut(),
-        cpu_ms: Stat::read(own_pid()).map_or(0, |stat| stat.children_ticks * MS_PER_TICK),
+        cpu_ms: ticks().saturating_sub(ticks_before) * MS_PER_TICK,
         leftovers_killed: end.leftovers,
         unkillable: end.unkillable,
         ..over(How::TimedOut)
     };
     let size = supervisor.terminal_size();
     (ExitRecord { terminal: size, ..record }, supervisor.into_terminal())
+}
+
+/// Whoever watches the directory of a short command need not be woken by anything but its end: its logs are made once there
+/// is something to write.
+fn log(run_dir: &Path, claim: &Claim, stream: Stream, mask: &Mask) -> Result<CappedLog, HostError> {
+    match claim.place {
+        Some(_) => Ok(CappedLog::unmade(run_dir, stream, claim.log_bytes_max, mask.clone())),
+        None => CappedLog::create(run_dir, stream, claim.log_bytes_max, mask.clone()),
+    }
 }
 
 struct End {
@@ -351,7 +381,7 @@ fn entrusted(names: &[String]) -> Vec<(&str, OsString)> {
     names.iter().filter_map(|name| Some((name.as_str(), value(name)?))).collect()
 }
 
-fn spawn(run_dir: &Path, claim: &Claim, place: &Place) -> Result<Child, (SpawnProblem, String)> {
+fn spawn(run_dir: &Path, claim: &Claim, ends: &Ends) -> Result<Child, (SpawnProblem, String)> {
     let Some((program, arguments)) = claim.argv.split_first() else {
         return Err((SpawnProblem::Other, "there is no command to run".to_owned()));
     };
@@ -361,11 +391,11 @@ fn spawn(run_dir: &Path, claim: &Claim, place: &Place) -> Result<Child, (SpawnPr
     if claim.confinement.is_none() {
         let mut command = Command::new(program);
         command.args(arguments);
-        return spawn_in(claim, place, command).map_err(|error| explain(program, &claim.cwd, &error));
+        return spawn_in(claim, ends, command).map_err(|error| explain(program, &claim.cwd, &error));
     }
     let failed = |error: std::io::Error| (SpawnProblem::Other, format!("cannot confine {program}: {error}"));
     let (command, report, theirs) = confine::stand_in(run_dir).map_err(failed)?;
-    let mut child = spawn_in(claim, place, command).map_err(failed)?;
+    let mut child = spawn_in(claim, ends, command).map_err(failed)?;
     drop(theirs);
     report.wait().inspect_err(|_| {
         // It ends by itself, and what it would have run has not begun.
@@ -377,7 +407,7 @@ fn spawn(run_dir: &Path, claim: &Claim, place: &Place) -> Result<Child, (SpawnPr
 }
 
 /// Starts a program with the environment, the input and the output that the claim says.
-fn spawn_in(claim: &Claim, place: &Place, mut command: Command) -> std::io::Result<Child> {
+fn spawn_in(claim: &Claim, ends: &Ends, mut command: Command) -> std::io::Result<Child> {
     command.env_clear();
     let entrusted = || [&claim.secrets, &claim.given].into_iter().flat_map(|names| entrusted(names));
     let with_terminal = |mut command: Command, variables: [(&str, &str); 2]| {
@@ -387,9 +417,9 @@ fn spawn_in(claim: &Claim, place: &Place, mut command: Command) -> std::io::Resu
         }
         command
     };
-    if let Some(terminal) = &place.terminal {
+    if let Some(terminal) = &ends.terminal {
         terminal.spawn(with_terminal(command, TERMINAL_VARIABLES))
-    } else if let Some(pane) = &place.pane {
+    } else if let Some(pane) = &ends.pane {
         pane.spawn(with_terminal(command, tmux::VARIABLES))
     } else {
         command.envs(&claim.env).envs(entrusted()).current_dir(&claim.cwd).process_group(0);

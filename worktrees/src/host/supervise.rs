@@ -5,26 +5,22 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pipeline_lib::terminal::Size;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::inotify;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1};
 
 use super::logs::CappedLog;
 use super::records::{Claim, StopRequest};
 use super::run::{note, read_stop};
 use super::terminal::{self, Terminal};
 use super::tmux::Inside;
+use super::wakes::Wakes;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 /// A read shorter than this means that the command writes in small pieces.
@@ -33,62 +29,6 @@ const SMALL_READ_BYTES: usize = 4 * 1024;
 const GATHER: Duration = Duration::from_millis(10);
 /// What the command can write meanwhile without waiting for us.
 const PIPE_BYTES: usize = 256 * 1024;
-
-/// What can wake a host besides output.
-#[derive(Debug)]
-pub(super) struct Wakes {
-    signals: UnixStream,
-    terminate: Arc<AtomicBool>,
-    directory: Option<OwnedFd>,
-}
-
-impl Wakes {
-    /// From here on the signals that would end this process are requests instead.
-    /// In a pane those that its keys send mean the agent, and nothing here.
-    pub(super) fn new(run_dir: &Path, in_pane: bool) -> io::Result<Self> {
-        let (signals, wake) = UnixStream::pair()?;
-        signals.set_nonblocking(true)?;
-        wake.set_nonblocking(true)?;
-        let terminate = Arc::new(AtomicBool::new(false));
-        // The flag of a signal is set before its byte is sent, since they are registered in that order.
-        let (ends, keys): (&[_], &[_]) = match in_pane {
-            true => (&[SIGTERM], &[SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU]),
-            false => (&[SIGTERM, SIGINT], &[]),
-        };
-        for signal in ends {
-            signal_hook::flag::register(*signal, Arc::clone(&terminate))?;
-        }
-        // A hangup only wakes: a host has no terminal to lose. So does the request to look after the socket.
-        for signal in [SIGTERM, SIGINT, SIGCHLD, SIGHUP, SIGUSR1].iter().chain(keys) {
-            signal_hook::low_level::pipe::register(*signal, wake.try_clone()?)?;
-        }
-        Ok(Self { signals, terminate, directory: watch(run_dir) })
-    }
-
-    /// A request to stop, by file or by signal.
-    pub(super) fn stop_requested(&self, run_dir: &Path, claim: &Claim) -> Option<StopRequest> {
-        let signalled = self.terminate.load(Ordering::SeqCst);
-        read_stop(run_dir, claim).or_else(|| {
-            signalled.then(|| StopRequest { reason: "terminated".to_owned(), grace_ms: claim.stop_grace_ms })
-        })
-    }
-}
-
-/// Watches for a request to stop and for the loss of the socket. Where the limit on watches is reached the signal that
-/// follows either is enough.
-fn watch(run_dir: &Path) -> Option<OwnedFd> {
-    let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
-    let comes = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-    let events = comes | inotify::WatchFlags::DELETE | inotify::WatchFlags::MOVED_FROM;
-    let armed = inotify::init(flags).and_then(|fd| inotify::add_watch(&fd, run_dir, events).map(|_| fd));
-    match armed {
-        Ok(fd) => Some(fd),
-        Err(error) => {
-            note(&format!("cannot watch {}: {error}; waiting for signals alone", run_dir.display()));
-            None
-        }
-    }
-}
 
 /// That the run is to stop.
 #[derive(Debug, Clone)]
@@ -122,7 +62,7 @@ pub(super) struct Supervisor<'a> {
     main: i32,
     status: Option<(WaitStatus, Instant)>,
     childless: bool,
-    wakes: Wakes,
+    wakes: &'a Wakes,
     outputs: [Output; 2],
     /// What the command has instead of pipes.
     terminal: Option<Terminal>,
@@ -138,7 +78,7 @@ impl<'a> Supervisor<'a> {
         run_dir: &'a Path,
         claim: &'a Claim,
         main: i32,
-        wakes: Wakes,
+        wakes: &'a Wakes,
         outputs: [(Option<OwnedFd>, CappedLog); 2],
         (terminal, pane): (Option<Terminal>, Option<Inside>),
     ) -> Self {
@@ -373,8 +313,10 @@ impl<'a> Supervisor<'a> {
     }
 
     fn empty_signals(&mut self) {
-        let mut bytes = [0; 64];
-        while self.wakes.signals.read(&mut bytes).is_ok_and(|read| read == bytes.len()) {}
+        self.wakes.empty_signals();
+        if self.wakes.of_place {
+            self.hear_request();
+        }
         self.restore_socket();
     }
 
@@ -385,16 +327,15 @@ impl<'a> Supervisor<'a> {
     }
 
     fn hear_directory(&mut self) {
-        let Some(directory) = &self.wakes.directory else {
-            return;
-        };
-        let mut buffer = [MaybeUninit::uninit(); 1024];
-        let mut events = inotify::Reader::new(directory, &mut buffer);
-        while events.next().is_ok() {}
+        self.wakes.empty_directory();
+        self.hear_request();
+        self.restore_socket();
+    }
+
+    fn hear_request(&mut self) {
         if let Some(request) = read_stop(self.run_dir, self.claim) {
             self.hear(request);
         }
-        self.restore_socket();
     }
 
     fn take_output(&mut self, index: usize) {

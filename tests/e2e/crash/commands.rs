@@ -1,0 +1,112 @@
+//! Commands whose host outlives them: it, or the tick that tells it of a run, dies at each moment.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::moments::{ONCE, kill_everywhere, kill_everywhere_as, strace_is_there};
+use super::rig::{Rig, program};
+
+/// One stage beside the repository's files and one on the task's branch.
+const WORKFLOW: &str = r#"{ "id": "orders", "stages": [
+    { "id": "first", "run": "SAY; echo x >> \"@RIG@/first\"", "place": "repository" },
+    { "id": "second", "run": "SAY; echo \"$PIPELINE_RUN_ID\" >> second.txt", "merge": false } ] }"#;
+const SAY: &str = r#"echo \"start $PIPELINE_TASK_ID $PIPELINE_STAGE $PIPELINE_RUN_ID $$\" >> \"@RIG@/log\""#;
+
+fn rig() -> (Rig, String) {
+    let rig = Rig::new();
+    // What is passed on from outside is written down nowhere, and whoever is given it has a host of its own.
+    let config = fs::read_to_string(rig.file("r/.pipeline/config.toml")).expect("the settings");
+    let config = config.replace("pass_env = [\"RIG\"]\n", "");
+    fs::write(rig.file("r/.pipeline/config.toml"), config).expect("the settings");
+    let workflow = WORKFLOW.replace("SAY", SAY).replace("@RIG@", &rig.file("").display().to_string());
+    fs::write(rig.file("r/.pipeline/workflows/orders.json"), workflow).expect("the workflow");
+    let task = rig.ok(&["task", "add", "one", "--workflow", "orders"]).trim().to_owned();
+    (rig, task)
+}
+
+fn is_over(rig: &Rig, task: &str) -> bool {
+    rig.status_of(task) == "completed"
+}
+
+/// That each stage ran once, and once more where a run of it was interrupted after it had begun; no run ran twice.
+fn check(rig: &Rig, interrupted_at: Option<&str>) {
+    let starts = rig.starts();
+    let runs: BTreeSet<&str> = starts.iter().map(|start| start.run.as_str()).collect();
+    assert_eq!(runs.len(), starts.len(), "a run ran twice:\n{}", rig.report());
+    for stage in ["first", "second"] {
+        let ran = starts.iter().filter(|start| start.stage == stage).count();
+        let may_be_more = interrupted_at == Some(stage);
+        assert!(ran == 1 || (may_be_more && ran == 2), "{stage} ran {ran} times:\n{}", rig.report());
+    }
+    rig.check_history(&runs);
+    rig.check_snapshot();
+}
+
+#[test]
+fn a_tick_may_be_killed_as_it_tells_a_host() {
+    if !strace_is_there() {
+        return;
+    }
+    let (rig, task) = rig();
+    rig.save();
+    let after = |rig: &Rig, _| {
+        rig.tick_until("the end of the task", |rig| is_over(rig, &task));
+        check(rig, None);
+        assert!(!rig.has_event("run_ended", "interrupted"), "{}", rig.report());
+    };
+    kill_everywhere(&rig, "tell", ONCE, |_| {}, after);
+}
+
+#[test]
+fn a_tick_may_be_killed_as_it_hears_of_an_end_and_tells_of_the_next_run() {
+    if !strace_is_there() {
+        return;
+    }
+    let (rig, task) = rig();
+    rig.tick();
+    rig.wait_until("the end of the first command", |rig| rig.starts().len() == 1 && rig.is_quiet());
+    rig.save();
+    let after = |rig: &Rig, _| {
+        rig.tick_until("the end of the task", |rig| is_over(rig, &task));
+        check(rig, None);
+        assert!(!rig.has_event("run_ended", "interrupted"), "{}", rig.report());
+    };
+    kill_everywhere(&rig, "hear", ONCE, |_| {}, after);
+}
+
+#[test]
+fn the_host_of_commands_may_be_killed_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let (rig, task) = rig();
+    let place = rig.file("r/.pipeline/runs/.commands/command-1");
+    rig.save();
+    // A tick that dies as it starts the host leaves it with something to do. It starts threads and others before.
+    let left = (1..10).any(|nth| {
+        rig.restore();
+        let clone = format!("inject=clone,clone3,vfork:signal=SIGKILL:when={nth}");
+        let wrapper = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=clone,clone3,vfork", "-e", &clone];
+        let done = rig.pipeline(&wrapper, ONCE).output().expect("strace starts");
+        assert!(!done.status.success(), "the tick was not killed at start {nth}");
+        fs::read_to_string(place.join("told")).is_ok_and(|told| told.lines().count() == 1)
+    });
+    assert!(left && rig.starts().is_empty());
+    rig.save();
+    let directory = place.display().to_string();
+    let host = |wrapper: &[&str]| {
+        let mut host = rig.command(wrapper, &program(), &["__host", &directory]);
+        host.env("PIPELINE_HOST_IDLE_MS", "0");
+        host
+    };
+    let after = |rig: &Rig, died: bool| {
+        rig.tick_until("the end of the task", |rig| is_over(rig, &task));
+        let interrupted = rig.has_event("run_ended", "its host process died");
+        assert!(died || !interrupted, "{}", rig.report());
+        check(rig, interrupted.then_some("first"));
+        let shown = rig.json(&["task", "show", &task, "--json"]);
+        let shown = shown["runs"].as_array().expect("runs").iter().filter(|run| run["stage"] == "first").count();
+        assert_eq!(shown, 1 + usize::from(interrupted), "an interrupted run is counted as an attempt");
+    };
+    kill_everywhere_as(&rig, "command host", host, |_| {}, after);
+}
