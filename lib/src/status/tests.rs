@@ -7,7 +7,7 @@ use super::hooks::{Moment, read};
 use super::{Dialog, Doing, screen};
 use crate::agents::preset::Preset;
 
-const FIXTURES: [(&str, &str); 43] = [
+const FIXTURES: [(&str, &str); 44] = [
     ("01-dialog-dismissed", include_str!("fixtures/01-dialog-dismissed.json")),
     ("01-interrupted", include_str!("fixtures/01-interrupted.json")),
     ("01-interrupted-codex", include_str!("fixtures/01-interrupted-codex.json")),
