@@ -256,6 +256,39 @@ fn a_failed_gate_may_be_cut_short_anywhere() {
     kill_everywhere(&rig, "failed gate", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::from([("make", 2)])));
 }
 
+/// The check after a merge fails: base goes back once, the branch brings the work again, and the task tries again.
+#[test]
+fn the_taking_back_of_a_merge_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let config = rig.file("r/.pipeline/config.toml");
+    let [fail, was] = ["fail-after", "was-fail-after"].map(|name| rig.file_inside(name).display().to_string());
+    let after = format!("post_merge = \"mv '{fail}' '{was}' 2>/dev/null && exit 1; true\"\n[scheduler]");
+    let text = fs::read_to_string(&config).expect("the configuration").replace("[scheduler]", &after);
+    fs::write(&config, text).expect("the configuration");
+    let tasks = [rig.add("one")];
+    fs::write(rig.file("fail-after"), "").expect("a word to the check");
+    until_made(&rig, &tasks[0]);
+    rig.tick();
+    rig.wait_until("the end of the gate", Rig::is_quiet);
+    rig.tick();
+    rig.wait_until("the end of the check after the merge", |rig| rig.file("was-fail-after").exists() && rig.is_quiet());
+    rig.save();
+    kill_everywhere(
+        &rig,
+        "taken back",
+        ONCE,
+        |_| {},
+        |rig, _| {
+            completes(rig, &tasks, &BTreeMap::from([("make", 2)]));
+            let reverts = rig.shell("cd r && git log --format=%s main | grep -c '^Roll back'");
+            assert_eq!(reverts.trim(), "1", "it is taken back once");
+        },
+    );
+}
+
 #[test]
 fn the_cancelling_of_a_live_run_may_be_cut_short_anywhere() {
     if !strace_is_there() {

@@ -429,13 +429,10 @@ impl Rig {
         let mut files = BTreeSet::from([".gitignore".to_owned(), "base.txt".to_owned()]);
         for task in tasks {
             files.extend([format!("{task}.plan"), format!("{task}.txt")]);
-            let merge = format!("Merge {task}:");
-            assert_eq!(
-                merges.lines().filter(|line| line.starts_with(&merge)).count(),
-                1,
-                "{merges}\n{}",
-                self.report()
-            );
+            let count = |words: String| merges.lines().filter(|line| line.starts_with(&words)).count();
+            // What was taken back came in once before.
+            let (merged, back) = (count(format!("Merge {task}:")), count(format!("Roll back {task}:")));
+            assert_eq!(merged, back + 1, "{merges}\n{}", self.report());
         }
         let listed = self.shell("cd r && git ls-tree -r --name-only main");
         let listed: BTreeSet<String> = listed.lines().map(str::to_owned).filter(|name| name != "user.txt").collect();
