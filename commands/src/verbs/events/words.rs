@@ -50,6 +50,8 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
         Fact::TaskHeld { hold, .. } => format!("{task} waits for {}", hold.by),
         Fact::TaskDue { .. } => format!("{task} may be tried again"),
         Fact::TaskArchived { .. } => format!("{task} archived"),
+        Fact::TaskRestored { to: Some(to), .. } => format!("{task} is {} again: a command was undone", to.state.word()),
+        Fact::TaskRestored { to: None, .. } => format!("{task} is gone again: the command that added it was undone"),
         Fact::StageDone { output, .. } => format!("{task} {stage} done: {}", output.decision),
         Fact::HubAsks { question, .. } => match &question.refused {
             Some(why) => format!("{task} {stage} asks its agent again: {why}"),
