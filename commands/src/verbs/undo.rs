@@ -119,6 +119,7 @@ fn last_command(events: Events) -> Result<Found> {
             _ => found.close(group.replace(Group::begin(record))),
         }
     }
+    found.partial |= events.missing_before().is_some();
     found.close(group);
     Ok(found)
 }
@@ -252,6 +253,9 @@ mod tests {
             store.lock().unwrap().append("pilot", Timestamp::UNIX_EPOCH, [fact]).unwrap();
             let found = last_command(store.events(0)).unwrap();
             assert_eq!((found.seq, found.command.map(|command| command.actor).as_deref()), (round + 1, Some("pilot")));
+        }
+        for _ in 0..2 {
+            store.lock().unwrap().rotate().unwrap();
         }
         assert!(last_command(store.events(0)).unwrap().partial);
     }

@@ -92,6 +92,9 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
         }
         Fact::ModePending { mode: None, .. } => "the mode stays as it is".to_owned(),
         Fact::NumbersTaken { below } => format!("new tasks are numbered from {below}"),
+        Fact::PilotChanged { scope } if scope.percent > 0 => {
+            format!("the pilot covers its list and {} % of all tasks", scope.percent)
+        }
         Fact::PilotChanged { .. } => "the pilot's list changed".to_owned(),
         Fact::WorktreeReady { worktree, .. } => format!("worktree {worktree} is set up"),
         Fact::WorktreeFailed { worktree, message, .. } => format!("setting up worktree {worktree} failed: {message}"),
