@@ -141,6 +141,9 @@ pub enum Verb {
     /// The maps that tasks travel
     #[command(after_help = "Example: pipeline workflow validate")]
     Workflow(verbs::workflow::WorkflowArgs),
+    /// Take back the last command that changed the state, where nothing has been built on it
+    #[command(after_help = "Example: pipeline undo --dry-run")]
+    Undo(verbs::undo::Undo),
     /// Work that was kept from being lost
     #[command(after_help = "Example: pipeline trash restore before-r0k2 --branch saved")]
     Trash(verbs::trash::Trash),

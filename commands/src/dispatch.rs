@@ -114,6 +114,7 @@ pub fn run(call: &Call, verb: Verb) -> Result<u8> {
         Verb::ExecutePipeline(args) => verbs::run::execute_pipeline(call, &args),
         Verb::ExecuteWorkflow(args) => verbs::run::by_name(call, &args.workflow, &args.options),
         Verb::Workflow(args) => verbs::workflow::run(call, &args),
+        Verb::Undo(args) => verbs::undo::run(call, &args),
         Verb::Trash(args) => verbs::trash::run(call, &args),
         Verb::Doctor(args) => verbs::doctor::run(call, &args),
         Verb::Config(args) => verbs::config::run(call, &args),

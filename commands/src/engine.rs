@@ -3,13 +3,13 @@
 
 use jiff::Timestamp;
 use pipeline_lib::decide::{Now, decide};
-use pipeline_lib::event::{Event, Request};
+use pipeline_lib::event::{Event, Refusal, Request};
 use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::number_of;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::BRANCHES;
 use pipeline_lib::view::{self, Attention, Seen};
-use pipeline_state::{ErrorKind, Machine, Record, Store, Transaction, render_snapshot};
+use pipeline_state::{ErrorKind, LockedStore, Machine, Record, Store, Transaction, render_snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -130,7 +130,15 @@ impl Engine {
     /// # Errors
     /// When it is refused or cannot be written; then nothing has changed.
     pub fn ask(&mut self, context: &Context, actor: &str, request: Request) -> Result<Vec<Fact>> {
-        let request = match request {
+        self.ask_all(context, actor, vec![request])
+    }
+
+    /// Fulfils several requests of a person, in order, all or none: they are one command, and are undone as one.
+    ///
+    /// # Errors
+    /// When one is refused or they cannot be written; then nothing has changed.
+    pub fn ask_all(&mut self, context: &Context, actor: &str, requests: Vec<Request>) -> Result<Vec<Fact>> {
+        let signed = |request| match request {
             Request::AddTasks(mut new) => {
                 let by = person::asking(context);
                 new.iter_mut().filter(|new| new.asked_by.is_none()).for_each(|new| new.asked_by.clone_from(&by));
@@ -138,7 +146,36 @@ impl Engine {
             }
             other => other,
         };
-        self.feed(context, actor, &[Event::Ask(request)], false, &Seen::new())
+        let events: Vec<Event> = requests.into_iter().map(|request| Event::Ask(signed(request))).collect();
+        self.feed(context, actor, &events, false, &Seen::new())
+    }
+
+    /// Records facts that put back what a command changed, if the state is still the one they were found for; `None` if
+    /// something happened meanwhile.
+    ///
+    /// # Errors
+    /// When they are refused or cannot be written; then nothing has changed.
+    pub fn put_back(
+        &mut self,
+        context: &Context,
+        actor: &str,
+        seq: u64,
+        inverse: impl FnOnce(&Pipeline) -> Result<Vec<Fact>, Refusal>,
+    ) -> Result<Option<Vec<Fact>>> {
+        let mut locked = self.store.lock()?;
+        if locked.seq() != seq {
+            return Ok(None);
+        }
+        let facts = locked.transact(actor, |transaction| {
+            let facts = inverse(&transaction.machine().0)?;
+            let at = now().at;
+            for fact in &facts {
+                transaction.record(at, fact.clone());
+            }
+            Ok::<_, CommandError>(facts)
+        })?;
+        draw(context, &mut locked, &Seen::new());
+        Ok(Some(facts))
     }
 
     /// Hears events, and with `tick` everything that follows from time passing. All facts become durable together.
@@ -166,8 +203,10 @@ impl Engine {
         let numbers = numbers_taken(context, events);
         let facts = locked.transact(actor, |transaction| {
             let mut facts = Vec::new();
+            // One moment for all of it, by which what one command did is known later.
+            let at = now().at;
             for event in configured.iter().chain(&numbers).chain(events) {
-                facts.extend(step(transaction, event)?);
+                facts.extend(step_at(transaction, event, Now { at, entropy: random() })?);
             }
             if tick {
                 for _ in 0..STEPS_MAX {
@@ -180,12 +219,8 @@ impl Engine {
             }
             Ok::<_, CommandError>(facts)
         })?;
-        if !tick && !facts.is_empty() && locked.machine().0.tasks.len() <= SNAPSHOT_TASKS_MAX {
-            // The facts are durable: what comes after them must not be told as if nothing had happened.
-            let written = locked.write_snapshot_of(|kept| render_snapshot(&view::state_doc(&kept.0, seen)));
-            if let Err(error) = written {
-                context.note(&format!("done, but state.json is behind until the next change: {}", chain(&error)));
-            }
+        if !tick && !facts.is_empty() {
+            draw(context, &mut locked, seen);
         }
         for notice in self.store.take_notices() {
             context.note(&notice.to_string());
@@ -234,8 +269,22 @@ fn nothing_follows(pipeline: &Pipeline, events: &[Event]) -> bool {
     all.all(|event| decide(pipeline, event, now).is_ok_and(|facts| facts.is_empty()))
 }
 
+/// Writes `state.json` after a command, unless that costs more than the command.
+fn draw(context: &Context, locked: &mut LockedStore<'_, Kept>, seen: &Seen) {
+    if locked.machine().0.tasks.len() > SNAPSHOT_TASKS_MAX {
+        return;
+    }
+    // The facts are durable: what comes after them must not be told as if nothing had happened.
+    if let Err(error) = locked.write_snapshot_of(|kept| render_snapshot(&view::state_doc(&kept.0, seen))) {
+        context.note(&format!("done, but state.json is behind until the next change: {}", chain(&error)));
+    }
+}
+
 pub(crate) fn step(transaction: &mut Transaction<'_, Kept>, event: &Event) -> Result<Vec<Fact>> {
-    let now = now();
+    step_at(transaction, event, now())
+}
+
+fn step_at(transaction: &mut Transaction<'_, Kept>, event: &Event, now: Now) -> Result<Vec<Fact>> {
     let facts = decide(&transaction.machine().0, event, now)?;
     for fact in &facts {
         transaction.record(now.at, fact.clone());

@@ -179,6 +179,7 @@ impl From<Refusal> for CommandError {
                 let base = Self::new(exit::FAILED, "illegal", message);
                 Self { hint, ..base }
             }
+            Refusal::NotUndone { next, .. } => Self::new(exit::FAILED, "not_undone", message).hint(next),
             Refusal::OwnRequest { task, .. } => Self::new(exit::FAILED, "own_request", message).hint(format!(
                 "`separate_approver` is set in [project]: somebody else runs `pipeline task approve {task}`."
             )),

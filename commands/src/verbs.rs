@@ -22,6 +22,7 @@ pub mod schema;
 pub mod status;
 pub mod task;
 pub mod trash;
+pub mod undo;
 pub mod wait;
 pub(crate) mod within;
 pub mod workflow;

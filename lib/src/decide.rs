@@ -19,11 +19,13 @@ mod schedules;
 mod settled;
 mod stages;
 mod tick;
+mod undo;
 
 pub(crate) use effects::EFFECT_RETRY_MAX;
 pub(crate) use ladder::ladder_deadline;
 pub use plan::{Start, plan};
 pub use tick::gate_worktree;
+pub use undo::undo;
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -98,6 +98,13 @@ pub enum Fact {
         /// Which.
         task: TaskId,
     },
+    /// A task is as it was before a command that was taken back.
+    TaskRestored {
+        /// Which.
+        task: TaskId,
+        /// As it was; `None` where it was not there.
+        to: Option<Box<Task>>,
+    },
     /// A stage is done.
     StageDone {
         /// Of which task.

@@ -149,6 +149,25 @@ name_type!(
     TaskId,
     "task id"
 );
+
+impl TaskId {
+    /// A number below `of` that is always the same for a task and evenly spread over tasks: what a share of all tasks, or
+    /// one of several agents, is chosen by.
+    #[must_use]
+    pub fn lot(&self, of: u64) -> u64 {
+        // FNV-1a (Fowler, Noll, Vo; RFC 9923), whose high bits differ little between short names, and on top of it the
+        // finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+        let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let mut z = self.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        // The high bits of a product instead of a remainder (Lemire: Fast random integer generation in an interval, 2019).
+        let high = (u128::from(z) * u128::from(of)) >> 64;
+        u64::try_from(high).unwrap_or(0)
+    }
+}
+
 /// The number in an id such as `TASK-001`, or in the start of a longer one. One too large to count on from is just a name.
 #[must_use]
 pub fn number_of(task: &str) -> Option<u32> {

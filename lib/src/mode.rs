@@ -128,12 +128,86 @@ pub struct PilotScope {
     pub tasks: BTreeSet<TaskId>,
     /// Listed by a glob over ids.
     pub patterns: BTreeSet<String>,
+    /// So many of a hundred tasks beside those, chosen by their ids: a greater share holds those of a smaller one.
+    #[serde(skip_serializing_if = "is_none")]
+    pub percent: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_none(percent: &u8) -> bool {
+    *percent == 0
 }
 
 impl PilotScope {
     /// Whether the pilot may touch this task.
     #[must_use]
     pub fn covers(&self, task: &TaskId) -> bool {
-        self.tasks.contains(task) || self.patterns.iter().any(|p| globs::id_matches(p, task.as_str()))
+        self.tasks.contains(task) || self.pattern_of(task).is_some() || self.share_holds(task)
+    }
+
+    /// Whether it covers nothing, now or later.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.patterns.is_empty() && self.percent == 0
+    }
+
+    /// The first pattern that covers a task.
+    #[must_use]
+    pub fn pattern_of(&self, task: &TaskId) -> Option<&str> {
+        self.patterns.iter().map(String::as_str).find(|pattern| globs::id_matches(pattern, task.as_str()))
+    }
+
+    /// Whether a task is in the share.
+    #[must_use]
+    pub fn share_holds(&self, task: &TaskId) -> bool {
+        u64::from(self.percent) > task.lot(100)
+    }
+
+    /// Why a task is covered, in a few words; `None` where it is not.
+    #[must_use]
+    pub fn why(&self, task: &TaskId) -> Option<String> {
+        if self.tasks.contains(task) {
+            return Some("it is on the pilot's list".to_owned());
+        }
+        if let Some(pattern) = self.pattern_of(task) {
+            return Some(format!("the pilot's pattern {pattern} covers it"));
+        }
+        self.share_holds(task).then(|| format!("it is in the pilot's share of {} %", self.percent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(percent: u8) -> BTreeSet<TaskId> {
+        let scope = PilotScope { percent, ..PilotScope::default() };
+        let tasks = (1..=1_000).map(|n| TaskId::new(&format!("TASK-{n:03}")).unwrap());
+        tasks.filter(|task| scope.covers(task)).collect()
+    }
+
+    #[test]
+    fn a_share_is_about_as_large_as_it_says_and_growing_it_only_adds() {
+        let shares: Vec<_> = (0..=100).map(share).collect();
+        assert_eq!((shares[0].len(), shares[100].len()), (0, 1_000));
+        for (percent, pair) in (0..).zip(shares.windows(2)) {
+            assert!(pair[0].is_subset(&pair[1]), "{percent} %");
+            let expected = 10 * percent;
+            assert!(pair[0].len().abs_diff(expected) < 50, "{percent} %: {} of 1000", pair[0].len());
+        }
+    }
+
+    #[test]
+    fn a_task_is_always_in_the_same_share() {
+        // A journal of today means the same to the program of tomorrow.
+        let lots = ["TASK-001", "TASK-002", "DOC-7"].map(|id| TaskId::new(id).unwrap().lot(100));
+        assert_eq!(lots, [11, 73, 35]);
+    }
+
+    #[test]
+    fn a_scope_of_before_there_were_shares_is_read() {
+        let scope: PilotScope = serde_json::from_str(r#"{"tasks":["A"],"patterns":[]}"#).unwrap();
+        assert_eq!(scope.percent, 0);
+        assert_eq!(serde_json::to_string(&scope).unwrap(), r#"{"tasks":["A"],"patterns":[]}"#);
     }
 }

@@ -44,6 +44,7 @@ mod support;
 mod tasks;
 mod tick;
 mod tidy;
+mod undo;
 mod upkeep;
 mod waiting;
 mod workers;

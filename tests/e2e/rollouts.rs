@@ -134,3 +134,32 @@ fn a_drain_survives_a_switch_of_the_rollout() {
     assert_eq!(last["actor"], "once", "a tick did it");
     assert_ne!(word(&s.status(), "T-1"), "arch_wip");
 }
+
+/// A share of all tasks beside the list: the same ones each time, and a larger share only adds some.
+#[test]
+fn the_pilot_covers_a_share_of_all_tasks() {
+    let s = Sandbox::new();
+    s.init("shadow", &s.config("", ""));
+    let ids: Vec<String> = (1..=20).map(|n| format!("T-{n}")).collect();
+    for id in &ids {
+        s.add(id, &[]);
+    }
+    s.run(["pilot", "start", "--percent", "101"]).code(2);
+    s.run(["pilot", "start", "--percent", "30"]).ok().says(&["30 % of all tasks"]);
+    let covered = || {
+        let list = s.run(["pilot", "list", "--json"]).ok().json();
+        texts(&list["covered"]).iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()
+    };
+    let small = covered();
+    assert!(!small.is_empty() && small.len() < ids.len(), "{small:?}");
+    assert_eq!(s.status()["pilot_percent"], 30);
+    s.run(["status"]).ok().says(&["pilot 30 %"]);
+    let outside = ids.iter().find(|id| !small.contains(id)).unwrap();
+    s.run(["explain", outside]).ok().says(&["not in the pilot's share of 30 %", "pilot percent"]);
+    s.run(["explain", &small[0]]).ok().says(&["in the pilot's share of 30 %"]);
+    s.run(["pilot", "percent", "60"]).ok();
+    let large = covered();
+    assert!(small.iter().all(|id| large.contains(id)) && large.len() > small.len(), "{small:?} {large:?}");
+    s.run(["undo"]).ok();
+    assert_eq!(covered(), small);
+}

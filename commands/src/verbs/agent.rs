@@ -273,9 +273,8 @@ fn start(call: &Call, wanted: &Names) -> Result<u8> {
     let mut engine = Engine::open(&context)?;
     let names = names(&engine, wanted)?;
     refuse_in_shadow(&engine)?;
-    for agent in &names {
-        engine.ask(&context, "agent start", Request::StartAgent { agent: agent.clone() })?;
-    }
+    let requests = names.iter().map(|agent| Request::StartAgent { agent: agent.clone() }).collect();
+    engine.ask_all(&context, "agent start", requests)?;
     told(call, &engine, &names, &context)
 }
 
@@ -288,9 +287,8 @@ fn stop_and_wait(call: &Call, wanted: &Names) -> Result<(Context, Supervisor, Ve
     let mut context = call.context()?;
     let mut supervisor = Supervisor::open(&context, "agent stop")?;
     let names = names(supervisor.engine(), wanted)?;
-    for agent in &names {
-        supervisor.engine_mut().ask(&context, "agent stop", Request::StopAgent { agent: agent.clone() })?;
-    }
+    let requests = names.iter().map(|agent| Request::StopAgent { agent: agent.clone() }).collect();
+    supervisor.engine_mut().ask_all(&context, "agent stop", requests)?;
     wait_until_over(&mut context, &mut supervisor, &names)?;
     Ok((context, supervisor, names))
 }

@@ -27,7 +27,11 @@ pub struct Pilot {
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Action {
     /// Act on the listed tasks from now on
-    Start,
+    Start {
+        /// And on so many of a hundred tasks, present and future
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+        percent: Option<u8>,
+    },
     /// Act on no task from now on; what is live is observed to its end
     Stop,
     /// List tasks
@@ -41,6 +45,12 @@ pub enum Action {
         /// The glob, such as 'DOC-*'
         #[arg(value_name = "GLOB")]
         glob: String,
+    },
+    /// Cover so many of a hundred tasks beside the list, chosen by their ids; a larger share only adds some
+    Percent {
+        /// From 0 to 100
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+        percent: u8,
     },
     /// Take tasks or patterns off the list
     Remove {
@@ -60,10 +70,13 @@ pub fn run(call: &Call, args: &Pilot) -> Result<u8> {
     let context = call.context()?;
     let mut engine = Engine::open(&context)?;
     match &args.action {
-        Action::Start => switch(&context, &mut engine, Rollout::Pilot)?,
-        Action::Stop => switch(&context, &mut engine, Rollout::Shadow)?,
+        Action::Start { .. } => {
+            let scope = changed(engine.pipeline(), &args.action)?;
+            switch(&context, &mut engine, Rollout::Pilot, Some(scope))?;
+        }
+        Action::Stop => switch(&context, &mut engine, Rollout::Shadow, None)?,
         Action::List => {}
-        Action::Add { .. } | Action::AddPattern { .. } | Action::Remove { .. } => {
+        Action::Add { .. } | Action::AddPattern { .. } | Action::Percent { .. } | Action::Remove { .. } => {
             let scope = changed(engine.pipeline(), &args.action)?;
             engine.ask(&context, "pilot", Request::SetPilot { scope })?;
         }
@@ -73,11 +86,12 @@ pub fn run(call: &Call, args: &Pilot) -> Result<u8> {
 }
 
 /// Naming the tasks is a person's consent, so no evidence is asked for; that there was none is on record.
-fn switch(context: &Context, engine: &mut Engine, to: Rollout) -> Result<()> {
+fn switch(context: &Context, engine: &mut Engine, to: Rollout, scope: Option<PilotScope>) -> Result<()> {
     let present = engine.pipeline().core.mode;
-    engine.ask(context, "pilot", Request::SetRollout { rollout: to, unready: to > present.rollout })?;
-    let scope = &engine.pipeline().core.pilot;
-    if to == Rollout::Pilot && scope.tasks.is_empty() && scope.patterns.is_empty() {
+    let rollout = Request::SetRollout { rollout: to, unready: to > present.rollout };
+    let requests = scope.map(|scope| Request::SetPilot { scope }).into_iter().chain([rollout]).collect();
+    engine.ask_all(context, "pilot", requests)?;
+    if to == Rollout::Pilot && engine.pipeline().core.pilot.is_empty() {
         context.note("no task is listed, so nothing will be started; list some with `pipeline pilot add ID`");
     }
     Ok(())
@@ -102,8 +116,12 @@ fn changed(pipeline: &Pipeline, action: &Action) -> Result<PilotScope> {
             scope.patterns.insert(glob.clone());
             &[]
         }
+        Action::Percent { percent } | Action::Start { percent: Some(percent) } => {
+            scope.percent = *percent;
+            &[]
+        }
         Action::Remove { ids } => ids,
-        Action::Start | Action::Stop | Action::List => &[],
+        Action::Start { percent: None } | Action::Stop | Action::List => &[],
     };
     for id in ids {
         let task = TaskId::new(id).is_ok_and(|id| scope.tasks.remove(&id));
@@ -136,6 +154,7 @@ fn show(call: &Call, pipeline: &Pipeline) -> Result<()> {
             "active": core.mode.rollout == Rollout::Pilot,
             "tasks": core.pilot.tasks,
             "patterns": core.pilot.patterns,
+            "percent": core.pilot.percent,
             "covered": covered,
         }));
     }
@@ -148,14 +167,20 @@ fn show(call: &Call, pipeline: &Pipeline) -> Result<()> {
     out.line(&format!("{}: {effect}", out.paint("1", core.mode.rollout.word())))?;
     let mut rows = vec![head(out, &["TASK", "STATUS", "BY", "TITLE"])];
     for task in tasks() {
-        let pattern = core.pilot.patterns.iter().find(|pattern| globs::id_matches(pattern, task.id.as_str()));
-        let by = if core.pilot.tasks.contains(&task.id) { "id" } else { pattern.map_or("", String::as_str) };
-        rows.push(vec![task.id.to_string(), task_word(out, &task.state.word()), by.to_owned(), cut(&task.title, 60)]);
+        let by = match core.pilot.pattern_of(&task.id) {
+            _ if core.pilot.tasks.contains(&task.id) => "id".to_owned(),
+            Some(pattern) => pattern.to_owned(),
+            None => format!("{} %", core.pilot.percent),
+        };
+        rows.push(vec![task.id.to_string(), task_word(out, &task.state.word()), by, cut(&task.title, 60)]);
     }
     if rows.len() > 1 {
         print_rows(out, &rows)?;
     } else {
         out.line("no task is listed")?;
+    }
+    if core.pilot.percent > 0 {
+        out.line(&format!("{} % of all tasks, present and future, are covered by their ids", core.pilot.percent))?;
     }
     let idle = |pattern: &&String| !tasks().any(|task| globs::id_matches(pattern, task.id.as_str()));
     for pattern in core.pilot.patterns.iter().filter(idle) {

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pipeline_lib::mode::Rollout;
 use pipeline_lib::view::{self, AgentStatus, Attention, StatusDoc};
 use pipeline_worktrees::watch::Watcher;
 
@@ -173,7 +174,9 @@ fn task_table(out: &Output, document: &StatusDoc<'_>, now: Timestamp) -> Result<
 fn summary(out: &Output, document: &StatusDoc<'_>) -> String {
     let metrics = &document.metrics;
     let busy = document.state.agents.values().filter(|agent| is_busy(agent.status)).count();
-    let mode = format!("{} · {}", document.state.orchestration_mode.word(), document.state.mode.word());
+    let share = document.state.pilot_percent.filter(|_| document.state.mode == Rollout::Pilot);
+    let share = share.map_or_else(String::new, |percent| format!(" {percent} %"));
+    let mode = format!("{} · {}{share}", document.state.orchestration_mode.word(), document.state.mode.word());
     let attention = match document.attention.len() {
         0 => String::new(),
         n => out.paint("1;33", &format!(" · ! {n} waiting for you")),

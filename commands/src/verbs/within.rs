@@ -43,7 +43,7 @@ fn decides(verb: &Verb) -> bool {
             matches!(args.verb, TaskVerb::Approve(_) | TaskVerb::Reject(_) | TaskVerb::Rollback(_))
         }
         Verb::Agent(args) => !matches!(args.verb, AgentVerb::List | AgentVerb::Logs(_)),
-        Verb::Mode(_) | Verb::Pilot(_) | Verb::Rollout(_) | Verb::Trash(_) => true,
+        Verb::Undo(_) | Verb::Mode(_) | Verb::Pilot(_) | Verb::Rollout(_) | Verb::Trash(_) => true,
         _ => false,
     }
 }

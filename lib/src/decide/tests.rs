@@ -22,3 +22,4 @@ mod settled;
 mod setup;
 mod stages;
 mod tasks;
+mod undo;

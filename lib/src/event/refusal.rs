@@ -70,6 +70,14 @@ pub enum Refusal {
         /// The task.
         task: TaskId,
     },
+    /// A command that cannot be taken back, or no longer.
+    #[error("this cannot be undone: {why}")]
+    NotUndone {
+        /// Why not.
+        why: String,
+        /// What would help, as a full sentence.
+        next: String,
+    },
     /// A stage the decision could not be for.
     #[error("stage `{stage}` knows no decision `{decision}`; it knows {}", known.join(", "))]
     UnknownDecision {

@@ -6,6 +6,7 @@ mod brain;
 mod doing;
 pub(super) mod patterns;
 mod project;
+mod restored;
 pub(super) mod schedules;
 
 use jiff::Timestamp;
@@ -44,6 +45,7 @@ impl Pipeline {
             | Fact::TaskHeld { .. }
             | Fact::TaskDue { .. }
             | Fact::TaskArchived { .. }
+            | Fact::TaskRestored { .. }
             | Fact::StageDone { .. }
             | Fact::HubAsks { .. }
             | Fact::TaskMerged { .. }
@@ -87,6 +89,7 @@ impl Pipeline {
             Fact::TaskHeld { task, hold } => self.change_task(task, |t| t.held = Some(hold.clone())),
             Fact::TaskDue { task } => self.change_task(task, |t| t.not_before = None),
             Fact::TaskArchived { task } => self.archive_task(at, task),
+            Fact::TaskRestored { task, to } => self.restore_task(at, task, to.as_deref()),
             Fact::StageDone { task, output } => self.note_in_task(task, |t| {
                 if t.outputs.is_empty() {
                     t.outputs.reserve_exact(1);

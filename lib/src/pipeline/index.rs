@@ -434,6 +434,11 @@ impl Pipeline {
         self.lower_dependencies(dependencies);
     }
 
+    /// The name of a task that is gone as if it had never been may be given again.
+    pub(super) fn free_name(&mut self, id: &TaskId) {
+        self.queue.folded.remove(&id.as_str().to_ascii_lowercase());
+    }
+
     /// Something about a task changed that no place in the index depends on.
     pub(super) fn note_change(&mut self, slot: Slot) {
         self.queue.changes.note(slot);

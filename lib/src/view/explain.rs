@@ -255,6 +255,10 @@ fn waiting_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
             Rollout::Shadow => "pipeline rollout check".to_owned(),
             Rollout::Pilot | Rollout::Production => format!("pipeline pilot add {}", task.id),
         });
+        if mode == Rollout::Pilot && core.pilot.percent > 0 {
+            out.observations.push(format!("it is not in the pilot's share of {} %", core.pilot.percent));
+            out.would_change.push("a larger share: `pipeline pilot percent N`".to_owned());
+        }
         return;
     }
     if core.mode.orchestration == Orchestration::Sequential && core.current_task.as_ref() != Some(&task.id) {
@@ -266,6 +270,11 @@ fn waiting_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
     if let Some(mode) = core.pending_mode {
         out.rule = format!("nothing new starts until the switch to {} is made", mode.orchestration.word());
         return;
+    }
+    if core.mode.rollout == Rollout::Pilot
+        && let Some(why) = core.pilot.why(&task.id)
+    {
+        out.observations.push(why);
     }
     no_agent_rule(pipeline, task, out);
 }

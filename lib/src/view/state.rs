@@ -27,6 +27,9 @@ pub struct StateDoc<'a> {
     pub mode: Rollout,
     /// The mode to come, once no agent is busy.
     pub pending_mode: Option<Mode>,
+    /// The share of all tasks that the pilot covers beside its list, in percent; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pilot_percent: Option<u8>,
     /// The number of the last fact in it.
     pub journal_seq: u64,
     /// When that was.
@@ -146,6 +149,7 @@ pub fn state_doc<'a>(pipeline: &'a Pipeline, seen: &Seen) -> StateDoc<'a> {
         orchestration_mode: core.mode.orchestration,
         mode: core.mode.rollout,
         pending_mode: core.pending_mode,
+        pilot_percent: Some(core.pilot.percent).filter(|percent| *percent > 0),
         journal_seq: core.seq,
         updated_at: core.updated_at,
         current_task: core.current_task.as_ref(),

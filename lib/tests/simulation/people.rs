@@ -198,7 +198,7 @@ impl World {
         let request = match self.dice.below(4) {
             0 => {
                 let task = self.some_task();
-                Request::SetPilot { scope: PilotScope { tasks: [task].into(), patterns: [].into() } }
+                Request::SetPilot { scope: PilotScope { tasks: [task].into(), patterns: [].into(), percent: 0 } }
             }
             1 => Request::SetRollout { rollout, unready: true },
             _ => {

@@ -50,6 +50,8 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
         Fact::TaskHeld { hold, .. } => format!("{task} waits for {}", hold.by),
         Fact::TaskDue { .. } => format!("{task} may be tried again"),
         Fact::TaskArchived { .. } => format!("{task} archived"),
+        Fact::TaskRestored { to: Some(to), .. } => format!("{task} is {} again: a command was undone", to.state.word()),
+        Fact::TaskRestored { to: None, .. } => format!("{task} is gone again: the command that added it was undone"),
         Fact::StageDone { output, .. } => format!("{task} {stage} done: {}", output.decision),
         Fact::HubAsks { question, .. } => match &question.refused {
             Some(why) => format!("{task} {stage} asks its agent again: {why}"),
@@ -90,6 +92,9 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
         }
         Fact::ModePending { mode: None, .. } => "the mode stays as it is".to_owned(),
         Fact::NumbersTaken { below } => format!("new tasks are numbered from {below}"),
+        Fact::PilotChanged { scope } if scope.percent > 0 => {
+            format!("the pilot covers its list and {} % of all tasks", scope.percent)
+        }
         Fact::PilotChanged { .. } => "the pilot's list changed".to_owned(),
         Fact::WorktreeReady { worktree, .. } => format!("worktree {worktree} is set up"),
         Fact::WorktreeFailed { worktree, message, .. } => format!("setting up worktree {worktree} failed: {message}"),

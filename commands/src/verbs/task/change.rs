@@ -303,7 +303,7 @@ fn existing(texts: &[String]) -> Result<Vec<TaskId>> {
     texts.iter().map(|text| id(text)).collect()
 }
 
-/// Asks the same of each task, in order, and shows where each stands then. The first refusal ends it.
+/// Asks the same of each task, in order, all or none, and shows where each stands then.
 fn each(call: &Call, actor: &str, tasks: &[TaskId], request: impl Fn(TaskId) -> Request) -> Result<u8> {
     each_in(call, &call.context()?, actor, tasks, request)
 }
@@ -316,9 +316,7 @@ fn each_in(
     request: impl Fn(TaskId) -> Request,
 ) -> Result<u8> {
     let mut engine = Engine::open(context)?;
-    for task in tasks {
-        engine.ask(context, actor, request(task.clone()))?;
-    }
+    engine.ask_all(context, actor, tasks.iter().cloned().map(request).collect())?;
     let pipeline = engine.pipeline();
     let documents: Vec<_> =
         tasks.iter().filter_map(|id| pipeline.task(id.as_str())).map(|task| task_doc(pipeline, task)).collect();

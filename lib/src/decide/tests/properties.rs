@@ -355,7 +355,11 @@ impl Game {
     fn switch(&mut self, a: u16, b: u16) {
         if a.is_multiple_of(3) {
             let patterns = pick(&[vec![], vec!["*".to_owned()], vec!["T1*".to_owned()]], b).unwrap();
-            let scope = PilotScope { tasks: [self.some_task(b)].into(), patterns: patterns.into_iter().collect() };
+            let scope = PilotScope {
+                tasks: [self.some_task(b)].into(),
+                patterns: patterns.into_iter().collect(),
+                percent: u8::try_from(a % 50).unwrap(),
+            };
             self.feed(&Event::Ask(Request::SetPilot { scope }));
             return;
         }

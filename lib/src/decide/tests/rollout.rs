@@ -125,7 +125,7 @@ fn the_pilot_touches_its_tasks_and_treats_the_others_as_shadow_does() {
     w.mode(Orchestration::Parallel, Rollout::Pilot);
     w.add_all(&["DOC-1", "A", "B"]);
     assert_eq!(withheld(&w.tick()).len(), 2);
-    let scope = PilotScope { tasks: [task("A")].into(), patterns: ["DOC-*".to_owned()].into() };
+    let scope = PilotScope { tasks: [task("A")].into(), patterns: ["DOC-*".to_owned()].into(), percent: 0 };
     w.asked(crate::event::Request::SetPilot { scope });
     w.tick();
     assert_eq!(["DOC-1", "A", "B"].map(|id| w.status(id)), ["do_wip", "do_wip", "unassigned"]);
@@ -156,7 +156,7 @@ fn readiness_for_production_comes_from_recorded_runs() {
     let mut w = World::new();
     w.mode(Orchestration::Parallel, Rollout::Pilot);
     w.asked(crate::event::Request::SetPilot {
-        scope: PilotScope { tasks: [].into(), patterns: ["*".to_owned()].into() },
+        scope: PilotScope { tasks: [].into(), patterns: ["*".to_owned()].into(), percent: 0 },
     });
     let checks = |w: &World| {
         let readiness = readiness(&w.p, Rollout::Pilot, None);

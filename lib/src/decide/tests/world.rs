@@ -236,6 +236,14 @@ impl World {
         Ok(facts)
     }
 
+    /// Takes back what a command did to the state before it.
+    pub(crate) fn undo(&mut self, before: &Pipeline, facts: &[Fact]) -> Result<Vec<Fact>, Refusal> {
+        let inverse = crate::decide::undo(before, self.at, facts, &self.p)?;
+        inverse.iter().for_each(|fact| self.apply(fact));
+        self.check();
+        Ok(inverse)
+    }
+
     fn apply(&mut self, fact: &Fact) {
         let text = serde_json::to_string(fact).unwrap();
         let read: Fact = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
