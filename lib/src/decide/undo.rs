@@ -159,7 +159,7 @@ impl Undo<'_> {
         let changed = self.after.task(id).is_none_or(|after| after.state != before.state);
         if let Some(now) = self.now.task(id) {
             task.runs.clone_from(&now.runs);
-            task.spent = now.spent.clone();
+            task.spent = now.spent;
             if !changed {
                 task.state = now.state.clone();
             }

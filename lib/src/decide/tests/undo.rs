@@ -177,8 +177,8 @@ fn an_approval_and_a_rollback_stand() {
     let approved = plain_stage("do", "worker");
     let mut stage = approved.clone();
     stage.approval = true;
-    let mut settings = crate::settings::Settings::default();
-    settings.agents = vec![worker("w1", "worker")];
+    let agents = vec![worker("w1", "worker")];
+    let settings = crate::settings::Settings { agents, ..crate::settings::Settings::default() };
     let mut w = World::with(settings, vec![workflow("ask", vec![stage], &[])]);
     w.add(NewTask::named("A").on("ask"));
     w.tick();
