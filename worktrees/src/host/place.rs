@@ -38,11 +38,13 @@ const TOLD_BYTES_MAX: u64 = 64 * 1024;
 /// The list of a place is waited for so long where somebody else has it, which is for a few reads and the start of a host.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How often it is tried at once, which is enough where it is only read.
-const LOCK_TRIES: usize = 20;
+const TOLD_TRIES: usize = 20;
 /// How long after each further attempt.
 const LOCK_PAUSE: Duration = Duration::from_micros(100);
 /// In a place: the runs that its host was told of, a line each.
 const TOLD: &str = "told";
+/// In a place: who its last host is or was.
+const HOST: &str = "host.json";
 
 /// The directory of a run's place.
 pub(super) fn directory(run_dir: &Path, place: &str) -> Result<PathBuf, HostError> {
@@ -100,7 +102,7 @@ impl Told {
                 return Err(HostError::io("lock", &path)(std::io::ErrorKind::TimedOut.into()));
             }
             tries += 1;
-            if tries < LOCK_TRIES {
+            if tries < TOLD_TRIES {
                 rustix::thread::sched_yield();
             } else {
                 // Interrupted or not: it is tried again.
@@ -155,15 +157,44 @@ pub(super) fn tell(
     let mut told = Told::make(place)?;
     match files::lock_shared(place)? {
         // The host looks at the list a last time while nobody else can, before it lets go of its lock: it reads this.
-        Lock::Taken => told.add(run_dir),
+        Lock::Taken => {
+            told.add(run_dir)?;
+            if is_left_by_the_dead(place)? { begin_anew(told, place, run_dir, start) } else { Ok(()) }
+        }
         Lock::Held(free) => {
             drop(free);
-            // What a dead host was told of and never began is told again by whoever still wants it.
-            told.clear()?;
-            told.add(run_dir)?;
-            start(place)
+            begin_anew(told, place, run_dir, start)
         }
     }
+}
+
+fn begin_anew(
+    mut told: Told,
+    place: &Path,
+    run_dir: &Path,
+    start: impl FnOnce(&Path) -> Result<(), HostError>,
+) -> Result<(), HostError> {
+    // What a dead host was told of and never began is told again by whoever still wants it.
+    told.clear()?;
+    told.add(run_dir)?;
+    start(place)
+}
+
+/// Whether a lock that was taken turns out to be free: the last thread of a host that was killed lets go of it a moment
+/// after the host counts as dead.
+fn is_left_by_the_dead(place: &Path) -> Result<bool, HostError> {
+    for _ in 0..files::LOCK_TRIES {
+        // One that has the lock and has not said so yet reads the list all the same.
+        let last: Option<Identity> = files::read(place, HOST).unwrap_or_default();
+        if last.is_none_or(|host| host.is_alive()) {
+            return Ok(false);
+        }
+        if matches!(files::lock_shared(place)?, Lock::Held(_)) {
+            return Ok(true);
+        }
+        rustix::thread::sched_yield();
+    }
+    Ok(false)
 }
 
 /// The rest of a request that concerns a run of a place. As everywhere, the host looks for a request after it has recorded
@@ -209,10 +240,11 @@ pub(super) fn main(place: &Path) -> Result<(), HostError> {
         return Ok(());
     }
     detach(false);
-    let wakes = Wakes::of_place(place).map_err(HostError::io("wait for signals in", place))?;
     let Some(identity) = Identity::current() else {
         return Err(HostError::io("read", "/proc/self/stat")(std::io::ErrorKind::NotFound.into()));
     };
+    files::replace(place, HOST, &identity, false)?;
+    let wakes = Wakes::of_place(place).map_err(HostError::io("wait for signals in", place))?;
     let Some(runs) = place.parent().and_then(Path::parent) else {
         return Err(HostError::NotRegular { path: place.to_owned() });
     };
