@@ -133,7 +133,7 @@ pub(super) async fn drive(
         live,
         options,
         signals,
-        events: EventStream::new(),
+        events: Terminal::events()?,
         answers: FuturesUnordered::new(),
         hooks: FuturesUnordered::new(),
         outbox,
