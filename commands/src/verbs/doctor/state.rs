@@ -255,6 +255,11 @@ mod tests {
         let guard = Locker::new(path.clone(), "monitor --headless".to_owned()).acquire(Duration::ZERO).unwrap();
         assert!(holder(&path).unwrap().contains("monitor --headless"));
         drop(guard);
-        assert_eq!(holder(&path), None);
+        // A child of another test of this process has copies of all that was open until it becomes its program.
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        while let Some(holder) = holder(&path) {
+            assert!(std::time::Instant::now() < until, "{holder} has it still");
+            std::thread::yield_now();
+        }
     }
 }
