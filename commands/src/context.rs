@@ -103,7 +103,6 @@ pub struct Context {
     registry: Registry,
     definitions: Definitions,
     settings: Arc<Settings>,
-    digest: String,
     host: HostProgram,
     /// Whether this verb records a changed configuration. What an agent reports must not.
     configures: bool,
@@ -152,7 +151,6 @@ impl Context {
             None => site.repo.guess_base()?,
         };
         let settings = Arc::new(config::with_registry(loaded.config.settings(&base), &registry, &workflows));
-        let digest = config::digest(&settings, &workflows.workflows);
         Ok(Self {
             globals: globals.clone(),
             output: output.clone(),
@@ -162,7 +160,6 @@ impl Context {
             registry,
             definitions,
             settings,
-            digest,
             host: HostProgram::this(),
             configures: true,
             complaint: None,
@@ -307,17 +304,11 @@ impl Context {
         if !self.configures {
             return None;
         }
-        let names = in_use(pipeline, events);
-        let (workflows, digest) = if names.is_empty() {
-            (None, self.digest.clone())
-        } else {
-            let (workflows, digest) = self.with_shipped(names);
-            (Some(workflows), digest)
-        };
+        let (workflows, digest) = self.with_shipped(in_use(pipeline, events));
         let differs = pipeline.core.config_digest != digest;
         (differs && stamp(&self.globals, &self.site) == self.stamp).then(|| Event::Configure {
             settings: self.settings.clone(),
-            workflows: workflows.unwrap_or_else(|| self.workflows.workflows.clone()),
+            workflows,
             digest,
         })
     }

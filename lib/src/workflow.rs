@@ -16,7 +16,7 @@ pub mod render;
 pub mod schedule;
 pub mod together;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -385,25 +385,31 @@ impl Workflow {
 }
 
 impl Workflow {
-    /// How often a task may come to a stage because that is a hub, or serves one: as often as the hub's own rules let it go
-    /// on. 0 for any other stage.
+    /// How often a task may come to a stage: what the stage itself says, otherwise as often as is usual (`usual`), and
+    /// for a hub, or what serves one, at least as often as the hub's own rules let it go on.
     #[must_use]
-    pub fn visits_of_hub(&self, id: &StageId) -> u32 {
-        let hub = self.stage(id).filter(|stage| matches!(stage.doing, Doing::Hub(_))).or_else(|| self.hub_of(id));
-        match hub.map(|stage| &stage.doing) {
+    pub fn visits_max(&self, stage: &Stage, usual: u32) -> u32 {
+        stage.max_visits.unwrap_or_else(|| usual.max(self.visits_of_hub(stage)))
+    }
+
+    /// 0 for a stage that neither is a hub nor serves one.
+    fn visits_of_hub(&self, stage: &Stage) -> u32 {
+        let own = Some(stage).filter(|stage| matches!(stage.doing, Doing::Hub(_)));
+        match own.or_else(|| self.hub_of(&stage.id)).map(|stage| &stage.doing) {
             Some(Doing::Hub(hub)) => hub.visits(),
-            _ => u32::try_from(self.spokes(id)).unwrap_or(u32::MAX).saturating_mul(VISITS_OF_A_SPOKE),
+            _ => u32::try_from(self.spokes(&stage.id)).unwrap_or(u32::MAX).saturating_mul(VISITS_OF_A_SPOKE),
         }
     }
 
     /// How many stages a stage leads to that come back to it: with several it is a hub, whose brain is its agent.
     #[must_use]
     pub fn spokes(&self, id: &StageId) -> usize {
-        let ways = |from: &StageId, to: &StageId| {
-            self.connections.iter().any(|c| c.from == *from && c.to.as_ref() == Some(to))
-        };
-        let others = self.stages.iter().filter(|stage| stage.id != *id);
-        others.filter(|other| ways(id, &other.id) && ways(&other.id, id)).count()
+        let comes_back =
+            |other: &StageId| self.connections.iter().any(|c| c.from == *other && c.to.as_ref() == Some(id));
+        let onward = self.connections.iter().filter(|c| c.from == *id).filter_map(|c| c.to.as_ref());
+        // By name, so that two ways to one stage count once.
+        let spokes: BTreeSet<&StageId> = onward.filter(|to| *to != id && comes_back(to)).collect();
+        spokes.len()
     }
 }
 

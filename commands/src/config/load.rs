@@ -15,7 +15,7 @@ use super::keys::{self, Kind};
 use super::node::{self, Field, Node, Table, Value};
 use super::problem::{LocatedProblem, Place, SourceText};
 use super::read::Reader;
-use super::{AgentConfig, Config, ConfigError, LogsConfig, Origin, StateConfig, UiConfig, digest, problem, project};
+use super::{AgentConfig, Config, ConfigError, LogsConfig, Origin, StateConfig, UiConfig, problem, project};
 
 /// Larger files were not written by hand.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -48,8 +48,6 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// What is likely not meant but does no harm yet.
     pub warnings: Vec<LocatedProblem>,
-    /// Names what decisions depend on; see [`digest()`].
-    pub digest: String,
     values: BTreeMap<String, serde_json::Value>,
 }
 
@@ -102,8 +100,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut values = BTreeMap::new();
     collect(&root, "", &mut origins, &mut values);
     agents::origins(&root, &config.agents, &mut origins);
-    let digest = digest(&config.settings(""), &[]);
-    Ok(Loaded { config, origins, warnings: reader.problems, digest, values })
+    Ok(Loaded { config, origins, warnings: reader.problems, values })
 }
 
 impl Loaded {
@@ -122,7 +119,6 @@ impl Loaded {
             }
             self.config.agents.push(agent);
         }
-        self.digest = digest(&self.config.settings(""), &[]);
     }
 
     fn borrowed(&self, definition: &Definition) -> Option<AgentConfig> {

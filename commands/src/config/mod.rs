@@ -48,7 +48,7 @@ pub use schema::{schema_agent, schema_config, schema_workflow};
 pub use schema_registry::schema_registry;
 pub use starter::starter;
 pub use words::{LogLevel, Mode, Notify, Runtime, Theme};
-pub use workflows::{WorkflowSet, check_workflow_files, load_workflow, load_workflows};
+pub use workflows::{Checked, WorkflowSet, check_workflow_files, load_workflow, load_workflows};
 
 /// The whole configuration, complete and valid.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_lib::ids::{Role, WorkflowId};
-use pipeline_lib::settings::Settings;
 use pipeline_lib::text::one_line;
 use pipeline_lib::workflow::{Workflow, parse, tdd, together};
 
 use super::json::{self, Document};
-use super::{LocatedProblem, digest, keys, problem};
+use super::{LocatedProblem, keys, problem};
 use crate::shipped;
 
 /// The largest workflow file.
@@ -29,8 +28,8 @@ pub struct WorkflowSet {
     pub workflows: Vec<Arc<Workflow>>,
     /// What is wrong with the others, and warnings.
     pub problems: Vec<LocatedProblem>,
-    /// Names the content of the workflows.
-    pub digest: String,
+    /// The files of which nothing is to be said, with the workflow that each defines.
+    clean: BTreeMap<PathBuf, WorkflowId>,
     /// Files that define no workflow, by the id that they give.
     unusable: Vec<(String, String)>,
     /// Roles that some agent has.
@@ -138,6 +137,12 @@ impl WorkflowSet {
         keys::nearest(id, known).map_or_else(String::new, |near| format!("Did you mean `{}`? ", one_line(near, 80)))
     }
 
+    /// The workflow that this file defines, if nothing is to be said of the file.
+    fn clean_file(&self, path: &Path) -> Option<&Arc<Workflow>> {
+        let of = |path: &Path| self.clean.get(path).and_then(|id| self.get(id));
+        of(path).or_else(|| of(&path.canonicalize().ok()?))
+    }
+
     /// Whether some file cannot be used.
     #[must_use]
     pub fn has_errors(&self) -> bool {
@@ -145,12 +150,23 @@ impl WorkflowSet {
     }
 }
 
+/// What some workflow files hold.
+#[derive(Debug)]
+pub struct Checked {
+    /// The names of those that can be run.
+    pub valid: Vec<WorkflowId>,
+    /// What was read of them, whether it fits together or not.
+    pub workflows: Vec<Arc<Workflow>>,
+    /// What is wrong, and warnings.
+    pub problems: Vec<LocatedProblem>,
+}
+
 /// Reads every `*.json` of a folder. `roles` are those that some agent has; while there is no agent at all, no role is
 /// missed.
 #[must_use]
 pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     let mut set = WorkflowSet { roles: roles.clone(), ..WorkflowSet::default() };
-    let mut files: BTreeMap<WorkflowId, Document> = BTreeMap::new();
+    let mut files: BTreeMap<WorkflowId, (PathBuf, Document)> = BTreeMap::new();
     let builtin = tdd();
     let mut builtin_replaced = false;
     for path in json::files(dir, "workflows", &mut set.problems) {
@@ -170,13 +186,13 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
             set.unusable.extend(id.map(|id| (id.to_owned(), document.name().to_owned())));
             continue;
         };
-        if let Some(first) = files.get(&workflow.id) {
+        if let Some((_, first)) = files.get(&workflow.id) {
             let message = format!("workflow `{}` is already defined in {}", workflow.id, first.name());
             let hint = Some("Give one of them another id, or remove it.".to_owned());
             set.problems.push(LocatedProblem::new(&document.place("/id"), message, hint));
             continue;
         }
-        files.insert(workflow.id.clone(), document);
+        files.insert(workflow.id.clone(), (path, document));
         set.workflows.push(Arc::new(workflow));
     }
     if !builtin_replaced {
@@ -189,12 +205,17 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     set.workflows.extend(drawn_in);
     set.workflows.sort_by(|a, b| a.id.cmp(&b.id));
     take_out_misfits(&mut set, &files);
-    set.digest = digest(&Settings::default(), &set.workflows);
+    set.clean = files
+        .into_iter()
+        .filter(|(id, _)| set.get(id).is_some())
+        .filter(|(_, (_, document))| !set.problems.iter().any(|problem| problem.file == document.name()))
+        .map(|(id, (path, _))| (path, id))
+        .collect();
     set
 }
 
 /// Takes out the workflows that do not fit together with the others, until all that are left do.
-fn take_out_misfits(set: &mut WorkflowSet, files: &BTreeMap<WorkflowId, Document>) {
+fn take_out_misfits(set: &mut WorkflowSet, files: &BTreeMap<WorkflowId, (PathBuf, Document)>) {
     loop {
         let found = together::check(&set.workflows, |name| set.unusable.iter().any(|(broken, _)| broken == name));
         let misfits: BTreeSet<WorkflowId> =
@@ -202,14 +223,14 @@ fn take_out_misfits(set: &mut WorkflowSet, files: &BTreeMap<WorkflowId, Document
         for (id, problem) in found {
             // Warnings are said of what stays; who is taken out has said enough.
             let said = if misfits.is_empty() { problem.warning } else { !problem.warning };
-            if let Some(document) = files.get(&id).filter(|_| said) {
+            if let Some((_, document)) = files.get(&id).filter(|_| said) {
                 set.problems.extend(located(document, vec![problem]));
             }
         }
         if misfits.is_empty() {
             return;
         }
-        let broken = misfits.iter().filter_map(|id| Some((id.to_string(), files.get(id)?.name().to_owned())));
+        let broken = misfits.iter().filter_map(|id| Some((id.to_string(), files.get(id)?.1.name().to_owned())));
         set.unusable.extend(broken);
         set.workflows.retain(|workflow| !misfits.contains(&workflow.id));
     }
@@ -230,16 +251,18 @@ pub fn load_workflow(path: &Path, roles: &BTreeSet<Role>) -> (Option<Workflow>, 
 }
 
 /// Reads some workflow files, wherever they are, and says what is wrong with each, also where they name other workflows:
-/// one another, or `others`. Without any others, a workflow that is not there may be somewhere else.
+/// one another, or `others`. Without any others, a workflow that is not there may be somewhere else. One that is among the
+/// others already, and nothing is to be said of, is not read again.
 #[must_use]
-pub fn check_workflow_files(
-    paths: &[PathBuf],
-    roles: &BTreeSet<Role>,
-    others: Option<&WorkflowSet>,
-) -> (Vec<WorkflowId>, Vec<LocatedProblem>) {
+pub fn check_workflow_files(paths: &[PathBuf], roles: &BTreeSet<Role>, others: Option<&WorkflowSet>) -> Checked {
     let mut problems = Vec::new();
     let mut read: Vec<(Document, Arc<Workflow>)> = Vec::new();
+    let mut known: Vec<Arc<Workflow>> = Vec::new();
     for path in paths {
+        if let Some(workflow) = others.and_then(|set| set.clean_file(path)) {
+            known.push(workflow.clone());
+            continue;
+        }
         match json::read(path, FILE_BYTES_MAX, "Workflows") {
             Ok(document) => {
                 let workflow = read_one(&document, roles, &mut problems);
@@ -248,8 +271,9 @@ pub fn check_workflow_files(
             Err(problem) => problems.push(problem),
         }
     }
-    let mut all: Vec<Arc<Workflow>> = read.iter().map(|(_, workflow)| workflow.clone()).collect();
-    let own: BTreeSet<WorkflowId> = all.iter().map(|workflow| workflow.id.clone()).collect();
+    let given: Vec<Arc<Workflow>> = read.iter().map(|(_, workflow)| workflow.clone()).chain(known).collect();
+    let own: BTreeSet<WorkflowId> = given.iter().map(|workflow| workflow.id.clone()).collect();
+    let mut all = given.clone();
     let project = others.map(|set| set.workflows.as_slice()).unwrap_or_default();
     all.extend(project.iter().filter(|workflow| !own.contains(&workflow.id)).cloned());
     let broken = |name: &str| others.is_some_and(|set| set.unusable.iter().any(|(broken, _)| broken == name));
@@ -262,7 +286,7 @@ pub fn check_workflow_files(
         }
         problems.extend(located(document, vec![problem]));
     }
-    (own.into_iter().filter(|id| !misfits.contains(id)).collect(), problems)
+    Checked { valid: own.into_iter().filter(|id| !misfits.contains(id)).collect(), workflows: given, problems }
 }
 
 fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<LocatedProblem>) -> Option<Workflow> {

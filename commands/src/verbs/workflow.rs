@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::config::problem_json;
 use super::status::{head, print_rows};
-use crate::config::{LocatedProblem, check_workflow_files, load_workflow, render_all};
+use crate::config::{Checked, LocatedProblem, check_workflow_files, render_all};
 use crate::context::Context;
 use crate::dispatch::Call;
 use crate::error::{CommandError, Result, exit};
@@ -229,18 +229,18 @@ fn validate_files(call: &Call, files: &[PathBuf]) -> Result<u8> {
     };
     let roles = context.as_ref().map(|context| context.config().roles()).unwrap_or_else(BTreeSet::<Role>::new);
     let paths: Vec<PathBuf> = files.iter().map(|file| from(&call.globals.dir, file)).collect();
-    let (ids, mut problems) = check_workflow_files(&paths, &roles, context.as_ref().map(Context::workflows));
+    let Checked { valid, workflows, mut problems } =
+        check_workflow_files(&paths, &roles, context.as_ref().map(Context::workflows));
     if let Some(context) = &context {
-        problems.extend(unfilled(context, &paths, &roles));
+        problems.extend(unfilled(context, &workflows));
     }
-    report(call, ids, &problems)
+    report(call, valid, &problems)
 }
 
 /// Words in braces of prompts that nothing fills in, where some file has a stage for them.
-fn unfilled(context: &Context, paths: &[PathBuf], roles: &BTreeSet<Role>) -> Vec<LocatedProblem> {
-    let read: Vec<Workflow> = paths.iter().filter_map(|path| load_workflow(path, roles).0).collect();
+fn unfilled(context: &Context, read: &[Arc<Workflow>]) -> Vec<LocatedProblem> {
     let mut params = context.workflows().param_names();
-    params.extend(read.iter().flat_map(Workflow::param_names));
+    params.extend(read.iter().flat_map(|workflow| workflow.param_names()));
     let has_stage = |role: &Role| read.iter().flat_map(|workflow| &workflow.stages).any(|stage| stage.role == *role);
     context.definitions().unfilled(has_stage, &params)
 }

@@ -236,8 +236,8 @@ impl Rules<'_> {
     /// A task goes on to a stage, unless it has been there too often or gone on for too long.
     pub(super) fn enter(&self, task: &Task, from: &Stage, next: &Stage, feedback: Option<String>) -> Vec<Fact> {
         let visits = task.visits.get(&next.id).copied().unwrap_or(0);
-        let own = self.p.workflow_of(task).map_or(0, |workflow| workflow.visits_of_hub(&next.id));
-        let limit = next.max_visits.unwrap_or(self.p.core.settings.scheduler.max_visits.max(own));
+        let usual = self.p.core.settings.scheduler.max_visits;
+        let limit = self.p.workflow_of(task).map_or(usual, |workflow| workflow.visits_max(next, usual));
         if visits >= limit {
             let why = format!("stage {} was entered {visits} times, which is its limit", next.id);
             return self.block(task, Some(&next.id), &why);

@@ -394,9 +394,7 @@ impl Pipeline {
         for slot in &slots {
             self.link_dependencies(*slot);
         }
-        for slot in &slots {
-            self.raise_dependencies(*slot);
-        }
+        self.count_heights(&slots);
         for slot in slots {
             self.place(slot);
         }
@@ -515,6 +513,27 @@ impl Pipeline {
         }
     }
 
+    /// Counts how long the chain behind each task is. Those added last come first: what waits for a task is almost always
+    /// younger than it, so that each height is known before it is passed on.
+    fn count_heights(&mut self, slots: &[Slot]) {
+        let mut youngest: Vec<(u64, Slot)> =
+            slots.iter().filter_map(|slot| Some((self.tasks.at(*slot)?.order, *slot))).collect();
+        youngest.sort_unstable_by(|a, b| b.cmp(a));
+        let mut late = Vec::new();
+        for (order, slot) in youngest {
+            let height = self.queue.links[slot as usize].height.saturating_add(1).min(HEIGHT_MAX);
+            let Some(task) = self.tasks.at(slot) else { continue };
+            for dependency in task.depends_on.iter().filter_map(|id| self.tasks.slot(id.as_str())) {
+                let links = &mut self.queue.links[dependency as usize];
+                if links.height < height {
+                    links.height = height;
+                    late.extend(self.tasks.at(dependency).filter(|task| task.order > order).map(|_| dependency));
+                }
+            }
+        }
+        late.into_iter().for_each(|slot| self.raise_dependencies(slot));
+    }
+
     /// Tells the tasks in front of this one how long the chain behind them has become.
     fn raise_dependencies(&mut self, slot: Slot) {
         let mut todo = vec![slot];
@@ -524,8 +543,7 @@ impl Pipeline {
             let dependencies: Vec<Slot> = task.depends_on.iter().filter_map(|d| self.tasks.slot(d.as_str())).collect();
             for dependency in dependencies {
                 if self.queue.links[dependency as usize].height < height {
-                    self.queue.links[dependency as usize].height = height;
-                    self.place(dependency);
+                    self.set_height(dependency, height);
                     todo.push(dependency);
                 }
             }
@@ -541,11 +559,19 @@ impl Pipeline {
             if height == links.height {
                 continue;
             }
-            self.queue.links[slot as usize].height = height;
-            self.place(slot);
+            self.set_height(slot, height);
             if let Some(task) = self.tasks.at(slot) {
                 todo.extend(task.depends_on.iter().filter_map(|d| self.tasks.slot(d.as_str())));
             }
+        }
+    }
+
+    /// Only the place of a ready task depends on its height.
+    fn set_height(&mut self, slot: Slot, height: u8) {
+        let links = &mut self.queue.links[slot as usize];
+        links.height = height;
+        if links.place.queued.is_some() {
+            self.place(slot);
         }
     }
 

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Pipeline;
 use crate::decide::tests::world::*;
 use crate::event::NewTask;
-use crate::fact::{EffectKey, Fact, Move};
+use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::RunId;
 use crate::run::{ClaimStatus, StopReason};
 use crate::task::{Hold, HoldReason, TaskState};
@@ -108,4 +108,18 @@ fn heights_shrink_when_what_is_behind_leaves() {
     w.tick();
     assert!(w.p.task("C").is_none());
     assert_eq!(w.p.height(&task("A")), 1);
+}
+
+#[test]
+fn heights_hold_where_older_tasks_wait_for_younger_ones() {
+    let mut w = World::new();
+    w.add_all(&["A", "B", "C"]);
+    w.add(NewTask::named("D").after(&["A"]));
+    for (id, behind) in [("A", "B"), ("B", "C")] {
+        w.edit(id, TaskEdit { depends_on: Some(vec![task(behind)]), ..TaskEdit::default() }).unwrap();
+    }
+    let heights = |p: &Pipeline| ["A", "B", "C", "D"].map(|id| p.height(&task(id)));
+    assert_eq!(heights(&w.p), [1, 2, 3, 0]);
+    let loaded: Pipeline = serde_json::from_slice(&serde_json::to_vec(&w.p).unwrap()).unwrap();
+    assert_eq!(heights(&loaded), [1, 2, 3, 0]);
 }

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipeline_lib::ids::WorkflowId;
-use pipeline_lib::settings::Settings;
 use pipeline_lib::workflow::Workflow;
 
-use super::super::digest;
 use super::WorkflowSet;
 use crate::shipped;
 
@@ -39,7 +37,6 @@ impl WorkflowSet {
                 Arc::make_mut(workflow).category.clone_from(category);
             }
         }
-        self.digest = digest(&Settings::default(), &self.workflows);
     }
 
     /// Takes in those that come with the program among these names.
@@ -48,6 +45,5 @@ impl WorkflowSet {
         self.drawn_in.extend(found.iter().map(|workflow| workflow.id.clone()));
         self.workflows.extend(found);
         self.workflows.sort_by(|a, b| a.id.cmp(&b.id));
-        self.digest = digest(&Settings::default(), &self.workflows);
     }
 }

@@ -181,7 +181,6 @@ impl Run<'_> {
         let stage = &self.workflow.stages[at];
         let (tone, word, here) = self.stands(at);
         let of_stage = || self.parts.iter().filter(|part| part.parent.as_ref().is_some_and(|of| of.stage == stage.id));
-        let visits_usual = self.pipeline.core.settings.scheduler.max_visits.max(self.workflow.visits_of_hub(&stage.id));
         StageMark {
             id: stage.id.clone(),
             role: stage.role.to_string(),
@@ -189,7 +188,7 @@ impl Run<'_> {
             word,
             here,
             visits: self.task.visits.get(&stage.id).copied().unwrap_or(0),
-            visits_max: stage.max_visits.unwrap_or(visits_usual),
+            visits_max: self.workflow.visits_max(stage, self.pipeline.core.settings.scheduler.max_visits),
             parts: of_stage().take(PARTS_MAX).map(|part| self.related(part)).collect(),
             parts_total: of_stage().count(),
         }
