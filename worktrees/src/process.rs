@@ -22,6 +22,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// `exec` takes is lower.
 const ENVIRON_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
+/// A line of `/proc/<pid>/stat` is at most this long: 52 numbers of up to 20 digits, and a name of 64 bytes.
+const STAT_BYTES_MAX: usize = 2048;
+
 /// One process, named so that neither a reboot nor a reused pid can be mistaken for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
@@ -116,7 +119,11 @@ impl Stat {
     /// Reads it for one pid; nothing if there is no such process.
     #[must_use]
     pub fn read(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        // The kernel makes the whole line at the first read, so one is enough; `fs::read` takes five, and a table of all
+        // processes is read every second while a session is watched.
+        let mut line = [0; STAT_BYTES_MAX];
+        let read = fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line)).ok()?;
+        Self::parse(line.get(..read)?)
     }
 
     /// Whether the process is a zombie or about to vanish.
@@ -138,13 +145,13 @@ impl Stat {
         let pid = std::str::from_utf8(text.get(..open)?).ok()?.trim().parse().ok()?;
         let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
         // The first of these is field 3 in the numbering of proc(5).
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
+        let number = |of: usize| field(of)?.parse::<u64>().ok();
         Some(Self {
             pid,
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            session: fields.get(3)?.parse().ok()?,
+            state: field(3)?.chars().next()?,
+            parent: field(4)?.parse().ok()?,
+            session: field(6)?.parse().ok()?,
             start_time: number(22)?,
             children_ticks: number(16)?.saturating_add(number(17)?),
         })
