@@ -29,6 +29,8 @@ pub struct Reading {
     pub line: String,
     /// The question of a dialog and its choices, made safe, for whoever answers it.
     pub choices: Vec<Choice>,
+    /// Whether the number of a choice may only move the dialog's cursor to it, so that Enter is wanted as well.
+    pub wants_enter: bool,
     /// Since when the screen has not changed.
     pub unchanged_since: Timestamp,
 }
@@ -42,6 +44,8 @@ pub struct Choice {
     pub text: String,
     /// Whether it refuses.
     pub refuses: bool,
+    /// Whether the dialog's cursor stands on it.
+    pub chosen: bool,
 }
 
 /// The rules for one program.
@@ -73,6 +77,9 @@ struct DialogRule {
     /// The dialog is one line with its answers in brackets instead of a menu.
     #[serde(default)]
     line: bool,
+    /// The number of a choice may only move the cursor to it.
+    #[serde(default)]
+    wants_enter: bool,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -125,7 +132,14 @@ pub fn rules(preset: Preset) -> Option<&'static Rules> {
 /// Reads a screen, top line first. Without rules nothing but the time of its last change is said.
 #[must_use]
 pub fn read(rules: Option<&Rules>, lines: &[String], unchanged_since: Timestamp, now: &Zoned) -> Reading {
-    let nothing = Reading { doing: None, composer: false, line: String::new(), choices: Vec::new(), unchanged_since };
+    let nothing = Reading {
+        doing: None,
+        composer: false,
+        line: String::new(),
+        choices: Vec::new(),
+        wants_enter: false,
+        unchanged_since,
+    };
     let Some(rules) = rules else { return nothing };
     let lines: Vec<&str> = lines.iter().map(|line| inside(line)).filter(|line| !line.is_empty()).collect();
     let composer = lines.iter().rposition(|line| is_composer(rules, line));
@@ -138,8 +152,10 @@ pub fn read(rules: Option<&Rules>, lines: &[String], unchanged_since: Timestamp,
         line: crate::text::one_line(line, 120),
         ..nothing.clone()
     };
-    if let Some((doing, line)) = dialog(rules, bottom) {
-        return Reading { composer: false, choices: choices(bottom), ..reading(doing, line) };
+    if let Some((rule, line)) = dialog(rules, bottom) {
+        let doing = rule.map_or(Doing::Dialog(Dialog::Unknown), |rule| rule.kind.doing());
+        let wants_enter = rule.is_some_and(|rule| rule.wants_enter);
+        return Reading { composer: false, choices: choices(bottom), wants_enter, ..reading(doing, line) };
     }
     let end = composer.unwrap_or(lines.len());
     let status = &lines[end.saturating_sub(STATUS_LINES)..end];
@@ -183,23 +199,23 @@ fn says_working(rules: &Rules, line: &str) -> bool {
     signed && rules.working.iter().any(|mark| line.contains(mark.as_str()))
 }
 
-/// The kind of the dialog that has taken the place of the input line. A menu without a known question is a dialog too.
-fn dialog<'a>(rules: &Rules, bottom: &[&'a str]) -> Option<(Doing, &'a str)> {
+/// The dialog that has taken the place of the input line. A menu without a known question is a dialog too.
+fn dialog<'r, 'a>(rules: &'r Rules, bottom: &[&'a str]) -> Option<(Option<&'r DialogRule>, &'a str)> {
     let last = bottom.last().copied().unwrap_or_default();
     let menu = bottom.iter().filter_map(|line| item(line)).collect::<Vec<_>>();
     let is_menu = menu.iter().any(|item| item.chosen) && menu.len() >= 2;
     for rule in &rules.dialogs {
         if rule.line {
             if rule.any.iter().any(|text| last.contains(text.as_str())) {
-                return Some((rule.kind.doing(), last));
+                return Some((Some(rule), last));
             }
         } else if is_menu
             && let Some(line) = bottom.iter().find(|line| rule.any.iter().any(|text| line.contains(text.as_str())))
         {
-            return Some((rule.kind.doing(), line));
+            return Some((Some(rule), line));
         }
     }
-    is_menu.then_some((Doing::Dialog(Dialog::Unknown), last))
+    is_menu.then_some((None, last))
 }
 
 /// An entry of a menu: `❯ 1. Yes`.
@@ -220,8 +236,9 @@ fn item(line: &str) -> Option<Item<'_>> {
 }
 
 fn choices(bottom: &[&str]) -> Vec<Choice> {
-    let refuses =
-        |text: &str| ["No", "Reject", "Deny", "Cancel", "Don't", "Quit"].iter().any(|word| text.starts_with(word));
+    let refuses = |text: &str| {
+        ["No", "Reject", "Deny", "Cancel", "Don't", "Quit", "Back"].iter().any(|word| text.starts_with(word))
+    };
     bottom
         .iter()
         .filter_map(|line| item(line))
@@ -229,6 +246,7 @@ fn choices(bottom: &[&str]) -> Vec<Choice> {
             key: item.number.to_owned(),
             text: crate::text::one_line(item.text, 80),
             refuses: refuses(item.text),
+            chosen: item.chosen,
         })
         .collect()
 }

@@ -107,7 +107,11 @@ fn the_choices_of_a_dialog_are_read() {
     let reading = screen::read(screen::rules(Preset::Claude), &lines, now.timestamp(), &now);
     let choices: Vec<_> = reading.choices.iter().map(|c| (c.key.as_str(), c.text.as_str(), c.refuses)).collect();
     assert_eq!(choices, [("1", "Yes", false), ("2", "No, exit", true)]);
-    assert!(!reading.composer);
+    assert!(!reading.composer && !reading.wants_enter && reading.choices[0].chosen && !reading.choices[1].chosen);
+    let lines =
+        ["Trust this folder?", "  1. Trust and continue", "› 2. Back to Agent Command Center"].map(str::to_owned);
+    let reading = screen::read(screen::rules(Preset::Codex), &lines, now.timestamp(), &now);
+    assert!(reading.wants_enter && reading.choices[1].refuses && reading.choices[1].chosen);
 }
 
 #[test]

@@ -49,7 +49,14 @@ pub(super) fn run(call: &Call, args: &SendArgs) -> Result<u8> {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let changed = runtime.block_on(send(&session, inputs))?;
+    let mut changed = runtime.block_on(send(&session, inputs.clone()))?;
+    if let Some(before) = shown.filter(|before| args.answer.is_some() && before.wants_enter) {
+        // Only where the very dialog still stands there, with its cursor on what was wanted.
+        let after = self::shown(call, &session)?;
+        if after.is_some_and(|after| rests_on(&before, &after, &inputs)) {
+            changed = runtime.block_on(send(&session, vec![press(KeyCode::Enter)]))?;
+        }
+    }
     let (agent, run) = (&session.agent, &session.run);
     if call.output.json {
         call.output.json(&serde_json::json!({
@@ -86,6 +93,18 @@ fn no_dialog(session: &Session, shown: Option<&Reading>) -> Result<()> {
         )))
 }
 
+/// Whether a dialog is the one that was typed into, and its cursor stands on the choice that was typed.
+fn rests_on(before: &Reading, after: &Reading, typed: &[Input]) -> bool {
+    let names = |reading: &Reading| reading.choices.iter().map(|c| (c.key.clone(), c.text.clone())).collect::<Vec<_>>();
+    let is_typed = |choice: &Choice| choice.key.chars().map(|c| press(KeyCode::Char(c))).eq(typed.iter().cloned());
+    let same = (&before.doing, &before.line) == (&after.doing, &after.line) && names(before) == names(after);
+    same && after.choices.iter().any(|choice| choice.chosen && is_typed(choice))
+}
+
+fn press(code: KeyCode) -> Input {
+    Input::Key(Key { code, shift: false, alt: false, control: false })
+}
+
 /// What answers the dialog that is shown.
 fn answering(session: &Session, shown: Option<&Reading>, answer: &str) -> Result<Vec<Input>> {
     let agent = &session.agent;
@@ -94,7 +113,7 @@ fn answering(session: &Session, shown: Option<&Reading>, answer: &str) -> Result
         ..CommandError::failed(format!("nothing was sent to {agent}: {why}"))
     };
     let hint = format!("`pipeline agent attach {agent}` shows what it asks.");
-    let key = |c: char| Input::Key(Key { code: KeyCode::Char(c), shift: false, alt: false, control: false });
+    let key = |c: char| press(KeyCode::Char(c));
     let Some(reading) = shown.filter(|shown| shown.doing.is_some()) else {
         return Err(failed("its screen shows no dialog that is known".to_owned()).hint(hint));
     };
@@ -115,8 +134,7 @@ fn answering(session: &Session, shown: Option<&Reading>, answer: &str) -> Result
     // A question in one line is answered by a letter.
     match answer {
         "yes" | "no" if reading.choices.is_empty() => {
-            let enter = Input::Key(Key { code: KeyCode::Enter, shift: false, alt: false, control: false });
-            Ok(vec![key(answer.chars().next().unwrap_or('n')), enter])
+            Ok(vec![key(answer.chars().next().unwrap_or('n')), press(KeyCode::Enter)])
         }
         _ => {
             let choices: Vec<String> = reading.choices.iter().map(|c| format!("{} {}", c.key, c.text)).collect();
@@ -149,9 +167,8 @@ fn inputs(text: &str, submit: bool) -> Vec<Input> {
     if !is_command && !text.is_empty() {
         return vec![Input::Paste { text: text.to_owned(), submit }];
     }
-    let key = |code| Input::Key(Key { code, shift: false, alt: false, control: false });
-    let typed = text.chars().map(|c| key(KeyCode::Char(c)));
-    typed.chain(submit.then(|| key(KeyCode::Enter))).collect()
+    let typed = text.chars().map(|c| press(KeyCode::Char(c)));
+    typed.chain(submit.then(|| press(KeyCode::Enter))).collect()
 }
 
 fn is_enter(input: &Input) -> bool {
@@ -227,6 +244,29 @@ mod tests {
         assert_eq!(inputs("/c", false).len(), 2);
         assert!(is_enter(&inputs("", true)[0]));
         assert_eq!(inputs("", false), []);
+    }
+
+    #[test]
+    fn enter_follows_a_number_only_where_the_cursor_came_to_it() {
+        let reading = |chosen: &str, line: &str| Reading {
+            doing: Some(Doing::Dialog(Dialog::Trust)),
+            composer: false,
+            line: line.to_owned(),
+            choices: ["1", "2"]
+                .map(|key| Choice {
+                    key: key.to_owned(),
+                    text: format!("choice {key}"),
+                    refuses: key == "2",
+                    chosen: key == chosen,
+                })
+                .to_vec(),
+            wants_enter: true,
+            unchanged_since: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let one = [press(KeyCode::Char('1'))];
+        assert!(rests_on(&reading("2", "Trust?"), &reading("1", "Trust?"), &one));
+        assert!(!rests_on(&reading("1", "Trust?"), &reading("2", "Trust?"), &one));
+        assert!(!rests_on(&reading("1", "Trust?"), &reading("1", "Run it?"), &one));
     }
 
     #[test]
