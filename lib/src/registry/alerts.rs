@@ -13,11 +13,14 @@ use crate::run::Verdict;
 use crate::task::{Task, TaskState};
 
 /// What the `event` of an alert may be.
-pub const EVENTS: [&str; 9] = [
+pub const EVENTS: [&str; 12] = [
     "task_failed",
     "task_blocked",
     "task_completed",
     "task_rolled_back",
+    "merge_reverted",
+    "demoted",
+    "preset_paused",
     "approval_needed",
     "run_failed",
     "schedule_left_out",
@@ -197,7 +200,8 @@ fn text(rule: &AlertRule, values: &Value) -> String {
     let reason = crate::text::one_line(word("reason"), 300);
     let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let event = word("event").replace('_', " ");
-    format!("[{}] {}: {event} {}{reason}", rule.severity.word(), rule.name, about.join(" ")).replace(" :", ":")
+    let about: String = about.iter().map(|word| format!(" {word}")).collect();
+    format!("[{}] {}: {event}{about}{reason}", rule.severity.word(), rule.name)
 }
 
 /// What conditions of alerts may name: `event` with `task`, `workflow`, `category`, `stage`, `agent`, `priority` and
@@ -238,6 +242,17 @@ pub fn values(pipeline: &Pipeline, fact: &Fact) -> Option<Value> {
         }
         Fact::ScheduleFired { name, task: None, why, .. } => {
             Some(json!({ "event": "schedule_left_out", "workflow": name, "reason": why }))
+        }
+        Fact::MergeReverted { task, .. } => {
+            let mut values = of_task(pipeline, pipeline.task(task.as_str())?);
+            values["event"] = "merge_reverted".into();
+            Some(values)
+        }
+        Fact::Demoted { mode, why } => {
+            Some(json!({ "event": "demoted", "reason": format!("now {}: {why}", mode.rollout.word()) }))
+        }
+        Fact::PresetPaused { preset, why, .. } => {
+            Some(json!({ "event": "preset_paused", "reason": format!("{preset}: {why}") }))
         }
         Fact::AgentBroken { agent, message } => {
             Some(json!({ "event": "agent_broken", "agent": agent.as_str(), "reason": message }))

@@ -157,7 +157,9 @@ fn limits_and_schedules_are_read() {
 #[test]
 fn alerts_are_read_and_raised() {
     use crate::decide::tests::world::*;
+    use crate::agents::preset::Preset;
     use crate::event::{NewTask, Request};
+    use crate::fact::Fact;
     use crate::registry::alerts::{Channel, Shape};
 
     let (registry, _) = parse(&json!({ "alerts": {
@@ -167,6 +169,9 @@ fn alerts_are_read_and_raised() {
               "channels": ["ops"], "workflow": "mend" },
             { "condition": "event == 'task_blocked' && priority > 5", "severity": "warning" },
             { "condition": "event == 'task_completed'", "severity": "info" },
+            { "name": "back", "event": "demoted", "severity": "critical" },
+            { "name": "undone", "event": "merge_reverted", "severity": "warning" },
+            { "name": "paused", "event": "preset_paused", "severity": "warning" },
         ] } }))
     .unwrap();
     let alerts = &registry.alerts;
@@ -179,6 +184,20 @@ fn alerts_are_read_and_raised() {
     assert_eq!(raised[0].payload(Shape::Slack), json!({ "text": raised[0].text }));
     assert_eq!(raised[0].payload(Shape::Discord), json!({ "content": raised[0].text }));
     assert_eq!(raised[0].payload(Shape::Plain)["event"]["reason"], "no disk");
+    for (fact, text) in [
+        (
+            Fact::Demoted { mode: w.p.core.mode, why: "5 tasks failed".to_owned() },
+            format!("[critical] back: demoted: now {}: 5 tasks failed", w.p.core.mode.rollout.word()),
+        ),
+        (Fact::MergeReverted { task: task("A"), by: None }, "[warning] undone: merge reverted A solo".to_owned()),
+        (
+            Fact::PresetPaused { preset: Preset::Codex, until: begin(), why: "usage limit".to_owned() },
+            "[warning] paused: preset paused: codex: usage limit".to_owned(),
+        ),
+    ] {
+        let texts: Vec<String> = alerts.raised(&w.p, &fact).into_iter().map(|alert| alert.text).collect();
+        assert_eq!(texts, [text]);
+    }
     let slack = Channel::Webhook { url: "$SLACK".to_owned(), shape: Shape::Slack };
     assert_eq!(alerts.channels_of(raised[0].rule), [("log", Channel::Log), ("ops", slack)]);
     assert_eq!(alerts.channels_of(&alerts.rules[1]).len(), 4, "a warning goes everywhere");
