@@ -1,11 +1,15 @@
 //! How many tasks of a category of workflows run at once: who may not begin yet, and because of whom. It follows from the
 //! tasks in flight, so every process comes to the same answer and nothing has to be given back. What waits for a person
 //! after it could not go on has no place: it takes one again when it is let go on.
+//!
+//! What runs alone waits until the others are over, so nothing that comes behind it in order begins meanwhile: it would be
+//! kept waiting for as long as there is something to do.
 
 use std::fmt;
 
+use super::index::QueueId;
 use super::{NESTING_MAX, Pipeline};
-use crate::ids::TaskId;
+use crate::ids::{TaskId, parts_role};
 use crate::mode::Orchestration;
 use crate::settings::Category;
 use crate::task::{Parent, ParentWhy, Task, TaskState};
@@ -65,7 +69,41 @@ impl Pipeline {
             None => false,
         };
         let by: Vec<TaskId> = others().filter(apart).map(|other| other.id.clone()).collect();
-        if by.is_empty() { None } else { wait(None, by) }
+        if !by.is_empty() {
+            return wait(None, by);
+        }
+        let before = |other: &&Task| {
+            self.limit_of(other).is_some_and(|(name, _)| name != category)
+                && !inside(&other.id)
+                && self.order_of(other) < self.order_of(task)
+                && self.can_be_done(other)
+        };
+        let alone = self.queue.ready_alone().filter_map(|slot| self.tasks.at(slot)).find(before)?;
+        let (name, _) = self.limit_of(alone)?;
+        Some(CategoryWait { category: name.to_owned(), max: None, by: vec![alone.id.clone()] })
+    }
+
+    /// Whether a task of this kind has to wait until nothing of another category is under way.
+    pub(super) fn runs_alone(&self, task: &Task) -> bool {
+        self.limit_of(task).is_some_and(|(_, limit)| limit.exclusive)
+    }
+
+    /// Whether some agent takes the ready stage of a task, now or when it is free. Nobody waits for what nobody does.
+    fn can_be_done(&self, task: &Task) -> bool {
+        let Some((_, queue, _)) = self.tasks.slot(task.id.as_str()).and_then(|slot| self.queue.queued(slot)) else {
+            return false;
+        };
+        // Its parts are begun by no agent.
+        let by_parts = matches!(queue, QueueId::Role(role) if role == parts_role());
+        by_parts
+            || self.core.agents.iter().any(|(name, agent)| {
+                let serves = match queue {
+                    QueueId::Agent(pinned) => pinned == name,
+                    QueueId::Role(role) => *role == agent.role,
+                };
+                let usable = !agent.stopped && agent.broken.is_none() && !agent.removed;
+                serves && usable && !self.core.paused.contains_key(&agent.preset)
+            })
     }
 
     /// Tasks that count for a category.

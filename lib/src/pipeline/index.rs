@@ -69,6 +69,7 @@ struct Place {
     in_flight: bool,
     gate_due: bool,
     waits_for_parts: bool,
+    alone: bool,
     needs_person: bool,
     given_up: bool,
     counted: Counted,
@@ -92,6 +93,8 @@ pub(crate) struct Queue {
     gates: BTreeSet<Slot>,
     /// Tasks that wait for those that do parts of a stage.
     waiting: BTreeSet<Slot>,
+    /// Ready tasks that may be touched and that run alone once they begin.
+    alone: BTreeSet<Slot>,
     people: BTreeSet<Slot>,
     /// Final, and not completed.
     given_up: BTreeSet<Slot>,
@@ -157,6 +160,11 @@ impl Queue {
     /// Tasks that wait for those that do parts of a stage.
     pub(crate) fn waiting_for_parts(&self) -> impl Iterator<Item = Slot> + '_ {
         self.waiting.iter().copied()
+    }
+
+    /// Ready tasks that may be touched and that run alone once they begin.
+    pub(crate) fn ready_alone(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.alone.iter().copied()
     }
 
     /// Ready tasks whose next stage other tasks do.
@@ -304,6 +312,7 @@ impl Queue {
         member(&mut self.flight, old.in_flight, new.in_flight);
         member(&mut self.gates, old.gate_due, new.gate_due);
         member(&mut self.waiting, old.waits_for_parts, new.waits_for_parts);
+        member(&mut self.alone, old.alone, new.alone);
         member(&mut self.people, old.needs_person, new.needs_person);
         member(&mut self.given_up, old.given_up, new.given_up);
         self.counts.recount(old.counted, new.counted);
@@ -623,6 +632,9 @@ impl Pipeline {
             let (key, promote_at) = self.ready_key(slot, task);
             place.queued = self.queue_id(task).map(|id| (!self.may_touch(&task.id), id, key));
             place.promote_at = place.queued.as_ref().and(promote_at);
+            let begins = !task.in_flight() || task.lost_place;
+            let open = place.queued.as_ref().is_some_and(|(walled, _, _)| !walled);
+            place.alone = open && begins && self.runs_alone(task);
         }
         place
     }

@@ -91,6 +91,34 @@ fn what_is_exclusive_runs_alone_but_for_what_has_no_limit() {
 }
 
 #[test]
+fn what_runs_alone_is_not_kept_waiting_by_what_comes_behind_it() {
+    let mut w = world(&ALL);
+    add(&mut w, &[("T", "check"), ("D", "deploy"), ("U", "check"), ("M", "watch"), ("P", "plain")]);
+    assert_eq!(statuses(&w, &["T", "D", "U"]), ["do_wip", "unassigned", "unassigned"]);
+    assert_eq!(statuses(&w, &["M", "P"]), ["do_wip", "do_wip"], "what has no limit is in nobody's way");
+    assert_eq!(waiting_reason(&w.p, w.task("U")).as_deref(), Some("waits for D: category deployment runs alone"));
+    w.add(NewTask { priority: 1, ..NewTask::named("H").on("check") });
+    w.tick();
+    assert_eq!(w.status("H"), "do_wip", "what is more urgent comes before it");
+    for id in ["T", "H"] {
+        w.work(id, OK, left_nothing());
+    }
+    assert_eq!(statuses(&w, &["D", "U"]), ["do_wip", "unassigned"]);
+    w.work("D", OK, left_nothing());
+    assert_eq!(w.status("U"), "do_wip");
+}
+
+#[test]
+fn nobody_waits_for_what_nobody_does() {
+    let mut agents = of("deployment", "deploy");
+    agents.stages[0].doing = Doing::Agent;
+    agents.stages[0].role = crate::ids::Role::new("nobody").unwrap();
+    let mut w = World::with(limited(&ALL), vec![agents, of("testing", "check")]);
+    add(&mut w, &[("T", "check"), ("D", "deploy"), ("U", "check")]);
+    assert_eq!(statuses(&w, &["T", "D", "U"]), ["do_wip", "unassigned", "do_wip"]);
+}
+
+#[test]
 fn a_part_runs_in_the_place_of_what_it_is_a_part_of() {
     let mut outer = command("outer", "true");
     outer.doing = Doing::Workflow { workflow: WorkflowId::new("fix").unwrap(), params: Default::default() };

@@ -156,8 +156,8 @@ fn limits_and_schedules_are_read() {
 
 #[test]
 fn alerts_are_read_and_raised() {
-    use crate::decide::tests::world::*;
     use crate::agents::preset::Preset;
+    use crate::decide::tests::world::*;
     use crate::event::{NewTask, Request};
     use crate::fact::Fact;
     use crate::registry::alerts::{Channel, Shape};
