@@ -401,6 +401,11 @@ fn a_report_counts_what_the_journal_says() {
     let report = s.run(["workflow", "report", "--json"]).ok().json();
     let pair = report["workflows"].as_array().unwrap().iter().find(|one| one["workflow"] == "pair").unwrap();
     assert!(pair["duration_seconds"].is_number(), "a chain takes its time too: {pair}");
+    assert_eq!(
+        (&report["completed"], &report["failed"]),
+        (&json!(2), &json!(1)),
+        "the parts of a chain are not tasks more"
+    );
     s.run(["workflow", "report", "--weekly"]).ok().says(&[
         "the last seven days",
         "good",

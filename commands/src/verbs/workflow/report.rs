@@ -8,7 +8,7 @@ use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::{StageId, TaskId, WorkflowId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, RunSummary, Verdict, Work};
-use pipeline_lib::task::{Task, TaskState};
+use pipeline_lib::task::{ParentWhy, Task, TaskState};
 use pipeline_lib::text::one_line;
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_state::Record;
@@ -51,19 +51,24 @@ struct OnWorkflow {
 #[derive(Debug, Default)]
 struct Period {
     workflows: BTreeMap<WorkflowId, OnWorkflow>,
+    /// Tasks that do no part of another one: completed, and failed.
+    whole: (u64, u64),
 }
 
 /// What is known of a task while the journal is read.
 struct Known {
     workflow: WorkflowId,
     started_at: Option<Timestamp>,
+    /// It does a part of another task, whose success and failure count for both.
+    is_part: bool,
     /// It was counted among those that failed, and nothing has begun since.
     counted: bool,
 }
 
 impl Known {
     fn of(task: &Task) -> Self {
-        Self { workflow: task.workflow.clone(), started_at: task.started_at, counted: false }
+        let is_part = task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Part);
+        Self { workflow: task.workflow.clone(), started_at: task.started_at, is_part, counted: false }
     }
 }
 
@@ -174,10 +179,15 @@ impl Counting {
 
     fn over(&mut self, at: Timestamp, task: &TaskId, completed: bool) {
         let Some(known) = self.known.get_mut(task) else { return };
-        let started = known.started_at;
+        let (started, is_part) = (known.started_at, known.is_part);
         // Who was blocked and is given up has failed once.
         if std::mem::replace(&mut known.counted, !completed) && !completed {
             return;
+        }
+        if !is_part {
+            let period = if at >= self.since { &mut self.within } else { &mut self.before };
+            period.whole.0 += u64::from(completed);
+            period.whole.1 += u64::from(!completed);
         }
         let Some(workflow) = self.on(at, task) else { return };
         workflow.completed += u64::from(completed);
@@ -243,8 +253,7 @@ fn document(
     let workflows: Vec<Value> = workflows.collect();
     stages.sort_by_key(|(failed, runs, _)| std::cmp::Reverse((*failed, *runs)));
     let failing: Vec<Value> = stages.into_iter().take(STAGES_SHOWN).map(|(_, _, stage)| stage).collect();
-    let sum = |count: fn(&OnWorkflow) -> u64| counting.within.workflows.values().map(count).sum::<u64>();
-    let (completed, failed) = (sum(|found| found.completed), sum(|found| found.failed));
+    let (completed, failed) = counting.within.whole;
     json!({
         "schema_version": SCHEMA_VERSION, "generated_at": now,
         "period_seconds": length.map_or(0, |length| length.as_secs()),
