@@ -23,6 +23,7 @@ pub mod registry;
 pub mod rollout;
 pub mod run;
 pub mod settings;
+pub mod simulate;
 pub mod status;
 pub mod task;
 pub mod terminal;
