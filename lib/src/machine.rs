@@ -198,7 +198,7 @@ mod tests {
         w.tick();
         assert_eq!((w.status("B"), w.status("C")), ("do_wip".to_owned(), "unassigned".to_owned()));
         let why = crate::view::explain_task(&w.p, w.task("C"));
-        assert_eq!(why.rule, "2 agents of role worker work, and `role_caps` allows 2");
+        assert_eq!(why.rule, "2 agents of role worker at work, and `role_caps` allows 2");
         w.do_stage("A");
         assert_eq!(w.status("C"), "do_wip");
     }

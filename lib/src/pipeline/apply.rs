@@ -3,6 +3,7 @@
 mod agents;
 pub(super) mod alerts;
 mod brain;
+mod counting;
 mod doing;
 pub(super) mod patterns;
 mod project;
@@ -13,11 +14,10 @@ use jiff::Timestamp;
 
 use super::{Archived, EffectFailure, Pipeline};
 use crate::budget::Spent;
-use crate::estimate;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
-use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
+use crate::run::{Ended, Phase, Run, RunSummary, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
 
@@ -409,47 +409,6 @@ impl Pipeline {
                     t.runs.remove(0);
                 }
             });
-        }
-    }
-
-    fn count_run(&mut self, run: &Run, summary: &RunSummary) {
-        let seconds = seconds_between(summary.started_at, summary.ended_at).max(0.0);
-        let workflow = run.task.as_ref().and_then(|id| self.task(id.as_str())).map(|t| t.workflow.clone());
-        let role = self.core.agents.get(&run.agent).map(|agent| agent.role.clone());
-        let mut weigh = false;
-        let metrics = &mut self.core.metrics;
-        let passed = summary.verdict == Verdict::Passed;
-        match (&run.work, summary.verdict) {
-            (_, Verdict::Void) | (Work::Setup { .. } | Work::Probe { .. }, _) => {}
-            (Work::Gate { .. }, _) => {
-                metrics.gates += 1;
-                metrics.gates_failed += u64::from(!passed);
-                metrics.gates_by_stage.entry(summary.stage.clone()).or_default().add_few(passed, seconds);
-            }
-            (Work::Agent | Work::Command { .. }, _) => {
-                metrics.runs += 1;
-                metrics.runs_failed += u64::from(!passed);
-                metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds, summary.usage);
-                metrics.by_stage.entry(summary.stage.clone()).or_default().add(passed, seconds, summary.usage);
-                metrics.of_all.add_few(passed, seconds);
-                if let Some(role) = role {
-                    metrics.by_role.entry(role).or_default().add_few(passed, seconds);
-                }
-                if let Some(workflow) = workflow {
-                    let stages = metrics.by_workflow_stage.entry(workflow.clone()).or_default();
-                    stages.entry(summary.stage.clone()).or_default().add_few(passed, seconds);
-                    metrics.by_workflow.entry(workflow).or_default().add(passed, seconds, summary.usage);
-                }
-                weigh = estimate::is_time_to_weigh(metrics.runs);
-            }
-        }
-        if run.work == Work::Agent {
-            metrics.busy_seconds += seconds;
-            metrics.usage.tokens += summary.usage.tokens;
-            metrics.usage.cost_usd += summary.usage.cost_usd;
-        }
-        if weigh {
-            self.weigh();
         }
     }
 

@@ -10,6 +10,7 @@ use crate::pipeline::{Agent, Pipeline};
 use crate::run::{ClaimStatus, Verdict};
 use crate::settings::Sandbox;
 use crate::task::{Ask, Step, Task, TaskState};
+use crate::text::counted;
 
 /// Why something is in its state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -304,7 +305,8 @@ fn no_agent_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
     }
     let full = pipeline.role_is_full(&stage.role).filter(|_| any);
     if let Some((working, cap)) = full {
-        out.rule = format!("{working} agents of role {} work, and `role_caps` allows {cap}", stage.role);
+        out.rule =
+            format!("{} of role {} at work, and `role_caps` allows {cap}", counted(working, "agent"), stage.role);
         out.would_change.push("the end of one of their runs, or another `role_caps` in config.toml".to_owned());
         return;
     }
