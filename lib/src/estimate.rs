@@ -310,8 +310,7 @@ mod tests {
     /// Two tasks that others wait for: what stands behind the second one takes much longer.
     #[test]
     fn the_chain_that_takes_longest_goes_first() {
-        let mut settings = crate::settings::Settings::default();
-        settings.agents = vec![worker("w", "worker")];
+        let settings = crate::settings::Settings { agents: vec![worker("w", "worker")], ..Default::default() };
         let long = workflow("long", vec![plain_stage("dig", "worker")], &[]);
         let mut w = World::with(settings, vec![solo(), long]);
         for n in 0..16 {

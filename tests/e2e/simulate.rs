@@ -28,7 +28,7 @@ fn simulated(s: &Sandbox, more: &[&str]) -> Value {
 /// Everything but the moments, which are those of the call.
 fn lasting(mut document: Value) -> Value {
     for moment in ["from", "predicted_finish"] {
-        document.as_object_mut().unwrap().remove(moment);
+        document.as_object_mut().expect("a document").remove(moment);
     }
     document
 }

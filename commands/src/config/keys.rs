@@ -93,7 +93,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler", "retries", Kind::Whole { min: 0 }, "2", "further attempts after one that failed"),
     key("scheduler", "backoff", ZERO, "\"5s\"", "the wait before the first of them; doubles each time"),
     key("scheduler", "backoff_max", ZERO, "\"5m\"", "the longest such wait"),
-    key("scheduler", "stage_timeout", POSITIVE, "\"30m\"", "a run is stopped after this; by what is usual you are only told"),
+    key("scheduler", "stage_timeout", POSITIVE, "\"30m\"", "a run is stopped after this; of a merely slow one you are told"),
     key("scheduler", "verify_timeout", POSITIVE, "\"15m\"", "one run of `verify` or `setup` is stopped after this"),
     key("scheduler", "max_parallel", Kind::Whole { min: 0 }, "4", "agents working at once; 0: as many as there are"),
     key("scheduler", "max_commands", Kind::Whole { min: 1 }, "4", "commands of workflows running at once"),

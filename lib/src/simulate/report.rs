@@ -175,7 +175,7 @@ pub(super) fn report(
     let stages = stages(start, metrics, &played);
     let finishes = finishes(&played, from);
     let plays = played.len();
-    played.sort_by(|a, b| a.until.cmp(&b.until));
+    played.sort_by_key(|play| play.until);
     let middle = played.get(plays.saturating_sub(1) / 2);
     let finish = middle.filter(|play| !play.completed.is_empty()).map(|play| play.until);
     Report {

@@ -363,7 +363,14 @@ impl<'a> Play<'a> {
         if limit > 0 && busy >= limit {
             return false;
         }
-        let free = self.agents.iter().enumerate().filter(|(_, agent)| agent.does == Does::Nothing);
+        let caps = &self.pipeline.core.settings.scheduler.role_caps;
+        let full = |role: &Role| {
+            let cap = caps.get(role).map(|cap| *cap as usize);
+            let working = || self.agents.iter().filter(|agent| agent.role == role && agent.does == Does::Work).count();
+            cap.is_some_and(|cap| working() >= cap)
+        };
+        let free = self.agents.iter().enumerate();
+        let free = free.filter(|(_, agent)| agent.does == Does::Nothing && !full(agent.role));
         let pairs = free.filter_map(|(at, agent)| Some((self.best_for(agent)?, at)));
         let Some(((key, wanted), agent)) = pairs.min() else { return false };
         if let Some(keys) = self.ready.get_mut(&wanted) {
