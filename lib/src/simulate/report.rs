@@ -161,6 +161,11 @@ pub(super) fn report(
     seed: u64,
     from: Timestamp,
 ) -> Report {
+    // Tasks that do parts of others, or mend them, are how those are done, and no more of them.
+    for play in &mut played {
+        play.completed.retain(|task, _| is_asked_for(start, task));
+        play.until = play.completed.values().max().copied().unwrap_or(play.until);
+    }
     let span = |play: &Played| seconds_between(from, play.until).max(0.0);
     if played.iter().any(|play| play.cut) {
         assumptions.push("a play that did not come to an end was cut short".to_owned());
@@ -190,7 +195,7 @@ pub(super) fn report(
         throughput_per_hour: throughput,
         bottleneck: bottleneck(&agents, &stages),
         critical_path: middle.map(|play| critical_path(play, from)).unwrap_or_default(),
-        unfinished: middle.map(|play| unfinished(&play.end)).unwrap_or_default(),
+        unfinished: middle.map(|play| unfinished(start, &play.end)).unwrap_or_default(),
         agents,
         stages,
         assumptions,
@@ -354,8 +359,13 @@ fn critical_path(play: &Played, from: Timestamp) -> Vec<PathStep> {
     path
 }
 
+/// Whether a task was to be done in the beginning.
+fn is_asked_for(start: &Pipeline, task: &TaskId) -> bool {
+    start.task(task.as_str()).is_some_and(|task| !task.state.is_final())
+}
+
 /// Why tasks are not done in the end of a play, the most frequent reason first.
-fn unfinished(end: &Pipeline) -> Vec<Held> {
+fn unfinished(start: &Pipeline, end: &Pipeline) -> Vec<Held> {
     let mut held: BTreeMap<String, usize> = BTreeMap::new();
     let nobody: BTreeSet<&Role> = end
         .queue
@@ -363,7 +373,7 @@ fn unfinished(end: &Pipeline) -> Vec<Held> {
         .map(|(role, _)| role)
         .filter(|role| !end.core.agents.values().any(|agent| agent.role == **role))
         .collect();
-    for task in end.unfinished(usize::MAX) {
+    for task in end.unfinished(usize::MAX).into_iter().filter(|task| is_asked_for(start, &task.id)) {
         let role = end.stage_of(task).map(|stage| &stage.role).filter(|role| nobody.contains(role));
         let why = match role.filter(|_| end.is_startable(task)) {
             Some(role) => format!("no agent has the role {role}"),
@@ -375,7 +385,7 @@ fn unfinished(end: &Pipeline) -> Vec<Held> {
         };
         *held.entry(why).or_default() += 1;
     }
-    let given_up = end.given_up().count();
+    let given_up = end.given_up().filter(|task| is_asked_for(start, &task.id)).count();
     if given_up > 0 {
         held.insert("failed or were cancelled".to_owned(), given_up);
     }

@@ -163,6 +163,20 @@ fn people_who_approve_answer_as_fast_as_they_did() {
 }
 
 #[test]
+fn tasks_that_do_parts_are_not_counted_beside_those_they_serve() {
+    let mut both = plain_stage("both", "worker");
+    both.doing = crate::workflow::Doing::Parallel(vec![stage_id("one"), stage_id("two")]);
+    let parts = [plain_stage("one", "worker"), plain_stage("two", "worker")];
+    let stages = vec![both].into_iter().chain(parts).collect();
+    let mut w = with_history(2);
+    w.configure((*w.p.core.settings).clone(), vec![solo(), workflow("parts", stages, &[("both", None, None)])]);
+    let what = What::Tasks { workflow: WorkflowId::new("parts").ok(), count: 1 };
+    let report = simulate(&w.p, &ask(what), w.at).unwrap();
+    assert_eq!((report.completed.p50, report.tasks, report.finishes.len()), (1.0, 1, 1), "{:?}", report.unfinished);
+    close(report.makespan_seconds.p50, 100.0);
+}
+
+#[test]
 fn what_is_not_there_is_told() {
     let w = World::workers(1, |_| {});
     let problem = |question: &Question| simulate(&w.p, question, w.at).unwrap_err();
