@@ -126,6 +126,12 @@ pub enum Verb {
     /// Wait until tasks are completed, a person is needed, or nothing is left to do
     #[command(after_help = "Example: pipeline wait TASK-001 --for completed --timeout 1h")]
     Wait(verbs::wait::Wait),
+    /// Predict what would happen: the same rules on a clock of their own, with agents as fast as yours were
+    ///
+    /// Nothing is started or changed. Durations and failures are drawn from the runs on record; what is taken for granted
+    /// is said. Without --tasks everything unfinished is played from where it stands.
+    #[command(after_help = "Example: pipeline simulate --from-state --agents implementation=3")]
+    Simulate(verbs::simulate::Simulate),
     /// Put one task on a workflow and follow it to its end
     ///
     /// Exits with 0 when the end of the workflow was reached, with 1 when it was not, and with 3 when it waits for a person and

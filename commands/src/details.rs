@@ -41,7 +41,7 @@ impl Details {
         match look {
             Look::Picture => Detail::Nothing,
             Look::Task(look) => self.task.gather(context, engine, look),
-            Look::Graph(centre) => graph::gather(engine, &mut self.history, centre.as_ref()),
+            Look::Graph(centre) => graph::gather(engine, centre.as_ref()),
             Look::Timeline => timeline::gather(engine, &mut self.history),
             Look::Schedules => {
                 let pipeline = engine.pipeline();

@@ -110,6 +110,7 @@ pub fn run(call: &Call, verb: Verb) -> Result<u8> {
         Verb::Event(args) => verbs::event::run(call, &args),
         Verb::Events(args) => verbs::events::run(call, &args),
         Verb::Wait(args) => verbs::wait::run(call, &args),
+        Verb::Simulate(args) => verbs::simulate::run(call, &args),
         Verb::Run(args) => verbs::run::run(call, &args),
         Verb::ExecutePipeline(args) => verbs::run::execute_pipeline(call, &args),
         Verb::ExecuteWorkflow(args) => verbs::run::by_name(call, &args.workflow, &args.options),

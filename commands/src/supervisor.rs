@@ -20,6 +20,7 @@ mod perform;
 mod proposals;
 mod results;
 pub(crate) mod revert;
+mod room;
 mod secrets;
 pub(crate) mod session;
 mod tick;

@@ -19,6 +19,7 @@ pub mod pilot;
 pub mod rollout;
 pub mod run;
 pub mod schema;
+pub mod simulate;
 pub mod status;
 pub mod task;
 pub mod trash;

@@ -11,9 +11,11 @@ mod effects;
 mod hub;
 mod ladder;
 mod modes;
+mod overdue;
 mod parts;
 mod plan;
 mod requests;
+mod room;
 mod runs;
 mod schedules;
 mod settled;
@@ -23,6 +25,7 @@ mod undo;
 
 pub(crate) use effects::EFFECT_RETRY_MAX;
 pub(crate) use ladder::ladder_deadline;
+pub(crate) use overdue::overdue_at;
 pub use plan::{Start, plan};
 pub use tick::gate_worktree;
 pub use undo::undo;
@@ -80,6 +83,7 @@ pub fn decide(pipeline: &Pipeline, event: &Event, now: Now) -> Result<Vec<Fact>,
         Event::BaseAdvanced { task, commit, outcome } => rules.base_advanced(task, commit, outcome),
         Event::BaseReverted { task, merge, outcome } => rules.base_reverted(task, merge, outcome),
         Event::CurrentTaskRead { content } => rules.current_task_read(content.as_deref()),
+        Event::Machine(seen) => rules.machine_seen(seen),
         Event::EffectFailed { key, message, permanent } => rules.effect_failed(key, message, *permanent),
     })
 }

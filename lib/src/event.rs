@@ -14,6 +14,7 @@ use crate::agents::stream::Failure;
 use crate::claim::Decision;
 use crate::fact::{EffectKey, TaskEdit};
 use crate::ids::{AgentName, CommitId, Group, RunId, TaskId, WorkflowId};
+use crate::machine::Machine;
 use crate::mode::{Mode, PilotScope, Rollout};
 use crate::pipeline::AlertNotice;
 use crate::run::{Claim, Ended, Evidence, Rung, Usage};
@@ -94,6 +95,8 @@ pub enum Event {
         /// Its content without surrounding space; `None` where there is no file or nothing in it.
         content: Option<String>,
     },
+    /// The machine was measured.
+    Machine(Machine),
     /// An effect could not be performed.
     EffectFailed {
         /// What it belongs to.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agents::preset::Preset;
 use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, WorkflowId};
+use crate::machine::Shortage;
 use crate::mode::{Mode, PilotScope};
 use crate::pipeline::{AlertNotice, Scheduled};
 use crate::run::{Claim, Ended, Run, RunSummary, Rung, StopReason};
@@ -183,6 +184,16 @@ pub enum Fact {
         how: Ended,
         /// When.
         ended_at: Timestamp,
+    },
+    /// A run takes much longer than such runs do.
+    RunOverdue {
+        /// Which.
+        run: RunId,
+    },
+    /// The machine is short of something, or no longer is.
+    MachineShort {
+        /// What it is short of from now on.
+        shortages: Vec<Shortage>,
     },
     /// A run is settled.
     RunClosed {

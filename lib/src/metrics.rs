@@ -6,11 +6,16 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentName, StageId, WorkflowId};
+use crate::estimate;
+use crate::ids::{AgentName, Role, StageId, WorkflowId};
 use crate::run::Usage;
 
 /// How many samples a percentile is made of: the latest ones.
 const SAMPLES_MAX: usize = 500;
+/// The same where there are many to keep, which only estimates are made of.
+const SAMPLES_FEW: usize = 100;
+/// Once so many verdicts weigh in a failure rate, all of them weigh half: an agent that got better is believed.
+const WEIGHED_MAX: u32 = 200;
 
 /// Counters since the state was created.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -56,6 +61,17 @@ pub struct Metrics {
     pub by_agent: BTreeMap<AgentName, RunStats>,
     /// By workflow.
     pub by_workflow: BTreeMap<WorkflowId, RunStats>,
+    /// By stage of a workflow, for estimates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_workflow_stage: BTreeMap<WorkflowId, BTreeMap<StageId, RunStats>>,
+    /// By the role of the agents, for estimates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_role: BTreeMap<Role, RunStats>,
+    /// All runs, for estimates.
+    pub of_all: RunStats,
+    /// Gates, by the stage whose claims they checked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub gates_by_stage: BTreeMap<StageId, RunStats>,
 }
 
 /// Runs of one stage, agent or workflow.
@@ -72,16 +88,34 @@ pub struct RunStats {
     pub seconds_total: f64,
     /// What agents reported about their use of models.
     pub usage: Usage,
+    /// Verdicts that weigh in the failure rate, the older ones less.
+    pub weighed: u32,
+    /// How many of them were failures.
+    pub weighed_failed: u32,
 }
 
 impl RunStats {
     pub(crate) fn add(&mut self, passed: bool, seconds: f64, usage: Usage) {
+        self.add_keeping(SAMPLES_MAX, passed, seconds, usage);
+    }
+
+    /// The same with fewer samples, where there is much to keep.
+    pub(crate) fn add_few(&mut self, passed: bool, seconds: f64) {
+        self.add_keeping(SAMPLES_FEW, passed, seconds, Usage::default());
+    }
+
+    fn add_keeping(&mut self, samples_max: usize, passed: bool, seconds: f64, usage: Usage) {
         self.runs += 1;
         self.passed += u64::from(passed);
-        self.seconds.add(seconds);
+        self.seconds.add_keeping(samples_max, seconds);
         self.seconds_total += seconds;
         self.usage.tokens += usage.tokens;
         self.usage.cost_usd += usage.cost_usd;
+        if self.weighed >= WEIGHED_MAX {
+            (self.weighed, self.weighed_failed) = (self.weighed / 2, self.weighed_failed / 2);
+        }
+        self.weighed += 1;
+        self.weighed_failed += u32::from(!passed);
     }
 
     /// The share that passed; 0 where there was none.
@@ -98,7 +132,11 @@ pub struct Samples(VecDeque<f64>);
 
 impl Samples {
     pub(crate) fn add(&mut self, value: f64) {
-        if self.0.len() == SAMPLES_MAX {
+        self.add_keeping(SAMPLES_MAX, value);
+    }
+
+    fn add_keeping(&mut self, max: usize, value: f64) {
+        if self.0.len() >= max {
             self.0.pop_front();
         }
         self.0.push_back(value);
@@ -107,10 +145,30 @@ impl Samples {
     /// The value below which the share `q` (0 to 1) of the samples lies, by nearest rank; 0 without samples.
     #[must_use]
     pub fn quantile(&self, q: f64) -> f64 {
-        let mut sorted: Vec<f64> = self.0.iter().copied().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let rank = (q * sorted.len() as f64).ceil().max(1.0) as usize;
-        sorted.get(rank - 1).copied().unwrap_or(0.0)
+        estimate::quantile(self.0.iter().copied(), q).unwrap_or(0.0)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The one of this number, from 0, the oldest.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<f64> {
+        self.0.get(at).copied()
+    }
+
+    /// The samples, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
+        self.0.iter().copied()
     }
 
     /// The mean; 0 without samples.

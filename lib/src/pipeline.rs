@@ -22,8 +22,10 @@ use serde::{Deserialize, Serialize};
 use crate::agents::preset::Preset;
 use crate::budget::Day;
 use crate::decide::{EFFECT_RETRY_MAX, is_over};
+use crate::estimate::WEIGHT_USUAL;
 use crate::fact::{Effect, EffectKey};
 use crate::ids::{AgentName, Role, RunId, StageId, TaskId, WorkflowId};
+use crate::machine::Shortage;
 use crate::metrics::Metrics;
 use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::Run;
@@ -109,6 +111,12 @@ pub struct Core {
     /// Alerts that people should see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<StandingAlert>,
+    /// How much a task of a workflow weighs in a chain of tasks, as [`crate::estimate::weights`] found last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<WorkflowId, u16>,
+    /// What the machine is short of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<Shortage>,
 }
 
 impl Default for Core {
@@ -144,6 +152,8 @@ impl Default for Core {
             patterns: BTreeMap::new(),
             schedules: BTreeMap::new(),
             alerts: Vec::new(),
+            weights: BTreeMap::new(),
+            shortages: Vec::new(),
         }
     }
 }
@@ -365,9 +375,14 @@ impl Pipeline {
         self.queue.dependents_of(&self.tasks, id)
     }
 
-    /// The longest chain of tasks behind this one, counted up to a limit.
+    /// The longest chain of tasks behind this one, counted in tasks that take as long as usual, up to a limit.
     #[must_use]
-    pub fn height(&self, id: &TaskId) -> u8 {
+    pub fn height(&self, id: &TaskId) -> u16 {
+        self.chain_weight(id).div_ceil(WEIGHT_USUAL)
+    }
+
+    /// The weight of the heaviest chain of tasks behind this one, up to a limit.
+    pub(crate) fn chain_weight(&self, id: &TaskId) -> u16 {
         self.tasks.slot(id.as_str()).map_or(0, |slot| self.queue.height(slot))
     }
 
@@ -444,13 +459,21 @@ impl Pipeline {
     fn deadlines(&self) -> impl Iterator<Item = Timestamp> + '_ {
         let claims = self.core.runs.values().filter_map(crate::decide::claim_deadline);
         let ladders = self.core.runs.values().filter_map(crate::decide::ladder_deadline);
+        let overdue = self.core.runs.values().filter_map(crate::decide::overdue_at);
         let pauses = self.core.paused.values().map(|p| p.until);
         let setups = self.core.worktrees.values().filter_map(|w| w.retry_at);
         let failures = self.core.effect_failures.values().map(|f| f.retry_at);
         // The day on which something was used up ends by itself.
         let now = self.core.updated_at;
         let days = self.all_used_up_today(now).into_iter().map(|used_up| used_up.until);
-        claims.chain(days).chain(ladders).chain(pauses).chain(setups).chain(failures).chain(self.queue.next_due())
+        claims
+            .chain(days)
+            .chain(ladders)
+            .chain(overdue)
+            .chain(pauses)
+            .chain(setups)
+            .chain(failures)
+            .chain(self.queue.next_due())
     }
 }
 

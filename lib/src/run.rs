@@ -56,6 +56,12 @@ pub struct Run {
     /// The session of the agent's own program that it goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumes: Option<String>,
+    /// How long after its start it counts as overdue, where enough such runs are on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_after: Option<SignedDuration>,
+    /// It takes longer than that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
 }
 
 /// What the agent of a run was found to be doing, as it is remembered from one look to the next.

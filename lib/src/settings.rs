@@ -237,6 +237,11 @@ pub struct SchedulerSettings {
     pub limit_pause: SignedDuration,
     /// Finished tasks beyond this number leave the live state.
     pub keep_finished: u32,
+    /// What the machine has to have left for anything new to start.
+    pub room: RoomSettings,
+    /// Agents of a role that work at once; one that is not here has no limit of its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub role_caps: BTreeMap<Role, u32>,
 }
 
 impl Default for SchedulerSettings {
@@ -254,7 +259,27 @@ impl Default for SchedulerSettings {
             failed_dependency: FailedDependency::Block,
             limit_pause: SignedDuration::from_mins(15),
             keep_finished: 1_000,
+            room: RoomSettings::default(),
+            role_caps: BTreeMap::new(),
         }
+    }
+}
+
+/// What the machine has to have left for anything new to start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RoomSettings {
+    /// Free room on the disk, in bytes; 0: it is not looked at. A person hears of it at twice as much.
+    pub min_free_disk: u64,
+    /// Free memory, in bytes; 0: it is not looked at.
+    pub min_free_memory: u64,
+    /// The load of the machine at most; 0: it is not looked at.
+    pub max_load: f64,
+}
+
+impl Default for RoomSettings {
+    fn default() -> Self {
+        Self { min_free_disk: 1_000_000_000, min_free_memory: 0, max_load: 0.0 }
     }
 }
 

@@ -41,6 +41,16 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
     out.finish()
 }
 
+/// So many bytes in the unit in which they are easy to read: `900 B`, `1.0 GB`.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(size, _)| n >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", n as f64 / size as f64),
+        None => format!("{n} B"),
+    }
+}
+
 /// A number of things in words, such as `1 task` or `2 tasks`.
 #[must_use]
 pub fn counted(n: usize, noun: &str) -> String {

@@ -39,6 +39,7 @@ mod settled;
 mod setup;
 mod shadow;
 mod shipped;
+mod simulate;
 mod stages;
 mod support;
 mod tasks;

@@ -22,6 +22,10 @@ pub(crate) enum Kind {
     Words,
     /// A table of texts.
     Texts,
+    /// A table of whole numbers from 0.
+    Counts,
+    /// So many bytes: "500MB", "1GB"; "0" is none.
+    Size,
     /// A table whose values are a text or a list of texts.
     Keys,
 }
@@ -89,7 +93,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler", "retries", Kind::Whole { min: 0 }, "2", "further attempts after one that failed"),
     key("scheduler", "backoff", ZERO, "\"5s\"", "the wait before the first of them; doubles each time"),
     key("scheduler", "backoff_max", ZERO, "\"5m\"", "the longest such wait"),
-    key("scheduler", "stage_timeout", POSITIVE, "\"30m\"", "one run of an agent is stopped after this"),
+    key("scheduler", "stage_timeout", POSITIVE, "\"30m\"", "a run is stopped after this; of a merely slow one you are told"),
     key("scheduler", "verify_timeout", POSITIVE, "\"15m\"", "one run of `verify` or `setup` is stopped after this"),
     key("scheduler", "max_parallel", Kind::Whole { min: 0 }, "4", "agents working at once; 0: as many as there are"),
     key("scheduler", "max_commands", Kind::Whole { min: 1 }, "4", "commands of workflows running at once"),
@@ -97,6 +101,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler", "max_visits", Kind::Whole { min: 1 }, "10", "entries into one stage before you are asked"),
     key("scheduler", "failed_dependency", Kind::OneOf(&["block", "skip", "continue"]), "\"block\"", "the tasks behind one that failed: block, skip, continue"),
     key("scheduler", "limit_pause", POSITIVE, "\"15m\"", "the rest after a usage limit that names no reset time"),
+    key("scheduler", "min_free_disk", Kind::Size, "\"1GB\"", "nothing new starts with less; told at twice as much; \"0\": off"),
+    key("scheduler", "min_free_memory", Kind::Size, "\"0\"", "nothing new starts with less free memory; \"0\": off"),
+    key("scheduler", "max_load", Kind::Amount, "0", "nothing new starts while the machine's load is higher; 0: off"),
+    key("scheduler", "role_caps", Kind::Counts, "{}", "agents of a role working at once: { implementation = 2 }"),
     key("scheduler", "keep_finished", Kind::Whole { min: 0 }, "1000", "finished tasks beyond this number leave the live state"),
 
     key("budget", "task_cost", Kind::Amount, "0", "US dollars for one task, as the agents' programs tell"),

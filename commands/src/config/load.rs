@@ -267,6 +267,10 @@ fn read_scheduler(reader: &mut Reader, root: &Node) -> pipeline_lib::settings::S
     read.max_visits = reader.whole(section, "max_visits").unwrap_or(read.max_visits);
     read.failed_dependency = reader.word(section, "failed_dependency").unwrap_or(read.failed_dependency);
     read.limit_pause = reader.duration(section, "limit_pause").unwrap_or(read.limit_pause);
+    read.room.min_free_disk = reader.size(section, "min_free_disk").unwrap_or(read.room.min_free_disk);
+    read.room.min_free_memory = reader.size(section, "min_free_memory").unwrap_or(read.room.min_free_memory);
+    read.room.max_load = reader.amount(section, "max_load").unwrap_or(read.room.max_load);
+    read.role_caps = reader.counts(section, "role_caps");
     read.keep_finished = reader.whole(section, "keep_finished").unwrap_or(read.keep_finished);
     if let Some(node) = section.node("backoff").filter(|_| read.backoff > read.backoff_max) {
         let hint = "Raise `backoff_max`, or lower `backoff`.";

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use pipeline_lib::ids::Role;
 use pipeline_lib::text;
 
 use super::bindings;
@@ -14,6 +15,32 @@ use crate::duration;
 
 /// So much of a name that is wrong is shown, in characters.
 const ACTION_CHARS_MAX: usize = 40;
+
+const SIZE_HINT: &str = "Write sizes like \"500MB\", \"1GB\" or \"0\".";
+
+/// So many bytes: a number and its unit, in powers of ten or, as `GiB`, of two.
+fn bytes_of(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().ok()?;
+    let scale: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" if number == 0.0 => 1.0,
+        "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        "tib" => 1_099_511_627_776.0,
+        _ => return None,
+    };
+    let bytes = number * scale;
+    // Beyond this a float no longer counts single bytes, and no disk is that large.
+    (bytes.is_finite() && bytes < 9e15).then_some(bytes as u64)
+}
 
 /// A value that is one of a few words.
 pub(crate) trait Word: Copy + 'static {
@@ -247,6 +274,55 @@ impl Reader {
         Some(words)
     }
 
+    /// So many bytes.
+    pub(crate) fn size(&mut self, section: Section<'_>, name: &str) -> Option<u64> {
+        let node = section.node(name)?;
+        let (Value::Text(text) | Value::Loose(text)) = &node.value else {
+            let hint = match &node.value {
+                Value::Whole(0) => format!("Write {name} = \"0\"."),
+                Value::Whole(number) => format!("Write the unit too: {name} = \"{number}GB\"."),
+                _ => SIZE_HINT.to_owned(),
+            };
+            self.wrong(node, name, "a size", Some(&hint));
+            return None;
+        };
+        let size = bytes_of(text);
+        if size.is_none() {
+            let shown = text::one_line(text, ACTION_CHARS_MAX);
+            self.error(&node.at, format!("`{name}` is no size: \"{shown}\""), Some(SIZE_HINT));
+        }
+        size
+    }
+
+    /// A table of whole numbers by role.
+    pub(crate) fn counts(&mut self, section: Section<'_>, name: &str) -> BTreeMap<Role, u32> {
+        let mut counts = BTreeMap::new();
+        let Some(node) = section.node(name) else { return counts };
+        let parsed = match &node.value {
+            Value::Loose(text) => node::from_toml_value(text, &node.at),
+            _ => None,
+        };
+        let Some(table) = parsed.as_ref().unwrap_or(node).table() else {
+            self.wrong(node, name, "a table", Some(&format!("Write {name} = {{ implementation = 2 }}.")));
+            return counts;
+        };
+        for (key, field) in table {
+            let count = match &field.node.value {
+                Value::Whole(number) => u32::try_from(*number).ok(),
+                _ => None,
+            };
+            match (Role::new(key), count) {
+                (Ok(role), Some(count)) => drop(counts.insert(role, count)),
+                (Err(_), _) => {
+                    let shown = text::one_line(key, ACTION_CHARS_MAX);
+                    self.error(&field.key, format!("`{shown}` cannot be a role"), None);
+                }
+                (_, None) => self.error(&field.node.at, format!("`{key}` must be a whole number from 0"), None),
+            }
+        }
+        counts
+    }
+
     /// A table of texts.
     pub(crate) fn texts(&mut self, section: Section<'_>, name: &str) -> BTreeMap<String, (String, Place)> {
         let mut texts = BTreeMap::new();
@@ -298,5 +374,20 @@ impl Reader {
             keys.insert(action.clone(), found.into_iter().map(|(key, _)| key).collect());
         }
         keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let read = ["1GB", " 500 mb", "1.5TB", "2GiB", "0", "0GB", "7b"].map(bytes_of);
+        let wanted = [1_000_000_000, 500_000_000, 1_500_000_000_000, 2_147_483_648, 0, 0, 7].map(Some);
+        assert_eq!(read, wanted);
+        for text in ["", "1", "GB", "-1GB", "1 parsec", "1e9", "99999999TB", "1..2GB"] {
+            assert_eq!(bytes_of(text), None, "{text}");
+        }
     }
 }

@@ -58,6 +58,11 @@ fn property(key: &Key) -> Value {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::OneOf(words) => json!({ "type": "string", "enum": words }),
         Kind::Words => json!({ "type": "array", "items": text }),
+        Kind::Counts => json!({
+            "type": "object",
+            "additionalProperties": { "type": "integer", "minimum": 0, "maximum": u32::MAX }
+        }),
+        Kind::Size => json!({ "type": "string", "examples": ["500MB", "1GB"] }),
         Kind::Texts => json!({ "type": "object", "additionalProperties": text }),
         Kind::Keys => json!({
             "type": "object",

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::view::detail::Detail;
 use pipeline_lib::view::detail::graph::graph;
-use pipeline_lib::view::detail::history::History;
 
 use crate::engine::Engine;
 
 /// What there is to see, around a task where there is more than can be shown.
-pub(super) fn gather(engine: &Engine, history: &mut History, centre: Option<&TaskId>) -> Detail {
-    history.follow(engine.pipeline());
-    Detail::Graph(Arc::new(graph(engine.pipeline(), history, centre)))
+pub(super) fn gather(engine: &Engine, centre: Option<&TaskId>) -> Detail {
+    Detail::Graph(Arc::new(graph(engine.pipeline(), centre)))
 }

@@ -14,7 +14,7 @@ use pipeline_lib::view::Seen;
 use super::finished;
 use super::look::{look, observe, processes};
 use super::perform::{collect_at_once, perform};
-use super::{alerts, assign, ignored, session};
+use super::{alerts, assign, ignored, room, session};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Result, chain};
@@ -192,6 +192,9 @@ impl Supervisor {
                 }
                 Err(error) => tracing::warn!(run = %run.id, error = chain(&error), "cannot look at a run"),
             }
+        }
+        if first {
+            events.push(Event::Machine(room::measure(context)));
         }
         // A session is asked once a tick: what it shows does not change by what is decided meanwhile.
         if first {

@@ -6,6 +6,7 @@ mod replay;
 
 use super::Rules;
 use super::stages::{because, moved};
+use crate::estimate::Basis;
 use crate::event::Collected;
 use crate::fact::{Fact, Move};
 use crate::ids::{StageId, TaskId};
@@ -65,7 +66,12 @@ impl Rules<'_> {
                 run: &output.run,
             })
             .collect();
-        let metrics = &self.p.core.metrics.by_stage;
+        let metrics = &self.p.core.metrics;
+        let expected = |id: &StageId| {
+            let known = metrics.work(&task.workflow, id, at.workflow.stage(id).map(|stage| &stage.role));
+            // What took as long as anything else says nothing about this stage.
+            known.filter(|(basis, _)| *basis <= Basis::Stage)?.1.span().map(|span| span.median)
+        };
         choose(&Known {
             task: &task.id,
             hub: &stage.id,
@@ -73,7 +79,7 @@ impl Rules<'_> {
             forgiven: task.forgiven as usize,
             seen: &|id, error| self.p.seen_in_a_row(&task.workflow, id, error),
             is_done: &|id, decision| is_done(workflow, id, decision),
-            expected: &|id| metrics.get(id).filter(|stats| stats.runs > 0).map(|stats| stats.seconds.quantile(0.5)),
+            expected: &expected,
         })
     }
 

@@ -21,13 +21,14 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 14] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 15] = [
             Self::trip_breaker,
             Self::withdraw_claims,
             Self::switch_pending_mode,
             Self::end_waits,
             Self::end_pauses,
             Self::end_claims,
+            Self::note_overdue,
             Self::climb,
             Self::fire_schedules,
             Self::start_gates,
@@ -80,6 +81,9 @@ impl Rules<'_> {
     }
 
     fn start_gates(&self) -> Vec<Fact> {
+        if self.p.short_of().is_some() {
+            return Vec::new();
+        }
         for slot in self.p.queue.first_gate_due() {
             let Some(task) = self.p.tasks.at(slot) else { continue };
             let TaskState::Verifying { stage, claim, step: Step::Gate { commit, run: None, merged, .. } } = &task.state
@@ -177,6 +181,8 @@ impl Rules<'_> {
             foreign_claim: None,
             doing: None,
             resumes: None,
+            overdue_after: None,
+            overdue: false,
         }
     }
 
@@ -207,13 +213,15 @@ impl Rules<'_> {
             Start::Run(work) => work,
         };
         let probe = matches!(work, Work::Probe { .. });
+        let timeout = self.time_left(task, stage);
         let run = Run {
             task: Some(task.id.clone()),
             stage: Some(stage.id.clone()),
             // A question is no attempt.
             attempt: task.attempt + u32::from(!probe),
             interactive: self.p.core.settings.agents.iter().any(|a| a.name == *name && a.interactive),
-            timeout: self.time_left(task, stage),
+            timeout,
+            overdue_after: if probe { None } else { self.overdue_after(task, stage, timeout) },
             resumes: task.resume.as_ref().filter(|resume| resume.agent == *name).map(|resume| resume.session.clone()),
             ..self.new_run(work, name)
         };
@@ -222,7 +230,7 @@ impl Rules<'_> {
 
     /// The best pair of a free agent and a ready stage.
     fn best_start(&self) -> Option<(&AgentName, ReadyKey)> {
-        if self.p.core.pending_mode.is_some() {
+        if self.p.core.pending_mode.is_some() || self.p.short_of().is_some() {
             return None;
         }
         // The limit is on agents: the commands of workflows have their own number of places.
@@ -323,7 +331,11 @@ impl Rules<'_> {
         configured.filter_map(|a| self.p.core.agents.get_key_value(&a.name)).filter(|(name, agent)| {
             let idle = agent.run.is_none() && agent.verifying.is_none();
             let usable = !agent.stopped && agent.broken.is_none() && !agent.removed;
-            idle && usable && !self.p.core.paused.contains_key(&agent.preset) && self.worktree_usable(name.as_str())
+            let full = || self.p.role_is_full(&agent.role).is_some();
+            idle && usable
+                && !full()
+                && !self.p.core.paused.contains_key(&agent.preset)
+                && self.worktree_usable(name.as_str())
         })
     }
 

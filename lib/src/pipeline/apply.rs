@@ -3,6 +3,7 @@
 mod agents;
 pub(super) mod alerts;
 mod brain;
+mod counting;
 mod doing;
 pub(super) mod patterns;
 mod project;
@@ -16,7 +17,7 @@ use crate::budget::Spent;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
-use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
+use crate::run::{Ended, Phase, Run, RunSummary, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
 
@@ -38,6 +39,7 @@ impl Pipeline {
             | Fact::PilotChanged { .. }
             | Fact::CurrentTask { .. }
             | Fact::NumbersTaken { .. }
+            | Fact::MachineShort { .. }
             | Fact::Notice { .. } => self.apply_project(at, fact),
             Fact::TaskAdded { .. }
             | Fact::TaskEdited { .. }
@@ -60,6 +62,7 @@ impl Pipeline {
             | Fact::RunTried { .. }
             | Fact::RunStopping { .. }
             | Fact::RunEnded { .. }
+            | Fact::RunOverdue { .. }
             | Fact::RunClosed { .. } => self.apply_run(at, fact),
             Fact::WorktreeReady { .. }
             | Fact::WorktreeFailed { .. }
@@ -133,7 +136,7 @@ impl Pipeline {
 
     fn edit_task(&mut self, id: &TaskId, edit: &TaskEdit) {
         let TaskEdit { title, body, priority, depends_on, paths, group, workflow, pinned_agent } = edit.clone();
-        let rebuild = depends_on.is_some();
+        let (rebuild, reweigh) = (depends_on.is_some(), workflow.is_some());
         let release = paths.is_some() || group.is_some();
         self.change_task(id, |task| {
             task.title = title.unwrap_or_else(|| std::mem::take(&mut task.title));
@@ -148,6 +151,8 @@ impl Pipeline {
         });
         if rebuild {
             self.rebuild_index();
+        } else if reweigh && let Some(slot) = self.tasks.slot(id.as_str()) {
+            self.weigh_behind(slot);
         }
         if release && let Some(slot) = self.tasks.slot(id.as_str()) {
             self.release_held(slot);
@@ -299,6 +304,7 @@ impl Pipeline {
                 }
                 self.change_run(run, |r| r.phase = Phase::Ended { at: *ended_at, how: how.clone() });
             }
+            Fact::RunOverdue { run } => self.change_run(run, |r| r.overdue = true),
             Fact::RunClosed { run, summary } => self.close_run(at, run, summary.as_deref()),
             _ => {}
         }
@@ -403,34 +409,6 @@ impl Pipeline {
                     t.runs.remove(0);
                 }
             });
-        }
-    }
-
-    fn count_run(&mut self, run: &Run, summary: &RunSummary) {
-        let seconds = seconds_between(summary.started_at, summary.ended_at).max(0.0);
-        let workflow = run.task.as_ref().and_then(|id| self.task(id.as_str())).map(|t| t.workflow.clone());
-        let metrics = &mut self.core.metrics;
-        let passed = summary.verdict == Verdict::Passed;
-        match (&run.work, summary.verdict) {
-            (_, Verdict::Void) | (Work::Setup { .. } | Work::Probe { .. }, _) => {}
-            (Work::Gate { .. }, _) => {
-                metrics.gates += 1;
-                metrics.gates_failed += u64::from(!passed);
-            }
-            (Work::Agent | Work::Command { .. }, _) => {
-                metrics.runs += 1;
-                metrics.runs_failed += u64::from(!passed);
-                metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds, summary.usage);
-                metrics.by_stage.entry(summary.stage.clone()).or_default().add(passed, seconds, summary.usage);
-                if let Some(workflow) = workflow {
-                    metrics.by_workflow.entry(workflow).or_default().add(passed, seconds, summary.usage);
-                }
-            }
-        }
-        if run.work == Work::Agent {
-            metrics.busy_seconds += seconds;
-            metrics.usage.tokens += summary.usage.tokens;
-            metrics.usage.cost_usd += summary.usage.cost_usd;
         }
     }
 

@@ -18,14 +18,15 @@ pub use counts::Counts;
 use self::counts::Counted;
 use super::tasks::{Slot, Tasks};
 use super::{Archived, Pipeline};
+use crate::estimate::{self, WEIGHT_USUAL};
 use crate::fact::{Effect, EffectKey};
 use crate::ids::{AgentName, Role, TaskId, parts_role};
 use crate::run::{Phase, Run};
 use crate::settings::FailedDependency;
 use crate::task::{Step, Task, TaskState};
 
-/// Heights are counted up to here, so that adding a task to a long chain stays cheap.
-pub(crate) const HEIGHT_MAX: u8 = 64;
+/// Heights are counted up to here, so that adding a task to a long chain stays cheap: 64 tasks of usual length.
+pub(crate) const HEIGHT_MAX: u16 = 64 * WEIGHT_USUAL;
 
 /// For whom a task is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,11 +38,11 @@ pub(crate) enum QueueId {
 }
 
 /// The order in which ready tasks are taken: urgency (priority, raised by waiting), then how long the chain behind the task
-/// is, then how far it has come, then age.
+/// takes, then how far it has come, then age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReadyKey {
     urgency: i64,
-    height: Reverse<u8>,
+    height: Reverse<u16>,
     depth: Reverse<u16>,
     order: u64,
     pub(crate) slot: Slot,
@@ -52,8 +53,8 @@ pub(crate) struct ReadyKey {
 struct Links {
     /// Dependencies that are not satisfied.
     open: u32,
-    /// The longest chain behind it.
-    height: u8,
+    /// The weight of the heaviest chain behind it.
+    height: u16,
     /// Who waits for it.
     dependents: Vec<Slot>,
     place: Place,
@@ -117,7 +118,7 @@ impl Queue {
         self.counts.recount(Counted::Not, Counted::of_archived(task));
     }
 
-    pub(crate) fn height(&self, slot: Slot) -> u8 {
+    pub(crate) fn height(&self, slot: Slot) -> u16 {
         self.links.get(slot as usize).map_or(0, |l| l.height)
     }
 
@@ -530,7 +531,7 @@ impl Pipeline {
         youngest.sort_unstable_by(|a, b| b.cmp(a));
         let mut late = Vec::new();
         for (order, slot) in youngest {
-            let height = self.queue.links[slot as usize].height.saturating_add(1).min(HEIGHT_MAX);
+            let height = self.height_with(slot).min(HEIGHT_MAX);
             let Some(task) = self.tasks.at(slot) else { continue };
             for dependency in task.depends_on.iter().filter_map(|id| self.tasks.slot(id.as_str())) {
                 let links = &mut self.queue.links[dependency as usize];
@@ -543,12 +544,39 @@ impl Pipeline {
         late.into_iter().for_each(|slot| self.raise_dependencies(slot));
     }
 
+    /// The weight of the heaviest chain that begins with a task.
+    fn height_with(&self, slot: Slot) -> u16 {
+        let weight =
+            self.tasks.at(slot).map_or(WEIGHT_USUAL, |task| estimate::weight(&self.core.weights, &task.workflow));
+        self.queue.links[slot as usize].height.saturating_add(weight)
+    }
+
+    /// Finds out what tasks weigh by what their workflows have taken so far. Only where that moved noticeably are chains
+    /// looked at, and of the tasks only those that others wait for.
+    pub(super) fn weigh(&mut self) {
+        let weights = estimate::weights(&self.core);
+        if weights == self.core.weights {
+            return;
+        }
+        self.core.weights = weights;
+        let waited_for = |slot: &Slot| self.queue.links.get(*slot as usize).is_some_and(|l| !l.dependents.is_empty());
+        let slots = self.tasks.occupied().map(|(slot, _)| slot).filter(waited_for).collect();
+        self.lower_dependencies(slots);
+    }
+
+    /// A task weighs something else: chains that it ends are weighed anew.
+    pub(super) fn weigh_behind(&mut self, slot: Slot) {
+        let Some(task) = self.tasks.at(slot) else { return };
+        let dependencies = task.depends_on.iter().filter_map(|id| self.tasks.slot(id.as_str())).collect();
+        self.lower_dependencies(dependencies);
+    }
+
     /// Tells the tasks in front of this one how long the chain behind them has become.
     fn raise_dependencies(&mut self, slot: Slot) {
         let mut todo = vec![slot];
         while let Some(slot) = todo.pop() {
-            let height = self.queue.links[slot as usize].height.saturating_add(1).min(HEIGHT_MAX);
             let Some(task) = self.tasks.at(slot) else { continue };
+            let height = self.height_with(slot).min(HEIGHT_MAX);
             let dependencies: Vec<Slot> = task.depends_on.iter().filter_map(|d| self.tasks.slot(d.as_str())).collect();
             for dependency in dependencies {
                 if self.queue.links[dependency as usize].height < height {
@@ -559,11 +587,11 @@ impl Pipeline {
         }
     }
 
-    /// Counts the chains behind these tasks anew after something behind them has left.
+    /// Weighs the chains behind these tasks anew after something behind them has left or weighs something else.
     fn lower_dependencies(&mut self, mut todo: Vec<Slot>) {
         while let Some(slot) = todo.pop() {
             let links = &self.queue.links[slot as usize];
-            let behind = links.dependents.iter().map(|d| self.queue.links[*d as usize].height.saturating_add(1));
+            let behind = links.dependents.iter().map(|dependent| self.height_with(*dependent));
             let height = behind.max().unwrap_or(0).min(HEIGHT_MAX);
             if height == links.height {
                 continue;
@@ -576,7 +604,7 @@ impl Pipeline {
     }
 
     /// Only the place of a ready task depends on its height.
-    fn set_height(&mut self, slot: Slot, height: u8) {
+    fn set_height(&mut self, slot: Slot, height: u16) {
         let links = &mut self.queue.links[slot as usize];
         links.height = height;
         if links.place.queued.is_some() {

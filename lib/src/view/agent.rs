@@ -137,6 +137,7 @@ fn session_view(run: &Run, derived: &Derived, process: &str, activity: Option<&S
     let tried = run.doing.as_deref().and_then(|noted| noted.rung);
     reasons.extend(tried.map(|tried| format!("it {} at {}", tried.rung.words(), tried.at)));
     reasons.extend(run.claim.as_ref().map(|c| format!("it claimed {} at {}", c.status.heading_word(), c.at)));
+    reasons.extend(super::attention::overdue_words(run));
     reasons.extend(run.stop.map(|reason| format!("it is being {}", Ended::Stopped { reason })));
     let would_change = match derived.doing.needs_person() {
         true => format!("an answer: `pipeline agent attach {}`", run.agent),
@@ -204,6 +205,7 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
         reasons.extend(seen.marker.map(|m| format!("its task file says {}", m.heading_word())));
     }
     reasons.extend(run.claim.as_ref().map(|c| format!("it claimed {} at {}", c.status.heading_word(), c.at)));
+    reasons.extend(super::attention::overdue_words(run));
     reasons.extend(run.stop.map(|reason| format!("it is being stopped {}", reason.why())));
     let would_change = match process {
         Some(ProcessSeen::Ended | ProcessSeen::Gone) => "the next tick: `pipeline monitor --once`",

@@ -8,8 +8,9 @@ use serde::Serialize;
 use crate::agents::preset::DEMO_DOES_NO_WORK;
 use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
+use crate::machine::Resource;
 use crate::pipeline::{Pipeline, StandingAlert};
-use crate::run::Rung;
+use crate::run::{Run, Rung};
 use crate::settings::FailedDependency;
 use crate::status::Doing;
 use crate::task::{Ask, ParentWhy, Step, Task, TaskState};
@@ -24,7 +25,7 @@ const SUMMARY_CHARS_MAX: usize = 300;
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, or of an agent in a
+    /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, `disk_low`, `overdue`, or of an agent in a
     /// session `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
     pub kind: &'static str,
     /// About which task.
@@ -52,6 +53,8 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
     list.extend(without_agents(pipeline));
     list.extend(demoted(pipeline));
     list.extend(budgets(pipeline));
+    list.extend(low_disk(pipeline));
+    list.extend(overdue(pipeline));
     list.extend(of_alerts(pipeline));
     if let Some(problem) = &pipeline.core.current_task_problem {
         list.push(Attention {
@@ -168,6 +171,44 @@ fn budgets(pipeline: &Pipeline) -> Vec<Attention> {
         command: "${EDITOR:-vi} .pipeline/config.toml".to_owned(),
     };
     used_up.into_iter().map(one).collect()
+}
+
+/// A disk that fills is a person's business before anything fails for it; memory and load pass by themselves.
+fn low_disk(pipeline: &Pipeline) -> Option<Attention> {
+    let low = pipeline.core.shortages.iter().find(|shortage| shortage.what == Resource::Disk)?;
+    Some(Attention {
+        kind: "disk_low",
+        task: None,
+        agent: None,
+        since: low.since,
+        summary: low.to_string(),
+        unblocks: Vec::new(),
+        command: "df -h .".to_owned(),
+    })
+}
+
+/// Runs that take much longer than such runs do.
+fn overdue(pipeline: &Pipeline) -> impl Iterator<Item = Attention> + '_ {
+    let over = pipeline.core.runs.values().filter(|run| run.overdue && run.stop.is_none() && run.claim.is_none());
+    over.filter_map(|run| {
+        let (agent, task) = (&run.agent, run.task.as_ref()?);
+        Some(Attention {
+            kind: "overdue",
+            task: run.task.clone(),
+            agent: Some(agent.clone()),
+            since: run.started_at.unwrap_or(run.claimed_at),
+            summary: format!("{agent} ({task}): {}", overdue_words(run)?),
+            unblocks: behind(pipeline, task),
+            command: format!("pipeline logs -f --agent {agent}"),
+        })
+    })
+}
+
+/// That a run is overdue, if it is.
+pub(super) fn overdue_words(run: &Run) -> Option<String> {
+    let after = run.overdue_after.filter(|_| run.overdue)?;
+    let after = SignedDuration::from_secs(after.as_secs());
+    Some(format!("it has run for more than {after:#}, three times what nine in ten such runs take"))
 }
 
 /// The rollout went back by itself, and only a person lets it go on.

@@ -10,6 +10,7 @@ use crate::pipeline::{Agent, Pipeline};
 use crate::run::{ClaimStatus, Verdict};
 use crate::settings::Sandbox;
 use crate::task::{Ask, Step, Task, TaskState};
+use crate::text::counted;
 
 /// Why something is in its state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -192,7 +193,9 @@ fn verifying_rule(pipeline: &Pipeline, step: &Step, agent: &AgentName, out: &mut
         }
         Step::Gate { commit, run: None, .. } => {
             let stopped = pipeline.core.agents.get(agent).is_some_and(|a| a.stopped);
-            out.rule = if stopped {
+            out.rule = if let Some(shortage) = pipeline.short_of().filter(|_| !stopped) {
+                format!("the gate on {} waits: {shortage}", commit.short())
+            } else if stopped {
                 format!("the gate on {} waits because {agent} is stopped", commit.short())
             } else {
                 format!("the gate on {} is about to run", commit.short())
@@ -271,6 +274,11 @@ fn waiting_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         out.rule = format!("nothing new starts until the switch to {} is made", mode.orchestration.word());
         return;
     }
+    if let Some(shortage) = pipeline.short_of() {
+        out.rule = shortage.to_string();
+        out.would_change.push("more room on the machine, or another limit under [scheduler] in config.toml".to_owned());
+        return;
+    }
     if core.mode.rollout == Rollout::Pilot
         && let Some(why) = core.pilot.why(&task.id)
     {
@@ -294,6 +302,13 @@ fn no_agent_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         any = true;
         let view = agent_view(pipeline, name, agent, &Seen::new());
         out.observations.push(format!("{name} is {}: {}", view.status.word(), view.reasons.join("; ")));
+    }
+    let full = pipeline.role_is_full(&stage.role).filter(|_| any);
+    if let Some((working, cap)) = full {
+        out.rule =
+            format!("{} of role {} at work, and `role_caps` allows {cap}", counted(working, "agent"), stage.role);
+        out.would_change.push("the end of one of their runs, or another `role_caps` in config.toml".to_owned());
+        return;
     }
     out.rule = if any {
         format!("stage {} waits for a free agent of role {}", stage.id, stage.role)

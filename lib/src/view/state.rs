@@ -239,6 +239,9 @@ pub fn waiting_reason(pipeline: &Pipeline, task: &Task) -> Option<String> {
         if let Some(wait) = pipeline.category_wait(task) {
             return Some(wait.to_string());
         }
+        if let Some(shortage) = pipeline.short_of().filter(|_| pipeline.may_touch(&task.id)) {
+            return Some(shortage.to_string());
+        }
         if let Some((stage, effect)) = pipeline.core.withheld.get(&task.id) {
             let mode = pipeline.core.mode.rollout.word();
             return Some(format!("{mode} mode: would {effect} stage {stage}"));

@@ -209,6 +209,11 @@ impl Hub {
         script
     }
 
+    /// What that command prints: for each requirement and each warning `0` where it holds, `-` where nothing was asked.
+    pub(crate) fn found(holds: &str, well: &str) -> String {
+        format!("{LINE} r:{holds} w:{well}\n")
+    }
+
     /// What that command found; `None` where its line is missing or is about something else.
     #[must_use]
     pub fn read(&self, output: &str) -> Option<Look> {

@@ -70,6 +70,7 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
         Fact::ClaimNoted { claim, .. } => format!("{task} {stage}: {agent} says {}", lower(claim.status)),
         Fact::ClaimRefused { why, .. } => format!("{task} {stage}: a claim was refused, {why}"),
         Fact::RunDoing { doing, .. } => format!("{agent} ({task}): {}", doing.words()),
+        Fact::RunOverdue { .. } => format!("{agent} ({task}) takes much longer than usual"),
         Fact::RunTried { refused: Some(why), .. } => format!("{agent} ({task}): nothing was typed: {why}"),
         Fact::RunTried { rung, done: true, .. } => format!("{agent} ({task}) {}", rung.words()),
         Fact::RunStopping { .. } if !matches!(*work, "" | "agent") => format!("{task} {stage} {work} is being stopped"),
@@ -102,6 +103,8 @@ fn of_the_rest(fact: &Fact, about: &About<'_>) -> String {
         Fact::AgentStopped { .. } => format!("{agent} stopped"),
         Fact::AgentEnabled { .. } => format!("{agent} takes work again"),
         Fact::AgentBroken { message, .. } => format!("{agent} cannot work: {message}"),
+        Fact::MachineShort { shortages } if shortages.is_empty() => "the machine has room again".to_owned(),
+        Fact::MachineShort { shortages } => shortages.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         Fact::PresetPaused { preset, why, .. } => format!("{preset} agents rest: {why}"),
         Fact::PresetResumed { preset } => format!("{preset} agents go on"),
         Fact::EffectWithheld { effect, task, stage, agent } => {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use pipeline_lib::estimate::quantile;
 use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::{StageId, TaskId, WorkflowId};
 use pipeline_lib::pipeline::Pipeline;
@@ -214,13 +215,6 @@ fn rate(completed: u64, failed: u64) -> Value {
     if all == 0 { Value::Null } else { json!(completed as f64 / all as f64) }
 }
 
-/// The middle of some values; none without any.
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
-}
-
 fn document(
     counting: &Counting,
     category: impl Fn(&WorkflowId) -> String,
@@ -239,6 +233,7 @@ fn document(
         stages.extend(found.stages.iter().filter(|(_, (_, failed))| *failed > 0).map(|(stage, (runs, failed))| {
             (*failed, *runs, json!({ "workflow": id, "stage": stage, "runs": runs, "failed": failed }))
         }));
+        let median = |values: &[f64]| quantile(values.iter().copied(), 0.5);
         let (typical, baseline) = (median(&found.seconds), median(&before.seconds));
         let change = typical.zip(baseline).filter(|(_, baseline)| *baseline > 0.0);
         json!({
@@ -330,11 +325,5 @@ mod tests {
         assert_eq!(coverage("error: coverage is %, less than 80%"), None);
         assert_eq!(coverage("coverage was not measured, at least 80% is wanted"), None);
         assert_eq!(coverage("coverage: not measured, 2 files were left out"), None);
-    }
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[]), None);
-        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
     }
 }

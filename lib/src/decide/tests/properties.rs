@@ -411,7 +411,7 @@ fn satisfied(p: &Pipeline, id: &TaskId) -> bool {
 }
 
 /// Priority less age, the chain behind it, how far it has come, the order of creation.
-type Urgency = (i64, std::cmp::Reverse<u32>, std::cmp::Reverse<usize>, u64);
+type Urgency = (i64, std::cmp::Reverse<u16>, std::cmp::Reverse<usize>, u64);
 
 /// The scheduler as one would write it without an index: everything that may start, sorted.
 fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
@@ -470,12 +470,14 @@ fn limit_of_waits(p: &Pipeline, now: jiff::Timestamp) -> jiff::Timestamp {
     now.checked_add(p.core.settings.scheduler.backoff_max).unwrap()
 }
 
-fn height(p: &Pipeline, id: &TaskId, known: &mut BTreeMap<TaskId, u32>) -> u32 {
+/// The weight of the heaviest chain behind a task.
+fn height(p: &Pipeline, id: &TaskId, known: &mut BTreeMap<TaskId, u16>) -> u16 {
     if let Some(height) = known.get(id) {
         return *height;
     }
-    let behind: Vec<TaskId> = p.tasks.iter().filter(|t| t.depends_on.contains(id)).map(|t| t.id.clone()).collect();
-    let height = behind.iter().map(|t| height(p, t, known) + 1).max().unwrap_or(0).min(64);
+    let behind: Vec<&Task> = p.tasks.iter().filter(|t| t.depends_on.contains(id)).collect();
+    let weight = |t: &Task| p.core.weights.get(&t.workflow).copied().unwrap_or(4);
+    let height = behind.iter().map(|t| height(p, &t.id, known) + weight(t)).max().unwrap_or(0).min(256);
     known.insert(id.clone(), height);
     height
 }

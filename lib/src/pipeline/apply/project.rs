@@ -38,6 +38,7 @@ impl Pipeline {
                 self.core.current_task_problem.clone_from(problem);
                 self.core.effect_failures.remove(&EffectKey::CurrentTask);
             }
+            Fact::MachineShort { shortages } => self.core.shortages.clone_from(shortages),
             Fact::Notice { role, task, text } => {
                 let notices = &mut self.core.notices;
                 notices.push(Notice { role: role.clone(), task: task.clone(), text: text.clone(), given: None });

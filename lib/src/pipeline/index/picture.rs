@@ -14,7 +14,7 @@ use crate::pipeline::tasks::Slot;
 /// What the index says, by task id.
 #[derive(Debug, PartialEq)]
 pub(crate) struct IndexPicture {
-    links: BTreeMap<TaskId, (u32, u8, BTreeSet<TaskId>)>,
+    links: BTreeMap<TaskId, (u32, u16, BTreeSet<TaskId>)>,
     queues: BTreeMap<(bool, QueueId), Vec<(TaskId, ReadyKey)>>,
     promotions: BTreeSet<(Timestamp, TaskId)>,
     due: BTreeSet<(Timestamp, TaskId)>,

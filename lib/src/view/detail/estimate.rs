@@ -1,24 +1,36 @@
-//! How long the stages that are left of a task will take, by the medians of what was recorded. A guess, and told as one: it
-//! assumes that nothing fails and that nobody has to be waited for.
+//! How long the stages that are left of a task will take, by [`crate::estimate`]. A guess, and told as one: it assumes that
+//! nothing fails and that nobody has to be waited for.
 
 use std::collections::BTreeMap;
 
-use super::history::{History, Kind};
-use crate::ids::StageId;
+use crate::estimate::{choose, likely_way};
+use crate::ids::{Role, StageId, WorkflowId};
+use crate::metrics::RunStats;
 use crate::pipeline::Pipeline;
 use crate::task::{Task, TaskState};
-use crate::workflow::{Next, SUCCESS, Stage, Verify};
+use crate::workflow::{Stage, Verify};
 
-/// Gates that a median is made of, the latest ones.
-const GATES_MAX: usize = 500;
+/// What the runs of something took in the middle, and how many there were.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Middle {
+    seconds: f64,
+    runs: u64,
+}
 
-/// The recorded durations, in seconds.
+impl Middle {
+    fn of(stats: &RunStats) -> Self {
+        Self { seconds: stats.seconds.quantile(0.5), runs: stats.runs }
+    }
+}
+
+/// The recorded durations, found out once for many questions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Durations {
-    agent: BTreeMap<StageId, f64>,
-    gate: BTreeMap<StageId, f64>,
-    /// For a stage without a run of its own: the mean of the stages' medians, each as often as it has runs.
-    any: Option<f64>,
+    own: BTreeMap<WorkflowId, BTreeMap<StageId, Middle>>,
+    stages: BTreeMap<StageId, Middle>,
+    roles: BTreeMap<Role, Middle>,
+    all: Option<Middle>,
+    gates: BTreeMap<StageId, Middle>,
     /// How many runs of agents all this rests on.
     pub runs: u64,
 }
@@ -26,28 +38,27 @@ pub struct Durations {
 impl Durations {
     /// What is recorded.
     #[must_use]
-    pub fn of(pipeline: &Pipeline, history: &History) -> Self {
-        let stages = &pipeline.core.metrics.by_stage;
-        let agent: BTreeMap<StageId, f64> = stages
-            .iter()
-            .filter(|(_, stats)| stats.runs > 0)
-            .map(|(stage, stats)| (stage.clone(), stats.seconds.quantile(0.5)))
-            .collect();
-        let runs: u64 = stages.values().map(|stats| stats.runs).sum();
-        let weighed = stages.iter().filter_map(|(stage, stats)| Some(agent.get(stage)? * stats.runs as f64));
-        let any = (runs > 0).then(|| weighed.sum::<f64>() / runs as f64);
-        let mut gates: BTreeMap<&StageId, Vec<f64>> = BTreeMap::new();
-        for gate in history.latest().filter(|run| run.kind == Kind::Gate).take(GATES_MAX) {
-            gates.entry(&gate.stage).or_default().push(gate.to.duration_since(gate.from).as_secs_f64());
+    pub fn of(pipeline: &Pipeline) -> Self {
+        fn middles<K: Clone + Ord>(of: &BTreeMap<K, RunStats>) -> BTreeMap<K, Middle> {
+            of.iter().map(|(key, stats)| (key.clone(), Middle::of(stats))).collect()
         }
-        let gate = gates.into_iter().map(|(stage, seconds)| (stage.clone(), median(seconds))).collect();
-        Self { agent, gate, any, runs }
+        let metrics = &pipeline.core.metrics;
+        Self {
+            own: metrics.by_workflow_stage.iter().map(|(id, stages)| (id.clone(), middles(stages))).collect(),
+            stages: middles(&metrics.by_stage),
+            roles: middles(&metrics.by_role),
+            all: Some(Middle::of(&metrics.of_all)),
+            gates: middles(&metrics.gates_by_stage),
+            runs: metrics.by_stage.values().map(|stats| stats.runs).sum(),
+        }
     }
 
-    /// An agent's work at a stage; none without any run to go by.
+    /// An agent's work at a stage, in seconds; none without any run to go by.
     #[must_use]
-    pub fn work(&self, stage: &StageId) -> Option<f64> {
-        self.agent.get(stage).copied().or(self.any)
+    pub fn work(&self, workflow: &WorkflowId, stage: &Stage) -> Option<f64> {
+        let own = self.own.get(workflow).and_then(|stages| stages.get(&stage.id));
+        let levels = [own, self.stages.get(&stage.id), self.roles.get(&stage.role)];
+        choose(levels, self.all.as_ref(), |middle| middle.runs).map(|(_, middle)| middle.seconds)
     }
 
     /// The check of a stage's claim; 0 where there is none, or none was recorded.
@@ -58,7 +69,7 @@ impl Durations {
             Verify::Project => pipeline.core.settings.verify.is_some(),
             Verify::Command(_) => true,
         };
-        if checked { self.gate.get(&stage.id).copied().unwrap_or(0.0) } else { 0.0 }
+        if checked { self.gates.get(&stage.id).map_or(0.0, |middle| middle.seconds) } else { 0.0 }
     }
 
     /// All that is left of a task, its present stage counted in full; none without any run to go by.
@@ -66,7 +77,7 @@ impl Durations {
     pub fn left(&self, pipeline: &Pipeline, task: &Task) -> Option<f64> {
         let each = stages_left(pipeline, task).into_iter().map(|stage| {
             // Its work is done; only the check is left.
-            let work = if is_checked(task, stage) { 0.0 } else { self.work(&stage.id)? };
+            let work = if is_checked(task, stage) { 0.0 } else { self.work(&task.workflow, stage)? };
             Some(work + self.check(pipeline, stage))
         });
         each.sum()
@@ -80,27 +91,8 @@ fn is_checked(task: &Task, stage: &Stage) -> bool {
 /// The stages that a task still has to go through if each succeeds, the present one first.
 #[must_use]
 pub fn stages_left<'a>(pipeline: &'a Pipeline, task: &'a Task) -> Vec<&'a Stage> {
-    let mut left: Vec<&Stage> = Vec::new();
-    let Some(workflow) = pipeline.workflow_of(task) else { return left };
-    let mut next = pipeline.stage_of(task);
-    while let Some(stage) = next.filter(|stage| left.iter().all(|known| known.id != stage.id)) {
-        left.push(stage);
-        next = match workflow.next(&stage.id, likely(stage)) {
-            Next::Stage(stage) => Some(stage),
-            Next::End | Next::Nowhere => None,
-        };
-    }
-    left
-}
-
-/// The decision that a stage comes to when all is well.
-fn likely(stage: &Stage) -> &str {
-    stage.default_decision().or(stage.decisions.first().map(|choice| choice.choice.as_str())).unwrap_or(SUCCESS)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+    let Some(workflow) = pipeline.workflow_of(task) else { return Vec::new() };
+    likely_way(workflow, pipeline.stage_of(task))
 }
 
 #[cfg(test)]
@@ -111,20 +103,16 @@ mod tests {
     #[test]
     fn what_is_left_goes_by_the_medians_and_is_unknown_without_any() {
         let mut w = World::new();
-        let mut history = History::default();
         w.add_all(&["A", "B"]);
-        let left = |w: &World, history: &mut History, id: &str| {
-            history.follow(&w.p);
-            Durations::of(&w.p, history).left(&w.p, w.task(id))
-        };
-        assert_eq!(left(&w, &mut history, "B"), None);
+        let left = |w: &World, id: &str| Durations::of(&w.p).left(&w.p, w.task(id));
+        assert_eq!(left(&w, "B"), None);
         w.tick();
         let run = w.run_of("A");
         w.start(&run);
         w.pass(100);
         w.do_stage("A");
         // The only run that is known stands for all four stages.
-        assert_eq!(left(&w, &mut history, "B"), Some(400.0));
+        assert_eq!(left(&w, "B"), Some(400.0));
         w.reach("A", "impl");
         let run = w.run_of("A");
         w.start(&run);
@@ -133,10 +121,10 @@ mod tests {
         let gate = w.run_of("A");
         w.start(&gate);
         w.pass(30);
-        let checking = left(&w, &mut history, "A");
+        let checking = left(&w, "A");
         w.gate("A", OK);
-        let of_b = left(&w, &mut history, "B").unwrap();
-        // arch 100, test 0, impl 200 and its gate 30, super by the mean of the three.
+        let of_b = left(&w, "B").unwrap();
+        // arch 100, test 0, impl 200 and its gate 30, super by the median of the three.
         assert!((of_b - 430.0).abs() < 1e-6, "{of_b}");
         assert_eq!(checking, Some(100.0), "its work at this stage is done");
     }

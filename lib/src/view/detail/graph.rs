@@ -8,7 +8,6 @@ mod tests;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::estimate::{Durations, stages_left};
-use super::history::History;
 use crate::ids::{AgentName, TaskId};
 use crate::pipeline::Pipeline;
 use crate::task::{Task, TaskState};
@@ -125,7 +124,7 @@ impl Graph {
 
 /// The tasks around one, or all that are not finished, with their dependencies.
 #[must_use]
-pub fn graph(pipeline: &Pipeline, history: &History, centre: Option<&TaskId>) -> Graph {
+pub fn graph(pipeline: &Pipeline, centre: Option<&TaskId>) -> Graph {
     let chosen = in_order(chosen(pipeline, centre));
     let places: HashMap<&TaskId, usize> = chosen.iter().enumerate().map(|(at, task)| (&task.id, at)).collect();
     let mut nodes: Vec<Node> = chosen.iter().map(|task| node(pipeline, task, &places)).collect();
@@ -134,7 +133,7 @@ pub fn graph(pipeline: &Pipeline, history: &History, centre: Option<&TaskId>) ->
         let shown = nodes.iter().filter(|node| node.after.contains(&at)).count();
         nodes[at].more_behind = total.saturating_sub(shown);
     }
-    let durations = Durations::of(pipeline, history);
+    let durations = Durations::of(pipeline);
     let (critical, critical_seconds) = critical(pipeline, &durations, &chosen, &nodes);
     let unfinished = nodes.iter().filter(|node| !node.finished).count();
     let finished = pipeline.tasks.len() - pipeline.unfinished_total();

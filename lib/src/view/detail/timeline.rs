@@ -63,7 +63,7 @@ pub struct Span {
 /// The agents' work, with what is left predicted from `now` on.
 #[must_use]
 pub fn timeline(pipeline: &Pipeline, history: &History, now: Timestamp) -> Timeline {
-    let durations = Durations::of(pipeline, history);
+    let durations = Durations::of(pipeline);
     let outlook = forecast::forecast(pipeline, &durations, now);
     let mut spans: BTreeMap<&AgentName, Vec<Span>> = BTreeMap::new();
     for run in pipeline.core.runs.values() {

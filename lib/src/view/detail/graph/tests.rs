@@ -10,9 +10,7 @@ fn drawn(w: &World, centre: Option<&str>) -> Graph {
 }
 
 fn drawn_of(pipeline: &Pipeline, centre: Option<&str>) -> Graph {
-    let mut history = History::default();
-    history.follow(pipeline);
-    let graph = graph(pipeline, &history, centre.map(task).as_ref());
+    let graph = graph(pipeline, centre.map(task).as_ref());
     for (at, node) in graph.nodes.iter().enumerate() {
         assert!(node.before().all(|before| before < at), "{} stands before what it depends on", node.id);
     }

@@ -113,7 +113,7 @@ enum End {
 }
 
 /// The order in which ready stages are taken.
-type Key = (u8, Reverse<u8>, Reverse<usize>, u64, usize);
+type Key = (u8, Reverse<u16>, Reverse<usize>, u64, usize);
 
 struct Player<'a> {
     name: &'a AgentName,
@@ -303,7 +303,7 @@ impl<'a> Play<'a> {
         };
         let begun = left.task.state.stage().is_some() || left.at > 0;
         let depth = if begun { usize::MAX - left.stages.len() + left.at } else { 0 };
-        let height = self.pipeline.height(&left.task.id);
+        let height = self.pipeline.chain_weight(&left.task.id);
         let key = (left.task.priority, Reverse(height), Reverse(depth), left.task.order, at);
         self.ready.entry(wanted).or_default().insert(key);
     }
@@ -363,7 +363,14 @@ impl<'a> Play<'a> {
         if limit > 0 && busy >= limit {
             return false;
         }
-        let free = self.agents.iter().enumerate().filter(|(_, agent)| agent.does == Does::Nothing);
+        let caps = &self.pipeline.core.settings.scheduler.role_caps;
+        let full = |role: &Role| {
+            let cap = caps.get(role).map(|cap| *cap as usize);
+            let working = || self.agents.iter().filter(|agent| agent.role == role && agent.does == Does::Work).count();
+            cap.is_some_and(|cap| working() >= cap)
+        };
+        let free = self.agents.iter().enumerate();
+        let free = free.filter(|(_, agent)| agent.does == Does::Nothing && !full(agent.role));
         let pairs = free.filter_map(|(at, agent)| Some((self.best_for(agent)?, at)));
         let Some(((key, wanted), agent)) = pairs.min() else { return false };
         if let Some(keys) = self.ready.get_mut(&wanted) {
@@ -421,7 +428,7 @@ fn left<'a>(pipeline: &'a Pipeline, durations: &Durations, task: &'a Task) -> Le
     let verifying = matches!(task.state, TaskState::Verifying { .. });
     let takes_ms = |(at, stage): (usize, &'a Stage)| {
         // Of a claim that is being checked only the check is left.
-        let work = if at == 0 && verifying { 0.0 } else { durations.work(&stage.id).unwrap_or(0.0) };
+        let work = if at == 0 && verifying { 0.0 } else { durations.work(&task.workflow, stage).unwrap_or(0.0) };
         (&stage.id, &stage.role, ms(work + durations.check(pipeline, stage)).max(1))
     };
     let stages: Vec<_> = stages_left(pipeline, task).into_iter().enumerate().map(takes_ms).collect();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::decide::tests::world::*;
 use crate::event::{NewTask, Request};
+use crate::ids::Role;
 use crate::mode::{Orchestration, Rollout};
 use crate::run::ClaimStatus;
 
@@ -122,6 +123,17 @@ fn one_task_at_a_time_where_the_mode_says_so() {
         w.edit(id, crate::fact::TaskEdit { group, ..Default::default() }).unwrap();
     }
     assert_eq!(finish_seconds(&w), Some(Ok(200)));
+}
+
+#[test]
+fn caps_of_roles_are_kept_to() {
+    let mut w = practised(3, 100);
+    w.add_all(&["A", "B", "C"]);
+    w.reconfigure(|settings| {
+        settings.scheduler.role_caps = [(Role::new("worker").unwrap(), 1)].into();
+    });
+    assert_eq!(finish_seconds(&w), Some(Ok(300)));
+    assert_eq!(play_out(&mut w, 100), 300);
 }
 
 #[test]
