@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentName, StageId, WorkflowId};
+use crate::ids::{AgentName, Role, StageId, Variant, WorkflowId};
+use crate::interval::Moments;
 use crate::run::Usage;
 
 /// How many samples a percentile is made of: the latest ones.
@@ -56,6 +57,46 @@ pub struct Metrics {
     pub by_agent: BTreeMap<AgentName, RunStats>,
     /// By workflow.
     pub by_workflow: BTreeMap<WorkflowId, RunStats>,
+    /// By role and variant, where several are compared.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_variant: BTreeMap<Role, BTreeMap<Variant, ArmStats>>,
+}
+
+/// Runs of one variant of a role, and the gates on what they claimed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ArmStats {
+    /// Tasks that a run was settled for.
+    pub tasks: u64,
+    /// Settled runs.
+    pub runs: u64,
+    /// How many of them passed.
+    pub passed: u64,
+    /// Gates that ran to a verdict.
+    pub gates: u64,
+    /// How many of them passed.
+    pub gates_passed: u64,
+    /// How long runs took, in seconds: the latest.
+    pub seconds: Samples,
+    /// What a run cost, in US dollars, where its program told.
+    pub cost_usd: Moments,
+    /// The tokens of a run, where its program told.
+    pub tokens: Moments,
+}
+
+impl ArmStats {
+    pub(crate) fn add(&mut self, first_of_task: bool, passed: bool, seconds: f64, usage: Usage) {
+        self.tasks += u64::from(first_of_task);
+        self.runs += 1;
+        self.passed += u64::from(passed);
+        self.seconds.add(seconds);
+        if usage.tokens > 0 {
+            self.tokens.add(usage.tokens as f64);
+        }
+        if usage.cost_usd > 0.0 {
+            self.cost_usd.add(usage.cost_usd);
+        }
+    }
 }
 
 /// Runs of one stage, agent or workflow.
@@ -107,10 +148,17 @@ impl Samples {
     /// The value below which the share `q` (0 to 1) of the samples lies, by nearest rank; 0 without samples.
     #[must_use]
     pub fn quantile(&self, q: f64) -> f64 {
-        let mut sorted: Vec<f64> = self.0.iter().copied().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
+        let sorted = self.sorted();
         let rank = (q * sorted.len() as f64).ceil().max(1.0) as usize;
         sorted.get(rank - 1).copied().unwrap_or(0.0)
+    }
+
+    /// In ascending order.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<f64> {
+        let mut sorted: Vec<f64> = self.0.iter().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted
     }
 
     /// The mean; 0 without samples.

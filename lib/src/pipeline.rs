@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agents::preset::Preset;
 use crate::budget::Day;
+use crate::collision::Collisions;
 use crate::decide::{EFFECT_RETRY_MAX, is_over};
 use crate::fact::{Effect, EffectKey};
 use crate::ids::{AgentName, Role, RunId, StageId, TaskId, WorkflowId};
@@ -109,6 +110,9 @@ pub struct Core {
     /// Alerts that people should see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<StandingAlert>,
+    /// Tasks in flight that will not both merge.
+    #[serde(default, skip_serializing_if = "Collisions::is_empty")]
+    pub collisions: Collisions,
 }
 
 impl Default for Core {
@@ -144,6 +148,7 @@ impl Default for Core {
             patterns: BTreeMap::new(),
             schedules: BTreeMap::new(),
             alerts: Vec::new(),
+            collisions: Collisions::default(),
         }
     }
 }

@@ -92,7 +92,7 @@ pub async fn run_loop(
                 let look_again = notice.newly_watched || (notice.newly_watched_runs && supervisor.has_news(context));
                 let in_progress = supervisor.engine().pipeline().in_flight().count();
                 let pause = match notice.text {
-                    _ if look_again => Duration::ZERO,
+                    _ if look_again || supervisor.is_behind() => Duration::ZERO,
                     Some(_) => POLL_UNWATCHED,
                     None => pace.pause(in_progress),
                 };

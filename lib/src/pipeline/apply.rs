@@ -16,7 +16,7 @@ use crate::budget::Spent;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
-use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
+use crate::run::{Arm, Ended, Phase, Run, RunSummary, Verdict, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
 
@@ -43,6 +43,8 @@ impl Pipeline {
             | Fact::TaskEdited { .. }
             | Fact::TaskMoved { .. }
             | Fact::TaskHeld { .. }
+            | Fact::CollisionSeen { .. }
+            | Fact::CollisionGone { .. }
             | Fact::TaskDue { .. }
             | Fact::TaskArchived { .. }
             | Fact::TaskRestored { .. }
@@ -87,6 +89,8 @@ impl Pipeline {
             Fact::TaskEdited { task, edit } => self.edit_task(task, edit),
             Fact::TaskMoved { task, to, with } => self.move_task(at, task, to, with),
             Fact::TaskHeld { task, hold } => self.change_task(task, |t| t.held = Some(hold.clone())),
+            Fact::CollisionSeen { task, with, files } => self.note_collision(task, with.as_ref(), Some(files)),
+            Fact::CollisionGone { task, with } => self.note_collision(task, with.as_ref(), None),
             Fact::TaskDue { task } => self.change_task(task, |t| t.not_before = None),
             Fact::TaskArchived { task } => self.archive_task(at, task),
             Fact::TaskRestored { task, to } => self.restore_task(at, task, to.as_deref()),
@@ -409,17 +413,33 @@ impl Pipeline {
     fn count_run(&mut self, run: &Run, summary: &RunSummary) {
         let seconds = seconds_between(summary.started_at, summary.ended_at).max(0.0);
         let workflow = run.task.as_ref().and_then(|id| self.task(id.as_str())).map(|t| t.workflow.clone());
+        let counted = |other: &RunSummary| other.arm == summary.arm && other.verdict != Verdict::Void;
+        let first =
+            !run.task.as_ref().and_then(|id| self.task(id.as_str())).is_some_and(|t| t.runs.iter().any(counted));
         let metrics = &mut self.core.metrics;
         let passed = summary.verdict == Verdict::Passed;
+        let arm = match summary.arm.as_deref() {
+            Some(Arm { role, variant }) if summary.verdict != Verdict::Void => {
+                Some(metrics.by_variant.entry(role.clone()).or_default().entry(variant.clone()).or_default())
+            }
+            _ => None,
+        };
         match (&run.work, summary.verdict) {
             (_, Verdict::Void) | (Work::Setup { .. } | Work::Probe { .. }, _) => {}
             (Work::Gate { .. }, _) => {
                 metrics.gates += 1;
                 metrics.gates_failed += u64::from(!passed);
+                if let Some(stats) = arm {
+                    stats.gates += 1;
+                    stats.gates_passed += u64::from(passed);
+                }
             }
             (Work::Agent | Work::Command { .. }, _) => {
                 metrics.runs += 1;
                 metrics.runs_failed += u64::from(!passed);
+                if let Some(stats) = arm {
+                    stats.add(first, passed, seconds, summary.usage);
+                }
                 metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds, summary.usage);
                 metrics.by_stage.entry(summary.stage.clone()).or_default().add(passed, seconds, summary.usage);
                 if let Some(workflow) = workflow {
@@ -440,6 +460,13 @@ impl Pipeline {
             change(task);
         }
         self.reindex(slot);
+    }
+
+    fn note_collision(&mut self, task: &TaskId, with: Option<&TaskId>, files: Option<&[String]>) {
+        self.core.collisions.set(task, with, files);
+        for id in [Some(task), with].into_iter().flatten() {
+            self.note_in_task(id, |_| {});
+        }
     }
 
     /// Changes what no place in the index depends on.

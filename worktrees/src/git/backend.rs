@@ -113,6 +113,8 @@ pub(super) struct Switch {
 /// One way of talking to git.
 pub(super) trait Backend: Send {
     fn name(&self) -> &'static str;
+    /// The same repository, with a place of its own for what is written to the object database, which goes with it.
+    fn aside(&self) -> Result<Box<dyn Backend>, GitError>;
 
     fn resolve(&self, rev: &str) -> Result<Option<CommitId>, GitError>;
     fn read_ref(&self, full: &str) -> Result<Option<CommitId>, GitError>;

@@ -19,6 +19,9 @@ use super::backend::{
 };
 use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate};
 
+/// The priority of an object database in memory; those on disk have 1 and 2.
+const MEMORY_FIRST: i32 = 1_000;
+
 pub(super) struct LibGit {
     repo: Repository,
     common: PathBuf,
@@ -95,6 +98,17 @@ fn absent<T>(result: Result<T, git2::Error>) -> Result<Option<T>, git2::Error> {
 impl Backend for LibGit {
     fn name(&self) -> &'static str {
         "libgit2"
+    }
+
+    fn aside(&self) -> Result<Box<dyn Backend>, GitError> {
+        let open = || {
+            let repo = Repository::open(&self.common)?;
+            // Before every other place, so that it is the one that is written to.
+            repo.odb()?.add_new_mempack_backend(MEMORY_FIRST)?;
+            Ok(repo)
+        };
+        let repo = open().map_err(GitError::lib(format!("open the repository {}", self.common.display())))?;
+        Ok(Box::new(Self::new(repo, self.common.clone())))
     }
 
     fn resolve(&self, rev: &str) -> Result<Option<CommitId>, GitError> {

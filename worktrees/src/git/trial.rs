@@ -1,0 +1,133 @@
+//! Merges that are tried out: whether branches merge onto base, and with each other on it. Nothing of it gets into the
+//! repository: what has to be written for it is kept in memory, or in a folder that goes with the trial.
+//!
+//! Where a branch moves is looked up by the caller, and so is what follows. Two branches that change no file in common are
+//! not merged to find out; that git sees a moved directory there, which it reports as a conflict, is not noticed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use pipeline_lib::ids::CommitId;
+
+use super::backend::{Backend, Merged, NewCommit, text};
+use super::{GitError, Repo};
+
+/// Merges onto one commit of base.
+pub struct Trial {
+    backend: Box<dyn Backend>,
+    base: CommitId,
+    fits: HashMap<CommitId, Fit>,
+}
+
+/// How a branch merges onto base.
+#[derive(Debug, Clone)]
+enum Fit {
+    /// Base has all of it.
+    Nothing,
+    /// What base would be then, and the paths that differ.
+    Clean { commit: CommitId, changed: BTreeSet<PathBuf> },
+    /// It does not, because of these files.
+    Conflict(BTreeSet<PathBuf>),
+}
+
+impl std::fmt::Debug for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trial").field("base", &self.base).field("fits", &self.fits.len()).finish_non_exhaustive()
+    }
+}
+
+impl Repo {
+    /// Begins to try out merges onto this commit.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn trial(&self, base: &CommitId) -> Result<Trial, GitError> {
+        Ok(Trial { backend: self.backend.aside()?, base: base.clone(), fits: HashMap::new() })
+    }
+}
+
+impl Trial {
+    /// The files in conflict if a commit were merged onto base; none where it merges or base has it already.
+    ///
+    /// # Errors
+    /// When there is no such commit.
+    pub fn onto_base(&mut self, head: &CommitId) -> Result<Vec<String>, GitError> {
+        Ok(match self.fit(head)? {
+            Fit::Nothing | Fit::Clean { .. } => Vec::new(),
+            Fit::Conflict(files) => names(&files),
+        })
+    }
+
+    /// The files in conflict if both commits were merged onto base, one after the other, beyond those in which either is in
+    /// conflict with base alone.
+    ///
+    /// # Errors
+    /// When there is no such commit.
+    pub fn both(&mut self, one: &CommitId, other: &CommitId) -> Result<Vec<String>, GitError> {
+        let (a, b) = (self.fit(one)?, self.fit(other)?);
+        let (known, found) = match (&a, &b) {
+            (Fit::Nothing, _) | (_, Fit::Nothing) => return Ok(Vec::new()),
+            (Fit::Clean { changed: a, .. }, Fit::Clean { changed: b, .. }) if !meet(a, b) => return Ok(Vec::new()),
+            (Fit::Clean { commit: a, .. }, Fit::Clean { commit: b, .. }) => {
+                (BTreeSet::new(), self.backend.merge(None, a, b)?)
+            }
+            // The files that keep one of them from base would say nothing about the other one.
+            _ => (conflicts(&a).union(&conflicts(&b)).cloned().collect(), self.backend.merge(None, one, other)?),
+        };
+        Ok(match found {
+            Merged::Tree(_) => Vec::new(),
+            Merged::Conflict(files) => names(&files.into_iter().filter(|file| !known.contains(file)).collect()),
+        })
+    }
+
+    fn fit(&mut self, head: &CommitId) -> Result<Fit, GitError> {
+        if let Some(fit) = self.fits.get(head) {
+            return Ok(fit.clone());
+        }
+        let fit = self.try_out(head)?;
+        self.fits.insert(head.clone(), fit.clone());
+        Ok(fit)
+    }
+
+    fn try_out(&self, head: &CommitId) -> Result<Fit, GitError> {
+        if self.backend.is_ancestor(head, &self.base)? {
+            return Ok(Fit::Nothing);
+        }
+        let commit = if self.backend.is_ancestor(&self.base, head)? {
+            head.clone()
+        } else {
+            match self.backend.merge(None, &self.base, head)? {
+                Merged::Conflict(files) => return Ok(Fit::Conflict(files.into_iter().collect())),
+                Merged::Tree(tree) => self.backend.write_commit(&NewCommit {
+                    tree: &tree,
+                    parents: &[self.base.clone(), head.clone()],
+                    message: "pipeline: tried out",
+                    name: "pipeline",
+                    email: "pipeline@localhost",
+                    when: Timestamp::UNIX_EPOCH,
+                })?,
+            }
+        };
+        let tree = |commit: &CommitId| Ok::<_, GitError>(self.backend.commit_info(commit)?.tree);
+        let changed = self.backend.diff(&tree(&self.base)?, &tree(&commit)?, false)?;
+        Ok(Fit::Clean { commit, changed: changed.into_iter().map(|change| change.path).collect() })
+    }
+}
+
+fn conflicts(fit: &Fit) -> BTreeSet<PathBuf> {
+    match fit {
+        Fit::Conflict(files) => files.clone(),
+        Fit::Nothing | Fit::Clean { .. } => BTreeSet::new(),
+    }
+}
+
+/// Whether two sets of changed paths could be in each other's way: a path is in both, or one lies below the other.
+fn meet(a: &BTreeSet<PathBuf>, b: &BTreeSet<PathBuf>) -> bool {
+    let is_below = |path: &Path, others: &BTreeSet<PathBuf>| path.ancestors().any(|above| others.contains(above));
+    a.iter().any(|path| is_below(path, b)) || b.iter().any(|path| is_below(path, a))
+}
+
+fn names(files: &BTreeSet<PathBuf>) -> Vec<String> {
+    files.iter().map(|file| text(file)).collect()
+}
