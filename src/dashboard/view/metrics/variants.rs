@@ -14,6 +14,9 @@ const COUNT: u16 = 6;
 /// The columns of a figure with its interval.
 const FIGURE: u16 = 21;
 
+/// A column of figures: what it is called, and what it says of a variant.
+type Column = (&'static str, fn(&ArmDoc) -> String);
+
 /// Puts the rows below.
 pub(super) fn rows(sheet: &mut Sheet, compared: &BTreeMap<String, Comparison>) {
     let theme = sheet.theme;
@@ -21,13 +24,13 @@ pub(super) fn rows(sheet: &mut Sheet, compared: &BTreeMap<String, Comparison>) {
     let all = || compared.iter().flat_map(|(role, found)| found.arms.iter().map(move |arm| (role, arm)));
     let names = all().map(|(role, arm)| columns(&name(role, arm))).max().unwrap_or(0);
     let names = names.clamp(7, NAME_COLUMNS_MAX * 2);
-    let figures: [(&str, fn(&ArmDoc) -> String); 4] = [
+    let figures: [Column; 4] = [
         ("gates passed", |arm| said(arm.gate_pass_rate, |share| format!("{:.0}%", share * 100.0))),
         ("median time", |arm| said(arm.duration_seconds, span)),
         ("mean cost", |arm| said(arm.cost_usd, money)),
         ("mean tokens", |arm| said(arm.tokens, |tokens| short(tokens as u64))),
     ];
-    let counts: [(&str, fn(&ArmDoc) -> u64); 2] = [("tasks", |arm| arm.tasks), ("runs", |arm| arm.runs)];
+    let counts: [Column; 2] = [("tasks", |arm| short(arm.tasks)), ("runs", |arm| short(arm.runs))];
     // As many figures as there is room for.
     let room = sheet.width.saturating_sub(names + 2 * COUNT);
     let shown = usize::from(room / FIGURE).min(figures.len());
@@ -47,7 +50,7 @@ pub(super) fn rows(sheet: &mut Sheet, compared: &BTreeMap<String, Comparison>) {
         sheet.text(0, names, &name(role, arm), theme.text());
         let mut x = names;
         for (_, count) in &counts {
-            sheet.right(x, COUNT, &short(count(arm)), theme.text());
+            sheet.right(x, COUNT, &count(arm), theme.text());
             x += COUNT;
         }
         for (_, say) in &figures[..shown] {
