@@ -2,7 +2,8 @@
 //! [`pipeline_lib::collision`] says what follows from it.
 //!
 //! Only what moved is looked at again: a pair of branches is known by where both and base point. A tick tries out so many
-//! pairs and takes so much time for it at most, and the next one goes on. What was looked at is remembered in this process
+//! pairs and takes so much time for it at most, a later one goes on, and all of it takes a small share of the time, however
+//! fast branches move. What was looked at is remembered in this process
 //! alone, so that one which lives for a single tick begins at a place of its own each time.
 
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ const TRIALS_MAX: usize = 64;
 const TIME_MAX: Duration = Duration::from_millis(200);
 /// Where branches point is looked up this often while nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks passes so many times what the first one took.
+const REST: u32 = 10;
 
 /// A task, and the one that it is compared with; none for base.
 type Pair = (TaskId, Option<TaskId>);
@@ -43,26 +46,38 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Radar {
     looked: HashMap<Pair, Seen>,
-    /// The last fact at the time of the last look, and when that was.
-    last: Option<(u64, Instant)>,
+    /// The pair that was looked at last.
+    cursor: Option<Pair>,
+    /// The last fact at the time of the last look.
+    seq: u64,
+    /// When the last look was over, and when the next one may begin.
+    last: Option<(Instant, Instant)>,
     behind: bool,
 }
 
 impl Radar {
-    /// Whether there was more to try out than one look does.
-    pub(super) fn is_behind(&self) -> bool {
-        self.behind
+    /// When to look again even if nothing happens: there was more to try out than one look does, or it was too soon.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.last.filter(|_| self.behind).map(|(_, next)| next)
     }
 
     /// Tries out what moved since the last look.
     pub(super) fn look(&mut self, context: &Context, pipeline: &Pipeline) -> Option<Event> {
-        let seq = pipeline.core.seq;
-        let lately = self.last.is_some_and(|(then, at)| then == seq && at.elapsed() < LOOK_EVERY);
-        if lately && !self.behind {
-            return None;
+        let (seq, began) = (pipeline.core.seq, Instant::now());
+        if let Some((last, next)) = self.last {
+            if self.seq == seq && !self.behind && last.elapsed() < LOOK_EVERY {
+                return None;
+            }
+            if began < next {
+                self.behind = true;
+                return None;
+            }
         }
-        self.last = Some((seq, Instant::now()));
-        match self.try_out(context, pipeline) {
+        self.seq = seq;
+        let found = self.try_out(context, pipeline);
+        let over = Instant::now();
+        self.last = Some((over, over + (over - began) * REST));
+        match found {
             Ok(found) => (!found.is_empty()).then_some(Event::MergesPredicted(found)),
             Err(error) => {
                 self.behind = false;
@@ -88,15 +103,9 @@ impl Radar {
         let mut found: Vec<Prediction> = gone
             .map(|(task, with)| Prediction { task: task.clone(), with: with.cloned(), files: Vec::new() })
             .collect();
-        let fresh = self.looked.is_empty();
         self.looked.retain(|pair, _| now.contains_key(pair));
-        let mut stale: Vec<(Pair, Seen)> =
-            now.into_iter().filter(|(pair, seen)| self.looked.get(pair) != Some(seen)).collect();
-        stale.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        if fresh && stale.len() > TRIALS_MAX {
-            let start = usize::try_from(engine::now().entropy).unwrap_or_default() % stale.len();
-            stale.rotate_left(start);
-        }
+        let stale = now.into_iter().filter(|(pair, seen)| self.looked.get(pair) != Some(seen)).collect();
+        let stale = in_turn(stale, self.cursor.as_ref(), engine::now().entropy);
         self.behind = false;
         if stale.is_empty() {
             return Ok(found);
@@ -119,10 +128,22 @@ impl Radar {
                     tracing::warn!(task = %pair.0, with, error = chain(&error), "a merge could not be tried out");
                 }
             }
+            self.cursor = Some(pair.clone());
             self.looked.insert(pair, seen);
         }
         Ok(found)
     }
+}
+
+/// What is to be looked at, from behind the pair that was the last one; from anywhere where there is none.
+fn in_turn(mut stale: Vec<(Pair, Seen)>, cursor: Option<&Pair>, entropy: u64) -> Vec<(Pair, Seen)> {
+    stale.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let start = match cursor {
+        Some(cursor) => stale.partition_point(|(pair, _)| pair <= cursor),
+        None => usize::try_from(entropy % (stale.len().max(1) as u64)).unwrap_or_default(),
+    };
+    stale.rotate_left(start);
+    stale
 }
 
 /// Each task with base, and each two of them once.
@@ -140,4 +161,46 @@ fn pairs(base: &CommitId, heads: &[(&TaskId, CommitId)]) -> HashMap<Pair, Seen> 
         }
     }
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heads(count: usize) -> Vec<(TaskId, CommitId)> {
+        let head = |n: usize| (TaskId::new(&format!("T-{n:02}")).unwrap(), CommitId::from(format!("c{n}")));
+        (0..count).map(head).collect()
+    }
+
+    fn all(base: &str, heads: &[(TaskId, CommitId)]) -> HashMap<Pair, Seen> {
+        let heads: Vec<(&TaskId, CommitId)> = heads.iter().map(|(task, head)| (task, head.clone())).collect();
+        pairs(&CommitId::from(base.to_owned()), &heads)
+    }
+
+    #[test]
+    fn each_two_are_compared_once_and_again_only_where_one_of_them_or_base_moved() {
+        let mut heads = heads(5);
+        let before = all("b1", &heads);
+        assert_eq!(before.len(), 5 + 5 * 4 / 2);
+        let moved =
+            |now: &HashMap<Pair, Seen>| now.iter().filter(|(pair, seen)| before.get(*pair) != Some(seen)).count();
+        assert_eq!(moved(&before), 0);
+        heads.reverse();
+        assert_eq!(moved(&all("b1", &heads)), 0, "whoever comes first");
+        heads[0].1 = CommitId::from("new".to_owned());
+        assert_eq!(moved(&all("b1", &heads)), 1 + 4);
+        assert_eq!(moved(&all("b2", &heads)), 15);
+    }
+
+    #[test]
+    fn a_later_look_goes_on_behind_the_last_pair_and_comes_round() {
+        let stale: Vec<(Pair, Seen)> = all("b", &heads(4)).into_iter().collect();
+        let sorted: Vec<Pair> = in_turn(stale.clone(), None, 0).into_iter().map(|(pair, _)| pair).collect();
+        let next = |cursor: &Pair| in_turn(stale.clone(), Some(cursor), 7).remove(0).0;
+        assert_eq!(next(&sorted[3]), sorted[4]);
+        assert_eq!(next(&sorted[9]), sorted[0]);
+        let anywhere = |entropy| in_turn(stale.clone(), None, entropy).remove(0).0;
+        assert_eq!((anywhere(13), anywhere(20)), (sorted[3].clone(), sorted[0].clone()));
+        assert_eq!(in_turn(Vec::new(), None, 3), []);
+    }
 }

@@ -207,9 +207,9 @@ impl Supervisor {
         events
     }
 
-    /// Whether merges are left to be tried out.
-    pub(super) fn is_behind(&self) -> bool {
-        self.radar.is_behind()
+    /// When merges that are left will have to be tried out even if nothing more happens.
+    pub(super) fn radar_due(&self) -> Option<Instant> {
+        self.radar.due()
     }
 
     /// Whether a look at live runs finds anything new.

@@ -92,7 +92,7 @@ pub async fn run_loop(
                 let look_again = notice.newly_watched || (notice.newly_watched_runs && supervisor.has_news(context));
                 let in_progress = supervisor.engine().pipeline().in_flight().count();
                 let pause = match notice.text {
-                    _ if look_again || supervisor.is_behind() => Duration::ZERO,
+                    _ if look_again => Duration::ZERO,
                     Some(_) => POLL_UNWATCHED,
                     None => pace.pause(in_progress),
                 };
@@ -171,7 +171,11 @@ fn next_wake(supervisor: &Supervisor, pause: Duration, ticked_at: Timestamp) -> 
         let wait = at.duration_since(Timestamp::now());
         now + Duration::try_from(wait).unwrap_or(Duration::ZERO)
     });
-    [Some(now + pause), deadline, supervisor.snapshot_due()].into_iter().flatten().min().unwrap_or(now + pause)
+    [Some(now + pause), deadline, supervisor.snapshot_due(), supervisor.radar_due()]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(now + pause)
 }
 
 struct Watching {

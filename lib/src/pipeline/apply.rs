@@ -3,6 +3,7 @@
 mod agents;
 pub(super) mod alerts;
 mod brain;
+mod counted;
 mod doing;
 pub(super) mod patterns;
 mod project;
@@ -16,7 +17,7 @@ use crate::budget::Spent;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
-use crate::run::{Arm, Ended, Phase, Run, RunSummary, Verdict, Work};
+use crate::run::{Ended, Phase, Run, RunSummary, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
 
@@ -407,50 +408,6 @@ impl Pipeline {
                     t.runs.remove(0);
                 }
             });
-        }
-    }
-
-    fn count_run(&mut self, run: &Run, summary: &RunSummary) {
-        let seconds = seconds_between(summary.started_at, summary.ended_at).max(0.0);
-        let workflow = run.task.as_ref().and_then(|id| self.task(id.as_str())).map(|t| t.workflow.clone());
-        let counted = |other: &RunSummary| other.arm == summary.arm && other.verdict != Verdict::Void;
-        let first =
-            !run.task.as_ref().and_then(|id| self.task(id.as_str())).is_some_and(|t| t.runs.iter().any(counted));
-        let metrics = &mut self.core.metrics;
-        let passed = summary.verdict == Verdict::Passed;
-        let arm = match summary.arm.as_deref() {
-            Some(Arm { role, variant }) if summary.verdict != Verdict::Void => {
-                Some(metrics.by_variant.entry(role.clone()).or_default().entry(variant.clone()).or_default())
-            }
-            _ => None,
-        };
-        match (&run.work, summary.verdict) {
-            (_, Verdict::Void) | (Work::Setup { .. } | Work::Probe { .. }, _) => {}
-            (Work::Gate { .. }, _) => {
-                metrics.gates += 1;
-                metrics.gates_failed += u64::from(!passed);
-                if let Some(stats) = arm {
-                    stats.gates += 1;
-                    stats.gates_passed += u64::from(passed);
-                }
-            }
-            (Work::Agent | Work::Command { .. }, _) => {
-                metrics.runs += 1;
-                metrics.runs_failed += u64::from(!passed);
-                if let Some(stats) = arm {
-                    stats.add(first, passed, seconds, summary.usage);
-                }
-                metrics.by_agent.entry(run.agent.clone()).or_default().add(passed, seconds, summary.usage);
-                metrics.by_stage.entry(summary.stage.clone()).or_default().add(passed, seconds, summary.usage);
-                if let Some(workflow) = workflow {
-                    metrics.by_workflow.entry(workflow).or_default().add(passed, seconds, summary.usage);
-                }
-            }
-        }
-        if run.work == Work::Agent {
-            metrics.busy_seconds += seconds;
-            metrics.usage.tokens += summary.usage.tokens;
-            metrics.usage.cost_usd += summary.usage.cost_usd;
         }
     }
 

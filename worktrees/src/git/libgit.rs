@@ -17,10 +17,7 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate};
-
-/// The priority of an object database in memory; those on disk have 1 and 2.
-const MEMORY_FIRST: i32 = 1_000;
+use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate, trial};
 
 pub(super) struct LibGit {
     repo: Repository,
@@ -101,14 +98,7 @@ impl Backend for LibGit {
     }
 
     fn aside(&self) -> Result<Box<dyn Backend>, GitError> {
-        let open = || {
-            let repo = Repository::open(&self.common)?;
-            // Before every other place, so that it is the one that is written to.
-            repo.odb()?.add_new_mempack_backend(MEMORY_FIRST)?;
-            Ok(repo)
-        };
-        let repo = open().map_err(GitError::lib(format!("open the repository {}", self.common.display())))?;
-        Ok(Box::new(Self::new(repo, self.common.clone())))
+        Ok(Box::new(Self::new(trial::in_memory(&self.common)?, self.common.clone())))
     }
 
     fn resolve(&self, rev: &str) -> Result<Option<CommitId>, GitError> {

@@ -7,11 +7,26 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use git2::Repository;
 use jiff::Timestamp;
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Backend, Merged, NewCommit, text};
 use super::{GitError, Repo};
+
+/// The priority of an object database in memory; those on disk have 1 and 2.
+const MEMORY_FIRST: i32 = 1_000;
+
+/// Opens a repository so that what is written to its object database stays in memory and goes with the handle.
+pub(super) fn in_memory(common: &Path) -> Result<Repository, GitError> {
+    let open = || {
+        let repo = Repository::open(common)?;
+        // Before every other place, so that it is the one that is written to.
+        repo.odb()?.add_new_mempack_backend(MEMORY_FIRST)?;
+        Ok(repo)
+    };
+    open().map_err(GitError::lib(format!("open the repository {}", common.display())))
+}
 
 /// Merges onto one commit of base.
 pub struct Trial {
