@@ -110,9 +110,11 @@ impl Radar {
         if stale.is_empty() {
             return Ok(found);
         }
-        let (began, mut trial) = (Instant::now(), repo.trial(&base)?);
+        let (all, mut trial, began) = (stale.len(), repo.trial(&base)?, Instant::now());
         for (done, (pair, seen)) in stale.into_iter().enumerate() {
-            if done >= TRIALS_MAX || began.elapsed() >= TIME_MAX {
+            // One at least, however long that takes.
+            if done >= TRIALS_MAX || (done > 0 && began.elapsed() >= TIME_MAX) {
+                tracing::debug!(done, all, took = ?began.elapsed(), "merges tried out, the others later");
                 self.behind = true;
                 break;
             }

@@ -32,7 +32,11 @@ pub(super) fn in_memory(common: &Path) -> Result<Repository, GitError> {
 pub struct Trial {
     backend: Box<dyn Backend>,
     base: CommitId,
+    /// What base has changed since some commit.
+    since: HashMap<CommitId, BTreeSet<PathBuf>>,
     fits: HashMap<CommitId, Fit>,
+    /// What base would be once it has a commit.
+    merged: HashMap<CommitId, CommitId>,
 }
 
 /// How a branch merges onto base.
@@ -40,8 +44,8 @@ pub struct Trial {
 enum Fit {
     /// Base has all of it.
     Nothing,
-    /// What base would be then, and the paths that differ.
-    Clean { commit: CommitId, changed: BTreeSet<PathBuf> },
+    /// It does, with these paths changed.
+    Clean(BTreeSet<PathBuf>),
     /// It does not, because of these files.
     Conflict(BTreeSet<PathBuf>),
 }
@@ -58,7 +62,8 @@ impl Repo {
     /// # Errors
     /// When the repository cannot be read.
     pub fn trial(&self, base: &CommitId) -> Result<Trial, GitError> {
-        Ok(Trial { backend: self.backend.aside()?, base: base.clone(), fits: HashMap::new() })
+        let (backend, base) = (self.backend.aside()?, base.clone());
+        Ok(Trial { backend, base, since: HashMap::new(), fits: HashMap::new(), merged: HashMap::new() })
     }
 }
 
@@ -69,7 +74,7 @@ impl Trial {
     /// When there is no such commit.
     pub fn onto_base(&mut self, head: &CommitId) -> Result<Vec<String>, GitError> {
         Ok(match self.fit(head)? {
-            Fit::Nothing | Fit::Clean { .. } => Vec::new(),
+            Fit::Nothing | Fit::Clean(_) => Vec::new(),
             Fit::Conflict(files) => names(&files),
         })
     }
@@ -83,9 +88,10 @@ impl Trial {
         let (a, b) = (self.fit(one)?, self.fit(other)?);
         let (known, found) = match (&a, &b) {
             (Fit::Nothing, _) | (_, Fit::Nothing) => return Ok(Vec::new()),
-            (Fit::Clean { changed: a, .. }, Fit::Clean { changed: b, .. }) if !meet(a, b) => return Ok(Vec::new()),
-            (Fit::Clean { commit: a, .. }, Fit::Clean { commit: b, .. }) => {
-                (BTreeSet::new(), self.backend.merge(None, a, b)?)
+            (Fit::Clean(a), Fit::Clean(b)) if !meet(a, b) => return Ok(Vec::new()),
+            (Fit::Clean(_), Fit::Clean(_)) => {
+                let (a, b) = (self.merged(one)?, self.merged(other)?);
+                (BTreeSet::new(), self.backend.merge(None, &a, &b)?)
             }
             // The files that keep one of them from base would say nothing about the other one.
             _ => (conflicts(&a).union(&conflicts(&b)).cloned().collect(), self.backend.merge(None, one, other)?),
@@ -105,35 +111,73 @@ impl Trial {
         Ok(fit)
     }
 
-    fn try_out(&self, head: &CommitId) -> Result<Fit, GitError> {
-        if self.backend.is_ancestor(head, &self.base)? {
+    /// Merges only where both sides have changed something in common: a merge looks at every file there is, and the
+    /// difference of two trees only at what differs.
+    fn try_out(&mut self, head: &CommitId) -> Result<Fit, GitError> {
+        let Some(common) = self.backend.merge_base(&self.base, head)? else {
+            return match self.merge_onto_base(head)? {
+                Ok(_) => Ok(Fit::Clean(self.changed(&self.base, head)?)),
+                Err(files) => Ok(Fit::Conflict(files)),
+            };
+        };
+        if common == *head {
             return Ok(Fit::Nothing);
         }
-        let commit = if self.backend.is_ancestor(&self.base, head)? {
-            head.clone()
-        } else {
-            match self.backend.merge(None, &self.base, head)? {
-                Merged::Conflict(files) => return Ok(Fit::Conflict(files.into_iter().collect())),
-                Merged::Tree(tree) => self.backend.write_commit(&NewCommit {
-                    tree: &tree,
-                    parents: &[self.base.clone(), head.clone()],
-                    message: "pipeline: tried out",
-                    name: "pipeline",
-                    email: "pipeline@localhost",
-                    when: Timestamp::UNIX_EPOCH,
-                })?,
-            }
+        let theirs = self.changed(&common, head)?;
+        let ours = match self.since.get(&common) {
+            Some(ours) => ours.clone(),
+            None => self.changed(&common, &self.base)?,
         };
+        let meet = meet(&ours, &theirs);
+        self.since.insert(common, ours);
+        match if meet { self.merge_onto_base(head)?.map(drop) } else { Ok(()) } {
+            Ok(()) => Ok(Fit::Clean(theirs)),
+            Err(files) => Ok(Fit::Conflict(files)),
+        }
+    }
+
+    /// What base would be with a commit that merges onto it.
+    fn merged(&mut self, head: &CommitId) -> Result<CommitId, GitError> {
+        if let Some(merged) = self.merged.get(head) {
+            return Ok(merged.clone());
+        }
+        if self.backend.is_ancestor(&self.base, head)? {
+            return Ok(head.clone());
+        }
+        // One that does not merge after all is compared as it is.
+        Ok(self.merge_onto_base(head)?.unwrap_or_else(|_| head.clone()))
+    }
+
+    /// The merge commit, or the files in conflict.
+    fn merge_onto_base(&mut self, head: &CommitId) -> Result<Result<CommitId, BTreeSet<PathBuf>>, GitError> {
+        let tree = match self.backend.merge(None, &self.base, head)? {
+            Merged::Conflict(files) => return Ok(Err(files.into_iter().collect())),
+            Merged::Tree(tree) => tree,
+        };
+        let commit = self.backend.write_commit(&NewCommit {
+            tree: &tree,
+            parents: &[self.base.clone(), head.clone()],
+            message: "pipeline: tried out",
+            name: "pipeline",
+            email: "pipeline@localhost",
+            when: Timestamp::UNIX_EPOCH,
+        })?;
+        self.merged.insert(head.clone(), commit.clone());
+        Ok(Ok(commit))
+    }
+
+    /// The paths that differ between two commits.
+    fn changed(&self, from: &CommitId, to: &CommitId) -> Result<BTreeSet<PathBuf>, GitError> {
         let tree = |commit: &CommitId| Ok::<_, GitError>(self.backend.commit_info(commit)?.tree);
-        let changed = self.backend.diff(&tree(&self.base)?, &tree(&commit)?, false)?;
-        Ok(Fit::Clean { commit, changed: changed.into_iter().map(|change| change.path).collect() })
+        let changes = self.backend.diff(&tree(from)?, &tree(to)?, false)?;
+        Ok(changes.into_iter().map(|change| change.path).collect())
     }
 }
 
 fn conflicts(fit: &Fit) -> BTreeSet<PathBuf> {
     match fit {
         Fit::Conflict(files) => files.clone(),
-        Fit::Nothing | Fit::Clean { .. } => BTreeSet::new(),
+        Fit::Nothing | Fit::Clean(_) => BTreeSet::new(),
     }
 }
 

@@ -72,6 +72,83 @@ fn what_keeps_one_branch_from_base_is_not_laid_to_the_other() {
     });
 }
 
+/// Both were begun on an older base, which has moved elsewhere since: what is compared is what they change, and nothing else.
+#[test]
+fn an_older_beginning_is_no_collision() {
+    each(|lab| {
+        let one = commit_on(&lab, "main", "one", &[("a.txt", "1\n2\none\n4\n5\n")]);
+        let same = commit_on(&lab, "main", "same", &[("a.txt", "1\n2\nsame\n4\n5\n")]);
+        let far = commit_on(&lab, "main", "far", &[("dir/c.txt", "far\n")]);
+        write(&lab.main, "b.txt", "base\n");
+        git(&lab.main, &["commit", "-qam", "base moves"]);
+        let later = commit_on(&lab, "main", "later", &[("b.txt", "later\n")]);
+        git(&lab.main, &["checkout", "-q", "--orphan", "alone"]);
+        git(&lab.main, &["commit", "-qm", "alone"]);
+        let alone = lab.head("HEAD");
+        git(&lab.main, &["checkout", "-qf", "main"]);
+        let before = objects(&lab);
+        let mut trial = lab.repo.trial(&lab.head("main")).unwrap();
+        assert_eq!(trial.both(&one, &same).unwrap(), ["a.txt"], "{:?}", lab.kind);
+        assert_eq!(trial.both(&one, &far).unwrap(), [""; 0]);
+        assert_eq!(trial.both(&later, &far).unwrap(), [""; 0]);
+        for head in [&one, &same, &far, &later] {
+            assert_eq!(trial.onto_base(head).unwrap(), [""; 0]);
+        }
+        // Without anything in common it is as git has it: a merge, or a refusal.
+        let tried = trial.onto_base(&alone);
+        assert_eq!(objects(&lab), before);
+        match (tried, lab.repo.merge_check(&lab.head("main"), &alone)) {
+            (Ok(files), Ok(MergeCheck::Conflict { files: expected })) => assert_eq!(files, expected),
+            (Ok(files), Ok(_)) => assert_eq!(files, [""; 0]),
+            (Err(_), Err(_)) => {}
+            other => panic!("{:?}: {other:?}", lab.kind),
+        }
+    });
+}
+
+/// Every two of some branches, against what merging them for real comes to, in either order.
+#[test]
+fn what_is_tried_out_is_what_merging_comes_to() {
+    each(|lab| {
+        let branches: [&[(&str, &str)]; 6] = [
+            &[("a.txt", "X\n2\n3\n4\n5\n")],
+            &[("a.txt", "1\n2\n3\n4\nX\n"), ("b.txt", "b\nmore\n")],
+            &[("a.txt", "Y\n2\n3\n4\n5\n"), ("new.txt", "one\n")],
+            &[("new.txt", "two\n")],
+            &[("dir/c.txt", "c\nmore\n"), ("new.txt", "one\n")],
+            &[("b.txt", "other\n"), ("dir/d.txt", "d\n")],
+        ];
+        let name = |at: usize| format!("branch-{at}");
+        let heads: Vec<CommitId> =
+            branches.iter().enumerate().map(|(at, files)| commit_on(&lab, "main", &name(at), files)).collect();
+        write(&lab.main, "a.txt", "1\n2\n3\n4\n5\n6\n7\n8\nbase\n");
+        write(&lab.main, "dir/e.txt", "e\n");
+        git(&lab.main, &["add", "-A"]);
+        git(&lab.main, &["commit", "-qm", "base moves"]);
+        let base = lab.head("main");
+        let mut trial = lab.repo.trial(&base).unwrap();
+        let alone = |head| match lab.repo.merge_commit(&base, head, "m", at(1)).unwrap() {
+            MergeOutcome::Commit(commit) => Ok(commit),
+            MergeOutcome::Conflict { files } => Err(files),
+            MergeOutcome::AlreadyMerged => panic!(),
+        };
+        let mut seen = (0, 0);
+        for one in &heads {
+            assert_eq!(trial.onto_base(one).unwrap(), alone(one).err().unwrap_or_default());
+            for other in heads.iter().filter(|other| *other != one) {
+                let (Ok(merged), Ok(_)) = (alone(one), alone(other)) else { continue };
+                let expected = match lab.repo.merge_check(&merged, other).unwrap() {
+                    MergeCheck::Conflict { files } => files,
+                    MergeCheck::Clean | MergeCheck::AlreadyMerged => Vec::new(),
+                };
+                assert_eq!(trial.both(one, other).unwrap(), expected, "{:?}: {one} and {other}", lab.kind);
+                if expected.is_empty() { seen.0 += 1 } else { seen.1 += 1 }
+            }
+        }
+        assert!(seen.0 > 5 && seen.1 > 3, "{seen:?}");
+    });
+}
+
 /// Branches that have merged each other have two merge bases: what both have is no collision, what came after is.
 #[test]
 fn branches_that_crossed_are_compared_by_all_they_share() {
