@@ -137,6 +137,8 @@ pub(super) trait Backend: Send {
 
     /// The paths that differ; lines are counted only when asked for.
     fn diff(&self, from: &str, to: &str, count_lines: bool) -> Result<Vec<TreeChange>, GitError>;
+    /// The paths alone. What both trees share costs nothing, however large it is.
+    fn differing(&self, from: &str, to: &str) -> Result<Vec<PathBuf>, GitError>;
     fn diff_text(&self, from: &str, to: &str, max_bytes: usize) -> Result<Vec<u8>, GitError>;
     /// The files that differ between two trees with their lines; the commits are left empty.
     fn diff_lines(&self, from: &str, to: &str, limits: DiffLimits) -> Result<Diff, GitError>;

@@ -259,6 +259,10 @@ impl Backend for Command {
         Ok(changes)
     }
 
+    fn differing(&self, from: &str, to: &str) -> Result<Vec<PathBuf>, GitError> {
+        Ok(self.diff(from, to, false)?.into_iter().map(|change| change.path).collect())
+    }
+
     fn diff_text(&self, from: &str, to: &str, max_bytes: usize) -> Result<Vec<u8>, GitError> {
         let args = ["diff-tree", "-r", "-p", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv"];
         let git = self.git().args(args).args(["--end-of-options", from, to, "--"]);

@@ -268,6 +268,10 @@ impl Backend for LibGit {
         read().map_err(GitError::lib(format!("compare the trees {from} and {to}")))
     }
 
+    fn differing(&self, from: &str, to: &str) -> Result<Vec<PathBuf>, GitError> {
+        trial::differing(&self.repo, from, to).map_err(GitError::lib(format!("compare the trees {from} and {to}")))
+    }
+
     fn diff_text(&self, from: &str, to: &str, max_bytes: usize) -> Result<Vec<u8>, GitError> {
         let attempt = format!("compare the trees {from} and {to}");
         let diff = self.tree_diff(from, to).map_err(GitError::lib(&attempt))?;

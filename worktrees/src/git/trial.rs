@@ -4,14 +4,14 @@
 //! Where a branch moves is looked up by the caller, and so is what follows. Two branches that change no file in common are
 //! not merged to find out; that git sees a moved directory there, which it reports as a conflict, is not noticed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use git2::Repository;
+use git2::{FileMode, Oid, Repository};
 use jiff::Timestamp;
 use pipeline_lib::ids::CommitId;
 
-use super::backend::{Backend, Merged, NewCommit, text};
+use super::backend::{Backend, Merged, NewCommit, path, text};
 use super::{GitError, Repo};
 
 /// The priority of an object database in memory; those on disk have 1 and 2.
@@ -26,6 +26,40 @@ pub(super) fn in_memory(common: &Path) -> Result<Repository, GitError> {
         Ok(repo)
     };
     open().map_err(GitError::lib(format!("open the repository {}", common.display())))
+}
+
+/// The paths that differ between two trees. The library's own comparison reads every folder of both, this one only those
+/// that differ.
+pub(super) fn differing(repo: &Repository, from: &str, to: &str) -> Result<Vec<PathBuf>, git2::Error> {
+    type Entries = BTreeMap<Vec<u8>, (Oid, i32)>;
+    let read = |id: Option<Oid>| -> Result<Entries, git2::Error> {
+        let Some(id) = id else { return Ok(Entries::new()) };
+        let tree = repo.find_tree(id)?;
+        Ok(tree.iter().map(|entry| (entry.name_bytes().to_vec(), (entry.id(), entry.filemode()))).collect())
+    };
+    let folder =
+        |entry: Option<&(Oid, i32)>| entry.filter(|(_, mode)| *mode == i32::from(FileMode::Tree)).map(|(id, _)| *id);
+    let mut found = Vec::new();
+    let mut todo = vec![(PathBuf::new(), Some(Oid::from_str(from)?), Some(Oid::from_str(to)?))];
+    while let Some((above, one, other)) = todo.pop() {
+        let (one, other) = (read(one)?, read(other)?);
+        let names: BTreeSet<&Vec<u8>> = one.keys().chain(other.keys()).collect();
+        for name in names {
+            let (a, b) = (one.get(name), other.get(name));
+            if a == b {
+                continue;
+            }
+            let below = above.join(path(name));
+            let (inner_a, inner_b) = (folder(a), folder(b));
+            if a.is_some() && inner_a.is_none() || b.is_some() && inner_b.is_none() {
+                found.push(below.clone());
+            }
+            if inner_a.is_some() || inner_b.is_some() {
+                todo.push((below, inner_a, inner_b));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Merges onto one commit of base.
@@ -169,8 +203,7 @@ impl Trial {
     /// The paths that differ between two commits.
     fn changed(&self, from: &CommitId, to: &CommitId) -> Result<BTreeSet<PathBuf>, GitError> {
         let tree = |commit: &CommitId| Ok::<_, GitError>(self.backend.commit_info(commit)?.tree);
-        let changes = self.backend.diff(&tree(from)?, &tree(to)?, false)?;
-        Ok(changes.into_iter().map(|change| change.path).collect())
+        Ok(self.backend.differing(&tree(from)?, &tree(to)?)?.into_iter().collect())
     }
 }
 

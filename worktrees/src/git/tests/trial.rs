@@ -183,3 +183,31 @@ fn a_branch_that_is_deleted_and_a_commit_that_is_not_there_harm_nothing() {
         assert_eq!(trial.onto_base(&one).unwrap(), [""; 0], "and it goes on");
     });
 }
+
+/// The short way to the paths that differ says what the long one says.
+#[test]
+fn what_differs_is_what_a_comparison_says() {
+    each(|lab| {
+        let base = lab.head("main");
+        write(&lab.main, "deep/er/one.txt", "1\n");
+        write(&lab.main, "deep/er/two.txt", "2\n");
+        fs::remove_file(lab.main.join("dir/c.txt")).unwrap();
+        fs::remove_dir(lab.main.join("dir")).unwrap();
+        write(&lab.main, "dir", "a file now\n");
+        fs::remove_file(lab.main.join("b.txt")).unwrap();
+        write(&lab.main, "b.txt/inside.txt", "a folder now\n");
+        fs::set_permissions(lab.main.join("a.txt"), fs::Permissions::from_mode(0o755)).unwrap();
+        git(&lab.main, &["add", "-A"]);
+        git(&lab.main, &["commit", "-qm", "all of it"]);
+        let (from, to) = (lab.repo.tree_of(&base).unwrap(), lab.repo.tree_of(&lab.head("main")).unwrap());
+        for (from, to) in [(&from, &to), (&to, &from), (&to, &to)] {
+            let mut found = lab.repo.backend.differing(from, to).unwrap();
+            let changes = lab.repo.backend.diff(from, to, false).unwrap();
+            let mut expected: Vec<PathBuf> = changes.into_iter().map(|change| change.path).collect();
+            found.sort();
+            expected.sort();
+            expected.dedup();
+            assert_eq!(found, expected, "{:?}", lab.kind);
+        }
+    });
+}
