@@ -77,21 +77,14 @@ impl ArmWait {
     /// In words.
     #[must_use]
     pub fn words(&self) -> String {
-        let Self { role, variant, agent } = self;
-        format!(
-            "bound to variant {variant} of role {role}, and none of its agents takes work: `{}`",
-            self.command(agent)
-        )
-    }
-
-    fn command(&self, agent: &AgentName) -> String {
-        format!("pipeline agent start {agent}")
+        let Self { role, variant, .. } = self;
+        format!("bound to variant {variant} of role {role}, and none of its agents takes work: `{}`", self.start())
     }
 
     /// What to type so that it goes on.
     #[must_use]
     pub fn start(&self) -> String {
-        self.command(&self.agent)
+        format!("pipeline agent start {}", self.agent)
     }
 }
 
@@ -173,7 +166,7 @@ impl Estimate {
     }
 
     fn of_mean(moments: &Moments) -> Option<Self> {
-        // What costs nothing below nothing is not said of what is counted.
+        // Nothing that is counted is below nothing.
         let interval = of_mean(moments).map(|i| Interval { low: i.low.max(0.0), ..i });
         Self::of(moments.n, moments.mean, interval)
     }
