@@ -172,6 +172,7 @@ fn load(graph: &Graph, keep_finished: u32, now: Now) -> Pipeline {
             preset: Preset::Custom,
             interactive: false,
             sandbox: Sandbox::Off,
+            variant: None,
         });
     }
     let mut pipeline = Pipeline::default();

@@ -18,6 +18,7 @@ mod launch;
 mod look;
 mod perform;
 mod proposals;
+mod radar;
 mod results;
 pub(crate) mod revert;
 mod room;

@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod chains;
+mod collide;
 mod compose;
 mod decided;
 mod effects;
@@ -82,6 +83,7 @@ pub fn decide(pipeline: &Pipeline, event: &Event, now: Now) -> Result<Vec<Fact>,
         Event::PartsJoined { task, outcome } => rules.parts_joined(task, outcome),
         Event::BaseAdvanced { task, commit, outcome } => rules.base_advanced(task, commit, outcome),
         Event::BaseReverted { task, merge, outcome } => rules.base_reverted(task, merge, outcome),
+        Event::MergesPredicted(found) => rules.merges_predicted(found),
         Event::CurrentTaskRead { content } => rules.current_task_read(content.as_deref()),
         Event::Machine(seen) => rules.machine_seen(seen),
         Event::EffectFailed { key, message, permanent } => rules.effect_failed(key, message, *permanent),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::ids::{Role, StageId, WorkflowId};
+use crate::interval::{self, Interval};
 use crate::metrics::{Metrics, RunStats};
 use crate::pipeline::Core;
 use crate::workflow::{Next, SUCCESS, Stage, Workflow};
@@ -20,8 +21,6 @@ const ENOUGH_FOR_OVERDUE: usize = 10;
 /// A run is overdue beyond so many times what nine in ten stay below, but not sooner than a minute.
 const OVERDUE_TIMES: f64 = 3.0;
 const OVERDUE_SECONDS_MIN: f64 = 60.0;
-/// The two-sided 95 % of the normal distribution.
-const Z: f64 = 1.96;
 
 /// The weight in a chain of a task that takes as long as usual, or nobody knows how long.
 pub(crate) const WEIGHT_USUAL: u16 = 4;
@@ -91,12 +90,8 @@ impl Rate {
     /// Of so many runs, so many failed; unknown without any.
     #[must_use]
     pub fn of(failed: u64, runs: u64) -> Option<Self> {
-        let n = runs as f64;
-        let share = (runs > 0).then(|| failed.min(runs) as f64 / n)?;
-        let scale = 1.0 + Z * Z / n;
-        let middle = (share + Z * Z / (2.0 * n)) / scale;
-        let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
-        Some(Self { share, low: (middle - reach).max(0.0), high: (middle + reach).min(1.0), samples: runs })
+        let Interval { low, high } = interval::of_share(failed, runs)?;
+        Some(Self { share: failed.min(runs) as f64 / runs as f64, low, high, samples: runs })
     }
 }
 
@@ -113,19 +108,13 @@ impl RunStats {
     /// How long these runs took; none without any.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
-        let mut sorted: Vec<f64> = self.seconds.iter().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
+        let sorted = self.seconds.sorted();
         let n = sorted.len();
-        let at = |rank: f64| sorted.get((rank.ceil().max(1.0) as usize).min(n).checked_sub(1)?).copied();
-        let (middle, reach) = (n as f64 / 2.0, Z * (n as f64).sqrt() / 2.0);
-        Some(Span {
-            median: at(middle)?,
-            median_low: at((middle - reach).floor())?,
-            median_high: at(middle + reach + 1.0)?,
-            p80: at(0.8 * n as f64)?,
-            p90: at(0.9 * n as f64)?,
-            samples: n,
-        })
+        let at = |q: f64| sorted.get(((q * n as f64).ceil().max(1.0) as usize).min(n).checked_sub(1)?).copied();
+        let whole = || Some(Interval { low: *sorted.first()?, high: *sorted.last()? });
+        let Interval { low, high } = interval::of_median(&sorted).or_else(whole)?;
+        let (median, p80, p90) = (at(0.5)?, at(0.8)?, at(0.9)?);
+        Some(Span { median, median_low: low, median_high: high, p80, p90, samples: n })
     }
 
     /// How often these runs fail; what happened lately counts for more than what was long ago.

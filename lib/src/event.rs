@@ -12,6 +12,7 @@ pub use refusal::Refusal;
 
 use crate::agents::stream::Failure;
 use crate::claim::Decision;
+use crate::collision::Prediction;
 use crate::fact::{EffectKey, TaskEdit};
 use crate::ids::{AgentName, CommitId, Group, RunId, TaskId, WorkflowId};
 use crate::machine::Machine;
@@ -90,6 +91,8 @@ pub enum Event {
         /// What came of it.
         outcome: RevertOutcome,
     },
+    /// Merges of branches at work were tried out.
+    MergesPredicted(Vec<Prediction>),
     /// The file that names the task of sequential mode was read.
     CurrentTaskRead {
         /// Its content without surrounding space; `None` where there is no file or nothing in it.

@@ -89,6 +89,24 @@ pub enum Fact {
         /// For what.
         hold: Hold,
     },
+    /// The branches of two tasks in flight will not both merge onto base, or that of one no longer merges onto it.
+    CollisionSeen {
+        /// The task.
+        task: TaskId,
+        /// The other one; absent for base alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<TaskId>,
+        /// In these files, the first of them.
+        files: Vec<String>,
+    },
+    /// That is so no longer.
+    CollisionGone {
+        /// The task.
+        task: TaskId,
+        /// The other one; absent for base alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<TaskId>,
+    },
     /// The wait before a retry is over.
     TaskDue {
         /// Which.

@@ -155,10 +155,18 @@ impl TaskId {
     /// one of several agents, is chosen by.
     #[must_use]
     pub fn lot(&self, of: u64) -> u64 {
+        self.lot_for(&[], of)
+    }
+
+    /// The same for one of several purposes, each with a lot of its own that says nothing about the others.
+    #[must_use]
+    pub fn lot_for(&self, purpose: &[&str], of: u64) -> u64 {
         // FNV-1a (Fowler, Noll, Vo; RFC 9923), whose high bits differ little between short names, and on top of it the
         // finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
         let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        let mut z = self.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+        // No name holds a NUL, so that different words never make the same bytes.
+        let words = purpose.iter().flat_map(|word| std::iter::once(0).chain(word.bytes()));
+        let mut z = self.as_str().bytes().chain(words).fold(0xcbf2_9ce4_8422_2325, fnv);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^= z >> 31;
@@ -200,6 +208,11 @@ name_type!(
     /// Names a group of tasks that run one after the other in hybrid mode.
     Group,
     "group"
+);
+name_type!(
+    /// Names one of several ways in which agents of one role are set up, which are compared.
+    Variant,
+    "variant"
 );
 name_type!(
     /// Names one attempt of one agent at one stage of one task. Never reused.

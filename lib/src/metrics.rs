@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::estimate;
-use crate::ids::{AgentName, Role, StageId, WorkflowId};
+use crate::ids::{AgentName, Role, StageId, Variant, WorkflowId};
+use crate::interval::Moments;
 use crate::run::Usage;
 
 /// How many samples a percentile is made of: the latest ones.
@@ -72,6 +73,46 @@ pub struct Metrics {
     /// Gates, by the stage whose claims they checked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates_by_stage: BTreeMap<StageId, RunStats>,
+    /// By role and variant, where several are compared.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_variant: BTreeMap<Role, BTreeMap<Variant, ArmStats>>,
+}
+
+/// Runs of one variant of a role, and the gates on what they claimed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ArmStats {
+    /// Tasks that a run was settled for.
+    pub tasks: u64,
+    /// Settled runs.
+    pub runs: u64,
+    /// How many of them passed.
+    pub passed: u64,
+    /// Gates that ran to a verdict.
+    pub gates: u64,
+    /// How many of them passed.
+    pub gates_passed: u64,
+    /// How long runs took, in seconds: the latest.
+    pub seconds: Samples,
+    /// What a run cost, in US dollars, where its program told.
+    pub cost_usd: Moments,
+    /// The tokens of a run, where its program told.
+    pub tokens: Moments,
+}
+
+impl ArmStats {
+    pub(crate) fn add(&mut self, first_of_task: bool, passed: bool, seconds: f64, usage: Usage) {
+        self.tasks += u64::from(first_of_task);
+        self.runs += 1;
+        self.passed += u64::from(passed);
+        self.seconds.add(seconds);
+        if usage.tokens > 0 {
+            self.tokens.add(usage.tokens as f64);
+        }
+        if usage.cost_usd > 0.0 {
+            self.cost_usd.add(usage.cost_usd);
+        }
+    }
 }
 
 /// Runs of one stage, agent or workflow.
@@ -169,6 +210,14 @@ impl Samples {
     /// The samples, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
         self.0.iter().copied()
+    }
+
+    /// In ascending order.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<f64> {
+        let mut sorted: Vec<f64> = self.0.iter().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted
     }
 
     /// The mean; 0 without samples.

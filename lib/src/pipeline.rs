@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agents::preset::Preset;
 use crate::budget::Day;
+use crate::collision::Collisions;
 use crate::decide::{EFFECT_RETRY_MAX, is_over};
 use crate::estimate::WEIGHT_USUAL;
 use crate::fact::{Effect, EffectKey};
@@ -117,6 +118,9 @@ pub struct Core {
     /// What the machine is short of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shortages: Vec<Shortage>,
+    /// Tasks in flight that will not both merge.
+    #[serde(default, skip_serializing_if = "Collisions::is_empty")]
+    pub collisions: Collisions,
 }
 
 impl Default for Core {
@@ -154,6 +158,7 @@ impl Default for Core {
             alerts: Vec::new(),
             weights: BTreeMap::new(),
             shortages: Vec::new(),
+            collisions: Collisions::default(),
         }
     }
 }

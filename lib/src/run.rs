@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use crate::claim::ClaimStatus;
-use crate::ids::{AgentName, CommitId, RunId, StageId, TaskId};
+use crate::ids::{AgentName, CommitId, Role, RunId, StageId, TaskId, Variant};
 use crate::status::{Doing, Source};
 
 /// A run that is not settled yet.
@@ -62,6 +62,18 @@ pub struct Run {
     /// It takes longer than that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overdue: bool,
+    /// The arm of a comparison that it counts for, as it was when it was claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<Box<Arm>>,
+}
+
+/// One side of a comparison: the agents of one role that are set up in one way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arm {
+    /// The role.
+    pub role: Role,
+    /// The way.
+    pub variant: Variant,
 }
 
 /// What the agent of a run was found to be doing, as it is remembered from one look to the next.
@@ -385,6 +397,9 @@ pub struct RunSummary {
     /// What the agent's stream reported.
     #[serde(default, skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
+    /// The arm of a comparison that it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<Box<Arm>>,
 }
 
 /// What came of a run.

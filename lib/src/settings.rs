@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::agents::preset::Preset;
 use crate::budget::Budgets;
-use crate::ids::{AgentName, Role, TaskId, WorkflowId};
+use crate::ids::{AgentName, Role, TaskId, Variant, WorkflowId};
 
 /// Everything `decide` needs to know about the project's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -207,6 +207,9 @@ pub struct AgentSettings {
     /// How far its process is confined.
     #[serde(default, skip_serializing_if = "Sandbox::is_off")]
     pub sandbox: Sandbox,
+    /// Which way of setting up agents of its role it stands for, where several are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
 }
 
 /// How tasks are handed out and repeated.

@@ -193,12 +193,15 @@ fn staff(pipeline: &Pipeline, settings: &mut Settings, wanted: &BTreeMap<Role, u
             (1..).filter_map(|n: usize| AgentName::new(&format!("{role}-{n}")).ok()).filter(|n| !names.contains(n));
         for name in free.take(count.saturating_sub(known)) {
             let role = role.clone();
+            // One more of those that are there: where variants are compared, who has none is given nothing.
+            let variant = settings.agents.iter().rev().find(|agent| agent.role == role).and_then(|a| a.variant.clone());
             settings.agents.push(AgentSettings {
                 name,
                 role,
                 preset: Preset::Custom,
                 interactive: false,
                 sandbox: Sandbox::Off,
+                variant,
             });
         }
     }

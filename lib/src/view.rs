@@ -29,7 +29,8 @@ pub use attention::{Attention, attention};
 pub use explain::{Explanation, explain_agent, explain_task, what_followed};
 pub use metrics::{MetricsDoc, metrics};
 pub use state::{
-    AgentDoc, StateDoc, StatusDoc, TaskDoc, agent_docs, queues, state_doc, status_doc, task_doc, waiting_reason,
+    AgentDoc, CollisionDoc, StateDoc, StatusDoc, TaskDoc, agent_docs, queues, state_doc, status_doc, task_doc,
+    waiting_reason,
 };
 
 /// The version of all JSON documents.

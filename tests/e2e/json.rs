@@ -26,7 +26,8 @@ fn check(value: &Value, path: &str) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
-                let by_name = ["tasks", "agents", "queues", "by_agent", "by_stage", "by_workflow", "visits"];
+                let by_name =
+                    ["tasks", "agents", "queues", "by_agent", "by_stage", "by_workflow", "by_variant", "visits"];
                 let named = by_name.iter().any(|parent| path.ends_with(parent));
                 let snake = key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
                 assert!(named || snake, "{path}.{key}");
@@ -79,7 +80,7 @@ fn one_document_with_everything_in_it() {
         for key in ["cycle_time_seconds", "attention_wait_seconds"] {
             assert!(metrics[key]["p50"].is_number() && metrics[key]["p90"].is_number(), "{key}");
         }
-        for key in ["by_stage", "by_agent", "by_workflow"] {
+        for key in ["by_stage", "by_agent", "by_workflow", "by_variant"] {
             assert!(metrics[key].is_object(), "{key}");
         }
         for agent in status["agents"].as_object().unwrap().values() {

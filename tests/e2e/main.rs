@@ -3,6 +3,7 @@
 mod agents;
 mod bad_input;
 mod capture;
+mod collisions;
 mod crash;
 mod dashboard;
 mod dashboard_tmux;
@@ -47,6 +48,7 @@ mod tick;
 mod tidy;
 mod undo;
 mod upkeep;
+mod variants;
 mod waiting;
 mod workers;
 mod workflows;

@@ -1,10 +1,10 @@
 //! The blocks `[[agents]]`, which agent definitions share. What this version knows but does not run yet is refused in
 //! one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_lib::agents::{Preset, TemplateError, Vars, expand, needs};
-use pipeline_lib::ids::{AgentName, COMMAND_ROLE, NameError, Role, is_reserved};
+use pipeline_lib::ids::{AgentName, COMMAND_ROLE, NameError, Role, Variant, is_reserved};
 use pipeline_lib::settings::Sandbox;
 
 use super::node::{Node, Value};
@@ -55,7 +55,7 @@ pub(crate) fn read(reader: &mut Reader, root: &Node) -> Vec<AgentConfig> {
             return Vec::new();
         }
     };
-    let mut agents: Vec<AgentConfig> = Vec::with_capacity(list.len());
+    let mut agents: Vec<(AgentConfig, Place)> = Vec::with_capacity(list.len());
     let mut seen: BTreeMap<String, (AgentName, Place)> = BTreeMap::new();
     for item in list {
         let Some(table) = item.table() else {
@@ -77,12 +77,13 @@ pub(crate) fn read(reader: &mut Reader, root: &Node) -> Vec<AgentConfig> {
                 reader.error(&at, message, Some(&hint));
             }
             None => {
-                seen.insert(agent.name.as_str().to_ascii_lowercase(), (agent.name.clone(), at));
-                agents.push(agent);
+                seen.insert(agent.name.as_str().to_ascii_lowercase(), (agent.name.clone(), at.clone()));
+                agents.push((agent, at));
             }
         }
     }
-    agents
+    warn_of_idle(reader, &agents);
+    agents.into_iter().map(|(agent, _)| agent).collect()
 }
 
 fn read_one(reader: &mut Reader, section: Section<'_>, block: &Place) -> Option<AgentConfig> {
@@ -124,6 +125,7 @@ pub(crate) fn read_rest(
     agent.mode = reader.word(section, "mode").unwrap_or(agent.mode);
     agent.runtime = reader.word(section, "runtime").unwrap_or(agent.runtime);
     agent.model = reader.text(section, "model");
+    agent.variant = variant(reader, section);
     let command = reader.words(section, "command").unwrap_or_default();
     let args = reader.words(section, "args").unwrap_or_default();
     if errors(reader) == before {
@@ -143,6 +145,24 @@ pub(crate) fn read_rest(
     read_confinement(reader, section, &mut agent);
     refuse_what_is_not_run_yet(reader, section, &agent);
     (errors(reader) == before).then_some(agent)
+}
+
+fn variant(reader: &mut Reader, section: Section<'_>) -> Option<Variant> {
+    let text = reader.text(section, "variant").filter(|text| !text.trim().is_empty())?;
+    let at = section.node("variant").map(|node| node.at.clone())?;
+    Variant::new(&text).map_err(|error| reader.error(&at, error.to_string(), Some("Write variant = \"a\"."))).ok()
+}
+
+/// Says which agents take no work because others of their role are compared.
+fn warn_of_idle(reader: &mut Reader, agents: &[(AgentConfig, Place)]) {
+    for (agent, at) in agents.iter().filter(|(agent, _)| agent.variant.is_none()) {
+        let compared =
+            agents.iter().filter(|(other, _)| other.role == agent.role).filter_map(|(a, _)| a.variant.as_ref());
+        if compared.collect::<BTreeSet<_>>().len() > 1 {
+            let message = format!("`{}` takes no work: variants of its role `{}` are compared", agent.name, agent.role);
+            reader.warn(at, message, Some("Add variant = \"…\", as the others of this role have it."));
+        }
+    }
 }
 
 /// What the process is given and how far it is confined.

@@ -88,6 +88,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("agents", "sandbox", Kind::OneOf(&["off", "basic", "strict"]), "\"off\"", "how far the process is confined: off, basic, strict"),
     key("agents", "read", Kind::Words, "[]", "what it may read besides, where it is confined: paths, ~ for your home"),
     key("agents", "write", Kind::Words, "[]", "what it may change besides, where it is confined"),
+    key("agents", "variant", Kind::Text, "", "compared with other variants of its role: a short word"),
     key("agents", "network", Kind::Flag, "false", "whether it has a network where it is confined strictly"),
 
     key("scheduler", "retries", Kind::Whole { min: 0 }, "2", "further attempts after one that failed"),

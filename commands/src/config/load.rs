@@ -178,6 +178,7 @@ fn agent_values(agent: &super::AgentConfig) -> Vec<(String, serde_json::Value)> 
         ("write".into(), agent.write.clone().into()),
         ("network".into(), agent.network.into()),
     ];
+    values.extend(agent.variant.as_ref().map(|variant| ("variant".into(), variant.as_str().into())));
     for (name, value) in &agent.env {
         let upper = name.to_ascii_uppercase();
         let secret = ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH"].iter().any(|word| upper.contains(word));

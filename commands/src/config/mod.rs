@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use jiff::SignedDuration;
 use pipeline_lib::agents::Preset;
 use pipeline_lib::budget::Budgets;
-use pipeline_lib::ids::{AgentName, COMMAND_ROLE, Role, TaskId, command_role};
+use pipeline_lib::ids::{AgentName, COMMAND_ROLE, Role, TaskId, Variant, command_role};
 use pipeline_lib::settings::{AgentSettings, RolloutSettings, Sandbox, SchedulerSettings, Settings, WorktreeFor};
 
 pub use bindings::{ACTIONS, is_key};
@@ -138,6 +138,8 @@ pub struct AgentConfig {
     pub write: Vec<String>,
     /// Whether a process at the strict level has a network.
     pub network: bool,
+    /// Which way of setting up agents of its role it stands for, where several are compared.
+    pub variant: Option<Variant>,
     /// Passed to the program where it can be.
     pub model: Option<String>,
     /// Further arguments.
@@ -161,6 +163,7 @@ impl AgentConfig {
             read: Vec::new(),
             write: Vec::new(),
             network: false,
+            variant: None,
             model: None,
             args: Vec::new(),
         }
@@ -244,6 +247,7 @@ impl Config {
             preset: agent.preset,
             interactive: agent.mode == Mode::Interactive,
             sandbox: agent.sandbox,
+            variant: agent.variant.clone(),
         };
         Settings {
             base: self.project.base.as_deref().unwrap_or(base).to_owned(),
@@ -265,7 +269,14 @@ impl Config {
         (1..=self.scheduler.max_commands).filter_map(|number| {
             let name = AgentName::new(&format!("{COMMAND_ROLE}-{number}")).ok()?;
             let role = command_role().clone();
-            Some(AgentSettings { name, role, preset: Preset::Command, interactive: false, sandbox: Sandbox::Off })
+            Some(AgentSettings {
+                name,
+                role,
+                preset: Preset::Command,
+                interactive: false,
+                sandbox: Sandbox::Off,
+                variant: None,
+            })
         })
     }
 

@@ -317,7 +317,7 @@ pub fn schema_agent() -> Value {
     });
     let of_agents = [
         "preset", "command", "model", "args", "env", "pass_env", "mode", "runtime", "sandbox", "read", "write",
-        "network",
+        "network", "variant",
     ];
     for key in of_agents.iter().filter_map(|name| keys::find("agents", name)) {
         properties[key.name] = property(key);

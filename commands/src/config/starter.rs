@@ -70,6 +70,9 @@ pub(crate) fn agent_block(agent: &AgentConfig) -> String {
     if let Some(model) = &agent.model {
         set("model", quoted(model));
     }
+    if let Some(variant) = &agent.variant {
+        set("variant", quoted(variant.as_str()));
+    }
     set("args", list(&agent.args));
     set("mode", quoted(agent.mode.as_str()));
     set("runtime", quoted(agent.runtime.as_str()));

@@ -171,6 +171,12 @@ fn write_task_file(
         SandboxLevel::Off => instructions,
         SandboxLevel::Basic | SandboxLevel::Strict => format!("{instructions}\n\n{CONFINED}"),
     };
+    let base_first = pipeline.brings_base_in(task).filter(|_| task.question().is_none());
+    let instructions = match base_first.filter(|advice| !task.feedback.as_deref().unwrap_or_default().contains(advice))
+    {
+        Some(advice) => format!("{instructions}\n\n{advice}"),
+        None => instructions,
+    };
     let text = render_task_file(&TaskFile {
         run: &run.id,
         task: &task.id,

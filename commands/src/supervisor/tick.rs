@@ -14,6 +14,7 @@ use pipeline_lib::view::Seen;
 use super::finished;
 use super::look::{look, observe, processes};
 use super::perform::{collect_at_once, perform};
+use super::radar::Radar;
 use super::{alerts, assign, ignored, room, session};
 use crate::context::Context;
 use crate::engine::Engine;
@@ -48,6 +49,7 @@ pub struct Supervisor {
     assigned: Option<(u64, String)>,
     /// The last fact after which the list of ignored paths was looked at.
     tidied: Option<u64>,
+    radar: Radar,
     snapshot_seq: u64,
     snapshot_at: Option<Instant>,
     snapshot_cost: Duration,
@@ -65,6 +67,7 @@ impl Supervisor {
             performed: HashMap::new(),
             assigned: None,
             tidied: None,
+            radar: Radar::default(),
             snapshot_seq: 0,
             snapshot_at: None,
             snapshot_cost: Duration::ZERO,
@@ -103,6 +106,9 @@ impl Supervisor {
         let mut events = Vec::new();
         for round in 0..ROUNDS_MAX {
             events.extend(self.look(context, round == 0));
+            if round == 0 {
+                events.extend(self.radar.look(context, self.engine.pipeline()));
+            }
             let mut known = Known::of(self.engine.pipeline());
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
@@ -202,6 +208,11 @@ impl Supervisor {
             events.extend(pipeline.core.runs.values().filter_map(|run| session::event(context, pipeline, run, &table)));
         }
         events
+    }
+
+    /// When merges that are left will have to be tried out even if nothing more happens.
+    pub(super) fn radar_due(&self) -> Option<Instant> {
+        self.radar.due()
     }
 
     /// Whether a look at live runs finds anything new.

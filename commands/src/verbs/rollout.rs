@@ -3,6 +3,7 @@
 
 mod ground;
 mod history;
+mod variants;
 
 use pipeline_lib::event::Request;
 use pipeline_lib::mode::{Mode, Rollout as Stage};
@@ -33,7 +34,7 @@ pub enum Action {
     Promote,
     /// Switch to the next more careful mode
     Demote,
-    /// Show every switch there was
+    /// Show every switch there was, and how variants of agents compare
     History,
 }
 

@@ -76,9 +76,14 @@ impl Rules<'_> {
     /// Another agent that could do the stage.
     fn another(&self, run: &Run) -> Option<(&AgentName, &Agent)> {
         let role = &self.p.core.agents.get(&run.agent)?.role;
+        let arm = |name| self.p.core.settings.arm_of_agent(name, role);
         self.p.core.agents.iter().find(|(name, agent)| {
             let able = !agent.stopped && !agent.removed && agent.broken.is_none();
-            **name != run.agent && agent.role == *role && able && !self.p.core.paused.contains_key(&agent.preset)
+            **name != run.agent
+                && agent.role == *role
+                && arm(name) == arm(&run.agent)
+                && able
+                && !self.p.core.paused.contains_key(&agent.preset)
         })
     }
 

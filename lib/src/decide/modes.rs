@@ -111,9 +111,10 @@ impl Rules<'_> {
         if let Some(task) = in_flight.min_by_key(|task| (task.priority, task.order)) {
             return Some(task.id.clone());
         }
-        let firsts = self.p.core.agents.iter().flat_map(|(name, agent)| {
-            [false, true].map(|walled| self.p.queue.ready_for(walled, name, &agent.role).next())
-        });
+        let firsts =
+            self.p.core.agents.iter().flat_map(|(name, agent)| {
+                [false, true].map(|walled| self.p.ready_for(walled, name, &agent.role).next())
+            });
         let parts = [false, true].map(|walled| self.p.queue.ready_for_parts(walled).next());
         let first: Option<ReadyKey> = firsts.chain(parts).flatten().min();
         first.and_then(|key| self.p.tasks.at(key.slot)).map(|task| task.id.clone())

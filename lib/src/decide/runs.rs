@@ -344,6 +344,7 @@ impl Rules<'_> {
             commit: None,
             evidence: None,
             usage: *usage,
+            arm: run.arm.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a task travels: from a claim through gate, merge and approval to the next stage, or back.
 
 use super::{Rules, after};
+use crate::collision::conflict_advice;
 use crate::event::{AdvanceOutcome, MergeOutcome};
 use crate::fact::{Fact, Move};
 use crate::ids::{CommitId, Role, StageId, TaskId};
@@ -130,12 +131,7 @@ impl Rules<'_> {
             }
             MergeOutcome::Conflict { files } => {
                 let base = &self.p.core.settings.base;
-                let list = files.iter().map(|f| format!("- {f}")).collect::<Vec<_>>().join("\n");
-                let feedback = format!(
-                    "The branch no longer merges into {base}: these files conflict.\n{list}\n\
-                     Run `git merge {base}` here, resolve the conflicts, and commit."
-                );
-                self.finish(task, stage, claim, CONFLICT, Some(feedback))
+                self.finish(task, stage, claim, CONFLICT, Some(conflict_advice(base, files)))
             }
         }
     }

@@ -21,7 +21,7 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 15] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 16] = [
             Self::trip_breaker,
             Self::withdraw_claims,
             Self::switch_pending_mode,
@@ -30,6 +30,7 @@ impl Rules<'_> {
             Self::end_claims,
             Self::note_overdue,
             Self::climb,
+            Self::end_collisions,
             Self::fire_schedules,
             Self::start_gates,
             Self::join_parts,
@@ -111,10 +112,13 @@ impl Rules<'_> {
                     return self.not_set_up(task, worktree, &format!("the gate's set-up failed: {why}"));
                 }
             }
+            // What base is now says little about a single claim.
+            let claimed = task.runs.iter().rev().find(|run| run.id == claim.run).filter(|_| !merged);
             let run = Run {
                 task: Some(task.id.clone()),
                 stage: Some(stage.clone()),
                 attempt: task.attempt,
+                arm: claimed.and_then(|run| run.arm.clone()),
                 ..self.new_run(Work::Gate { command, commit: commit.clone() }, &claim.agent)
             };
             return vec![Fact::RunClaimed { run: Box::new(run) }];
@@ -183,6 +187,7 @@ impl Rules<'_> {
             resumes: None,
             overdue_after: None,
             overdue: false,
+            arm: None,
         }
     }
 
@@ -192,6 +197,10 @@ impl Rules<'_> {
         let held = self.held_first(name);
         if !held.is_empty() {
             return held;
+        }
+        // It need not be at the head of the queue.
+        if let Some(hold) = self.hold(task) {
+            return vec![Fact::TaskHeld { task: task.id.clone(), hold }];
         }
         let Some(stage) = self.p.stage_of(task) else { return Vec::new() };
         let is_agent = self.p.core.agents.get(name).is_some_and(|agent| agent.preset != Preset::Command);
@@ -214,7 +223,9 @@ impl Rules<'_> {
         };
         let probe = matches!(work, Work::Probe { .. });
         let timeout = self.time_left(task, stage);
+        let role = self.p.core.agents.get(name).map(|agent| &agent.role).filter(|_| work == Work::Agent);
         let run = Run {
+            arm: role.and_then(|role| self.p.core.settings.arm_of_run(&task.id, name, role)),
             task: Some(task.id.clone()),
             stage: Some(stage.id.clone()),
             // A question is no attempt.
@@ -246,7 +257,8 @@ impl Rules<'_> {
         match self.p.core.mode.orchestration {
             Orchestration::Sequential => self.current_for(false, name, agent),
             Orchestration::Parallel | Orchestration::Hybrid => {
-                self.p.queue.ready_for(false, name, &agent.role).find(|key| self.may_begin(name, key.slot))
+                let ready = self.p.ready_for(false, name, &agent.role);
+                self.first_in_order(ready.filter(|key| self.may_begin(name, key.slot)))
             }
         }
     }
@@ -255,6 +267,7 @@ impl Rules<'_> {
     fn current_for(&self, walled: bool, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
         let mut todo = vec![self.p.tasks.slot(self.p.core.current_task.as_ref()?.as_str())?];
         let mut best: Option<ReadyKey> = None;
+        let shared = self.p.shared_queue(name, &agent.role);
         while let Some(slot) = todo.pop() {
             if let Some(TaskState::Waiting { on, .. }) = self.p.tasks.at(slot).map(|task| &task.state) {
                 todo.extend(on.iter().filter_map(|id| self.p.tasks.slot(id.as_str())));
@@ -263,7 +276,7 @@ impl Rules<'_> {
             let Some((behind_wall, queue, key)) = self.p.queue.queued(slot) else { continue };
             let serves = match queue {
                 QueueId::Agent(pinned) => pinned == name,
-                QueueId::Role(role) => *role == agent.role,
+                QueueId::Role(_) | QueueId::Arm(..) => shared.as_ref() == Some(queue),
             };
             if serves && walled == behind_wall && best.is_none_or(|best| key < best) && self.may_begin(name, slot) {
                 best = Some(key);
@@ -305,7 +318,7 @@ impl Rules<'_> {
     /// Tasks at the head of an agent's queue that have to wait for others, all at once.
     fn held_first(&self, name: &AgentName) -> Vec<Fact> {
         let Some(agent) = self.p.core.agents.get(name) else { return Vec::new() };
-        let ready = self.p.queue.ready_for(false, name, &agent.role).filter(|key| !self.has_live_run(key.slot));
+        let ready = self.p.ready_for(false, name, &agent.role).filter(|key| !self.has_live_run(key.slot));
         let held = ready.map_while(|key| {
             let task = self.p.tasks.at(key.slot)?;
             Some(Fact::TaskHeld { task: task.id.clone(), hold: self.hold(task)? })
@@ -384,7 +397,7 @@ impl Rules<'_> {
             }
             let sequential = self.p.core.mode.orchestration == Orchestration::Sequential;
             let current = sequential.then(|| self.current_for(true, name, agent)).flatten();
-            let any = (!sequential).then(|| self.p.queue.ready_for(true, name, &agent.role)).into_iter().flatten();
+            let any = (!sequential).then(|| self.p.ready_for(true, name, &agent.role)).into_iter().flatten();
             let mut allowed = current
                 .into_iter()
                 .chain(any)

@@ -45,6 +45,8 @@ impl Pipeline {
             | Fact::TaskEdited { .. }
             | Fact::TaskMoved { .. }
             | Fact::TaskHeld { .. }
+            | Fact::CollisionSeen { .. }
+            | Fact::CollisionGone { .. }
             | Fact::TaskDue { .. }
             | Fact::TaskArchived { .. }
             | Fact::TaskRestored { .. }
@@ -90,6 +92,8 @@ impl Pipeline {
             Fact::TaskEdited { task, edit } => self.edit_task(task, edit),
             Fact::TaskMoved { task, to, with } => self.move_task(at, task, to, with),
             Fact::TaskHeld { task, hold } => self.change_task(task, |t| t.held = Some(hold.clone())),
+            Fact::CollisionSeen { task, with, files } => self.note_collision(task, with.as_ref(), Some(files)),
+            Fact::CollisionGone { task, with } => self.note_collision(task, with.as_ref(), None),
             Fact::TaskDue { task } => self.change_task(task, |t| t.not_before = None),
             Fact::TaskArchived { task } => self.archive_task(at, task),
             Fact::TaskRestored { task, to } => self.restore_task(at, task, to.as_deref()),
@@ -418,6 +422,13 @@ impl Pipeline {
             change(task);
         }
         self.reindex(slot);
+    }
+
+    fn note_collision(&mut self, task: &TaskId, with: Option<&TaskId>, files: Option<&[String]>) {
+        self.core.collisions.set(task, with, files);
+        for id in [Some(task), with].into_iter().flatten() {
+            self.note_in_task(id, |_| {});
+        }
     }
 
     /// Changes what no place in the index depends on.

@@ -99,7 +99,7 @@ impl Pipeline {
             || self.core.agents.iter().any(|(name, agent)| {
                 let serves = match queue {
                     QueueId::Agent(pinned) => pinned == name,
-                    QueueId::Role(role) => *role == agent.role,
+                    QueueId::Role(_) | QueueId::Arm(..) => self.shared_queue(name, &agent.role).as_ref() == Some(queue),
                 };
                 let usable = !agent.stopped && agent.broken.is_none() && !agent.removed;
                 serves && usable && !self.core.paused.contains_key(&agent.preset)

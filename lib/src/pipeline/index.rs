@@ -20,7 +20,7 @@ use super::tasks::{Slot, Tasks};
 use super::{Archived, Pipeline};
 use crate::estimate::{self, WEIGHT_USUAL};
 use crate::fact::{Effect, EffectKey};
-use crate::ids::{AgentName, Role, TaskId, parts_role};
+use crate::ids::{AgentName, Role, TaskId, Variant, parts_role};
 use crate::run::{Phase, Run};
 use crate::settings::FailedDependency;
 use crate::task::{Step, Task, TaskState};
@@ -33,6 +33,8 @@ pub(crate) const HEIGHT_MAX: u16 = 64 * WEIGHT_USUAL;
 pub(crate) enum QueueId {
     /// Any agent of this role.
     Role(Role),
+    /// Any agent of this role and variant, where several are compared.
+    Arm(Role, Variant),
     /// The agent a person chose.
     Agent(AgentName),
 }
@@ -41,7 +43,7 @@ pub(crate) enum QueueId {
 /// takes, then how far it has come, then age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ReadyKey {
-    urgency: i64,
+    pub(crate) urgency: i64,
     height: Reverse<u16>,
     depth: Reverse<u16>,
     order: u64,
@@ -191,16 +193,16 @@ impl Queue {
         self.finished.iter().map(|(_, slot)| *slot)
     }
 
-    /// Ready tasks for an agent, best first: those a person gave it and those of its role.
+    /// Ready tasks for an agent, best first: those a person gave it and those that it shares with others.
     pub(crate) fn ready_for<'a>(
         &'a self,
         walled: bool,
         agent: &AgentName,
-        role: &Role,
-    ) -> impl Iterator<Item = ReadyKey> + 'a {
+        shared: Option<&QueueId>,
+    ) -> impl Iterator<Item = ReadyKey> + use<'a> {
         let map = if walled { &self.walled } else { &self.open };
         let mut own = map.get(&QueueId::Agent(agent.clone())).into_iter().flatten().copied().peekable();
-        let mut shared = map.get(&QueueId::Role(role.clone())).into_iter().flatten().copied().peekable();
+        let mut shared = shared.and_then(|id| map.get(id)).into_iter().flatten().copied().peekable();
         std::iter::from_fn(move || match (own.peek(), shared.peek()) {
             (Some(a), Some(b)) if a <= b => own.next(),
             (_, Some(_)) => shared.next(),
@@ -212,7 +214,15 @@ impl Queue {
     pub(crate) fn wanted_roles(&self) -> impl Iterator<Item = (&Role, Slot)> {
         self.open.iter().filter_map(|(id, ready)| match id {
             QueueId::Role(role) => Some((role, ready.first()?.slot)),
-            QueueId::Agent(_) => None,
+            QueueId::Arm(..) | QueueId::Agent(_) => None,
+        })
+    }
+
+    /// The first of the ready tasks of each variant that is compared.
+    pub(crate) fn first_of_arms(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.open.iter().filter_map(|(id, ready)| match id {
+            QueueId::Arm(..) => Some(ready.first()?.slot),
+            QueueId::Role(_) | QueueId::Agent(_) => None,
         })
     }
 
@@ -672,8 +682,29 @@ impl Pipeline {
         let role = stage.waits_for(task);
         match &task.pinned_agent {
             Some(agent) if *role == stage.role => Some(QueueId::Agent(agent.clone())),
-            Some(_) | None => Some(QueueId::Role(role.clone())),
+            Some(_) | None => Some(match self.core.settings.arm_of_task(&task.id, role) {
+                Some(variant) => QueueId::Arm(role.clone(), variant.clone()),
+                None => QueueId::Role(role.clone()),
+            }),
         }
+    }
+
+    /// The queue that an agent shares with others; none where its role is compared and it takes no part.
+    pub(crate) fn shared_queue(&self, agent: &AgentName, role: &Role) -> Option<QueueId> {
+        Some(match self.core.settings.arm_of_agent(agent, role) {
+            Some(variant) => QueueId::Arm(role.clone(), variant?.clone()),
+            None => QueueId::Role(role.clone()),
+        })
+    }
+
+    /// Ready tasks for an agent, best first, in front of the rollout's wall or behind it.
+    pub(crate) fn ready_for<'a>(
+        &'a self,
+        walled: bool,
+        agent: &AgentName,
+        role: &Role,
+    ) -> impl Iterator<Item = ReadyKey> + use<'a> {
+        self.queue.ready_for(walled, agent, self.shared_queue(agent, role).as_ref())
     }
 
     /// The key of a ready task, and when waiting will have raised its urgency.

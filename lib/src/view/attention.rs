@@ -303,6 +303,19 @@ fn without_agents(pipeline: &Pipeline) -> Vec<Attention> {
             })
         })
         .collect();
+    list.extend(pipeline.queue.first_of_arms().filter_map(|slot| {
+        let task = pipeline.tasks.at(slot)?;
+        let wait = pipeline.arm_wait(task)?;
+        Some(Attention {
+            kind: "no_agent",
+            task: Some(task.id.clone()),
+            agent: Some(wait.agent.clone()),
+            since: task.state_since,
+            summary: format!("{} is {}", task.id, wait.words()),
+            unblocks: behind(pipeline, &task.id),
+            command: wait.start(),
+        })
+    }));
     list.sort_by(|a, b| a.task.cmp(&b.task));
     list
 }

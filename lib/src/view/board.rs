@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::screen::{Card, Column, Tone};
 use super::task_doc;
-use crate::ids::{StageId, WorkflowId};
+use crate::ids::{StageId, TaskId, WorkflowId};
 use crate::pipeline::{Mark, Pipeline, Slot};
 use crate::task::{Step, Task, TaskState};
 use crate::text;
@@ -169,7 +169,19 @@ fn card(pipeline: &Pipeline, task: &Task) -> Card {
         since: task.state_since,
         priority: task.priority,
         reason: document.reason.map(|reason| text::one_line(&reason, LINE_CHARS_MAX)),
+        collides: collides(pipeline, task),
     }
+}
+
+/// With whom it collides, where that is not the reason why it waits.
+fn collides(pipeline: &Pipeline, task: &Task) -> Option<String> {
+    let known = pipeline.core.collisions.of(&task.id);
+    if known.is_empty() || pipeline.gives_way_to(task).is_some() {
+        return None;
+    }
+    let base = pipeline.core.settings.base.as_str();
+    let names: Vec<&str> = known.iter().map(|known| known.with.as_ref().map_or(base, TaskId::as_str)).collect();
+    Some(text::one_line(&format!("collides with {}", names.join(", ")), LINE_CHARS_MAX))
 }
 
 /// Who could be given the task now. Nobody, once it has ended.

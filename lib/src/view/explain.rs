@@ -82,6 +82,7 @@ pub fn explain_task(pipeline: &Pipeline, task: &Task) -> Explanation {
         commands: Vec::new(),
     };
     rule(pipeline, task, &mut explanation);
+    explanation.observations.extend(pipeline.collisions_in_words(task));
     if let Some(stage) = pipeline.stage_of(task) {
         let workflow = &task.workflow;
         explanation.observations.push(format!("workflow {workflow}, stage {}, role {}", stage.id, stage.role));
@@ -293,6 +294,14 @@ fn no_agent_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         out.commands.push("pipeline workflow validate".to_owned());
         return;
     };
+    if let Some(wait) = pipeline.arm_wait(task) {
+        out.rule = wait.words();
+        out.would_change.push(format!("a start of one of its agents, or `pipeline task assign {} AGENT`", task.id));
+        out.commands.push(wait.start());
+        return;
+    }
+    out.observations.extend(pipeline.gives_way_in_words(task));
+    let arm = pipeline.core.settings.arm_of_task(&task.id, &stage.role);
     let mut agents = pipeline.core.agents.iter().filter(|(name, agent)| match &task.pinned_agent {
         Some(pinned) => pinned == *name,
         None => agent.role == stage.role,
@@ -311,7 +320,8 @@ fn no_agent_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         return;
     }
     out.rule = if any {
-        format!("stage {} waits for a free agent of role {}", stage.id, stage.role)
+        let arm = arm.map_or_else(String::new, |arm| format!(", variant {arm}"));
+        format!("stage {} waits for a free agent of role {}{arm}", stage.id, stage.role)
     } else {
         format!("no agent has the role {} that stage {} asks for", stage.role, stage.id)
     };

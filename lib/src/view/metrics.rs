@@ -9,6 +9,7 @@ use crate::agents::preset::Preset;
 use crate::metrics::{RunStats, Samples, ratio, seconds_between};
 use crate::pipeline::Pipeline;
 use crate::task::{Task, TaskState};
+use crate::variants::{Comparison, comparisons};
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -57,6 +58,8 @@ pub struct MetricsDoc {
     pub by_agent: BTreeMap<String, StatsDoc>,
     /// By workflow.
     pub by_workflow: BTreeMap<String, StatsDoc>,
+    /// By role, where variants of its agents are compared.
+    pub by_variant: BTreeMap<String, Comparison>,
 }
 
 /// The middle and the slow end.
@@ -132,6 +135,7 @@ pub fn metrics(pipeline: &Pipeline, now: Timestamp) -> MetricsDoc {
         by_stage: counted.by_stage.iter().map(|(k, v)| (k.to_string(), stats(v))).collect(),
         by_agent: counted.by_agent.iter().map(|(k, v)| (k.to_string(), stats(v))).collect(),
         by_workflow: counted.by_workflow.iter().map(|(k, v)| (k.to_string(), stats(v))).collect(),
+        by_variant: comparisons(counted).into_iter().map(|(role, found)| (role.to_string(), found)).collect(),
     }
 }
 

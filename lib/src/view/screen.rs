@@ -88,6 +88,8 @@ pub struct Card {
     pub priority: u8,
     /// Why it waits, if it does.
     pub reason: Option<String>,
+    /// What its branch will not merge with.
+    pub collides: Option<String>,
 }
 
 /// What kind of state something is in.

@@ -86,6 +86,8 @@ pub struct TaskDoc<'a> {
     pub depends_on: &'a [TaskId],
     /// Globs of the files it will touch.
     pub paths: &'a [String],
+    /// What its branch will not merge with, as far as that was tried out.
+    pub collides_with: Vec<CollisionDoc<'a>>,
     /// Its group.
     pub group: Option<&'a Group>,
     /// The branch that carries its work.
@@ -108,6 +110,16 @@ pub struct TaskDoc<'a> {
     pub merge_commit: Option<&'a CommitId>,
     /// Why it is where it is.
     pub reason: Option<String>,
+}
+
+/// A task in flight, or base, that a task's branch will not merge with.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct CollisionDoc<'a> {
+    /// The other task; absent for base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<&'a TaskId>,
+    /// The files in conflict, the first of them.
+    pub files: &'a [String],
 }
 
 /// An agent in the documents.
@@ -185,6 +197,7 @@ pub fn task_doc<'a>(pipeline: &'a Pipeline, task: &'a Task) -> TaskDoc<'a> {
         priority: task.priority,
         depends_on: &task.depends_on,
         paths: &task.paths,
+        collides_with: collides_with(pipeline, task),
         group: task.group.as_ref(),
         branch: task.branch(),
         attempt: task.attempt,
@@ -195,6 +208,11 @@ pub fn task_doc<'a>(pipeline: &'a Pipeline, task: &'a Task) -> TaskDoc<'a> {
         merge_commit: task.merged.as_ref().and_then(|m| m.commit.as_ref()),
         reason: waiting_reason(pipeline, task),
     }
+}
+
+fn collides_with<'a>(pipeline: &'a Pipeline, task: &Task) -> Vec<CollisionDoc<'a>> {
+    let known = pipeline.core.collisions.of(&task.id).iter();
+    known.map(|known| CollisionDoc { task: known.with.as_ref(), files: &known.files }).collect()
 }
 
 fn assigned_to<'a>(pipeline: &'a Pipeline, task: &'a Task) -> Option<&'a AgentName> {
@@ -245,6 +263,12 @@ pub fn waiting_reason(pipeline: &Pipeline, task: &Task) -> Option<String> {
         if let Some((stage, effect)) = pipeline.core.withheld.get(&task.id) {
             let mode = pipeline.core.mode.rollout.word();
             return Some(format!("{mode} mode: would {effect} stage {stage}"));
+        }
+        if let Some(wait) = pipeline.arm_wait(task) {
+            return Some(wait.words());
+        }
+        if task.reason.is_none() {
+            return pipeline.gives_way_in_words(task);
         }
     }
     task.reason.clone()

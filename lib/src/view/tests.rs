@@ -51,7 +51,7 @@ fn status_has_everything_the_interface_names_even_when_nothing_is_there() {
     for percentiles in ["cycle_time_seconds", "attention_wait_seconds"] {
         assert_eq!(doc["metrics"][percentiles], serde_json::json!({"p50": 0.0, "p90": 0.0}));
     }
-    for map in ["by_stage", "by_agent", "by_workflow"] {
+    for map in ["by_stage", "by_agent", "by_workflow", "by_variant"] {
         assert_eq!(doc["metrics"][map], serde_json::json!({}));
     }
 }

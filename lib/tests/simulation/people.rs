@@ -24,6 +24,7 @@ pub(crate) fn settings() -> Settings {
         preset: if *name == "w3" { Preset::Claude } else { Preset::Custom },
         interactive: false,
         sandbox: Sandbox::Off,
+        variant: None,
     };
     let place = |name: &&str| AgentSettings {
         name: agent_name(name),
@@ -31,6 +32,7 @@ pub(crate) fn settings() -> Settings {
         preset: Preset::Command,
         interactive: false,
         sandbox: Sandbox::Off,
+        variant: None,
     };
     settings.agents = PLACES.iter().map(place).chain(AGENTS.iter().map(agent)).collect();
     settings.scheduler.max_parallel = 3;

@@ -40,6 +40,7 @@ fn card(id: u32, title: &str, status: &str, tone: Tone, seconds: i64) -> Card {
         attempt: 0,
         since: ago(seconds),
         priority: 3,
+        collides: None,
         reason: None,
     }
 }

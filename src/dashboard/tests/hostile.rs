@@ -26,6 +26,7 @@ fn hostile() -> Arc<Screen> {
             card.title = evil();
             card.status = evil();
             card.reason = Some(evil());
+            card.collides = Some(evil());
         }
     }
     for agent in &mut screen.agents {

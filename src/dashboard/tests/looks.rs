@@ -20,6 +20,16 @@ fn snapshots(name: &str, screen: impl Fn() -> Arc<Screen>, script: &str) {
 }
 
 #[test]
+fn a_card_says_with_whom_its_branch_collides() {
+    let mut screen = (*attention()).clone();
+    let card =
+        screen.columns.iter_mut().flat_map(|column| &mut column.cards).find(|card| card.id.as_str() == "TASK-014");
+    card.unwrap().collides = Some("collides with TASK-013".to_owned());
+    let model = model_at(Arc::new(screen), (200, 50));
+    assert!(dump(&model).contains("tester · collides with TASK-013"), "{}", dump(&model));
+}
+
+#[test]
 fn nothing_to_do_yet() {
     snapshots("empty", empty, "");
 }

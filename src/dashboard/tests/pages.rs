@@ -151,6 +151,11 @@ fn figures_of_a_day() {
 }
 
 #[test]
+fn figures_of_variants_that_are_compared() {
+    snapshots("metrics_variants", || with(Detail::Metrics(Arc::new(compared()))), "M");
+}
+
+#[test]
 fn figures_before_anything_was_measured() {
     snapshots("metrics_empty", || without(Detail::Metrics(Arc::new(no_figures()))), "M");
 }

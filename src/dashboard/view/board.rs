@@ -234,6 +234,7 @@ fn facts(card: &Card, dot: &str) -> String {
     if card.priority != pipeline_lib::task::PRIORITY_DEFAULT && !ended {
         facts.push(format!("priority {}", card.priority));
     }
+    facts.extend(card.collides.clone());
     facts.extend(card.reason.clone());
     facts.join(dot)
 }

@@ -1,6 +1,8 @@
-//! The page `metrics`: what happened over time as small curves, then the shares of each stage and each agent, then the sums.
+//! The page `metrics`: what happened over time as small curves, then the shares of each stage and each agent, how
+//! variants of agents compare, then the sums.
 
 mod sheet;
+mod variants;
 
 use jiff::Timestamp;
 use pipeline_lib::view::detail::metrics::{Buckets, Figures, Share};
@@ -98,6 +100,10 @@ fn sheet_of(model: &Model, figures: &Figures, body: Rect) -> (Sheet, Timestamp) 
         below.append(agents);
     }
     below.gap(roomy);
+    if !figures.totals.by_variant.is_empty() {
+        variants::rows(&mut below, &figures.totals.by_variant);
+        below.gap(roomy);
+    }
     totals(&mut below, figures);
     let mut sheet = Sheet::new(theme, body.width);
     let most = if body.width >= WIDE_COLUMNS { MOST_COLUMNS } else { 0 };

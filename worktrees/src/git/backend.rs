@@ -113,6 +113,8 @@ pub(super) struct Switch {
 /// One way of talking to git.
 pub(super) trait Backend: Send {
     fn name(&self) -> &'static str;
+    /// The same repository, with a place of its own for what is written to the object database, which goes with it.
+    fn aside(&self) -> Result<Box<dyn Backend>, GitError>;
 
     fn resolve(&self, rev: &str) -> Result<Option<CommitId>, GitError>;
     fn read_ref(&self, full: &str) -> Result<Option<CommitId>, GitError>;
@@ -135,6 +137,8 @@ pub(super) trait Backend: Send {
 
     /// The paths that differ; lines are counted only when asked for.
     fn diff(&self, from: &str, to: &str, count_lines: bool) -> Result<Vec<TreeChange>, GitError>;
+    /// The paths alone. What both trees share costs nothing, however large it is.
+    fn differing(&self, from: &str, to: &str) -> Result<Vec<PathBuf>, GitError>;
     fn diff_text(&self, from: &str, to: &str, max_bytes: usize) -> Result<Vec<u8>, GitError>;
     /// The files that differ between two trees with their lines; the commits are left empty.
     fn diff_lines(&self, from: &str, to: &str, limits: DiffLimits) -> Result<Diff, GitError>;

@@ -20,16 +20,22 @@ use super::{DiffLimits, GitError, WorktreeInfo, diff, layout};
 pub(super) struct Command {
     main: PathBuf,
     common: PathBuf,
+    /// Where objects are written instead of the repository.
+    objects: Option<tempfile::TempDir>,
 }
 
 impl Command {
     pub(super) fn new(main: PathBuf, common: PathBuf) -> Self {
-        Self { main, common }
+        Self { main, common, objects: None }
     }
 
     /// A command on the repository as a whole.
     fn git(&self) -> Git {
-        Git::new(&self.common).env("GIT_DIR", &self.common).env("GIT_COMMON_DIR", &self.common)
+        let git = Git::new(&self.common).env("GIT_DIR", &self.common).env("GIT_COMMON_DIR", &self.common);
+        match &self.objects {
+            Some(aside) => git.env("GIT_OBJECT_DIRECTORY", aside.path()),
+            None => git,
+        }
     }
 
     /// A command on the main checkout.
@@ -78,6 +84,18 @@ fn listing(paths: &[PathBuf]) -> Vec<u8> {
 impl Backend for Command {
     fn name(&self) -> &'static str {
         "command"
+    }
+
+    fn aside(&self) -> Result<Box<dyn Backend>, GitError> {
+        let objects = tempfile::Builder::new().prefix("pipeline-objects-").tempdir();
+        let objects = objects.map_err(GitError::io("create a directory in", &std::env::temp_dir()))?;
+        let info = objects.path().join("info");
+        std::fs::create_dir(&info).map_err(GitError::io("create", &info))?;
+        // In a file: in a variable a colon would end the path.
+        let mut elsewhere = self.common.join("objects").into_os_string().into_vec();
+        elsewhere.push(b'\n');
+        std::fs::write(info.join("alternates"), elsewhere).map_err(GitError::io("write below", &info))?;
+        Ok(Box::new(Self { objects: Some(objects), ..Self::new(self.main.clone(), self.common.clone()) }))
     }
 
     fn resolve(&self, rev: &str) -> Result<Option<CommitId>, GitError> {
@@ -239,6 +257,10 @@ impl Backend for Command {
             }
         }
         Ok(changes)
+    }
+
+    fn differing(&self, from: &str, to: &str) -> Result<Vec<PathBuf>, GitError> {
+        Ok(self.diff(from, to, false)?.into_iter().map(|change| change.path).collect())
     }
 
     fn diff_text(&self, from: &str, to: &str, max_bytes: usize) -> Result<Vec<u8>, GitError> {

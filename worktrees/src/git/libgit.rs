@@ -17,7 +17,7 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate, trial};
 
 pub(super) struct LibGit {
     repo: Repository,
@@ -95,6 +95,10 @@ fn absent<T>(result: Result<T, git2::Error>) -> Result<Option<T>, git2::Error> {
 impl Backend for LibGit {
     fn name(&self) -> &'static str {
         "libgit2"
+    }
+
+    fn aside(&self) -> Result<Box<dyn Backend>, GitError> {
+        Ok(Box::new(Self::new(trial::in_memory(&self.common)?, self.common.clone())))
     }
 
     fn resolve(&self, rev: &str) -> Result<Option<CommitId>, GitError> {
@@ -262,6 +266,10 @@ impl Backend for LibGit {
             Ok(changes)
         };
         read().map_err(GitError::lib(format!("compare the trees {from} and {to}")))
+    }
+
+    fn differing(&self, from: &str, to: &str) -> Result<Vec<PathBuf>, GitError> {
+        trial::differing(&self.repo, from, to).map_err(GitError::lib(format!("compare the trees {from} and {to}")))
     }
 
     fn diff_text(&self, from: &str, to: &str, max_bytes: usize) -> Result<Vec<u8>, GitError> {

@@ -32,6 +32,7 @@ mod rescue;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod worktree;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ pub use merge::{Advance, MergeCheck, MergeOutcome, Reverted};
 pub use moved::PutBack;
 pub use orphans::AtWork;
 pub use rescue::{RescueInfo, Rescued};
+pub use trial::Trial;
 pub use worktree::{Prepared, WorktreeInfo, WorktreeStatus};
 
 use backend::{Backend, RefChange, text};

@@ -3,6 +3,7 @@
 
 mod diff;
 mod planted;
+mod trial;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

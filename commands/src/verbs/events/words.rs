@@ -48,6 +48,12 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
             }
         }
         Fact::TaskHeld { hold, .. } => format!("{task} waits for {}", hold.by),
+        Fact::CollisionSeen { with, files, .. } => {
+            let with = with.as_ref().map_or("base", |with| with.as_str());
+            format!("{task} would collide with {with} in {}", files.join(", "))
+        }
+        Fact::CollisionGone { with: Some(with), .. } => format!("{task} collides with {with} no longer"),
+        Fact::CollisionGone { with: None, .. } => format!("{task} merges onto base again"),
         Fact::TaskDue { .. } => format!("{task} may be tried again"),
         Fact::TaskArchived { .. } => format!("{task} archived"),
         Fact::TaskRestored { to: Some(to), .. } => format!("{task} is {} again: a command was undone", to.state.word()),

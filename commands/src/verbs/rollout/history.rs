@@ -1,5 +1,6 @@
 //! Every switch of the mode there was: when, by whom, from what to what, with which evidence, and the figures at that
-//! moment. All of it is in the journal; nothing is kept for it beside.
+//! moment. All of it is in the journal; nothing is kept for it beside. Below stands how the variants of agents that are
+//! compared have fared.
 
 use jiff::Timestamp;
 use pipeline_lib::fact::Fact;
@@ -10,6 +11,7 @@ use pipeline_state::ErrorKind;
 use serde::Serialize;
 
 use super::super::status::{head, print_rows};
+use super::variants;
 use crate::dispatch::Call;
 use crate::engine::Engine;
 use crate::error::{Result, exit};
@@ -113,13 +115,19 @@ pub(super) fn print(call: &Call, engine: &Engine) -> Result<u8> {
     }
     let switches = replay.switches;
     if call.output.json {
-        let document = serde_json::json!({ "schema_version": SCHEMA_VERSION, "switches": switches });
+        let compared = variants::document(engine.pipeline());
+        let document = serde_json::json!({
+            "schema_version": SCHEMA_VERSION, "switches": switches, "by_variant": compared,
+        });
         call.output.json(&document)?;
-    } else if switches.is_empty() {
+        return Ok(exit::OK);
+    }
+    if switches.is_empty() {
         call.output.line("the mode was never switched")?;
     } else {
         table(call, &switches)?;
     }
+    variants::print(call, engine.pipeline())?;
     Ok(exit::OK)
 }
 

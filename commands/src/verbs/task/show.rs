@@ -224,6 +224,9 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task, found: &Found) -> Resul
     let mut about = vec![format!("priority {}", task.priority), format!("workflow {}", task.workflow), task.branch()];
     about.extend(task.group.as_ref().map(|group| format!("group {group}")));
     out.line(&format!("  {}", about.join(" · ")))?;
+    for words in pipeline.collisions_in_words(task) {
+        out.line(&format!("  {} {}", out.paint("33", "!"), one_line(&words, RULE_CHARS_MAX)))?;
+    }
     verified(call, task, found)?;
     if !task.depends_on.is_empty() {
         let names: Vec<&str> = task.depends_on.iter().map(|d| d.as_str()).collect();

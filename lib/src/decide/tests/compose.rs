@@ -35,6 +35,7 @@ pub(super) fn places() -> crate::settings::Settings {
             preset: Preset::Command,
             interactive: false,
             sandbox: Sandbox::Off,
+            variant: None,
         });
     }
     settings

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 
 use super::world::*;
 use crate::claim::Decision;
+use crate::collision::Prediction;
 use crate::event::{AdvanceOutcome, Busy, Event, MergeOutcome, NewTask, Request, RevertOutcome, Seen};
 use crate::fact::{EffectKey, Fact, TaskEdit};
-use crate::ids::{AgentName, CommitId, RunId, TaskId};
+use crate::ids::{AgentName, CommitId, RunId, TaskId, Variant};
 use crate::mode::{Mode, Orchestration, PilotScope, Rollout};
 use crate::pipeline::Pipeline;
 use crate::run::{ClaimStatus, Ended, Phase, StopReason, Work};
@@ -175,6 +176,7 @@ impl Game {
             14 => self.w.pass(pick(&[1, 10, 600, 7_200, 86_400, -86_400], a).unwrap()),
             15 => self.switch(a, b),
             16 => self.configure(a, b),
+            17 => self.merges_tried(a, b),
             _ => self.settle(),
         }
     }
@@ -352,6 +354,18 @@ impl Game {
         self.feed(&Event::EffectFailed { key, message: "m".to_owned(), permanent: b.is_multiple_of(5) });
     }
 
+    fn merges_tried(&mut self, a: u16, b: u16) {
+        let flying: Vec<TaskId> = self.w.p.in_flight().map(|task| task.id.clone()).collect();
+        let some = |dice| pick(&flying, dice).unwrap_or_else(|| self.some_task(dice));
+        let with = pick(&[None, Some(some(b / 2)), Some(some(b / 3)), Some(some(b / 5))], b).flatten();
+        let files = pick(&[vec![], vec!["src/a.rs".to_owned()], vec!["src/a.rs".to_owned(), "b".to_owned()]], a / 7);
+        let found = Prediction { task: some(a), with, files: files.unwrap() };
+        self.feed(&Event::MergesPredicted(vec![found.clone()]));
+        let before = self.w.journal.len();
+        self.feed(&Event::MergesPredicted(vec![found]));
+        assert_eq!(self.w.journal.len(), before, "what is known is not said again");
+    }
+
     fn switch(&mut self, a: u16, b: u16) {
         if a.is_multiple_of(3) {
             let patterns = pick(&[vec![], vec!["*".to_owned()], vec!["T1*".to_owned()]], b).unwrap();
@@ -383,10 +397,19 @@ impl Game {
         settings.verify = pick(&[None, Some("true".to_owned())], b / 3).unwrap();
         let all = settings.agents.len();
         settings.agents.truncate(all - usize::from(b / 6 % 3));
+        if a.is_multiple_of(5) {
+            for (at, agent) in settings.agents.iter_mut().enumerate() {
+                agent.variant = pick(&[None, Some("a"), Some("b")], b / 18 + at as u16).flatten().map(variant);
+            }
+        }
         let flows: Vec<Arc<Workflow>> = flows().into_iter().map(Arc::new).collect();
         let digest = format!("{a}-{b}");
         self.feed(&Event::Configure { settings: Arc::new(settings), workflows: flows, digest });
     }
+}
+
+fn variant(word: &str) -> Variant {
+    Variant::new(word).unwrap()
 }
 
 impl World {
@@ -412,6 +435,13 @@ fn satisfied(p: &Pipeline, id: &TaskId) -> bool {
 
 /// Priority less age, the chain behind it, how far it has come, the order of creation.
 type Urgency = (i64, std::cmp::Reverse<u16>, std::cmp::Reverse<usize>, u64);
+
+/// Whether a task is bound to others than this agent.
+fn other_side(p: &Pipeline, task: &Task, agent: &crate::settings::AgentSettings) -> bool {
+    let of_role = p.core.settings.agents.iter().filter(|other| other.role == agent.role);
+    let variants: std::collections::BTreeSet<_> = of_role.filter_map(|other| other.variant.as_ref()).collect();
+    variants.len() > 1 && agent.variant.as_ref() != p.core.settings.arm_of_task(&task.id, &agent.role)
+}
 
 /// The scheduler as one would write it without an index: everything that may start, sorted.
 fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
@@ -443,9 +473,14 @@ fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
         if a.run.is_some() || a.verifying.is_some() || resting || !sound {
             continue;
         }
+        // Of those that are as urgent, the one that gives way to nobody; between agents that makes no difference.
+        let mut own: Option<((i64, bool, Urgency), TaskId)> = None;
         for task in p.tasks.iter().filter(startable) {
             let Some(stage) = p.stage_of(task) else { continue };
             if task.pinned_agent.as_ref().map_or(stage.role != a.role, |pin| *pin != wanted.name) {
+                continue;
+            }
+            if task.pinned_agent.is_none() && other_side(p, task, wanted) {
                 continue;
             }
             let age = core.updated_at.duration_since(task.created_at).max(jiff::SignedDuration::ZERO);
@@ -458,9 +493,15 @@ fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
                 std::cmp::Reverse(depth),
                 task.order,
             );
-            if best.as_ref().is_none_or(|(other, _, _)| key < *other) {
-                best = Some((key, wanted.name.clone(), task.id.clone()));
+            let ordered = (key.0, p.gives_way_to(task).is_some(), key);
+            if own.as_ref().is_none_or(|(other, _)| ordered < *other) {
+                own = Some((ordered, task.id.clone()));
             }
+        }
+        if let Some(((_, _, key), task)) = own
+            && best.as_ref().is_none_or(|(other, _, _)| key < *other)
+        {
+            best = Some((key, wanted.name.clone(), task));
         }
     }
     best.map(|(_, agent, task)| (agent, task))

@@ -51,7 +51,7 @@ pub(crate) fn settings() -> Settings {
 
 pub(crate) fn worker(name: &str, role: &str) -> AgentSettings {
     let (name, role) = (agent(name), Role::new(role).unwrap());
-    AgentSettings { name, role, preset: Preset::Custom, interactive: false, sandbox: Sandbox::Off }
+    AgentSettings { name, role, preset: Preset::Custom, interactive: false, sandbox: Sandbox::Off, variant: None }
 }
 
 /// A workflow of one stage `do` without a gate, done by role `worker`.

@@ -26,6 +26,7 @@ fn settings() -> Settings {
         preset: Preset::Command,
         interactive: false,
         sandbox: Sandbox::Off,
+        variant: None,
     });
     settings
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use pipeline_lib::ids::StageId;
 use pipeline_lib::run::Verdict;
+use pipeline_lib::variants::{ArmDoc, Comparison, Difference, Estimate};
 use pipeline_lib::view::detail::Detail;
 use pipeline_lib::view::detail::graph::{Graph, Node};
 use pipeline_lib::view::detail::history::Kind;
@@ -220,6 +221,43 @@ pub(super) fn figures() -> Figures {
             share("super", (12, 0), 2_300.0, 0.74),
         ],
     }
+}
+
+/// The same where two ways of setting up the agents of a role are compared.
+pub(super) fn compared() -> Figures {
+    let estimate = |n, value, low, high| Some(Estimate { n, value, low: Some(low), high: Some(high) });
+    let arm = |variant: &str, gates_passed, rate, duration| ArmDoc {
+        variant: variant.to_owned(),
+        tasks: 9,
+        runs: 11,
+        runs_failed: 1,
+        gates: 11,
+        gates_passed,
+        gate_pass_rate: rate,
+        duration_seconds: duration,
+        cost_usd: Some(Estimate { n: 1, value: 0.41, low: None, high: None }),
+        tokens: None,
+    };
+    let arms = vec![
+        arm("large", 10, estimate(11, 0.909, 0.623, 0.984), estimate(11, 840.0, 610.0, 1_100.0)),
+        arm("small", 1, estimate(11, 0.091, 0.016, 0.377), estimate(11, 410.0, 300.0, 650.0)),
+    ];
+    let difference = |figure, told: bool, words: &str| Difference {
+        figure,
+        variant: "small".to_owned(),
+        than: "large".to_owned(),
+        difference: -0.818,
+        overlap: !told,
+        told,
+        words: words.to_owned(),
+    };
+    let differences = vec![
+        difference("gate_pass_rate", true, "large passes its gates more often than small"),
+        difference("duration_seconds", false, "no difference can be told yet: the intervals overlap"),
+    ];
+    let mut figures = figures();
+    figures.totals.by_variant.insert("implementation".to_owned(), Comparison { arms, differences });
+    figures
 }
 
 /// Figures before anything was measured.

@@ -22,6 +22,7 @@ fn world(workflows: Vec<Workflow>) -> World {
             preset: Preset::Command,
             interactive: false,
             sandbox: Sandbox::Off,
+            variant: None,
         });
     }
     World::with(settings, workflows)
