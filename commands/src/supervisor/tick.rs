@@ -104,11 +104,10 @@ impl Supervisor {
         alerts::collect(context, &mut self.engine);
         let mut report = TickReport::default();
         let mut events = Vec::new();
+        // Looking ahead takes its time, so it comes once nothing is left to do.
+        let mut ahead = true;
         for round in 0..ROUNDS_MAX {
             events.extend(self.look(context, round == 0));
-            if round == 0 {
-                events.extend(self.radar.look(context, self.engine.pipeline()));
-            }
             let mut known = Known::of(self.engine.pipeline());
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
@@ -118,7 +117,11 @@ impl Supervisor {
             report.facts.extend(facts);
             let due = self.take_due(|_, _| true);
             if quiet && due.is_empty() && round > 0 {
-                break;
+                events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
+                if events.is_empty() {
+                    break;
+                }
+                continue;
             }
             if !due.is_empty() {
                 self.engine.make_durable()?;
@@ -134,7 +137,10 @@ impl Supervisor {
             self.write_current_task(context);
             self.assign(context);
             if due.is_empty() && events.is_empty() && round > 0 {
-                break;
+                events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
+                if events.is_empty() {
+                    break;
+                }
             }
         }
         self.tidy(context);
@@ -208,6 +214,10 @@ impl Supervisor {
             events.extend(pipeline.core.runs.values().filter_map(|run| session::event(context, pipeline, run, &table)));
         }
         events
+    }
+
+    fn look_ahead(&mut self, context: &Context) -> Option<Event> {
+        self.radar.look(context, self.engine.pipeline())
     }
 
     /// When merges that are left will have to be tried out even if nothing more happens.
