@@ -2,7 +2,7 @@
 
 mod add;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Rules;
 use super::runs::claimed;
@@ -95,7 +95,8 @@ impl Rules<'_> {
         })
     }
 
-    /// The chain of dependencies from one task to another, the target first.
+    /// The chain of those that wait, from one task to another, the target first: for what it depends on, and for those that
+    /// do parts of its stage.
     fn path_between(&self, from: &TaskId, to: &TaskId) -> Option<Vec<TaskId>> {
         let mut reached_from: HashMap<&TaskId, Option<&TaskId>> = HashMap::from([(from, None)]);
         let mut todo = vec![from];
@@ -106,7 +107,7 @@ impl Rules<'_> {
                 path[1..].reverse();
                 return Some(path);
             }
-            for next in self.p.task(last.as_str()).iter().flat_map(|t| &t.depends_on) {
+            for next in self.p.task(last.as_str()).into_iter().flat_map(|t| t.depends_on.iter().chain(parts(t))) {
                 if !reached_from.contains_key(next) {
                     reached_from.insert(next, Some(last));
                     todo.push(next);
@@ -230,16 +231,20 @@ impl Rules<'_> {
         facts.extend(self.stop_live(task, StopReason::Cancelled));
         facts.push(moved(id, TaskState::Cancelled, because(why)));
         facts.extend(self.after_cancel(task));
-        facts.extend(self.skip_dependents(id, why));
+        // Whoever waited for a part waits for nothing any more either; nobody is given up twice.
+        let mut gone: BTreeSet<TaskId> = cancelled(&facts).cloned().collect();
+        for id in gone.clone() {
+            let skipped = self.skip_dependents(&id, why);
+            facts.extend(skipped.into_iter().filter(|fact| cancelled([fact]).all(|task| gone.insert(task.clone()))));
+        }
         self.put_in_order(&mut facts);
         Ok(facts)
     }
 
     /// Nobody waits any more for the tasks that did parts of a stage.
     pub(super) fn give_up_parts(&self, task: &Task, why: &str) -> Vec<Fact> {
-        let TaskState::Waiting { on, .. } = &task.state else { return Vec::new() };
         let mut facts = Vec::new();
-        for part in on.iter().filter_map(|id| self.p.task(id.as_str())).filter(|part| !part.state.is_final()) {
+        for part in parts(task).iter().filter_map(|id| self.p.task(id.as_str())).filter(|part| !part.state.is_final()) {
             facts.extend(self.give_up_parts(part, why));
             facts.extend(self.stop_live(part, StopReason::Cancelled));
             facts.push(moved(&part.id, TaskState::Cancelled, because(&format!("{} was given up: {why}", task.id))));
@@ -410,4 +415,20 @@ fn signed(facts: &mut [Fact], id: &TaskId, person: Option<&str>) {
             with.by = person.map(str::to_owned);
         }
     }
+}
+
+/// The tasks that do parts of the stage at which a task waits.
+fn parts(task: &Task) -> &[TaskId] {
+    match &task.state {
+        TaskState::Waiting { on, .. } => on,
+        _ => &[],
+    }
+}
+
+/// The tasks that these facts give up.
+fn cancelled<'f>(facts: impl IntoIterator<Item = &'f Fact>) -> impl Iterator<Item = &'f TaskId> {
+    facts.into_iter().filter_map(|fact| match fact {
+        Fact::TaskMoved { task, to: TaskState::Cancelled, .. } => Some(task),
+        _ => None,
+    })
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::world::*;
 use crate::agents::preset::Preset;
-use crate::event::{Event, MergeOutcome, NewTask, Request};
+use crate::event::{Event, MergeOutcome, NewTask, Refusal, Request};
+use crate::fact::{Fact, TaskEdit};
 use crate::ids::{CommitId, command_role};
 use crate::mode::{Orchestration, Rollout};
 use crate::run::{Ended, Work};
-use crate::settings::{AgentSettings, Sandbox};
+use crate::settings::{AgentSettings, FailedDependency, Sandbox};
 use crate::task::{ParentWhy, Stops, TaskState};
 use crate::view::attention;
 use crate::workflow::execute_block::Execute;
@@ -158,6 +159,33 @@ fn a_matrix_is_a_task_for_each_value_and_their_branches_are_joined() {
     w.tick();
     assert_eq!(w.status("A"), "next_wip");
     assert_eq!(w.task("A").outputs[0].commit, commit);
+}
+
+#[test]
+fn a_part_cannot_wait_for_what_waits_for_it_and_is_given_up_once() {
+    let mut each = command("test", "true");
+    each.matrix = BTreeMap::from([("net".to_owned(), vec!["a".into(), "b".into()])]);
+    let mut settings = places();
+    settings.scheduler.failed_dependency = FailedDependency::Skip;
+    let mut w = World::with(settings, vec![workflow("flow", vec![each], &[])]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    w.add(NewTask::named("Z").on("flow").after(&["A"]));
+    for behind in ["A", "Z"] {
+        let edit = TaskEdit { depends_on: Some(vec![task(behind)]), ..TaskEdit::default() };
+        assert!(matches!(w.edit("A.test.a", edit), Err(Refusal::Cycle(_))), "{behind}");
+    }
+    w.add(NewTask::named("B").on("flow").after(&["A.test.b", "A"]));
+    let facts = w.asked(Request::Cancel { task: task("A"), reason: None });
+    let mut given_up: Vec<&str> = facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::TaskMoved { task, to: TaskState::Cancelled, .. } => Some(task.as_str()),
+            _ => None,
+        })
+        .collect();
+    given_up.sort_unstable();
+    assert_eq!(given_up, ["A", "A.test.a", "A.test.b", "B", "Z"]);
 }
 
 #[test]
