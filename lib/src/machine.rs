@@ -18,11 +18,17 @@ use crate::text;
 pub struct Machine {
     /// Bytes that can still be written where the least room is.
     pub disk_free: Option<u64>,
+    /// How many bytes that file system holds at all.
+    pub disk_size: Option<u64>,
     /// Bytes of memory that can be used without swapping.
     pub memory_free: Option<u64>,
     /// The average number of processes that wanted to run in the last minute.
     pub load: Option<f64>,
 }
+
+/// So much of the disk has to be free where the configuration does not say, in bytes; of a small file system, this share.
+const DISK_USUAL: u64 = 1_000_000_000;
+const DISK_SHARE: u64 = 20;
 
 /// What there can be too little of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,6 +74,11 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// How much of the disk has to be free.
+fn disk_limit(room: &RoomSettings, seen: &Machine) -> u64 {
+    room.min_free_disk.unwrap_or_else(|| seen.disk_size.map_or(DISK_USUAL, |size| DISK_USUAL.min(size / DISK_SHARE)))
+}
+
 /// What the machine is short of, given what it was short of before.
 pub(crate) fn shortages(room: &RoomSettings, before: &[Shortage], seen: &Machine, now: Timestamp) -> Vec<Shortage> {
     let was = |what: Resource| before.iter().find(|shortage| shortage.what == what);
@@ -84,8 +95,9 @@ pub(crate) fn shortages(room: &RoomSettings, before: &[Shortage], seen: &Machine
     let words = |key: &str, name: &str, free: u64, limit: u64| {
         format!("{} of {name} are free, and `{key}` asks for {}", text::bytes(free), text::bytes(limit))
     };
-    let disk = least(Resource::Disk, seen.disk_free, room.min_free_disk)
-        .map(|(what, level, free)| (what, level, words("min_free_disk", "disk", free, room.min_free_disk)));
+    let disk_limit = disk_limit(room, seen);
+    let disk = least(Resource::Disk, seen.disk_free, disk_limit)
+        .map(|(what, level, free)| (what, level, words("min_free_disk", "disk", free, disk_limit)));
     let memory = least(Resource::Memory, seen.memory_free, room.min_free_memory)
         .map(|(what, level, free)| (what, level, words("min_free_memory", "memory", free, room.min_free_memory)));
     let load = seen.load.filter(|_| room.max_load > 0.0).and_then(|load| {
@@ -171,8 +183,28 @@ mod tests {
     }
 
     #[test]
+    fn a_small_file_system_has_to_have_a_twentieth_left() {
+        let of = |free: u64, size: u64| {
+            Event::Machine(Machine { disk_free: Some(free), disk_size: Some(size), ..Machine::default() })
+        };
+        let mut w = World::workers(1, |_| {});
+        assert!(w.see(of(GB / 10, GB)).is_empty());
+        w.see(of(GB / 20 - 1, GB));
+        assert_eq!(levels(&w), [(Resource::Disk, Level::Short)]);
+        w.see(of(GB, 1_000 * GB));
+        assert_eq!(
+            levels(&w),
+            [(Resource::Disk, Level::Short)],
+            "of a large one a gigabyte, and a fifth more to end it"
+        );
+        w.reconfigure(|settings| settings.scheduler.room.min_free_disk = Some(0));
+        w.see(of(0, GB));
+        assert_eq!(levels(&w), []);
+    }
+
+    #[test]
     fn memory_and_load_count_where_they_are_configured() {
-        let busy = Machine { disk_free: None, memory_free: Some(1), load: Some(99.0) };
+        let busy = Machine { memory_free: Some(1), load: Some(99.0), ..Machine::default() };
         let mut w = World::workers(1, |_| {});
         w.see(Event::Machine(busy));
         assert_eq!(levels(&w), []);
@@ -183,9 +215,9 @@ mod tests {
         w.see(Event::Machine(busy));
         assert_eq!(levels(&w), [(Resource::Memory, Level::Short), (Resource::Load, Level::Short)]);
         assert!(crate::view::attention(&w.p).is_empty(), "that passes by itself");
-        w.see(Event::Machine(Machine { disk_free: None, memory_free: Some(2 * GB), load: Some(7.0) }));
+        w.see(Event::Machine(Machine { memory_free: Some(2 * GB), load: Some(7.0), ..Machine::default() }));
         assert_eq!(levels(&w), [(Resource::Load, Level::Short)]);
-        w.see(Event::Machine(Machine { disk_free: None, memory_free: Some(2 * GB), load: Some(6.0) }));
+        w.see(Event::Machine(Machine { memory_free: Some(2 * GB), load: Some(6.0), ..Machine::default() }));
         assert_eq!(levels(&w), []);
     }
 

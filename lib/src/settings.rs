@@ -269,21 +269,16 @@ impl Default for SchedulerSettings {
 }
 
 /// What the machine has to have left for anything new to start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RoomSettings {
-    /// Free room on the disk, in bytes; 0: it is not looked at. A person hears of it at twice as much.
-    pub min_free_disk: u64,
+    /// Free room on the disk, in bytes; 0: it is not looked at; none: 1 GB, or a twentieth of the file system where that is
+    /// less. A person hears of it at twice as much.
+    pub min_free_disk: Option<u64>,
     /// Free memory, in bytes; 0: it is not looked at.
     pub min_free_memory: u64,
     /// The load of the machine at most; 0: it is not looked at.
     pub max_load: f64,
-}
-
-impl Default for RoomSettings {
-    fn default() -> Self {
-        Self { min_free_disk: 1_000_000_000, min_free_memory: 0, max_load: 0.0 }
-    }
 }
 
 /// What happens to the tasks behind one that failed or was cancelled.

@@ -110,7 +110,7 @@ fn prepared(pipeline: &Pipeline, question: &Question, now: Timestamp) -> Result<
     let mut settings = (*pipeline.core.settings).clone();
     staff(pipeline, &mut settings, &question.agents)?;
     // Of the machine, of what starts by itself, and of set-ups nothing is known.
-    settings.scheduler.room = RoomSettings { min_free_disk: 0, min_free_memory: 0, max_load: 0.0 };
+    settings.scheduler.room = RoomSettings { min_free_disk: Some(0), ..RoomSettings::default() };
     settings.scheduler.keep_finished = u32::MAX;
     settings.schedules.clear();
     settings.setup = None;

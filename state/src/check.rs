@@ -150,7 +150,7 @@ impl<M: Machine> Store<M> {
             segments,
             problems,
             file_system: filesystem::of(dir)?,
-            free_bytes: filesystem::free_bytes(dir)?,
+            free_bytes: filesystem::room(dir)?.free,
             lock_holder: crate::lock::read_holder(&layout.lock()),
         })
     }

@@ -42,9 +42,22 @@ pub(crate) fn of(path: &Path) -> Result<FileSystem> {
     })
 }
 
-/// Bytes that can still be written there.
-pub fn free_bytes(dir: &Path) -> Result<u64> {
-    fs2::available_space(dir).map_err(StateError::read(dir))
+/// How much there is room for on a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What can still be written.
+    pub free: u64,
+    /// What it holds at all.
+    pub size: u64,
+}
+
+/// The room on the file system of a directory.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn room(dir: &Path) -> Result<Room> {
+    let stats = fs2::statvfs(dir).map_err(StateError::read(dir))?;
+    Ok(Room { free: stats.available_space(), size: stats.total_space() })
 }
 
 /// Tries lock, sync and rename in the directory; the error says which of them failed.

@@ -25,7 +25,7 @@ pub use check::{Problem, ProblemKind, Report, SegmentReport};
 pub use error::{ErrorKind, Notice, Result, StateError};
 pub use events::Events;
 pub use files::Faults;
-pub use filesystem::{FileSystem, free_bytes, probe};
+pub use filesystem::{FileSystem, Room, probe, room};
 pub use lock::{LockGuard, Locker, read_holder};
 pub use locked::{LockedStore, Transaction};
 pub use machine::{Machine, Record};

@@ -102,7 +102,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler", "max_visits", Kind::Whole { min: 1 }, "10", "entries into one stage before you are asked"),
     key("scheduler", "failed_dependency", Kind::OneOf(&["block", "skip", "continue"]), "\"block\"", "the tasks behind one that failed: block, skip, continue"),
     key("scheduler", "limit_pause", POSITIVE, "\"15m\"", "the rest after a usage limit that names no reset time"),
-    key("scheduler", "min_free_disk", Kind::Size, "\"1GB\"", "nothing new starts with less; told at twice as much; \"0\": off"),
+    key("scheduler", "min_free_disk", Kind::Size, "\"auto\"", "nothing new starts with less; told at twice as much; 1GB or 5 %; \"0\": off"),
     key("scheduler", "min_free_memory", Kind::Size, "\"0\"", "nothing new starts with less free memory; \"0\": off"),
     key("scheduler", "max_load", Kind::Amount, "0", "nothing new starts while the machine's load is higher; 0: off"),
     key("scheduler", "role_caps", Kind::Counts, "{}", "agents of a role working at once: { implementation = 2 }"),

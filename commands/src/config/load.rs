@@ -268,7 +268,10 @@ fn read_scheduler(reader: &mut Reader, root: &Node) -> pipeline_lib::settings::S
     read.max_visits = reader.whole(section, "max_visits").unwrap_or(read.max_visits);
     read.failed_dependency = reader.word(section, "failed_dependency").unwrap_or(read.failed_dependency);
     read.limit_pause = reader.duration(section, "limit_pause").unwrap_or(read.limit_pause);
-    read.room.min_free_disk = reader.size(section, "min_free_disk").unwrap_or(read.room.min_free_disk);
+    let auto = |node: &Node| matches!(&node.value, Value::Text(text) | Value::Loose(text) if text == "auto");
+    if !section.node("min_free_disk").is_some_and(auto) {
+        read.room.min_free_disk = reader.size(section, "min_free_disk");
+    }
     read.room.min_free_memory = reader.size(section, "min_free_memory").unwrap_or(read.room.min_free_memory);
     read.room.max_load = reader.amount(section, "max_load").unwrap_or(read.room.max_load);
     read.role_caps = reader.counts(section, "role_caps");
