@@ -10,6 +10,7 @@ use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
 use crate::machine::Resource;
 use crate::pipeline::{Pipeline, StandingAlert};
+use crate::registry::chain::is_chain;
 use crate::run::{Run, Rung};
 use crate::settings::FailedDependency;
 use crate::status::Doing;
@@ -239,14 +240,19 @@ fn words_of(pipeline: &Pipeline, task: &Task) -> String {
     pipeline.stage_of(task).map_or_else(|| "WORD".to_owned(), |stage| stage.words().join("|"))
 }
 
-/// Tasks that can only start once this one is done, directly or through others.
-fn behind(pipeline: &Pipeline, id: &TaskId) -> Vec<TaskId> {
-    let mut seen: HashSet<TaskId> = HashSet::new();
+/// Tasks that can only go on once this one is done, directly or through others: those that depend on it, and those of whose
+/// stages it does a part.
+fn behind(pipeline: &Pipeline, root: &TaskId) -> Vec<TaskId> {
+    // A task that was given up takes nobody along until a person wants it again.
+    let is_given_up = pipeline.task(root.as_str()).is_some_and(|task| task.state.is_final());
+    let mut seen: HashSet<TaskId> = HashSet::from([root.clone()]);
     let mut found = Vec::new();
-    let mut todo = vec![id.clone()];
+    let mut todo = vec![root.clone()];
     while let Some(id) = todo.pop() {
-        for task in pipeline.dependents(&id) {
-            if !task.state.is_final() && seen.insert(task.id.clone()) {
+        let part = pipeline.task(id.as_str()).filter(|task| !is_given_up || task.id != *root);
+        let dependents = pipeline.dependents(&id).into_iter().filter(|task| !task.state.is_final());
+        for task in dependents.chain(part.and_then(|part| taken_along(pipeline, part))) {
+            if seen.insert(task.id.clone()) {
                 found.push(task.id.clone());
                 todo.push(task.id.clone());
             }
@@ -254,6 +260,20 @@ fn behind(pipeline: &Pipeline, id: &TaskId) -> Vec<TaskId> {
     }
     found.sort_unstable();
     found
+}
+
+/// The task that goes on once a part of it does: it waits for the part, or it is a chain that failed at the part.
+fn taken_along<'a>(pipeline: &'a Pipeline, part: &Task) -> Option<&'a Task> {
+    let link = part.parent.as_ref().filter(|link| link.why == ParentWhy::Part)?;
+    let parent = pipeline.task(link.task.as_str())?;
+    let goes_on = match &parent.state {
+        TaskState::Waiting { on, .. } => on.contains(&part.id),
+        TaskState::Failed | TaskState::Blocked { .. } => {
+            parent.parts.contains(&part.id) && pipeline.workflow_of(parent).is_some_and(|workflow| is_chain(workflow))
+        }
+        _ => false,
+    };
+    goes_on.then_some(parent)
 }
 
 /// Failed or cancelled tasks that others still wait for.
