@@ -273,6 +273,7 @@ impl Rules<'_> {
         };
         let mut claim = claim.clone();
         claim.approved = true;
+        claim.approved_by = by.map(str::to_owned);
         if let Some(word) = decision {
             claim.decision = Some(self.checked_decision(&stage.id, &stage.words(), word)?);
         }

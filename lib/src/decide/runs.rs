@@ -224,6 +224,7 @@ impl Rules<'_> {
             run: run.id.clone(),
             summary: words,
             approved: false,
+            approved_by: None,
             by: None,
         };
         let outcome = outcome.unless(unclear.filter(|_| !matches!(stage.doing, Doing::Hub(_))));
@@ -291,6 +292,7 @@ impl Rules<'_> {
                 run: run.id.clone(),
                 summary: format!("skipped: it holds already, says `{command}`"),
                 approved: false,
+                approved_by: None,
                 by: None,
             };
             facts.extend(match claim.decision.clone() {
