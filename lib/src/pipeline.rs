@@ -79,6 +79,9 @@ pub struct Core {
     pub worktrees: BTreeMap<String, Worktree>,
     /// Presets that rest.
     pub paused: BTreeMap<Preset, Pause>,
+    /// Presets that could not reach their service, until one of their agents has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outages: BTreeMap<Preset, Outage>,
     /// The task of sequential mode.
     pub current_task: Option<TaskId>,
     /// What is wrong with the file that names it.
@@ -138,6 +141,7 @@ impl Default for Core {
             agents: BTreeMap::new(),
             worktrees: BTreeMap::new(),
             paused: BTreeMap::new(),
+            outages: BTreeMap::new(),
             current_task: None,
             current_task_problem: None,
             shadow_plan: BTreeMap::new(),
@@ -233,6 +237,20 @@ pub struct Pause {
     /// Since when.
     pub since: Timestamp,
 }
+
+/// A preset that cannot reach its service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// How often in a row.
+    pub in_a_row: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// In words.
+    pub why: String,
+}
+
+/// So often in a row a preset cannot reach its service until people are told: most networks are back before.
+pub const OUTAGE_TOLD_AT: u32 = 3;
 
 /// An effect that could not be performed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

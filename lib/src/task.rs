@@ -416,7 +416,7 @@ pub struct Merged {
     pub at: Timestamp,
 }
 
-fn is_zero(n: &u32) -> bool {
+pub(crate) fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 

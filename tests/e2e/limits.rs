@@ -112,6 +112,32 @@ fn a_lost_login_rests_the_preset_until_a_person_mends_it() {
     assert_eq!(runs(&s, "A"), [("void".to_owned(), 1), ("void".to_owned(), 1), ("passed".to_owned(), 1)]);
 }
 
+/// A network that is down burns no attempt, whichever way the program says so; only what lasts comes to a person.
+#[test]
+fn an_agent_that_cannot_reach_its_service_is_tried_again_later() {
+    let s = two_presets("retries = 0");
+    let codex = r#"printf '%s\n' '{"type":"thread.started","thread_id":"t"}' '{"type":"turn.failed","error":{"message":"stream disconnected before completion: error sending request for url (http://127.0.0.1:9/v1/responses)"}}'; exit 1"#;
+    (1..=3).for_each(|n| s.plan(&format!("A.read.{n}"), codex));
+    s.plan("B.write.1", "echo 'Unable to connect to Anthropic services' >&2; echo 'Failed to connect to api.anthropic.com: ECONNREFUSED' >&2; exit 1");
+    s.add("A", &["--workflow", "read"]);
+    s.add("B", &["--workflow", "write"]);
+    let status = s.tick_until("it lasts", |status| !attention(status).is_empty());
+    assert_eq!(attention(&status), [("unreachable".to_owned(), String::new())]);
+    let item = &status["attention"][0];
+    let summary = item["summary"].as_str().unwrap();
+    assert!(summary.starts_with("codex 3 times in a row: cannot reach its service: stream disconnected"), "{summary}");
+    assert_eq!((&item["agent"], &item["command"]), (&"reader".into(), &"pipeline agent start reader".into()));
+    s.run(["explain", "reader"]).ok().says(&["cannot reach its service"]);
+    s.run(["agent", "start", "reader"]).ok();
+    s.tick_to("A", "completed");
+    s.tick_to("B", "completed");
+    let void = || ("void".to_owned(), 1);
+    let passed = || ("passed".to_owned(), 1);
+    assert_eq!(runs(&s, "A"), [void(), void(), void(), passed()]);
+    assert_eq!(runs(&s, "B"), [void(), passed()]);
+    assert_eq!(attention(&s.status()), []);
+}
+
 /// What an agent writes about limits is not taken for one.
 #[test]
 fn talking_about_a_limit_is_none() {

@@ -374,7 +374,7 @@ impl Rules<'_> {
                 facts.push(Fact::WorktreeReset { worktree: worktree.to_owned() });
             }
         }
-        if core.paused.contains_key(&agent.preset) {
+        if core.paused.contains_key(&agent.preset) || core.outages.contains_key(&agent.preset) {
             facts.push(Fact::PresetResumed { preset: agent.preset });
         }
         Ok(facts)

@@ -17,7 +17,7 @@ use crate::budget::Spent;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
-use crate::run::{Ended, Phase, Run, RunSummary, Work};
+use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
 
@@ -366,6 +366,11 @@ impl Pipeline {
         let Some(run) = self.core.runs.remove(id) else { return };
         self.core.effect_failures.remove(&EffectKey::Run(id.clone()));
         self.reindex_run(id);
+        let counts = run.work == Work::Agent && summary.is_some_and(|summary| summary.verdict != Verdict::Void);
+        if let Some(agent) = self.core.agents.get(&run.agent).filter(|_| counts) {
+            // It has reached its service.
+            self.core.outages.remove(&agent.preset);
+        }
         if let Some(agent) = self.core.agents.get_mut(&run.agent)
             && agent.run.as_ref() == Some(id)
         {

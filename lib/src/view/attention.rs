@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::agents::preset::DEMO_DOES_NO_WORK;
+use crate::agents::preset::{DEMO_DOES_NO_WORK, Preset};
 use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
 use crate::machine::Resource;
-use crate::pipeline::{Pipeline, StandingAlert};
+use crate::pipeline::{OUTAGE_TOLD_AT, Pipeline, StandingAlert};
 use crate::registry::chain::is_chain;
 use crate::run::{Run, Rung};
 use crate::settings::FailedDependency;
@@ -26,7 +26,7 @@ const SUMMARY_CHARS_MAX: usize = 300;
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, `disk_low`, `overdue`, or of an agent in a
+    /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `unreachable`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, `disk_low`, `overdue`, or of an agent in a
     /// session `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
     pub kind: &'static str,
     /// About which task.
@@ -345,8 +345,24 @@ fn of_agents(pipeline: &Pipeline) -> Vec<Attention> {
             });
         }
     }
-    for (preset, pause) in &pipeline.core.paused {
-        let agent = pipeline.core.agents.iter().find(|(_, a)| a.preset == *preset).map(|(name, _)| name.clone());
+    let first_of = |preset: &Preset| {
+        pipeline.core.agents.iter().find(|(_, agent)| agent.preset == *preset).map(|(name, _)| name.clone())
+    };
+    for (preset, outage) in pipeline.core.outages.iter().filter(|(_, outage)| outage.in_a_row >= OUTAGE_TOLD_AT) {
+        let agent = first_of(preset);
+        list.push(Attention {
+            kind: "unreachable",
+            task: None,
+            command: agent.as_ref().map_or_else(String::new, |name| format!("pipeline agent start {name}")),
+            agent,
+            since: outage.since,
+            summary: format!("{} {} times in a row: {}", preset.as_str(), outage.in_a_row, outage.why),
+            unblocks: Vec::new(),
+        });
+    }
+    for (preset, pause) in pipeline.core.paused.iter().filter(|(preset, _)| !pipeline.core.outages.contains_key(preset))
+    {
+        let agent = first_of(preset);
         list.push(Attention {
             kind: "rate_limited",
             task: None,
