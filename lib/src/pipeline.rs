@@ -79,6 +79,9 @@ pub struct Core {
     pub worktrees: BTreeMap<String, Worktree>,
     /// Presets that rest.
     pub paused: BTreeMap<Preset, Pause>,
+    /// When an agent of a preset last started, where starts are staggered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_starts: BTreeMap<Preset, Timestamp>,
     /// Presets that could not reach their service, until one of their agents has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outages: BTreeMap<Preset, Outage>,
@@ -141,6 +144,7 @@ impl Default for Core {
             agents: BTreeMap::new(),
             worktrees: BTreeMap::new(),
             paused: BTreeMap::new(),
+            last_starts: BTreeMap::new(),
             outages: BTreeMap::new(),
             current_task: None,
             current_task_problem: None,
@@ -486,6 +490,7 @@ impl Pipeline {
         let days = self.all_used_up_today(now).into_iter().map(|used_up| used_up.until);
         claims
             .chain(days)
+            .chain(crate::decide::staggered_starts(self))
             .chain(ladders)
             .chain(overdue)
             .chain(pauses)

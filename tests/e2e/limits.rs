@@ -221,3 +221,26 @@ fn whoever_waits_long_enough_comes_first() {
     let hasty = order("100ms");
     assert_eq!((status(&hasty, "NEW").as_str(), status(&hasty, "OLD").as_str()), ("unassigned", "arch_wip"));
 }
+
+/// Agents of one program do not all start at once where that is asked for, and nobody has to look for the next to start.
+#[test]
+fn starts_of_one_preset_are_staggered() {
+    let s = Sandbox::new();
+    one_stage(&s, "write");
+    let agents = preset(&s, "one", "write", "claude") + &preset(&s, "two", "write", "claude");
+    s.init("production", &format!("[project]\nbase = \"main\"\n[scheduler]\nstagger = \"2s\"\n{agents}"));
+    ["A", "B"].iter().for_each(|id| s.add(id, &["--workflow", "write"]));
+    s.plan("write", "work; marker COMPLETED");
+    s.tick();
+    let waits = if s.status_of("A") == "write_wip" { "B" } else { "A" };
+    assert_eq!(s.status_of(waits), "unassigned");
+    s.run(["explain", waits]).ok().says(&["starts of claude agents are 2s apart", "stagger"]);
+    let monitor = s.start("monitor", ["monitor", "--headless", "--interval", "1h"]);
+    s.run(["wait", "A", "B", "--timeout", "80"]).ok();
+    let claimed = s.run(["events", "--type", "run_claimed"]).ok().json_lines();
+    let at: Vec<jiff::Timestamp> = claimed.iter().map(|event| event["at"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!(at.len(), 2);
+    assert!(at[1].duration_since(at[0]) >= jiff::SignedDuration::from_secs(2), "{at:?}");
+    s.signal(monitor, Signal::TERM);
+    assert_eq!(s.exit_of(monitor), 0);
+}

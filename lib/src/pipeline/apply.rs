@@ -10,7 +10,7 @@ mod project;
 mod restored;
 pub(super) mod schedules;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Archived, EffectFailure, Pipeline};
 use crate::budget::Spent;
@@ -316,6 +316,9 @@ impl Pipeline {
             agent.run = Some(run.id.clone());
             agent.since = at;
             if run.work == Work::Agent {
+                if self.core.settings.scheduler.stagger > SignedDuration::ZERO {
+                    self.core.last_starts.insert(agent.preset, at);
+                }
                 // Kept until the run is closed: launching may be repeated, and writes them into the task file each time.
                 let untold = self.core.notices.iter_mut().filter(|n| n.role == agent.role && n.given.is_none());
                 untold.for_each(|notice| notice.given = Some(run.id.clone()));
