@@ -8,6 +8,7 @@ mod apply;
 mod assigned;
 mod category;
 mod index;
+mod rest;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use assigned::Assigned;
 pub use category::CategoryWait;
 pub use index::Counts;
 pub(crate) use index::{Mark, Queue, QueueId, ReadyKey};
+pub use rest::{OUTAGE_TOLD_AT, Outage, Pause};
 pub(crate) use tasks::Slot;
 pub use tasks::Tasks;
 
@@ -230,31 +232,6 @@ pub struct Demoted {
     /// When.
     pub at: Timestamp,
 }
-
-/// A preset that rests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Pause {
-    /// Until when.
-    pub until: Timestamp,
-    /// In words.
-    pub why: String,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-/// A preset that cannot reach its service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outage {
-    /// How often in a row.
-    pub in_a_row: u32,
-    /// Since when.
-    pub since: Timestamp,
-    /// In words.
-    pub why: String,
-}
-
-/// So often in a row a preset cannot reach its service until people are told: most networks are back before.
-pub const OUTAGE_TOLD_AT: u32 = 3;
 
 /// An effect that could not be performed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

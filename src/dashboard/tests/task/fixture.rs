@@ -472,11 +472,7 @@ pub(super) fn hostile(evil: &str) -> TaskDetail {
         }
     }
     let event = |tone| EventLine { seq: 1, at: ago(1), text: evil(), tone };
-    detail.history = Some(History {
-        lines: Arc::new(vec![event(Tone::Good), event(Tone::Bad)]),
-        is_cut: true,
-        ..History::default()
-    });
+    detail.history = Some(History { lines: Arc::new(vec![event(Tone::Good), event(Tone::Bad)]), is_cut: true });
     let lines = Arc::new((0..3).map(|_| Arc::new(Line::plain(evil()))).collect::<Vec<_>>());
     detail.output = Some(Output { run: run_id("gate-3"), lines, is_cut: true, is_gone: false });
     let mut file = file(&evil(), Change::Renamed, vec![hunk(1, 1, &evil(), &[&format!("+{}", evil()), "-x", " y"])]);
