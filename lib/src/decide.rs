@@ -21,6 +21,7 @@ mod runs;
 mod schedules;
 mod settled;
 mod stages;
+mod stagger;
 mod tick;
 mod undo;
 
@@ -28,6 +29,7 @@ pub(crate) use effects::EFFECT_RETRY_MAX;
 pub(crate) use ladder::ladder_deadline;
 pub(crate) use overdue::overdue_at;
 pub use plan::{Start, plan};
+pub(crate) use stagger::staggered_starts;
 pub use tick::gate_worktree;
 pub use undo::undo;
 

@@ -287,7 +287,7 @@ pub enum Fact {
         /// In words.
         message: String,
     },
-    /// A preset reached a limit or lost its login.
+    /// A preset reached a limit, lost its login, or cannot reach its service.
     PresetPaused {
         /// Which.
         preset: Preset,
@@ -295,6 +295,9 @@ pub enum Fact {
         until: Timestamp,
         /// In words.
         why: String,
+        /// How often in a row it could not reach its service; 0 where it could.
+        #[serde(default, skip_serializing_if = "crate::task::is_zero")]
+        in_a_row: u32,
     },
     /// A preset may be used again.
     PresetResumed {

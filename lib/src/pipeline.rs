@@ -8,6 +8,7 @@ mod apply;
 mod assigned;
 mod category;
 mod index;
+mod rest;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use assigned::Assigned;
 pub use category::CategoryWait;
 pub use index::Counts;
 pub(crate) use index::{Mark, Queue, QueueId, ReadyKey};
+pub use rest::{OUTAGE_TOLD_AT, Outage, Pause};
 pub(crate) use tasks::Slot;
 pub use tasks::Tasks;
 
@@ -80,6 +82,12 @@ pub struct Core {
     pub worktrees: BTreeMap<String, Worktree>,
     /// Presets that rest.
     pub paused: BTreeMap<Preset, Pause>,
+    /// When an agent of a preset last started, where starts are staggered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_starts: BTreeMap<Preset, Timestamp>,
+    /// Presets that could not reach their service, until one of their agents has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outages: BTreeMap<Preset, Outage>,
     /// The task of sequential mode.
     pub current_task: Option<TaskId>,
     /// What is wrong with the file that names it.
@@ -142,6 +150,8 @@ impl Default for Core {
             agents: BTreeMap::new(),
             worktrees: BTreeMap::new(),
             paused: BTreeMap::new(),
+            last_starts: BTreeMap::new(),
+            outages: BTreeMap::new(),
             current_task: None,
             current_task_problem: None,
             shadow_plan: BTreeMap::new(),
@@ -226,17 +236,6 @@ pub struct Demoted {
     pub why: String,
     /// When.
     pub at: Timestamp,
-}
-
-/// A preset that rests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Pause {
-    /// Until when.
-    pub until: Timestamp,
-    /// In words.
-    pub why: String,
-    /// Since when.
-    pub since: Timestamp,
 }
 
 /// An effect that could not be performed.
@@ -473,6 +472,7 @@ impl Pipeline {
         let days = self.all_used_up_today(now).into_iter().map(|used_up| used_up.until);
         claims
             .chain(days)
+            .chain(crate::decide::staggered_starts(self))
             .chain(ladders)
             .chain(overdue)
             .chain(pauses)

@@ -230,6 +230,8 @@ pub struct SchedulerSettings {
     pub max_parallel: u32,
     /// Commands of workflows that run at once, beside agents.
     pub max_commands: u32,
+    /// How long after an agent has started the next one of the same preset may.
+    pub stagger: SignedDuration,
     /// How long a task waits until it counts as one priority more urgent.
     pub ageing: SignedDuration,
     /// How often a task may enter one stage before a person is asked.
@@ -257,6 +259,7 @@ impl Default for SchedulerSettings {
             verify_timeout: SignedDuration::from_mins(15),
             max_parallel: 4,
             max_commands: 4,
+            stagger: SignedDuration::ZERO,
             ageing: SignedDuration::from_hours(1),
             max_visits: 10,
             failed_dependency: FailedDependency::Block,

@@ -283,6 +283,9 @@ pub struct Claimed {
     /// Whether a person has agreed already.
     #[serde(default)]
     pub approved: bool,
+    /// Who that was, as the operating system knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// Who decided, where it could have been another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Box<Decider>>,
@@ -394,6 +397,12 @@ pub struct StageOutput {
     /// Who decided, where it could have been another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Decider>,
+    /// Whether a person agreed to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approved: bool,
+    /// Who that was, as the operating system knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
 }
 
 /// How a task was merged.
@@ -407,7 +416,7 @@ pub struct Merged {
     pub at: Timestamp,
 }
 
-fn is_zero(n: &u32) -> bool {
+pub(crate) fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 

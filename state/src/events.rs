@@ -28,7 +28,7 @@ pub struct Events {
 }
 
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
     number: u64,
     path: PathBuf,
     id: FileId,
@@ -182,7 +182,7 @@ fn take(bytes: &[u8], since: u64, ready: &mut VecDeque<Record<Value>>) -> (usize
 }
 
 /// A segment, at its first batch; and the header of its checkpoint, whose payload, perhaps large, is not read.
-fn open_segment(layout: &Layout, number: u64) -> Result<(Place, Option<Frame>)> {
+pub(crate) fn open_segment(layout: &Layout, number: u64) -> Result<(Place, Option<Frame>)> {
     let path = layout.segment(number);
     let file = files::open_read(&path)?;
     let (id, len) = (FileId::of_file(&file, &path)?, file.metadata().map_err(StateError::read(&path))?.len());

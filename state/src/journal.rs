@@ -113,6 +113,11 @@ impl Segment {
         }
     }
 
+    /// The machine at its checkpoint and the last record that it stands for; errors as of [`Segment::base`].
+    pub(crate) fn machine<M: Machine>(&self) -> Result<Result<(M, u64), Damage>> {
+        Ok(self.base()?.map(|base| (base.position.machine, base.position.seq)))
+    }
+
     pub(crate) fn tail(self, number: u64, version: Version, checkpoint: &Frame) -> Tail {
         let start = (HEADER_LEN + checkpoint.size()) as u64;
         Tail {

@@ -16,6 +16,7 @@ mod layout;
 mod lock;
 mod locked;
 mod machine;
+mod past;
 mod repair;
 mod replay;
 mod snapshot;

@@ -112,6 +112,32 @@ fn a_lost_login_rests_the_preset_until_a_person_mends_it() {
     assert_eq!(runs(&s, "A"), [("void".to_owned(), 1), ("void".to_owned(), 1), ("passed".to_owned(), 1)]);
 }
 
+/// A network that is down burns no attempt, whichever way the program says so; only what lasts comes to a person.
+#[test]
+fn an_agent_that_cannot_reach_its_service_is_tried_again_later() {
+    let s = two_presets("retries = 0");
+    let codex = r#"printf '%s\n' '{"type":"thread.started","thread_id":"t"}' '{"type":"turn.failed","error":{"message":"stream disconnected before completion: error sending request for url (http://127.0.0.1:9/v1/responses)"}}'; exit 1"#;
+    (1..=3).for_each(|n| s.plan(&format!("A.read.{n}"), codex));
+    s.plan("B.write.1", "echo 'Unable to connect to Anthropic services' >&2; echo 'Failed to connect to api.anthropic.com: ECONNREFUSED' >&2; exit 1");
+    s.add("A", &["--workflow", "read"]);
+    s.add("B", &["--workflow", "write"]);
+    let status = s.tick_until("it lasts", |status| !attention(status).is_empty());
+    assert_eq!(attention(&status), [("unreachable".to_owned(), String::new())]);
+    let item = &status["attention"][0];
+    let summary = item["summary"].as_str().unwrap();
+    assert!(summary.starts_with("codex 3 times in a row: cannot reach its service: stream disconnected"), "{summary}");
+    assert_eq!((&item["agent"], &item["command"]), (&"reader".into(), &"pipeline agent start reader".into()));
+    s.run(["explain", "reader"]).ok().says(&["cannot reach its service"]);
+    s.run(["agent", "start", "reader"]).ok();
+    s.tick_to("A", "completed");
+    s.tick_to("B", "completed");
+    let void = || ("void".to_owned(), 1);
+    let passed = || ("passed".to_owned(), 1);
+    assert_eq!(runs(&s, "A"), [void(), void(), void(), passed()]);
+    assert_eq!(runs(&s, "B"), [void(), passed()]);
+    assert_eq!(attention(&s.status()), []);
+}
+
 /// What an agent writes about limits is not taken for one.
 #[test]
 fn talking_about_a_limit_is_none() {
@@ -194,4 +220,27 @@ fn whoever_waits_long_enough_comes_first() {
     assert_eq!((status(&patient, "NEW").as_str(), status(&patient, "OLD").as_str()), ("arch_wip", "unassigned"));
     let hasty = order("100ms");
     assert_eq!((status(&hasty, "NEW").as_str(), status(&hasty, "OLD").as_str()), ("unassigned", "arch_wip"));
+}
+
+/// Agents of one program do not all start at once where that is asked for, and nobody has to look for the next to start.
+#[test]
+fn starts_of_one_preset_are_staggered() {
+    let s = Sandbox::new();
+    one_stage(&s, "write");
+    let agents = preset(&s, "one", "write", "claude") + &preset(&s, "two", "write", "claude");
+    s.init("production", &format!("[project]\nbase = \"main\"\n[scheduler]\nstagger = \"2s\"\n{agents}"));
+    ["A", "B"].iter().for_each(|id| s.add(id, &["--workflow", "write"]));
+    s.plan("write", "work; marker COMPLETED");
+    s.tick();
+    let waits = if s.status_of("A") == "write_wip" { "B" } else { "A" };
+    assert_eq!(s.status_of(waits), "unassigned");
+    s.run(["explain", waits]).ok().says(&["starts of claude agents are 2s apart", "stagger"]);
+    let monitor = s.start("monitor", ["monitor", "--headless", "--interval", "1h"]);
+    s.run(["wait", "A", "B", "--timeout", "80"]).ok();
+    let claimed = s.run(["events", "--type", "run_claimed"]).ok().json_lines();
+    let at: Vec<jiff::Timestamp> = claimed.iter().map(|event| event["at"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!(at.len(), 2);
+    assert!(at[1].duration_since(at[0]) >= jiff::SignedDuration::from_secs(2), "{at:?}");
+    s.signal(monitor, Signal::TERM);
+    assert_eq!(s.exit_of(monitor), 0);
 }

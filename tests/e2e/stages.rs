@@ -256,3 +256,28 @@ fn commands_follow_each_other_in_one_host_and_are_a_persons_own() {
     let hosts: Vec<&str> = hosts.lines().collect();
     assert!(hosts.len() == 3 && hosts.iter().all(|host| *host == hosts[0]), "{hosts:?}");
 }
+
+#[test]
+fn the_graph_names_what_does_parts_of_a_task() {
+    let s = Sandbox::ready();
+    workflow(
+        &s,
+        "split",
+        json!({ "stages": [{ "id": "p", "parallel": ["x", "y"] }, { "id": "x", "run": "true" }, { "id": "y", "run": "true" }] }),
+    );
+    s.run(["task", "add", "whole", "--id", "A", "--workflow", "split"]).ok();
+    s.run(["task", "add", "behind", "--id", "B", "--after", "A"]).ok();
+    s.run(["monitor", "--once"]).ok();
+    let graph = s.run(["task", "graph", "--json"]).ok().json();
+    assert_eq!(graph["edges"], json!([{ "from": "A", "to": "B" }]), "a part is no dependency");
+    let part = |to: &str| json!({ "from": "A", "to": to, "stage": "p", "why": "part" });
+    assert_eq!(graph["parts"], json!([part("A.p.x"), part("A.p.y")]));
+    let list = s.run(["task", "graph"]).ok().stdout;
+    let names: Vec<&str> = list.lines().map(|line| line.split("  ").find(|word| !word.is_empty()).unwrap()).collect();
+    assert_eq!(names, ["A", "A.p.x", "A.p.y", "B"], "{list}");
+    assert!(
+        list.lines().skip(1).all(|line| line.starts_with("  ")) && list.matches("(part of p)").count() == 2,
+        "{list}"
+    );
+    s.run(["task", "graph", "--mermaid"]).ok().says(&["A --> B", "A -. \"part of p\" .-> A.p.x"]);
+}

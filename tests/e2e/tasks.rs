@@ -202,6 +202,13 @@ fn approval_and_rejection() {
     s.run(["task", "approve", "T-1"]).ok();
     s.tick_to("T-1", "completed");
     assert_eq!(s.read("T-1.txt"), "T-1.make 3\nT-1.land 1\n");
+    let events = s.run(["events", "--task", "T-1"]).ok().json_lines();
+    let person =
+        events.iter().find_map(|event| event["data"]["with"]["by"].as_str()).expect("the journal names who agreed");
+    for output in s.show("T-1")["outputs"].as_array().unwrap() {
+        assert_eq!((&output["approved"], &output["approved_by"]), (&true.into(), &person.into()), "{output}");
+    }
+    s.run(["task", "show", "T-1"]).ok().says(&[&format!("make success by implementation, {person} agreed, at ")]);
 }
 
 /// Blocking, cancelling and handing over work that is under way keeps what was done.

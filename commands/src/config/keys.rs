@@ -98,6 +98,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler", "verify_timeout", POSITIVE, "\"15m\"", "one run of `verify` or `setup` is stopped after this"),
     key("scheduler", "max_parallel", Kind::Whole { min: 0 }, "4", "agents working at once; 0: as many as there are"),
     key("scheduler", "max_commands", Kind::Whole { min: 1 }, "4", "commands of workflows running at once"),
+    key("scheduler", "stagger", ZERO, "\"0s\"", "at least so long between two starts of agents of one preset"),
     key("scheduler", "ageing", POSITIVE, "\"1h\"", "waiting this long makes a task one priority more urgent"),
     key("scheduler", "max_visits", Kind::Whole { min: 1 }, "10", "entries into one stage before you are asked"),
     key("scheduler", "failed_dependency", Kind::OneOf(&["block", "skip", "continue"]), "\"block\"", "the tasks behind one that failed: block, skip, continue"),

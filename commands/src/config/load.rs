@@ -264,6 +264,7 @@ fn read_scheduler(reader: &mut Reader, root: &Node) -> pipeline_lib::settings::S
     read.verify_timeout = reader.duration(section, "verify_timeout").unwrap_or(read.verify_timeout);
     read.max_parallel = reader.whole(section, "max_parallel").unwrap_or(read.max_parallel);
     read.max_commands = reader.whole(section, "max_commands").unwrap_or(read.max_commands);
+    read.stagger = reader.duration(section, "stagger").unwrap_or(read.stagger);
     read.ageing = reader.duration(section, "ageing").unwrap_or(read.ageing);
     read.max_visits = reader.whole(section, "max_visits").unwrap_or(read.max_visits);
     read.failed_dependency = reader.word(section, "failed_dependency").unwrap_or(read.failed_dependency);

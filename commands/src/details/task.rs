@@ -50,13 +50,7 @@ impl Task {
         let mut detail = TaskDetail::of(pipeline, task);
         detail.changes = self.changes(context, &detail);
         match look.part {
-            Part::Flow => {
-                // Whether a person agreed to a decision is known to the journal alone.
-                if let Some(history) = self.history(context, &detail.id, pipeline.core.seq) {
-                    detail.flow.agree(&history.agreed);
-                }
-            }
-            Part::About | Part::Diff | Part::Runs | Part::Checks => {}
+            Part::About | Part::Flow | Part::Diff | Part::Runs | Part::Checks => {}
             Part::History => detail.history = self.history(context, &detail.id, pipeline.core.seq),
             Part::Logs => {
                 let run = detail.run_shown(look.run.as_ref());

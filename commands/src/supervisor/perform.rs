@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Zoned;
+use pipeline_lib::agents::outage_in_errors;
 use pipeline_lib::agents::stream::{Format, Summary, summarize};
 use pipeline_lib::claim::{self, Decision};
 use pipeline_lib::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Seen};
@@ -28,6 +29,8 @@ use crate::error::chain;
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The same for what a session drew.
 const SESSION_BYTES_MAX: usize = 64 * 1024;
+/// How much of the end of a standard error is looked at.
+const ERRORS_BYTES_MAX: usize = 16 * 1024;
 /// The longest summary of a run, in characters.
 const SUMMARY_CHARS_MAX: usize = 2_000;
 /// How long everything has between being asked to end and being killed.
@@ -289,7 +292,12 @@ fn summary_of(pipeline: &Pipeline, run: &Run, dir: &Path) -> Option<Summary> {
         return Some(summarize(Format::Plain, &drawn(&end), &now));
     }
     let stdout = host::tail(dir, Stream::Stdout, STREAM_BYTES_MAX).unwrap_or_default();
-    Some(summarize(format, &stdout, &now))
+    let mut summary = summarize(format, &stdout, &now);
+    if summary.failure.is_none() && run.work == Work::Agent {
+        let errors = host::tail(dir, Stream::Stderr, ERRORS_BYTES_MAX).unwrap_or_default();
+        summary.failure = outage_in_errors(&errors);
+    }
+    Some(summary)
 }
 
 /// Moves the task file out of the worktree into the run's directory, where it stays as evidence, and reads it. Of a run

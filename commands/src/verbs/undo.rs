@@ -8,12 +8,12 @@ use pipeline_lib::fact::Fact;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::text::one_line;
 use pipeline_lib::view::SCHEMA_VERSION;
-use pipeline_state::{Events, Record};
+use pipeline_state::{Events, Record, Store};
 use serde_json::Value;
 
 use super::events::{Known, sentence};
 use crate::dispatch::Call;
-use crate::engine::Engine;
+use crate::engine::{Engine, Kept};
 use crate::error::{CommandError, Result, exit};
 use crate::table::age;
 
@@ -62,19 +62,16 @@ pub fn run(call: &Call, args: &Undo) -> Result<u8> {
     let context = call.context()?;
     for _ in 0..ATTEMPTS {
         let mut engine = Engine::open(&context)?;
-        let found = last_command(engine.store().events(0))?;
+        let found = last_command(engine.store())?;
         let Some(command) = found.command else {
             return Err(nothing(found.partial));
         };
         if found.partial {
-            return Err(Refusal::NotUndone {
-                why: "the history before that command is no longer kept, or not readable".to_owned(),
-                next: "`pipeline events` shows what is; `pipeline doctor` says whether something is damaged."
-                    .to_owned(),
-            }
-            .into());
+            return Err(not_kept());
         }
-        let before = state_before(&engine, command.seq)?;
+        let Some(Kept(before)) = engine.store().at(command.seq.saturating_sub(1))? else {
+            return Err(not_kept());
+        };
         let inverse = |now: &Pipeline| undo(&before, command.at, &command.facts, now);
         if args.dry_run {
             if engine.store().seq() == found.seq {
@@ -89,16 +86,39 @@ pub fn run(call: &Call, args: &Undo) -> Result<u8> {
         .hint("Nothing was changed. Repeat the command."))
 }
 
+fn not_kept() -> CommandError {
+    let why = "the history before that command is no longer kept, or not readable".to_owned();
+    let next = "`pipeline events` shows what is; `pipeline doctor` says whether something is damaged.".to_owned();
+    Refusal::NotUndone { why, next }.into()
+}
+
 fn nothing(partial: bool) -> CommandError {
     let why =
         if partial { "there is nothing to undo in what is left of the journal" } else { "there is nothing to undo" };
     CommandError::failed(why).hint("`pipeline events` shows what has happened and who brought it about.")
 }
 
-/// The last command in a journal: the records of one actor at one moment that change what a person may change.
-fn last_command(events: Events) -> Result<Found> {
+/// The last command in a journal, looked for from its end backwards: each time twice as many segments are read, until it
+/// is among them.
+fn last_command(store: &Store<Kept>) -> Result<Found> {
+    let starts = store.segment_starts()?;
+    let mut back = 1;
+    loop {
+        let since = starts[starts.len().saturating_sub(back)..].first().copied().unwrap_or_default();
+        let found = last_command_after(since, store.events(since))?;
+        // What begins with a segment may have begun in the one before.
+        if back >= starts.len() || found.command.as_ref().is_some_and(|command| command.seq > since + 1) {
+            let cut = since > 0 && found.command.as_ref().is_none_or(|command| command.seq <= since + 1);
+            return Ok(Found { partial: found.partial || cut, ..found });
+        }
+        back *= 2;
+    }
+}
+
+/// The last command after a record: the records of one actor at one moment that change what a person may change.
+fn last_command_after(since: u64, events: Events) -> Result<Found> {
     let mut events = events;
-    let mut found = Found::default();
+    let mut found = Found { seq: since, ..Found::default() };
     let mut group: Option<Group> = None;
     while let Some(record) = events.next() {
         found.partial |= events.missing_before().is_some();
@@ -181,20 +201,6 @@ fn is_command(actor: &str, facts: &[Fact]) -> bool {
     facts.iter().any(asked) && !facts.iter().any(seen)
 }
 
-/// What was known before a record.
-fn state_before(engine: &Engine, seq: u64) -> Result<Pipeline> {
-    let mut before = Pipeline::default();
-    for record in engine.store().events(0) {
-        let record = record?;
-        if record.seq >= seq {
-            break;
-        }
-        let fact: Fact = serde_json::from_value(record.fact)?;
-        before.apply(record.at, &fact);
-    }
-    Ok(before)
-}
-
 fn say(call: &Call, command: &Command, inverse: &[Fact], dry_run: bool) -> Result<u8> {
     let words = |facts: &[Fact]| -> Vec<String> {
         let mut known = Known::default();
@@ -251,13 +257,39 @@ mod tests {
             scope.patterns.insert(format!("DOC-{round}"));
             let fact = Fact::PilotChanged { scope: scope.clone() };
             store.lock().unwrap().append("pilot", Timestamp::UNIX_EPOCH, [fact]).unwrap();
-            let found = last_command(store.events(0)).unwrap();
+            let found = last_command(&store).unwrap();
             assert_eq!((found.seq, found.command.map(|command| command.actor).as_deref()), (round + 1, Some("pilot")));
         }
         for _ in 0..2 {
             store.lock().unwrap().rotate().unwrap();
         }
-        assert!(last_command(store.events(0)).unwrap().partial);
+        let found = last_command(&store).unwrap();
+        assert_eq!((found.partial, found.command), (true, None));
+    }
+
+    #[test]
+    fn a_command_is_found_behind_many_segments_and_what_was_known_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = pipeline_state::Options { rotate_bytes: 100, ..pipeline_state::Options::default() };
+        let mut store = pipeline_state::Store::<Kept>::init(dir.path(), options).unwrap();
+        let changed = |pattern: &str| {
+            let mut scope = pipeline_lib::mode::PilotScope::default();
+            scope.patterns.insert(pattern.to_owned());
+            [Fact::PilotChanged { scope }]
+        };
+        store.lock().unwrap().append("pilot", Timestamp::UNIX_EPOCH, changed("first")).unwrap();
+        let before = store.machine().0.clone();
+        store.lock().unwrap().append("pilot", Timestamp::MAX, changed("second")).unwrap();
+        for round in 0..20 {
+            let due = Fact::TaskDue { task: TaskId::new(&format!("T-{round}")).unwrap() };
+            store.lock().unwrap().append("monitor", Timestamp::UNIX_EPOCH, [due]).unwrap();
+            store.lock().unwrap().rotate().unwrap();
+        }
+        assert!(store.segment_starts().unwrap().len() > 10);
+        let found = last_command(&store).unwrap();
+        let command = found.command.unwrap();
+        assert_eq!((found.seq, found.partial, command.seq, command.at), (22, false, 2, Timestamp::MAX));
+        assert_eq!(store.at(command.seq - 1).unwrap().unwrap().0.core.pilot, before.core.pilot);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! All of it is data and reading. Starting programs, keeping their output and acting on their limits happens elsewhere.
 
 pub mod needs;
+mod outage;
 pub mod preset;
 pub mod reset;
 pub mod stream;
@@ -11,3 +12,4 @@ pub mod transcript;
 
 pub use preset::{Preset, PresetInfo, TemplateError, Vars, expand};
 pub use stream::{Activity, Failure, Format, Summary, Tokens, summarize};
+pub use text_stream::outage_in_errors;

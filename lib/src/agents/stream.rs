@@ -8,7 +8,7 @@ use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{reset, text_stream};
+use super::{outage, reset, text_stream};
 use crate::text;
 
 /// How much of the output is looked at: its end, in bytes.
@@ -66,6 +66,11 @@ pub enum Failure {
     },
     /// The program is not logged in, or its key is not accepted.
     Auth {
+        /// The message.
+        text: String,
+    },
+    /// The service of its model cannot be reached: every agent of the same preset is concerned.
+    Unreachable {
         /// The message.
         text: String,
     },
@@ -218,6 +223,8 @@ pub fn classify(message: &str, now: &Zoned) -> Failure {
         ])
     {
         Failure::Auth { text }
+    } else if outage::is_reported(&lower) {
+        Failure::Unreachable { text }
     } else if has(&["usage policy", "refused", "refusal", "content policy", "refused by policy", "policy violation"]) {
         Failure::Refused { text }
     } else {
@@ -465,7 +472,8 @@ impl Reader<'_> {
             self.claude_error("rate_limit", &text);
         } else if matches!(status, Some(401 | 403)) {
             self.error = Some(Failure::Auth { text });
-        } else if self.error.is_none() {
+        } else if matches!(self.error, None | Some(Failure::Other { .. })) {
+            // That it tried again says less than what it ends with.
             self.error = Some(classify(&text, self.now));
         }
     }
@@ -597,6 +605,7 @@ impl Failure {
         match self {
             Self::RateLimited { text, .. }
             | Self::Auth { text }
+            | Self::Unreachable { text }
             | Self::ContextFull { text }
             | Self::Refused { text }
             | Self::Other { text } => text,
@@ -607,7 +616,7 @@ impl Failure {
     #[must_use]
     pub fn concerns_the_preset(&self) -> bool {
         match self {
-            Self::RateLimited { .. } | Self::Auth { .. } => true,
+            Self::RateLimited { .. } | Self::Auth { .. } | Self::Unreachable { .. } => true,
             Self::ContextFull { .. } | Self::Refused { .. } | Self::Other { .. } => false,
         }
     }

@@ -75,6 +75,7 @@ fn failure(read: &Summary) -> String {
             format!("limit {}", until.map_or("?".into(), |until| until.to_string()))
         }
         Some(Failure::Auth { .. }) => "auth".into(),
+        Some(Failure::Unreachable { .. }) => "unreachable".into(),
         Some(Failure::ContextFull { .. }) => "context".into(),
         Some(Failure::Refused { .. }) => "refused".into(),
         Some(Failure::Other { text }) => format!("other {text}"),
@@ -106,12 +107,22 @@ fn codex_says_why_it_stopped() {
         ),
         ("This request was refused by policy.", "refused"),
         ("write failed: Disk quota exceeded", "other write failed: Disk quota exceeded"),
-        ("stream disconnected before completion", "other stream disconnected before completion"),
+        ("stream disconnected before completion", "unreachable"),
+        (
+            "stream disconnected before completion: error sending request for url (http://127.0.0.1:9/v1/responses)",
+            "unreachable",
+        ),
+        ("stream disconnected before completion: Rate limit reached for gpt-5", "limit ?"),
     ] {
         assert_eq!(failure(&read(Format::CodexJson, &failed(message))), expected, "{message}");
     }
     let retrying = "{\"type\":\"error\",\"message\":\"Reconnecting... 4/5 (exceeded retry limit, last status: 429 Too Many Requests)\"}\n";
     assert_eq!(failure(&read(Format::CodexJson, retrying)), "limit ?", "while it retries");
+    let offline = "{\"type\":\"error\",\"message\":\"Reconnecting... waiting for network (Connection failed: error sending request)\"}\n";
+    assert_eq!(failure(&read(Format::CodexJson, offline)), "unreachable", "stopped while it waited");
+    assert_eq!(failure(&read(Format::CodexJson, &(offline.to_owned() + CODEX))), "none", "after it succeeded");
+    let said = serde_json::json!({ "type": "item.completed", "item": { "type": "agent_message", "text": "API Error: Connection error" } });
+    assert_eq!(failure(&read(Format::CodexJson, &said.to_string())), "none", "an agent writes about it");
     assert_eq!(failure(&read(Format::CodexJson, &(retrying.to_owned() + CODEX))), "none", "after it succeeded");
 }
 
@@ -149,6 +160,12 @@ fn claude_says_why_it_stopped() {
             "API Error: Claude Code is unable to respond to this request, which appears to violate our Usage Policy",
             "\"api_error_status\":null,\"stop_reason\":\"refusal\"",
             "refused",
+        ),
+        (
+            "server_error",
+            "API Error: Unable to connect to API (ConnectionRefused)",
+            "\"api_error_status\":null",
+            "unreachable",
         ),
     ] {
         let read = read(Format::ClaudeJson, &failed(kind, said, rest));
@@ -303,4 +320,18 @@ proptest! {
             prop_assert!(!it.last_line.contains('\n'));
         }
     }
+}
+
+#[test]
+fn a_program_says_at_the_end_of_its_errors_that_it_cannot_reach_its_service() {
+    use crate::agents::outage_in_errors;
+    let refused = "Unable to connect to Anthropic services\n\nFailed to connect to api.anthropic.com: ECONNREFUSED\n";
+    let text = "Failed to connect to api.anthropic.com: ECONNREFUSED".to_owned();
+    assert_eq!(outage_in_errors(refused), Some(Failure::Unreachable { text }));
+    assert_eq!(outage_in_errors(&(refused.to_owned() + &"went on\n".repeat(9))), None, "it was not the end");
+    assert_eq!(outage_in_errors("the test expects `API Error: Connection error.`\n"), None);
+    let aider = "litellm.APIConnectionError: OpenAIException - Connection error.\nRetrying in 32.0 seconds...\n";
+    assert_eq!(failure(&read(Format::Aider, aider)), "unreachable");
+    assert_eq!(failure(&read(Format::Aider, &format!("{aider}\nTokens: 12k sent, 100 received.\n"))), "none");
+    assert_eq!(failure(&read(Format::Plain, "I saw that `API Error: Connection error` is printed\n")), "none");
 }

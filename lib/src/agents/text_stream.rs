@@ -5,7 +5,8 @@
 
 use jiff::Zoned;
 
-use super::stream::{Activity, FINAL_TEXT_BYTES_MAX, LINE_CHARS_MAX, Summary, Tokens, classify};
+use super::outage;
+use super::stream::{Activity, FINAL_TEXT_BYTES_MAX, Failure, LINE_CHARS_MAX, Summary, Tokens, classify};
 use crate::text;
 
 /// Among how many of the last lines an error of the program is looked for.
@@ -92,12 +93,21 @@ fn read_count(count: &str, tokens: &mut Tokens) {
     }
 }
 
+/// That a program says at the end of its standard error that its service cannot be reached. Agents do not write there.
+#[must_use]
+pub fn outage_in_errors(errors: &str) -> Option<Failure> {
+    let line = last_line_of(errors, |line| outage::LINE_STARTS.iter().any(|start| line.starts_with(start)))?;
+    Some(Failure::Unreachable { text: text::one_line(line, LINE_CHARS_MAX) })
+}
+
 /// The last line with which a program says that it cannot go on.
 fn error_line(output: &str) -> Option<&str> {
-    output
-        .lines()
-        .rev()
-        .filter(|line| !line.trim().is_empty())
-        .take(ERROR_LINES)
-        .find(|line| ERROR_LINE_STARTS.iter().any(|start| line.starts_with(start)))
+    let starts = || ERROR_LINE_STARTS.iter().chain(&outage::LINE_STARTS);
+    last_line_of(output, |line| starts().any(|start| line.starts_with(start)))
+}
+
+/// The last of the last few lines that is one of these.
+fn last_line_of(output: &str, is_one: impl Fn(&str) -> bool) -> Option<&str> {
+    let lines = output.lines().rev().filter(|line| !line.trim().is_empty());
+    lines.take(ERROR_LINES).find(|line| is_one(line))
 }

@@ -267,6 +267,7 @@ impl Rules<'_> {
             run: last.run.clone(),
             summary: said,
             approved: false,
+            approved_by: None,
             by: None,
         };
         let own_branch = |id: &TaskId| self.p.task(id.as_str()).is_none_or(|part| part.branch() != task.branch());

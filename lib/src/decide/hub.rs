@@ -100,6 +100,8 @@ impl Rules<'_> {
             commit: claim.commit,
             at: self.now.at,
             by: claim.by.map(|by| *by),
+            approved: claim.approved,
+            approved_by: claim.approved_by,
         };
         let mut facts = vec![Fact::StageDone { task: task.id.clone(), output: Box::new(said) }];
         let go = |id: &StageId, hint: Option<String>| match workflow.stage(id) {

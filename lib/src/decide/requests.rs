@@ -278,6 +278,7 @@ impl Rules<'_> {
         };
         let mut claim = claim.clone();
         claim.approved = true;
+        claim.approved_by = by.map(str::to_owned);
         if let Some(word) = decision {
             claim.decision = Some(self.checked_decision(&stage.id, &stage.words(), word)?);
         }
@@ -378,7 +379,7 @@ impl Rules<'_> {
                 facts.push(Fact::WorktreeReset { worktree: worktree.to_owned() });
             }
         }
-        if core.paused.contains_key(&agent.preset) {
+        if core.paused.contains_key(&agent.preset) || core.outages.contains_key(&agent.preset) {
             facts.push(Fact::PresetResumed { preset: agent.preset });
         }
         Ok(facts)

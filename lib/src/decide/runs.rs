@@ -224,6 +224,7 @@ impl Rules<'_> {
             run: run.id.clone(),
             summary: words,
             approved: false,
+            approved_by: None,
             by: None,
         };
         let outcome = outcome.unless(unclear.filter(|_| !matches!(stage.doing, Doing::Hub(_))));
@@ -262,7 +263,7 @@ impl Rules<'_> {
             Outcome::Stuck(why) => {
                 self.p.core.runs.get(&claimed.run).map_or_else(Vec::new, |run| Self::after_stuck(run, task, why))
             }
-            Outcome::Void(why) | Outcome::Limited { why, .. } | Outcome::Broken(why) => {
+            Outcome::Void(why) | Outcome::Limited { why, .. } | Outcome::Unreachable(why) | Outcome::Broken(why) => {
                 let with = Move { reason: Some(why), uncounted: true, ..Move::default() };
                 vec![moved(&task.id, TaskState::Ready { stage: stage.id.clone() }, with)]
             }
@@ -291,6 +292,7 @@ impl Rules<'_> {
                 run: run.id.clone(),
                 summary: format!("skipped: it holds already, says `{command}`"),
                 approved: false,
+                approved_by: None,
                 by: None,
             };
             facts.extend(match claim.decision.clone() {

@@ -185,6 +185,8 @@ impl Rules<'_> {
         decision: &str,
         feedback: Option<String>,
     ) -> Vec<Fact> {
+        // Who agreed to the work as done did not agree to what became of it on the way to base.
+        let approved = claim.approved && claim.decision.as_deref().unwrap_or(SUCCESS) == decision;
         let output = StageOutput {
             stage: stage.id.clone(),
             agent: claim.agent.clone(),
@@ -194,6 +196,8 @@ impl Rules<'_> {
             commit: claim.commit.clone(),
             at: self.now.at,
             by: claim.by.as_deref().cloned(),
+            approved,
+            approved_by: claim.approved_by.clone().filter(|_| approved),
         };
         let mut facts = Vec::with_capacity(2);
         facts.push(Fact::StageDone { task: task.id.clone(), output: Box::new(output) });

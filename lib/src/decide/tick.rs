@@ -241,16 +241,19 @@ impl Rules<'_> {
 
     /// The best pair of a free agent and a ready stage.
     fn best_start(&self) -> Option<(&AgentName, ReadyKey)> {
-        if self.p.core.pending_mode.is_some() || self.p.short_of().is_some() {
-            return None;
-        }
+        self.starts().map(|(name, _, key)| (name, key)).min_by_key(|(_, key)| *key)
+    }
+
+    /// Each free agent and what it would start best.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (&AgentName, &Agent, ReadyKey)> {
+        let nothing_starts = self.p.core.pending_mode.is_some() || self.p.short_of().is_some();
         // The limit is on agents: the commands of workflows have their own number of places.
-        let room = self.below_parallel_limit();
-        let free = self.free_agents().filter(|(name, agent)| {
+        let room = !nothing_starts && self.below_parallel_limit();
+        let may_start = move |name: &AgentName, agent: &Agent| {
             agent.preset == Preset::Command || (room && self.p.used_up_today(Some(name), self.now.at).is_none())
-        });
-        let pairs = free.filter_map(|(name, agent)| Some((name, self.best_for(name, agent)?)));
-        pairs.min_by_key(|(_, key)| *key)
+        };
+        let free = self.free_agents().filter(move |(name, agent)| !nothing_starts && may_start(name, agent));
+        free.filter_map(|(name, agent)| Some((name, agent, self.best_for(name, agent)?)))
     }
 
     fn best_for(&self, name: &AgentName, agent: &Agent) -> Option<ReadyKey> {
@@ -348,6 +351,7 @@ impl Rules<'_> {
             idle && usable
                 && !full()
                 && !self.p.core.paused.contains_key(&agent.preset)
+                && self.p.staggered_until(agent.preset, self.now.at).is_none()
                 && self.worktree_usable(name.as_str())
         })
     }

@@ -10,14 +10,14 @@ mod project;
 mod restored;
 pub(super) mod schedules;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Archived, EffectFailure, Pipeline};
 use crate::budget::Spent;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
 use crate::metrics::seconds_between;
-use crate::run::{Ended, Phase, Run, RunSummary, Work};
+use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
 
@@ -320,6 +320,9 @@ impl Pipeline {
             agent.run = Some(run.id.clone());
             agent.since = at;
             if run.work == Work::Agent {
+                if self.core.settings.scheduler.stagger > SignedDuration::ZERO {
+                    self.core.last_starts.insert(agent.preset, at);
+                }
                 // Kept until the run is closed: launching may be repeated, and writes them into the task file each time.
                 let untold = self.core.notices.iter_mut().filter(|n| n.role == agent.role && n.given.is_none());
                 untold.for_each(|notice| notice.given = Some(run.id.clone()));
@@ -370,6 +373,11 @@ impl Pipeline {
         let Some(run) = self.core.runs.remove(id) else { return };
         self.core.effect_failures.remove(&EffectKey::Run(id.clone()));
         self.reindex_run(id);
+        let counts = run.work == Work::Agent && summary.is_some_and(|summary| summary.verdict != Verdict::Void);
+        if let Some(agent) = self.core.agents.get(&run.agent).filter(|_| counts) {
+            // It has reached its service.
+            self.core.outages.remove(&agent.preset);
+        }
         if let Some(agent) = self.core.agents.get_mut(&run.agent)
             && agent.run.as_ref() == Some(id)
         {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Expression;
 use crate::fact::Fact;
 use crate::ids::{TaskId, WorkflowId};
-use crate::pipeline::{AlertNotice, Pipeline};
+use crate::pipeline::{AlertNotice, OUTAGE_TOLD_AT, Pipeline};
 use crate::run::Verdict;
 use crate::task::{Task, TaskState};
 
@@ -251,6 +251,8 @@ pub fn values(pipeline: &Pipeline, fact: &Fact) -> Option<Value> {
         Fact::Demoted { mode, why } => {
             Some(json!({ "event": "demoted", "reason": format!("now {}: {why}", mode.rollout.word()) }))
         }
+        // What may pass by itself is told of once it lasts.
+        Fact::PresetPaused { in_a_row: 1..OUTAGE_TOLD_AT, .. } => None,
         Fact::PresetPaused { preset, why, .. } => {
             Some(json!({ "event": "preset_paused", "reason": format!("{preset}: {why}") }))
         }

@@ -137,6 +137,12 @@ impl StageOutput {
     pub fn who(&self) -> String {
         self.by.as_ref().map_or_else(|| self.agent.to_string(), |by| by.of(self.agent.as_str()))
     }
+
+    /// Who agreed to it, for people; none where nobody was asked.
+    #[must_use]
+    pub fn approver(&self) -> Option<&str> {
+        self.approved.then(|| self.approved_by.as_deref().unwrap_or("a person"))
+    }
 }
 
 impl Decider {

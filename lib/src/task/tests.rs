@@ -12,6 +12,7 @@ fn a_merge_that_waits_for_the_users_checkout_is_shown_as_ready() {
         run: RunId::new("r1").unwrap(),
         summary: String::new(),
         approved: false,
+        approved_by: None,
         by: None,
     };
     let stage = StageId::new("super").unwrap();

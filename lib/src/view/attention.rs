@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::agents::preset::DEMO_DOES_NO_WORK;
+use crate::agents::preset::{DEMO_DOES_NO_WORK, Preset};
 use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
 use crate::machine::Resource;
-use crate::pipeline::{Pipeline, StandingAlert};
+use crate::pipeline::{OUTAGE_TOLD_AT, Pipeline, StandingAlert};
+use crate::registry::chain::is_chain;
 use crate::run::{Run, Rung};
 use crate::settings::FailedDependency;
 use crate::status::Doing;
@@ -25,7 +26,7 @@ const SUMMARY_CHARS_MAX: usize = 300;
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
     /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
-    /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, `disk_low`, `overdue`, or of an agent in a
+    /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `unreachable`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, `disk_low`, `overdue`, or of an agent in a
     /// session `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
     pub kind: &'static str,
     /// About which task.
@@ -239,14 +240,19 @@ fn words_of(pipeline: &Pipeline, task: &Task) -> String {
     pipeline.stage_of(task).map_or_else(|| "WORD".to_owned(), |stage| stage.words().join("|"))
 }
 
-/// Tasks that can only start once this one is done, directly or through others.
-fn behind(pipeline: &Pipeline, id: &TaskId) -> Vec<TaskId> {
-    let mut seen: HashSet<TaskId> = HashSet::new();
+/// Tasks that can only go on once this one is done, directly or through others: those that depend on it, and those of whose
+/// stages it does a part.
+fn behind(pipeline: &Pipeline, root: &TaskId) -> Vec<TaskId> {
+    // A task that was given up takes nobody along until a person wants it again.
+    let is_given_up = pipeline.task(root.as_str()).is_some_and(|task| task.state.is_final());
+    let mut seen: HashSet<TaskId> = HashSet::from([root.clone()]);
     let mut found = Vec::new();
-    let mut todo = vec![id.clone()];
+    let mut todo = vec![root.clone()];
     while let Some(id) = todo.pop() {
-        for task in pipeline.dependents(&id) {
-            if !task.state.is_final() && seen.insert(task.id.clone()) {
+        let part = pipeline.task(id.as_str()).filter(|task| !is_given_up || task.id != *root);
+        let dependents = pipeline.dependents(&id).into_iter().filter(|task| !task.state.is_final());
+        for task in dependents.chain(part.and_then(|part| taken_along(pipeline, part))) {
+            if seen.insert(task.id.clone()) {
                 found.push(task.id.clone());
                 todo.push(task.id.clone());
             }
@@ -254,6 +260,20 @@ fn behind(pipeline: &Pipeline, id: &TaskId) -> Vec<TaskId> {
     }
     found.sort_unstable();
     found
+}
+
+/// The task that goes on once a part of it does: it waits for the part, or it is a chain that failed at the part.
+fn taken_along<'a>(pipeline: &'a Pipeline, part: &Task) -> Option<&'a Task> {
+    let link = part.parent.as_ref().filter(|link| link.why == ParentWhy::Part)?;
+    let parent = pipeline.task(link.task.as_str())?;
+    let goes_on = match &parent.state {
+        TaskState::Waiting { on, .. } => on.contains(&part.id),
+        TaskState::Failed | TaskState::Blocked { .. } => {
+            parent.parts.contains(&part.id) && pipeline.workflow_of(parent).is_some_and(|workflow| is_chain(workflow))
+        }
+        _ => false,
+    };
+    goes_on.then_some(parent)
 }
 
 /// Failed or cancelled tasks that others still wait for.
@@ -338,8 +358,24 @@ fn of_agents(pipeline: &Pipeline) -> Vec<Attention> {
             });
         }
     }
-    for (preset, pause) in &pipeline.core.paused {
-        let agent = pipeline.core.agents.iter().find(|(_, a)| a.preset == *preset).map(|(name, _)| name.clone());
+    let first_of = |preset: &Preset| {
+        pipeline.core.agents.iter().find(|(_, agent)| agent.preset == *preset).map(|(name, _)| name.clone())
+    };
+    for (preset, outage) in pipeline.core.outages.iter().filter(|(_, outage)| outage.in_a_row >= OUTAGE_TOLD_AT) {
+        let agent = first_of(preset);
+        list.push(Attention {
+            kind: "unreachable",
+            task: None,
+            command: agent.as_ref().map_or_else(String::new, |name| format!("pipeline agent start {name}")),
+            agent,
+            since: outage.since,
+            summary: format!("{} {} times in a row: {}", preset.as_str(), outage.in_a_row, outage.why),
+            unblocks: Vec::new(),
+        });
+    }
+    for (preset, pause) in pipeline.core.paused.iter().filter(|(preset, _)| !pipeline.core.outages.contains_key(preset))
+    {
+        let agent = first_of(preset);
         list.push(Attention {
             kind: "rate_limited",
             task: None,

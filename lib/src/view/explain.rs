@@ -1,9 +1,11 @@
 //! Why a task or an agent is in its state: the observations, the rule that decided, and what would change it.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::attention::retry_command;
-use super::{Seen, agent_view, waiting_reason};
+use super::{AgentStatus, Seen, agent_view, waiting_reason};
+use crate::agents::preset::Preset;
 use crate::ids::AgentName;
 use crate::mode::{Orchestration, Rollout};
 use crate::pipeline::{Agent, Pipeline};
@@ -288,6 +290,23 @@ fn waiting_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
     no_agent_rule(pipeline, task, out);
 }
 
+/// When an agent may start that is free for a task and held back only because one of its preset has just started.
+fn next_start(pipeline: &Pipeline, task: &Task) -> Option<(Timestamp, Preset)> {
+    let role = &pipeline.stage_of(task)?.role;
+    let serves = |name: &AgentName, agent: &Agent| match &task.pinned_agent {
+        Some(pinned) => pinned == name,
+        None => agent.role == *role,
+    };
+    let free = |name: &AgentName, agent: &Agent| {
+        agent_view(pipeline, name, agent, &Seen::new()).status == AgentStatus::Idle && serves(name, agent)
+    };
+    let free = pipeline.core.agents.iter().filter(|(name, agent)| free(name, agent));
+    let until =
+        free.map(|(_, agent)| Some((pipeline.staggered_until(agent.preset, pipeline.core.updated_at)?, agent.preset)));
+    // Where one could start right now, a tick is all that is waited for.
+    until.collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
 fn no_agent_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
     let Some(stage) = pipeline.stage_of(task) else {
         out.rule = format!("its workflow {} is not there", task.workflow);
@@ -317,6 +336,12 @@ fn no_agent_rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         out.rule =
             format!("{} of role {} at work, and `role_caps` allows {cap}", counted(working, "agent"), stage.role);
         out.would_change.push("the end of one of their runs, or another `role_caps` in config.toml".to_owned());
+        return;
+    }
+    if let Some((at, preset)) = next_start(pipeline, task) {
+        let stagger = pipeline.core.settings.scheduler.stagger;
+        out.rule = format!("stage {} waits until {at}: starts of {preset} agents are {stagger:#} apart", stage.id);
+        out.would_change.push(format!("the time {at}, or another `stagger` in config.toml"));
         return;
     }
     out.rule = if any {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::event::{Busy, Event, NewTask, Request};
 use pipeline_lib::fact::TaskEdit;
@@ -216,6 +217,7 @@ impl World {
         settings.scheduler.max_parallel = u32::try_from(self.dice.below(4)).unwrap_or_default();
         settings.scheduler.failed_dependency =
             self.dice.one(&[FailedDependency::Block, FailedDependency::Skip, FailedDependency::Continue]);
+        settings.scheduler.stagger = SignedDuration::from_secs(self.dice.one(&[0, 0, 7]));
         // A new worktree takes its run back, which only the one that ticks may do.
         settings.setup = self.dice.one(&[None, None, Some("npm ci".to_owned())]).filter(|_| self.one_ticks);
         let agents = settings.agents.len() - self.dice.below(3);

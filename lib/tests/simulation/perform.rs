@@ -98,14 +98,21 @@ impl World {
             1 if decisive && !self.kind => Decision::Unclear,
             _ => Decision::None,
         };
-        let limited = !self.kind && run.work == Work::Agent && self.dice.permille(30);
+        let is_agent = !self.kind && run.work == Work::Agent;
+        let limited = is_agent && self.dice.permille(30);
+        let offline = is_agent && !limited && self.dice.permille(30);
+        let failure = match (limited, offline) {
+            (true, _) => Some(Failure::RateLimited { until: None, text: "limit reached".to_owned() }),
+            (false, true) => Some(Failure::Unreachable { text: "no route".to_owned() }),
+            (false, false) => None,
+        };
         let claim = marker.filter(|_| run.work.can_claim());
         let at = self.at;
         Collected {
             commit,
             claim: claim.map(|status| Claim { status, decision: None, summary: None, source: ClaimSource::Marker, at }),
             decision,
-            failure: limited.then(|| Failure::RateLimited { until: None, text: "limit reached".to_owned() }),
+            failure,
             summary: String::new(),
             output: "its output".to_owned(),
             usage: Usage::default(),

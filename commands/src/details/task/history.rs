@@ -5,19 +5,16 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline_lib::ids::{RunId, TaskId};
+use pipeline_lib::ids::TaskId;
 use pipeline_lib::view::detail::task::History;
 use pipeline_lib::view::screen::EventLine;
 use pipeline_state::{ErrorKind, Events};
-use serde_json::{Map, Value};
 
 use crate::picture::event_tone;
 use crate::verbs::events::{Known, sentence};
 
 /// How many events are shown.
 const EVENTS_MAX: usize = 2_000;
-/// Who is named in the records of the verb by which a person agrees.
-const APPROVE: &str = "task approve";
 
 /// Whose history is wanted, as far as the pipeline has come.
 #[derive(Debug, Clone)]
@@ -55,7 +52,6 @@ struct Reader {
     known: Known,
     lines: VecDeque<EventLine>,
     is_cut: bool,
-    agreed: Vec<RunId>,
     /// How far the pipeline had come when it was last read.
     seq: u64,
 }
@@ -63,15 +59,7 @@ struct Reader {
 impl Reader {
     fn new(state_dir: &std::path::Path, task: TaskId) -> Self {
         let events = Events::open(state_dir, 0);
-        Self {
-            task,
-            events,
-            known: Known::default(),
-            lines: VecDeque::new(),
-            is_cut: false,
-            agreed: Vec::new(),
-            seq: 0,
-        }
+        Self { task, events, known: Known::default(), lines: VecDeque::new(), is_cut: false, seq: 0 }
     }
 
     /// Reads on; whether anything happened to the task.
@@ -92,7 +80,6 @@ impl Reader {
             if event.get("task").is_none_or(|task| task != self.task.as_str()) {
                 continue;
             }
-            self.agreed.extend(agreed(&event));
             let text = sentence(&event);
             if text.is_empty() {
                 continue;
@@ -111,18 +98,9 @@ impl Reader {
 
     fn answer(&self) -> Answer {
         let is_cut = self.is_cut || self.events.missing_before().is_some();
-        let history =
-            History { lines: Arc::new(self.lines.iter().cloned().collect()), is_cut, agreed: self.agreed.clone() };
+        let history = History { lines: Arc::new(self.lines.iter().cloned().collect()), is_cut };
         Answer { task: self.task.clone(), history }
     }
-}
-
-/// The run whose claim a person agreed to by what is recorded here.
-fn agreed(event: &Map<String, Value>) -> Option<RunId> {
-    event.get("actor").filter(|actor| *actor == APPROVE)?;
-    let data = event.get("data")?;
-    let run = data.pointer("/output/run").or_else(|| data.pointer("/to/verifying/claim/run"))?;
-    RunId::new(run.as_str()?).ok()
 }
 
 #[cfg(test)]
@@ -161,19 +139,6 @@ mod tests {
             said.push(answer.history.lines.iter().map(|line| line.text.clone()).collect());
         });
         said
-    }
-
-    #[test]
-    fn what_a_person_agreed_to_is_told_by_its_run() {
-        let event = |actor: &str, data: Value| {
-            let event = serde_json::json!({ "actor": actor, "type": "x", "data": data });
-            agreed(event.as_object().unwrap()).map(|run| run.to_string())
-        };
-        let done = serde_json::json!({ "output": { "run": "r1" } });
-        let moved = serde_json::json!({ "to": { "verifying": { "claim": { "run": "r2" } } } });
-        assert_eq!(event(APPROVE, done.clone()).as_deref(), Some("r1"));
-        assert_eq!(event(APPROVE, moved).as_deref(), Some("r2"));
-        assert_eq!(event("monitor", done), None);
     }
 
     #[test]

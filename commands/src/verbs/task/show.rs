@@ -253,8 +253,9 @@ fn people(call: &Call, pipeline: &Pipeline, task: &Task, found: &Found) -> Resul
             let first = output.summary.lines().next().unwrap_or_default();
             let (first, width) =
                 if failed { (pipeline_lib::text::headline(&output.summary), 160) } else { (first, 60) };
+            let agreed = output.approver().map_or_else(String::new, |person| format!(", {person} agreed,"));
             let line = format!(
-                "  {} {} by {} at {}  {}",
+                "  {} {} by {}{agreed} at {}  {}",
                 output.stage,
                 output.decision,
                 output.who(),

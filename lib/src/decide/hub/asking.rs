@@ -86,7 +86,9 @@ impl Rules<'_> {
             format!("`{word}` is no legal decision now; these are: {}", legal.join(", "))
         };
         Some(match (outcome, word) {
-            (Outcome::Void(_) | Outcome::Stuck(_) | Outcome::Limited { .. }, _) => return None,
+            (Outcome::Void(_) | Outcome::Stuck(_) | Outcome::Limited { .. } | Outcome::Unreachable(_), _) => {
+                return None;
+            }
             // Whoever cannot decide hands it to a person.
             (Outcome::Blocked(_) | Outcome::Review(_), _) => find(ESCALATE).ok_or_else(|| refused(ESCALATE)),
             (Outcome::Failed(why) | Outcome::Broken(why), _) => Err(why.clone()),

@@ -1,7 +1,7 @@
 //! What an ended run means: by what was claimed, by what its program said about itself, and by how it ended. What follows
 //! from that for its task is decided elsewhere.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::agents::stream::Failure;
 use crate::claim::Decision;
@@ -11,6 +11,9 @@ use crate::fact::Fact;
 use crate::run::{Claim, ClaimSource, ClaimStatus, Ended, Run, StopReason, Verdict, Work};
 use crate::workflow::Stage;
 use crate::workflow::hub::last_words;
+
+/// The shortest rest of a preset that cannot reach its service.
+const OUTAGE_PAUSE_MIN: SignedDuration = SignedDuration::from_secs(1);
 
 impl Rules<'_> {
     pub(super) fn outcome(
@@ -52,6 +55,9 @@ impl Rules<'_> {
         match (&left.failure, how) {
             (Some(Failure::RateLimited { until, text }), _) => Outcome::Limited { until: *until, why: text.clone() },
             (Some(Failure::Auth { text }), _) => Outcome::Limited { until: None, why: text.clone() },
+            (Some(Failure::Unreachable { text }), _) => {
+                Outcome::Unreachable(format!("cannot reach its service: {text}"))
+            }
             (_, Ended::NotStarted { message, permanent: true }) => {
                 Outcome::Broken(format!("{} could not be started: {message}", run.agent))
             }
@@ -130,6 +136,8 @@ pub(in crate::decide) enum Outcome {
         until: Option<Timestamp>,
         why: String,
     },
+    /// The service of its model cannot be reached: the preset rests for a while, the attempt does not count.
+    Unreachable(String),
     /// The agent's program is missing or the like: trying again would not help.
     Broken(String),
 }
@@ -144,7 +152,9 @@ impl Outcome {
         match self {
             Self::Done | Self::Unclear(_) | Self::Review(_) => Verdict::Passed,
             Self::Blocked(_) | Self::Failed(_) => Verdict::Failed,
-            Self::Void(_) | Self::Stuck(_) | Self::Limited { .. } | Self::Broken(_) => Verdict::Void,
+            Self::Void(_) | Self::Stuck(_) | Self::Limited { .. } | Self::Unreachable(_) | Self::Broken(_) => {
+                Verdict::Void
+            }
         }
     }
 
@@ -160,7 +170,19 @@ impl Outcome {
                     // A time before the run even began says nothing.
                     Some(_) | None => after(rules.now.at, scheduler.limit_pause),
                 };
-                Some(Fact::PresetPaused { preset, until, why: why.clone() })
+                Some(Fact::PresetPaused { preset, until, why: why.clone(), in_a_row: 0 })
+            }
+            Self::Unreachable(why) => {
+                let core = &rules.p.core;
+                let preset = core.agents.get(&run.agent)?.preset;
+                // Those that were under way together fail together, which is one outage and not many in a row.
+                if core.paused.contains_key(&preset) {
+                    return None;
+                }
+                let in_a_row = core.outages.get(&preset).map_or(0, |outage| outage.in_a_row).saturating_add(1);
+                let shortest = core.settings.scheduler.backoff.max(OUTAGE_PAUSE_MIN);
+                let until = after(rules.now.at, rules.backoff(shortest, in_a_row));
+                Some(Fact::PresetPaused { preset, until, why: why.clone(), in_a_row })
             }
             Self::Broken(message) => Some(Fact::AgentBroken { agent: run.agent.clone(), message: message.clone() }),
             Self::Done

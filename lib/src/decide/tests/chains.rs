@@ -163,3 +163,37 @@ fn a_chain_in_a_chain_goes_on_with_the_part_of_its_part() {
     retry(&mut w, "C.inner.bad");
     assert_eq!(statuses(&w, &["C", "C.inner", "C.inner.bad"]), ["inner_wip", "bad_wip", "do_wip"]);
 }
+
+#[test]
+fn what_a_blocked_part_holds_up_is_its_chain_and_what_waits_behind_that() {
+    let unblocks = |w: &World, of: &str| {
+        let item = attention(&w.p).into_iter().find(|one| one.kind == "blocked" && one.task == Some(task(of)));
+        item.unwrap_or_else(|| panic!("{of} is {}", w.status(of))).unblocks
+    };
+    let mut w = world(true);
+    w.add(NewTask::named("C").on("chain"));
+    w.add(NewTask::named("X").on("good"));
+    w.add(NewTask::named("Y").on("good").after(&["X"]));
+    w.add(NewTask::named("D").on("good").after(&["C"]));
+    w.tick();
+    w.work("C.good", OK, left_nothing());
+    for id in ["X", "C.bad"] {
+        w.asked(Request::Block { task: task(id), reason: "not today".to_owned() });
+    }
+    w.tick();
+    assert_eq!(w.status("C"), "bad_wip", "it waits for what was put aside");
+    assert_eq!((unblocks(&w, "C.bad"), unblocks(&w, "X")), (vec![task("C"), task("D")], vec![task("Y")]));
+    let first = attention(&w.p).into_iter().next().and_then(|one| one.task);
+    assert_eq!(first, Some(task("C.bad")), "it holds up more, though for less long");
+
+    let mut w = blocked(true);
+    w.add(NewTask::named("D").on("good").after(&["C"]));
+    assert_eq!((w.status("C").as_str(), unblocks(&w, "C.bad")), ("failed", vec![task("C"), task("D")]));
+    let failed: Vec<_> = attention(&w.p).into_iter().filter(|one| one.kind == "dependency_failed").collect();
+    assert_eq!(failed.iter().map(|one| one.unblocks.clone()).collect::<Vec<_>>(), [[task("D")]]);
+    w.asked(Request::Cancel { task: task("C.bad"), reason: None });
+    assert!(
+        attention(&w.p).iter().all(|one| !one.unblocks.contains(&task("C"))),
+        "a retry of the chain is what helps now"
+    );
+}

@@ -175,6 +175,55 @@ fn a_usage_limit_rests_the_preset_and_counts_no_attempt() {
 }
 
 #[test]
+fn a_preset_that_cannot_reach_its_service_rests_longer_each_time_and_counts_no_attempt() {
+    let mut w = one();
+    let told = |w: &World| attention(&w.p).into_iter().map(|item| (item.kind, item.summary)).collect::<Vec<_>>();
+    let mut rests = Vec::new();
+    for n in 1..=5 {
+        w.work("A", BAD, left_unreachable());
+        assert_eq!((w.status("A").as_str(), w.task("A").attempt), ("do_ready", 0));
+        assert_eq!(w.reason("A"), "cannot reach its service: no route");
+        let expected =
+            (n >= 3).then(|| ("unreachable", format!("custom {n} times in a row: cannot reach its service: no route")));
+        assert_eq!(told(&w), expected.into_iter().collect::<Vec<_>>(), "what may pass by itself bothers nobody");
+        let until = w.p.next_deadline().unwrap();
+        rests.push(until.duration_since(w.at));
+        w.at = until;
+        w.tick();
+        assert_eq!(w.status("A"), "do_wip");
+    }
+    assert!(rests[0] <= SignedDuration::from_secs(5) && rests.windows(2).all(|two| two[0] < two[1]), "{rests:?}");
+    assert_eq!((w.p.core.metrics.runs, w.p.core.metrics.runs_failed), (0, 0));
+    assert_eq!(told(&w).len(), 1, "it is not over yet");
+    w.work("A", OK, left(ClaimStatus::Completed));
+    assert_eq!((w.status("A").as_str(), told(&w)), ("completed", Vec::new()));
+    assert!(w.p.core.outages.is_empty());
+}
+
+#[test]
+fn agents_that_lose_their_service_together_are_one_outage_and_a_person_may_end_it() {
+    let mut w = World::workers(3, |_| {});
+    w.add_all(&["A", "B", "C"]);
+    w.tick();
+    for id in ["A", "B", "C"] {
+        w.work(id, BAD, left_unreachable());
+    }
+    let outage = |w: &World| w.p.core.outages.values().map(|outage| outage.in_a_row).collect::<Vec<_>>();
+    assert_eq!(outage(&w), [1]);
+    w.at = w.p.next_deadline().unwrap();
+    w.tick();
+    w.work("A", BAD, left_unreachable());
+    assert_eq!(outage(&w), [2]);
+    w.asked(Request::StartAgent { agent: agent("w1") });
+    assert_eq!((outage(&w), w.p.core.paused.len()), (Vec::new(), 0));
+    w.tick();
+    w.work("A", BAD, left_unreachable());
+    w.work("B", BAD, left_limited(None));
+    assert_eq!(outage(&w), [0; 0], "who hears of a limit has reached its service");
+    assert_eq!(attention(&w.p)[0].kind, "rate_limited");
+}
+
+#[test]
 fn a_reset_time_in_the_past_is_not_believed() {
     let mut w = one();
     w.work("A", BAD, left_limited(Some(begin().checked_sub(SignedDuration::from_hours(1)).unwrap())));

@@ -393,6 +393,7 @@ impl Game {
         settings.scheduler.max_parallel = u32::from(a % 4);
         settings.scheduler.failed_dependency =
             pick(&[FailedDependency::Block, FailedDependency::Skip, FailedDependency::Continue], a / 4).unwrap();
+        settings.scheduler.stagger = jiff::SignedDuration::from_secs(i64::from(a % 3) * 7);
         settings.setup = pick(&[None, None, Some("npm ci".to_owned())], b).unwrap();
         settings.verify = pick(&[None, Some("true".to_owned())], b / 3).unwrap();
         let all = settings.agents.len();
@@ -469,7 +470,8 @@ fn model(p: &Pipeline, now: jiff::Timestamp) -> Option<(AgentName, TaskId)> {
         let worktree = core.worktrees.get(wanted.name.as_str());
         let sound = worktree
             .is_none_or(|w| w.broken.is_none() && w.retry_at.is_none_or(|at| at <= now || at > limit_of_waits(p, now)));
-        let resting = core.paused.contains_key(&a.preset) || a.stopped || a.broken.is_some() || a.removed;
+        let staggered = p.staggered_until(a.preset, now).is_some();
+        let resting = staggered || core.paused.contains_key(&a.preset) || a.stopped || a.broken.is_some() || a.removed;
         if a.run.is_some() || a.verifying.is_some() || resting || !sound {
             continue;
         }

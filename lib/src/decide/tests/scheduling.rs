@@ -1,12 +1,15 @@
 //! Who takes what: parallel and hybrid mode, dependencies, conflicts, limits.
 
+use jiff::SignedDuration;
+
 use super::world::*;
+use crate::agents::preset::Preset;
 use crate::event::{NewTask, Refusal, Request};
 use crate::fact::TaskEdit;
 use crate::mode::{Orchestration, Rollout};
-use crate::run::StopReason;
+use crate::run::{ClaimStatus, StopReason};
 use crate::settings::FailedDependency;
-use crate::view::waiting_reason;
+use crate::view::{explain_task, waiting_reason};
 
 #[test]
 fn every_stage_works_at_once_on_its_own_task() {
@@ -283,4 +286,58 @@ fn one_agent_keeps_its_stage_while_its_claim_is_checked() {
     assert_eq!(w.status("B"), "impl_ready", "a failed gate has to find its agent free");
     w.gate("A", OK);
     assert_eq!((w.status("A").as_str(), w.status("B").as_str()), ("super_wip", "impl_wip"));
+}
+
+#[test]
+fn starts_of_one_preset_are_staggered_where_it_is_asked_for() {
+    let stagger = SignedDuration::from_secs(10);
+    let mut w = World::workers(4, |s| {
+        s.scheduler.stagger = stagger;
+        s.agents[3].preset = Preset::Demo;
+    });
+    w.add_all(&["A", "B", "C", "D"]);
+    w.tick();
+    let working = |w: &World| {
+        let mut names: Vec<String> = w.p.core.runs.values().map(|run| run.agent.to_string()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(working(&w), ["w1", "w4"], "another preset has starts of its own");
+    let next = w.at.checked_add(stagger).unwrap();
+    assert_eq!(w.p.next_deadline_after(w.at), Some(next), "nobody has to look before");
+    let explained = explain_task(&w.p, w.task("C"));
+    let rule = format!("stage do waits until {next}: starts of custom agents are 10s apart");
+    assert_eq!((explained.rule, explained.would_change.len()), (rule, 1));
+    w.pass(9);
+    assert_eq!(w.tick(), []);
+    w.at = next;
+    w.tick();
+    assert_eq!(working(&w).len(), 3);
+    // Whoever ends meanwhile does not start again at once.
+    let (ended, stage) = (w.agent_of("A"), w.status("D"));
+    w.work("A", OK, left(ClaimStatus::Completed));
+    w.tick();
+    assert_eq!(
+        (w.status("A").as_str(), w.status("D"), w.p.core.agents[&agent(&ended)].run.as_ref()),
+        ("completed", stage, None)
+    );
+    w.at = w.p.next_deadline().unwrap();
+    assert_eq!(w.at, next.checked_add(stagger).unwrap());
+    w.tick();
+    assert_eq!(w.status("D"), "do_wip");
+    assert_eq!(w.p.next_deadline_after(w.at), None, "nothing is left to start");
+    w.reconfigure(|s| s.scheduler.stagger = SignedDuration::ZERO);
+    assert_eq!(w.p.staggered_until(Preset::Custom, w.at), None);
+}
+
+#[test]
+fn a_clock_that_ran_ahead_staggers_nothing_for_long() {
+    let mut w = World::workers(2, |s| s.scheduler.stagger = SignedDuration::from_secs(10));
+    w.add_all(&["A"]);
+    w.pass(3_600);
+    w.tick();
+    w.pass(-3_600);
+    w.add_all(&["B"]);
+    w.tick();
+    assert_eq!(w.status("B"), "do_wip");
 }

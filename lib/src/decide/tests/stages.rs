@@ -563,6 +563,20 @@ fn approval_comes_after_the_gate_and_before_base_moves() {
     );
     w.advanced("A", AdvanceOutcome::Moved);
     assert_eq!(w.status("A"), "completed");
+    assert_eq!(w.task("A").outputs[0].approver(), Some("somebody"));
+}
+
+#[test]
+fn who_agreed_to_the_work_did_not_agree_to_a_conflict_on_the_way() {
+    let mut w = approved(true, Verify::None);
+    w.do_stage("A");
+    w.merged("A");
+    w.asked(Request::Approve { by: Some("somebody".to_owned()), task: task("A"), decision: None });
+    w.advanced("A", AdvanceOutcome::Stale);
+    w.prepared("A", MergeOutcome::Conflict { files: Vec::new() });
+    let outputs: Vec<_> =
+        w.task("A").outputs.iter().map(|output| (output.decision.as_str(), output.approver())).collect();
+    assert_eq!(outputs, [("conflict", None)]);
 }
 
 #[test]
@@ -573,6 +587,7 @@ fn approval_without_a_merge_goes_on_at_once_and_is_counted_as_completed() {
     assert_eq!(w.status("A"), "awaiting_approval");
     w.asked(Request::Approve { by: None, task: task("A"), decision: None });
     assert_eq!(w.status("A"), "completed");
+    assert_eq!(w.task("A").outputs[0].approver(), Some("a person"));
     assert_eq!(w.p.core.metrics.completed, 1);
     assert_eq!(w.p.core.metrics.cycle_seconds.mean(), 60.0);
 }

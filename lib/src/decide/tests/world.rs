@@ -149,6 +149,11 @@ pub(crate) fn left_limited(until: Option<Timestamp>) -> Collected {
 pub(crate) const OK: Ended = Ended::Exited { code: 0 };
 pub(crate) const BAD: Ended = Ended::Exited { code: 1 };
 
+/// What a run leaves whose program could not reach its service.
+pub(crate) fn left_unreachable() -> Collected {
+    Collected { failure: Some(Failure::Unreachable { text: "no route".to_owned() }), ..left_nothing() }
+}
+
 pub(crate) fn stopped(reason: StopReason) -> Ended {
     Ended::Stopped { reason }
 }

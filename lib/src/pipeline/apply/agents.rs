@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::reserved;
 use crate::fact::Fact;
 use crate::ids::AgentName;
-use crate::pipeline::{Agent, Pause, Pipeline, Worktree};
+use crate::pipeline::{Agent, Outage, Pause, Pipeline, Worktree};
 use crate::settings::Settings;
 
 impl Pipeline {
@@ -63,11 +63,20 @@ impl Pipeline {
             Fact::AgentBroken { agent, message } => {
                 self.change_agent(agent, at, |a| a.broken = Some(message.clone()));
             }
-            Fact::PresetPaused { preset, until, why } => {
+            Fact::PresetPaused { preset, until, why, in_a_row } => {
                 self.core.paused.insert(*preset, Pause { until: *until, why: why.clone(), since: at });
+                let before = self.core.outages.remove(preset);
+                if *in_a_row > 0 {
+                    let since = before.map_or(at, |outage| outage.since);
+                    self.core.outages.insert(*preset, Outage { in_a_row: *in_a_row, since, why: why.clone() });
+                }
             }
             Fact::PresetResumed { preset } => {
-                self.core.paused.remove(preset);
+                let is_over = self.core.paused.remove(preset).is_some_and(|pause| pause.until <= at);
+                // Before its time it is a person who says that all is well.
+                if !is_over {
+                    self.core.outages.remove(preset);
+                }
             }
             _ => {}
         }

@@ -160,6 +160,7 @@ fn alerts_are_read_and_raised() {
     use crate::decide::tests::world::*;
     use crate::event::{NewTask, Request};
     use crate::fact::Fact;
+    use crate::pipeline::OUTAGE_TOLD_AT;
     use crate::registry::alerts::{Channel, Shape};
 
     let (registry, _) = parse(&json!({ "alerts": {
@@ -191,12 +192,17 @@ fn alerts_are_read_and_raised() {
         ),
         (Fact::MergeReverted { task: task("A"), by: None }, "[warning] undone: merge reverted A solo".to_owned()),
         (
-            Fact::PresetPaused { preset: Preset::Codex, until: begin(), why: "usage limit".to_owned() },
+            Fact::PresetPaused { preset: Preset::Codex, until: begin(), why: "usage limit".to_owned(), in_a_row: 0 },
             "[warning] paused: preset paused: codex: usage limit".to_owned(),
         ),
     ] {
         let texts: Vec<String> = alerts.raised(&w.p, &fact).into_iter().map(|alert| alert.text).collect();
         assert_eq!(texts, [text]);
+    }
+    for (in_a_row, told) in [(1, 0), (OUTAGE_TOLD_AT - 1, 0), (OUTAGE_TOLD_AT, 1), (OUTAGE_TOLD_AT + 1, 1)] {
+        let why = "cannot reach its service".to_owned();
+        let fact = Fact::PresetPaused { preset: Preset::Codex, until: begin(), why, in_a_row };
+        assert_eq!(alerts.raised(&w.p, &fact).len(), told, "{in_a_row} in a row");
     }
     let slack = Channel::Webhook { url: "$SLACK".to_owned(), shape: Shape::Slack };
     assert_eq!(alerts.channels_of(raised[0].rule), [("log", Channel::Log), ("ops", slack)]);

@@ -73,23 +73,14 @@ pub struct Decision {
     pub who: String,
     /// In which run.
     pub run: RunId,
-    /// Whether a person agreed to it, as far as that is known.
-    pub agreed: bool,
+    /// Who agreed to it, in words, where a person was asked.
+    pub agreed: Option<String>,
     /// Why, in the words of whoever decided.
     pub why: String,
     /// When.
     pub at: Timestamp,
     /// Where it led, where that is known.
     pub to: Option<String>,
-}
-
-impl Flow {
-    /// Takes over in which runs was claimed what a person agreed to.
-    pub fn agree(&mut self, runs: &[RunId]) {
-        for decision in &mut self.decisions {
-            decision.agreed = runs.contains(&decision.run);
-        }
-    }
 }
 
 /// The stages of a task's workflow, in the order of the file, and the way it took through them.
@@ -280,7 +271,7 @@ impl Run<'_> {
             word: output.decision.clone(),
             who,
             run: output.run.clone(),
-            agreed: false,
+            agreed: output.approver().map(str::to_owned),
             why: output.summary.trim().to_owned(),
             at: output.at,
             to: way.map(to),

@@ -66,7 +66,7 @@ pub struct Node {
     pub reason: Option<String>,
     /// The tasks it depends on, as places in `nodes`.
     pub after: Vec<usize>,
-    /// The task whose stage it serves, as a place in `nodes`.
+    /// The task whose stage it serves, as a place in `nodes`. None where that one waits for it in its turn and stands behind.
     pub part_of: Option<usize>,
     /// Tasks it depends on that are known and not among the nodes.
     pub more_after: usize,
@@ -125,13 +125,24 @@ impl Graph {
 /// The tasks around one, or all that are not finished, with their dependencies.
 #[must_use]
 pub fn graph(pipeline: &Pipeline, centre: Option<&TaskId>) -> Graph {
-    let chosen = in_order(chosen(pipeline, centre));
+    of(pipeline, centre, chosen(pipeline, centre))
+}
+
+/// Every task there is, with its dependencies.
+#[must_use]
+pub fn whole(pipeline: &Pipeline) -> Graph {
+    of(pipeline, None, pipeline.tasks.in_order())
+}
+
+fn of(pipeline: &Pipeline, centre: Option<&TaskId>, chosen: Vec<&Task>) -> Graph {
+    let chosen = in_order(chosen);
     let places: HashMap<&TaskId, usize> = chosen.iter().enumerate().map(|(at, task)| (&task.id, at)).collect();
     let mut nodes: Vec<Node> = chosen.iter().map(|task| node(pipeline, task, &places)).collect();
-    for (task, at) in chosen.iter().zip(0..) {
+    let mut shown = vec![0_usize; nodes.len()];
+    nodes.iter().flat_map(|node| &node.after).for_each(|before| shown[*before] += 1);
+    for ((task, node), shown) in chosen.iter().zip(&mut nodes).zip(shown) {
         let (total, _) = pipeline.some_dependents(&task.id, 0);
-        let shown = nodes.iter().filter(|node| node.after.contains(&at)).count();
-        nodes[at].more_behind = total.saturating_sub(shown);
+        node.more_behind = total.saturating_sub(shown);
     }
     let durations = Durations::of(pipeline);
     let (critical, critical_seconds) = critical(pipeline, &durations, &chosen, &nodes);

@@ -210,8 +210,6 @@ pub struct History {
     pub lines: Arc<Vec<EventLine>>,
     /// There were more before them.
     pub is_cut: bool,
-    /// The runs whose claims a person agreed to.
-    pub agreed: Vec<RunId>,
 }
 
 /// What a run printed.

@@ -233,6 +233,8 @@ pub(super) fn working() -> TaskDetail {
                 commit: commit('1'),
                 at: ago(2_000),
                 by: None,
+                approved: false,
+                approved_by: None,
             },
             StageOutput {
                 stage: StageId::new("test").unwrap(),
@@ -243,6 +245,8 @@ pub(super) fn working() -> TaskDetail {
                 commit: commit('2'),
                 at: ago(1_100),
                 by: None,
+                approved: false,
+                approved_by: None,
             },
         ],
         runs: vec![
@@ -468,11 +472,7 @@ pub(super) fn hostile(evil: &str) -> TaskDetail {
         }
     }
     let event = |tone| EventLine { seq: 1, at: ago(1), text: evil(), tone };
-    detail.history = Some(History {
-        lines: Arc::new(vec![event(Tone::Good), event(Tone::Bad)]),
-        is_cut: true,
-        ..History::default()
-    });
+    detail.history = Some(History { lines: Arc::new(vec![event(Tone::Good), event(Tone::Bad)]), is_cut: true });
     let lines = Arc::new((0..3).map(|_| Arc::new(Line::plain(evil()))).collect::<Vec<_>>());
     detail.output = Some(Output { run: run_id("gate-3"), lines, is_cut: true, is_gone: false });
     let mut file = file(&evil(), Change::Renamed, vec![hunk(1, 1, &evil(), &[&format!("+{}", evil()), "-x", " y"])]);
@@ -491,7 +491,7 @@ fn decided(stage: &str, word: &str, who: &str, seconds: i64, to: &str, why: &str
         word: word.to_owned(),
         who: who.to_owned(),
         run: run_id("run-1"),
-        agreed: false,
+        agreed: None,
         why: why.to_owned(),
         at: ago(seconds),
         to: Some(to.to_owned()),
@@ -563,7 +563,7 @@ pub(super) fn released() -> TaskDetail {
     ];
     let mut sent_back =
         decided("review", "rework", "supervisor", 900, "rework", "Two migrations have no way back; one is enough.");
-    sent_back.agreed = true;
+    sent_back.agreed = Some("maria".to_owned());
     let decisions = vec![
         decided("build", "success", "its command", 1_500, "checks", "built in 41s"),
         decided("checks", "success", "its parts", 1_200, "review", "2 of 2 parts succeeded"),

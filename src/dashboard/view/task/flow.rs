@@ -249,8 +249,8 @@ fn told(rows: &mut Rows, decision: &Decision) {
         (decision.to.as_ref().map_or_else(String::new, |to| format!(" {} {to}", theme.pick("→", "->"))), theme.text()),
     ]];
     head.push(vec![(format!("{dot}by {}", decision.who), theme.dim())]);
-    if decision.agreed {
-        head.push(vec![(format!("{dot}a person agreed"), theme.dim())]);
+    if let Some(person) = &decision.agreed {
+        head.push(vec![(format!("{dot}{person} agreed"), theme.dim())]);
     }
     head.push(vec![(format!("{dot}{age} ago"), theme.dim())]);
     rows.flow(head);

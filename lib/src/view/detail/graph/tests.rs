@@ -109,4 +109,10 @@ fn neighbours_that_are_not_shown_are_counted() {
     let hub = &graph.nodes[graph.find(&task("hub")).unwrap()];
     assert_eq!(hub.more_behind, 300 - (NODES_MAX - 1));
     assert_eq!(graph.more_unfinished, hub.more_behind);
+    let whole = whole(&w.p);
+    assert_eq!(
+        (whole.nodes.len(), whole.more_unfinished, whole.nodes[0].more_behind),
+        (301, 0, 0),
+        "nothing is left out"
+    );
 }
