@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use super::rig::{program, say};
 
@@ -81,10 +82,13 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
         drop(guard.take());
         attach();
         guard = Some(Mounted(&place));
-        let listed = pipeline(&repository).args(["task", "list", "--json"]).output().expect("a list");
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        if let Some(task) = known.iter().find(|task| !listed.contains(&format!("\"{task}\""))) {
-            return Err(format!("{file_system}, cut {round}: {task} was acknowledged and is gone"));
+        assert!(repository.is_dir(), "{file_system}, cut {round}: the image is not mounted");
+        let mut list = pipeline(&repository);
+        let listed = list.args(["task", "list", "--json"]).stderr(Stdio::piped()).output().expect("a list");
+        let (text, said) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
+        if let Some(task) = known.iter().find(|task| !text.contains(&format!("\"{task}\""))) {
+            let start = text.get(..300).unwrap_or(&text);
+            return Err(format!("{file_system}, cut {round}: {task} was acknowledged and is gone: {said}{start}"));
         }
         let state = fs::read_to_string(repository.join(".pipeline/state/state.json")).unwrap_or_default();
         if let Err(error) = serde_json::from_str::<serde_json::Value>(&state) {
@@ -96,7 +100,10 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
 }
 
 fn cuts_on(file_system: &str) {
+    // Two mounts of images at the same moment may be given the same loop device.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let Some(cuts) = wanted() else { return };
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let kept = cut(file_system, cuts, true).unwrap_or_else(|lost| panic!("{lost}"));
     let lost = cut(file_system, cuts.min(20), false).expect_err("without syncs a power cut must lose something");
     say(&format!("{file_system}: {cuts} power cuts, {kept} acknowledged tasks, none lost; without syncs: {lost:.120}"));
