@@ -35,7 +35,7 @@ const QUIET: Duration = Duration::from_secs(120);
 pub(crate) struct Sight {
     /// What its status is derived from.
     pub(crate) observed: Observed,
-    /// The rows of its screen; none where it could not be asked.
+    /// The rows of its screen; none where it could not be asked, or where there are no rules for it.
     pub(crate) lines: Option<Vec<String>>,
     /// What follows.
     pub(crate) derived: Derived,
@@ -51,11 +51,12 @@ pub(crate) fn look(context: &Context, pipeline: &Pipeline, run: &Run, table: &Ta
     let now = Zoned::now();
     let preset = pipeline.core.agents.get(&run.agent).map_or(Preset::Custom, |agent| agent.preset);
     let printed_at = last_output_at(&dir);
-    // Where nothing was printed yet there is nothing on the screen.
-    let lines = printed_at.and_then(|_| host::screen(&dir).ok());
+    let rules = screen::rules(preset);
+    // Where nothing was printed yet there is nothing on the screen, and where no rule reads it nobody is asked for it.
+    let lines = printed_at.and(rules).and_then(|_| host::screen(&dir).ok());
     let reading = |lines: &Vec<String>| {
         let unchanged_since = printed_at.unwrap_or(start.started_at);
-        screen::read(screen::rules(preset), lines, unchanged_since, &now)
+        screen::read(rules, lines, unchanged_since, &now)
     };
     let (tools, tools_busy) = host::tools(table, start.host.pid);
     let observed = Observed {
@@ -64,7 +65,7 @@ pub(crate) fn look(context: &Context, pipeline: &Pipeline, run: &Run, table: &Ta
         tools,
         tools_busy,
         hooks: hooks(&dir),
-        screen: match screen::rules(preset) {
+        screen: match rules {
             Some(_) => lines.as_ref().map(reading),
             // Nothing is known of how it draws, so there is nothing to miss where it has drawn nothing.
             None => Some(reading(&Vec::new())),
