@@ -4,6 +4,8 @@
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pipeline_lib::agents::stream::{Activity, summarize};
@@ -22,6 +24,8 @@ use super::secrets::Secrets;
 use super::session;
 use crate::context::Context;
 
+/// What was read of processes so long ago is as good as new.
+const MOMENT: Duration = Duration::from_millis(200);
 /// How much of a log's end is read for the last line and the present activity.
 const GLANCE_BYTES: usize = 16 * 1024;
 /// How much of a failed gate's output is handed back to the agent.
@@ -34,9 +38,18 @@ pub fn look(context: &Context, pipeline: &Pipeline) -> Seen {
     pipeline.core.runs.values().map(|run| (run.id.clone(), glance(context, pipeline, run, &table))).collect()
 }
 
-/// The processes there are, where anything depends on them.
-pub(super) fn processes(pipeline: &Pipeline) -> Table {
-    if pipeline.core.runs.values().any(|run| run.interactive) { Table::read() } else { Table::default() }
+/// The processes there are, or were a moment ago, where anything depends on them. A tick and the picture made after it look at
+/// the same ones.
+pub(super) fn processes(pipeline: &Pipeline) -> Arc<Table> {
+    static LATEST: Mutex<Option<(Instant, Arc<Table>)>> = Mutex::new(None);
+    if !pipeline.core.runs.values().any(|run| run.interactive) {
+        return Arc::default();
+    }
+    let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*latest {
+        Some((read_at, table)) if read_at.elapsed() < MOMENT => Arc::clone(table),
+        _ => Arc::clone(&latest.insert((Instant::now(), Arc::new(Table::read()))).1),
+    }
 }
 
 fn glance(context: &Context, pipeline: &Pipeline, run: &Run, table: &Table) -> RunSeen {
