@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -15,6 +15,8 @@ const PREFIX: &str = "pipeline.log";
 /// The appender makes room for one more file before it opens its own, even where that is there already and would be the
 /// one to go.
 const KEEP_LEAST: u32 = 2;
+/// Lines that wait for the disk; more of them at once are left out of the log rather than waited for.
+const LINES_WAITING_MOST: usize = 4_096;
 
 /// Keeps the log's writer alive; what is buffered is written when it is dropped.
 #[derive(Debug)]
@@ -51,7 +53,9 @@ pub fn start(settings: Settings<'_>) -> Result<Logging> {
                     CommandError::cannot_write(format!("cannot write the log in {}: {error}", dir.display()))
                 })?;
             keep_newest(dir, settings.keep);
-            let (writer, guard) = tracing_appender::non_blocking(appender);
+            // The queue is allocated whole, with 32 bytes a line.
+            let (writer, guard) =
+                NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING_MOST).finish(appender);
             (Some(BoxMakeWriter::new(writer)), Some(guard))
         }
         None => (None, None),
