@@ -98,10 +98,24 @@ impl Rate {
 /// The value that the share `q` (0 to 1) of the values does not exceed, by nearest rank; none without values.
 #[must_use]
 pub fn quantile(values: impl IntoIterator<Item = f64>, q: f64) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    let rank = ((q * values.len() as f64).ceil().max(1.0) as usize).min(values.len());
-    let (_, value, _) = values.select_nth_unstable_by(rank.checked_sub(1)?, f64::total_cmp);
-    Some(*value)
+    let mut keys: Vec<i64> = values.into_iter().map(in_order).collect();
+    let rank = ((q * keys.len() as f64).ceil().max(1.0) as usize).min(keys.len());
+    let (_, key, _) = keys.select_nth_unstable(rank.checked_sub(1)?);
+    Some(of_order(*key))
+}
+
+/// A number that compares as [`f64::total_cmp`] would, at less than half the cost.
+fn in_order(value: f64) -> i64 {
+    flipped(value.to_bits().cast_signed())
+}
+
+fn of_order(key: i64) -> f64 {
+    f64::from_bits(flipped(key).cast_unsigned())
+}
+
+/// The lower 63 bits turned over where the sign is set: its own inverse.
+fn flipped(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 impl RunStats {

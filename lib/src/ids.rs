@@ -34,7 +34,7 @@ fn check_name(kind: &'static str, text: &str) -> Result<(), NameError> {
         "it must start with an ASCII letter or digit"
     } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         "only ASCII letters, digits, `-`, `_` and `.` are allowed"
-    } else if text.contains("..") || text.ends_with('.') || text.ends_with(".lock") {
+    } else if text.as_bytes().windows(2).any(|two| two == b"..") || text.ends_with('.') || text.ends_with(".lock") {
         "git refuses such a branch name"
     } else {
         return Ok(());

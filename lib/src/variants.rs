@@ -28,6 +28,10 @@ impl Settings {
     /// The variants that are compared for a role; none where there are not at least two.
     #[must_use]
     pub fn arms(&self, role: &Role) -> Vec<&Variant> {
+        // Asked for with every task that is looked at, and almost nobody compares variants.
+        if self.agents.iter().all(|agent| agent.variant.is_none()) {
+            return Vec::new();
+        }
         let mut arms: Vec<&Variant> =
             self.agents.iter().filter(|agent| agent.role == *role).filter_map(|agent| agent.variant.as_ref()).collect();
         arms.sort_unstable();

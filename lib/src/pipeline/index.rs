@@ -8,8 +8,9 @@ mod picture;
 mod unfinished;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 pub(crate) use changes::{Changes, Mark};

@@ -1,8 +1,7 @@
 //! The tasks, by name and by slot. A slot is a small number that stays with a task for as long as it is live, so that
 //! the index can order and compare without names.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::TaskId;
