@@ -73,6 +73,12 @@ impl Engine {
         Ok(Self { store: Store::init(&context.state_dir(), context.store_options())? })
     }
 
+    /// Lets go of a large state without taking it apart, where the process ends next and its memory is given back whole.
+    /// No lock is kept: one is held only while a call changes something.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
     /// What is known.
     #[must_use]
     pub fn pipeline(&self) -> &Pipeline {

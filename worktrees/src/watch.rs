@@ -6,14 +6,19 @@
 //!
 //! A file is noticed when it is created, linked, renamed, removed, closed after writing, or given other attributes.
 //! A write to a file that stays open is not noticed, so that growing logs wake nobody, unless the watcher was made to
-//! notice growth; reading never is. Nothing here looks below the directories given, or into files.
+//! notice growth; reading never is. Nor are drafts, which the rename to their own names ends, and files whose names the
+//! caller passes over. Nothing here looks below the directories given, or into files.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+/// How the names of files begin that are being written: those of records and of everything else here.
+const DRAFTS: [&str; 2] = [".record-", ".tmp"];
 
 /// What a callback is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +51,8 @@ struct Directories<T> {
     polled: BTreeMap<PathBuf, (T, String)>,
     /// Whether writes to files that stay open are noticed.
     growth: bool,
+    /// Names of files of which nothing is told.
+    passed_over: fn(&OsStr) -> bool,
 }
 
 /// Watches directories until it is dropped.
@@ -65,6 +72,14 @@ impl<T: Clone + Send + 'static> Watcher<T> {
         Self::noticing(false, callback)
     }
 
+    /// Tells nothing of files that are so named: for those who write such files themselves, or wait for none of them. What
+    /// was noticed before may still be told.
+    #[must_use]
+    pub fn passing_over(self, names: fn(&OsStr) -> bool) -> Self {
+        lock(&self.directories).passed_over = names;
+        self
+    }
+
     /// The same, told also of every write to a file in the directories: for those who follow logs.
     #[must_use]
     pub fn of_growth(callback: impl Fn(Change<T>) + Send + 'static) -> Self {
@@ -72,7 +87,8 @@ impl<T: Clone + Send + 'static> Watcher<T> {
     }
 
     fn noticing(growth: bool, callback: impl Fn(Change<T>) + Send + 'static) -> Self {
-        let directories = Directories { armed: BTreeMap::new(), polled: BTreeMap::new(), growth };
+        let passed_over = |_: &OsStr| false;
+        let directories = Directories { armed: BTreeMap::new(), polled: BTreeMap::new(), growth, passed_over };
         let directories = Arc::new(Mutex::new(directories));
         let shared = Arc::clone(&directories);
         let inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -178,12 +194,20 @@ impl<T: Clone> Directories<T> {
                 self.polled.insert(path.clone(), (tag, reason));
                 changes.push(Change::Rescan);
             }
+            if path.file_name().is_some_and(|name| is_draft(name) || (self.passed_over)(name)) {
+                continue;
+            }
             if let Some((dir, tag)) = path.parent().and_then(|dir| self.armed.get_key_value(dir)) {
                 changes.push(Change::Touched { dir: dir.clone(), tag: tag.clone() });
             }
         }
         changes
     }
+}
+
+/// Whether a file is being written under a name that it will not keep.
+fn is_draft(name: &OsStr) -> bool {
+    DRAFTS.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()))
 }
 
 fn is_change(kind: EventKind, growth: bool) -> bool {
@@ -290,6 +314,23 @@ mod tests {
         assert_eq!(settle(&receive, &other), 0);
         drop(log);
         wait_for(&receive, &touched(&read, "read"));
+    }
+
+    #[test]
+    fn drafts_and_what_is_passed_over_wake_nobody() {
+        let base = tempfile::tempdir().unwrap();
+        let (dir, other) = (base.path().join("run"), base.path().join("other"));
+        fs::create_dir(&dir).unwrap();
+        fs::create_dir(&other).unwrap();
+        let (watcher, receive) = watcher();
+        let mut watcher = watcher.passing_over(|name| name == "host.log");
+        watcher.watch(&dir, "r").unwrap();
+        watcher.watch(&other, "settle").unwrap();
+        fs::write(dir.join("host.log"), "x").unwrap();
+        fs::write(dir.join(".record-a1"), "x").unwrap();
+        assert_eq!(settle(&receive, &other), 0);
+        fs::rename(dir.join(".record-a1"), dir.join("exit.json")).unwrap();
+        wait_for(&receive, &touched(&dir, "r"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! the poll that remains is a fallback for what no notice came of.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -79,7 +80,8 @@ pub async fn run_loop(
     // The receiver is gone only when the loop has ended.
     let mut watcher = Watcher::new(move |change: Change<Place>| {
         drop(changed.send(change));
-    });
+    })
+    .passing_over(is_no_news);
     let mut watched = BTreeSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -150,6 +152,15 @@ enum Place {
     State,
     /// Any other.
     Elsewhere,
+}
+
+/// Files that this loop writes itself, and logs, of which it waits for none. The lock of the state is not among them: a
+/// process that writes more than once keeps the journal open, and lets go of the lock each time. Nor is that of a run,
+/// which is let go of when its host dies.
+fn is_no_news(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    matches!(name, "tick.lock" | "host.log" | "claim.json" | "branches.json" | "given.md")
+        || ["state.json", "stdout.log", "stderr.log"].iter().any(|start| name.starts_with(start))
 }
 
 /// Whether a notice is about something that we did not do ourselves.

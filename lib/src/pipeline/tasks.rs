@@ -1,7 +1,10 @@
 //! The tasks, by name and by slot. A slot is a small number that stays with a task for as long as it is live, so that
 //! the index can order and compare without names.
 
-use foldhash::{HashMap, HashMapExt as _};
+use std::fmt;
+
+use foldhash::HashMap;
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::TaskId;
@@ -103,13 +106,28 @@ impl Serialize for Tasks {
 
 impl<'de> Deserialize<'de> for Tasks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let list = Vec::<Task>::deserialize(deserializer)?;
-        let mut tasks = Self::default();
-        tasks.slots.reserve(list.len());
-        tasks.by_id.reserve(list.len());
-        for task in list {
-            tasks.insert(task);
+        deserializer.deserialize_seq(InSlots)
+    }
+}
+
+/// Reads tasks straight into their slots: a list of them is large, and each verb reads it.
+struct InSlots;
+
+impl<'de> Visitor<'de> for InSlots {
+    type Value = Tasks;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tasks")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tasks, A::Error> {
+        let mut slots: Vec<Option<Task>> = Vec::new();
+        let mut by_id = HashMap::default();
+        while let Some(task) = list.next_element()? {
+            slots.push(Some(task));
         }
-        Ok(tasks)
+        by_id.reserve(slots.len());
+        by_id.extend((0..).zip(&slots).filter_map(|(slot, task)| Some((task.as_ref()?.id.clone(), slot))));
+        Ok(Tasks { slots, free: Vec::new(), by_id })
     }
 }

@@ -61,14 +61,21 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, GitError> {
 
 /// The worktree directory that an entry below `worktrees/` belongs to.
 fn entry_path(admin: &Path) -> Result<Option<PathBuf>, GitError> {
+    Ok(written_path(admin)?.as_deref().map(absolute).transpose()?)
+}
+
+/// The same as it is written, which need not be how others write it.
+fn written_path(admin: &Path) -> Result<Option<PathBuf>, GitError> {
     let Some(content) = read_optional(&admin.join("gitdir"))? else { return Ok(None) };
-    let pointer = admin.join(content.trim_end());
-    pointer.parent().map(absolute).transpose()
+    Ok(admin.join(content.trim_end()).parent().map(Path::to_owned))
 }
 
 /// Finds the entry of the linked worktree at an absolute path, whether or not the directory still exists.
 pub(super) fn find_entry(common: &Path, path: &Path) -> Result<Option<Checkout>, GitError> {
-    let leads_there = |admin: &PathBuf| Ok(entry_path(admin)?.as_deref() == Some(path));
+    let leads_there = |admin: &PathBuf| match written_path(admin)? {
+        Some(written) => Ok(written == path || absolute(&written)? == path),
+        None => Ok(false),
+    };
     let found = |admin| Some(Checkout { path: path.to_path_buf(), admin });
     // Entries are named after their worktrees wherever the name was free, so that one look mostly is enough.
     let likely = path.file_name().map(|name| common.join("worktrees").join(name));

@@ -82,6 +82,7 @@ pub struct Repo {
     main: PathBuf,
     common: PathBuf,
     backend: Box<dyn Backend>,
+    cleared: planted::Cleared,
 }
 
 impl std::fmt::Debug for Repo {
@@ -97,7 +98,7 @@ impl Repo {
     /// When there is none, or when it is bare.
     pub fn discover(dir: &Path) -> Result<Self, GitError> {
         let found = Self::find(dir)?;
-        planted::programs(&found.common.join("config"))?;
+        found.cleared.programs(&found.common.join("config"))?;
         Ok(found)
     }
 
@@ -128,7 +129,12 @@ impl Repo {
         };
         let main = repo.workdir().ok_or_else(|| GitError::Bare { path: common.clone() })?;
         let main = layout::absolute(main)?;
-        Ok(Self { main, backend: Box::new(libgit::LibGit::new(repo, common.clone())), common })
+        Ok(Self {
+            main,
+            backend: Box::new(libgit::LibGit::new(repo, common.clone())),
+            common,
+            cleared: planted::Cleared::default(),
+        })
     }
 
     fn discover_by_command(dir: &Path) -> Result<Self, GitError> {
@@ -152,7 +158,12 @@ impl Repo {
             common.parent().unwrap_or(&common).to_path_buf()
         };
         let main = layout::absolute(&main)?;
-        Ok(Self { backend: Box::new(command::Command::new(main.clone(), common.clone())), main, common })
+        Ok(Self {
+            backend: Box::new(command::Command::new(main.clone(), common.clone())),
+            main,
+            common,
+            cleared: planted::Cleared::default(),
+        })
     }
 
     /// The checkout that belongs to the repository itself.

@@ -5,7 +5,10 @@
 //! merge drivers cannot be: without them files would be stored wrongly. They are believed where the user's own
 //! configuration has them, which is no part of a repository.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use git2::Config;
 
@@ -14,20 +17,68 @@ use super::{GitError, Repo, layout};
 
 /// Programs that git runs on files, by the names of the settings.
 const PROGRAMS: [&str; 2] = [r"^filter\..*\.(clean|smudge|process)$", r"^merge\..*\.driver$"];
+/// Settings that take in other files.
+const INCLUDES: &str = r"^include(if\..*)?\.path$";
 /// What may be set for one worktree alone. Everything else there could be a program, now or in a git to come.
 const OF_WORKTREES: [&str; 5] =
     ["core.sparsecheckout", "core.sparsecheckoutcone", "core.bare", "core.worktree", "index.sparse"];
 
-/// Refuses a checkout whose files lead elsewhere, or whose configuration names programs that are nobody's we know.
-pub(super) fn look(common: &Path, checkout: &Checkout) -> Result<(), GitError> {
-    programs(&common.join("config"))?;
+/// A file that changed less than this before it was read may have changed again since without its times telling.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// Configuration files that were read and found to name nobody's programs, as they were then: they are looked at before
+/// almost everything that is done with a checkout.
+#[derive(Debug, Default)]
+pub(super) struct Cleared(RefCell<Vec<Stamp>>);
+
+/// A file as it was: where it lies, and its device, inode, size and times in nanoseconds; nothing where there is none. Only
+/// the system sets the last of the times, so that nobody who changes the file can make it look unchanged.
+type Stamp = (PathBuf, Option<(u64, u64, u64, i128, i128)>);
+
+fn stamp(file: &Path) -> Stamp {
+    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let known = file.metadata().ok().map(|of| {
+        let (written, changed) = (nanos(of.mtime(), of.mtime_nsec()), nanos(of.ctime(), of.ctime_nsec()));
+        (of.dev(), of.ino(), of.size(), written, changed)
+    });
+    (file.to_owned(), known)
+}
+
+fn settled(stamps: &[Stamp]) -> bool {
+    let latest = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(SETTLED).as_nanos();
+    let before = |changed: i128| u128::try_from(changed).is_ok_and(|changed| changed < latest);
+    stamps.iter().all(|(_, known)| known.is_none_or(|(_, _, _, _, changed)| before(changed)))
+}
+
+impl Cleared {
+    /// Refuses a configuration file that names a program for files which the user's own configuration does not name.
+    pub(super) fn programs(&self, file: &Path) -> Result<(), GitError> {
+        let mut known = self.0.borrow_mut();
+        if known.first().is_some_and(|(path, _)| path == file) && known.iter().all(|one| stamp(&one.0) == *one) {
+            return Ok(());
+        }
+        known.clear();
+        let own = [Config::find_system(), Config::find_xdg(), Config::find_global()].into_iter().flatten();
+        let stamps: Vec<Stamp> = std::iter::once(file.to_owned()).chain(own).map(|file| stamp(&file)).collect();
+        let includes = programs(file)?;
+        if !includes && settled(&stamps) {
+            *known = stamps;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a checkout whose files lead elsewhere, or whose configuration names programs that are nobody's we know. The
+/// git directory is given without symbolic links.
+pub(super) fn look(cleared: &Cleared, common: &Path, checkout: &Checkout) -> Result<(), GitError> {
+    cleared.programs(&common.join("config"))?;
     if checkout.admin == common {
         return Ok(());
     }
     let not = |problem: String| GitError::NotAWorktree { path: checkout.path.clone(), problem };
     let leads = layout::read_optional(&checkout.admin.join("commondir"))?;
     let to = leads.as_deref().map(|to| checkout.admin.join(to.trim_end()).canonicalize());
-    if !to.is_some_and(|to| to.is_ok_and(|to| common.canonicalize().is_ok_and(|common| to == common))) {
+    if !to.is_some_and(|to| to.is_ok_and(|to| to == common)) {
         let said = leads.unwrap_or_default();
         return Err(not(format!("its file commondir leads to `{}`", said.trim_end().escape_debug())));
     }
@@ -38,10 +89,11 @@ pub(super) fn look(common: &Path, checkout: &Checkout) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Refuses a configuration file that names a program for files which the user's own configuration does not name.
-pub(super) fn programs(file: &Path) -> Result<(), GitError> {
+/// Refuses a configuration file that names a program for files which the user's own configuration does not name. Says
+/// whether it includes others.
+fn programs(file: &Path) -> Result<bool, GitError> {
     if !file.exists() {
-        return Ok(());
+        return Ok(false);
     }
     let attempt = || GitError::lib(format!("read {}", file.display()));
     let config = Config::open(file).map_err(attempt())?;
@@ -57,7 +109,8 @@ pub(super) fn programs(file: &Path) -> Result<(), GitError> {
             }
         }
     }
-    Ok(())
+    let mut others = config.entries(Some(INCLUDES)).map_err(attempt())?;
+    Ok(others.next().is_some())
 }
 
 /// The first setting of a file that is as asked.
@@ -105,7 +158,7 @@ impl Repo {
             }
             layout::write_pointer(&checkout)?;
         }
-        if let Err(GitError::NotAWorktree { problem, .. }) = look(&self.common, &checkout) {
+        if let Err(GitError::NotAWorktree { problem, .. }) = look(&self.cleared, &self.common, &checkout) {
             for (name, content) in [("commondir", Some("../..\n")), ("config.worktree", None)] {
                 let file = checkout.admin.join(name);
                 if file.symlink_metadata().is_ok() {
@@ -118,5 +171,53 @@ impl Repo {
             mended.push(problem);
         }
         Ok(mended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HARMLESS: &str = "[filter \"x\"]\n\tcleam = true\n";
+    const FOREIGN: &str = "[filter \"x\"]\n\tclean = true\n";
+
+    #[test]
+    fn what_was_cleared_is_looked_at_again_once_it_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config");
+        std::fs::write(&file, HARMLESS).unwrap();
+        let cleared = Cleared::default();
+        cleared.programs(&file).unwrap();
+        assert!(
+            cleared.0.borrow().is_empty(),
+            "it was written a moment ago, and may be again without its times telling"
+        );
+        *cleared.0.borrow_mut() = vec![stamp(&file)];
+        cleared.programs(&file).unwrap();
+        assert_eq!(cleared.0.borrow().len(), 1, "it was not read");
+        // Of the same length and the same time of writing, and yet not the same.
+        let written = file.metadata().unwrap().modified().unwrap();
+        let before = stamp(&file);
+        // The system's clock for files may stand still for some milliseconds; nothing that recent is ever cleared.
+        while stamp(&file) == before {
+            std::fs::write(&file, FOREIGN).unwrap();
+            std::fs::File::options().write(true).open(&file).unwrap().set_modified(written).unwrap();
+        }
+        let refused = cleared.programs(&file).unwrap_err();
+        assert!(matches!(refused, GitError::ForeignProgram { .. }), "{refused}");
+        assert!(cleared.programs(&file).is_err(), "and again");
+    }
+
+    #[test]
+    fn a_configuration_that_includes_another_is_read_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config");
+        std::fs::write(&file, "[include]\n\tpath = other\n").unwrap();
+        std::fs::write(dir.path().join("other"), HARMLESS).unwrap();
+        assert!(programs(&file).unwrap(), "it includes another");
+        std::fs::write(dir.path().join("other"), FOREIGN).unwrap();
+        assert!(programs(&file).is_err());
+        std::fs::write(&file, HARMLESS).unwrap();
+        assert!(!programs(&file).unwrap());
     }
 }

@@ -98,11 +98,11 @@ impl Repo {
         Ok(found)
     }
 
+    /// Whether a branch is being rebased in a checkout, which is given as [`Self::worktrees`] does.
     fn rebases(&self, worktree: &Path, branch: &str) -> Result<bool, GitError> {
-        let path = layout::absolute(worktree)?;
-        let checkout = match path == self.main {
+        let checkout = match worktree == self.main {
             true => Some(self.main_as_checkout()),
-            false => layout::find_entry(&self.common, &path)?,
+            false => layout::find_entry(&self.common, worktree)?,
         };
         let rebased = checkout.map(|checkout| self.rebased_branch(&checkout)).transpose()?.flatten();
         Ok(rebased.as_deref() == Some(branch))
@@ -112,7 +112,7 @@ impl Repo {
     pub(super) fn checkout(&self, path: &Path) -> Result<Checkout, GitError> {
         let path = layout::absolute(path)?;
         if path == self.main {
-            planted::look(&self.common, &self.main_as_checkout())?;
+            planted::look(&self.cleared, &self.common, &self.main_as_checkout())?;
             return Ok(self.main_as_checkout());
         }
         let not = |problem: &str| GitError::NotAWorktree { path: path.clone(), problem: problem.to_owned() };
@@ -121,7 +121,7 @@ impl Repo {
         match layout::read_optional(&path.join(".git"))? {
             None => Err(not("it has no .git file")),
             Some(content) if leads_to(&path, &content, &checkout.admin) => {
-                planted::look(&self.common, &checkout)?;
+                planted::look(&self.cleared, &self.common, &checkout)?;
                 Ok(checkout)
             }
             Some(content) => Err(not(&format!("its .git file says `{}`", content.trim_end().escape_debug()))),
@@ -400,6 +400,9 @@ impl Repo {
 pub(super) fn leads_to(worktree: &Path, content: &str, admin: &Path) -> bool {
     let Some(target) = content.strip_prefix("gitdir:") else { return false };
     let target = worktree.join(target.trim());
+    if target == admin {
+        return admin.exists();
+    }
     matches!((target.canonicalize(), admin.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

@@ -209,6 +209,7 @@ pub(super) fn add(call: &Call, args: Add) -> Result<u8> {
             call.output.note(&next_command(engine.pipeline(), &added));
         }
     }
+    engine.leave();
     Ok(exit::OK)
 }
 
