@@ -81,7 +81,8 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
         replace_file(&dir.join(format!("{}.json", output.stage)), about.to_string().as_bytes())?;
     }
     if let Some(last) = task.outputs.last().filter(|_| all && before < task.outputs.len()) {
-        replace_file(&dir.join(WRITTEN), format!("{} {}", task.outputs.len(), last.run).as_bytes())?;
+        // Written in place: half of it names no run, and then everything is written anew.
+        fs::write(dir.join(WRITTEN), format!("{} {}", task.outputs.len(), last.run))?;
     }
     Ok(dir)
 }

@@ -2,9 +2,10 @@
 //! not have to wait for is the start of a process, and a directory made durable for each of its records.
 //!
 //! A place is a directory beside those of the runs, with the lock that its host holds for life and the list of runs that
-//! it was told of. The rules are those of every host: a start is durable before the command begins, an end before anybody
-//! is told, a run that has begun is never begun again, and of a run whose host died nothing is concluded but that. At
-//! most one run is at a place at any time, so that everything below the host is of that run.
+//! it was told of. The rules are those of every host but one: a start is durable before the command begins, a run that has
+//! begun is never begun again, and of a run whose host died nothing is concluded but that. An end is told before it is
+//! durable, and made so while whoever was told records it for itself. At most one run is at a place at any time, so that
+//! everything below the host is of that run.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -226,7 +227,9 @@ pub(super) fn stop(run_dir: &Path, name: &str, reason: &str) -> Result<StopOutco
             let how = How::NeverStarted { reason: reason.to_owned() };
             let record = ExitRecord::without_work(claim.run, how, Timestamp::now());
             let runs = run_dir.parent().unwrap_or(run_dir);
-            Records::open(runs)?.exit(run_dir, &record)?;
+            let mut records = Records::open(runs)?;
+            records.exit(run_dir, &record)?;
+            records.settle()?;
             files::replace(run_dir, EXIT, &record, false)?;
             Ok(StopOutcome::NeverStarted)
         }
@@ -255,7 +258,7 @@ pub(super) fn main(place: &Path) -> Result<(), HostError> {
     while let Some(run_dir) = host.next()? {
         host.serve(&run_dir)?;
     }
-    Ok(())
+    host.records.settle()
 }
 
 struct Host<'a> {
@@ -286,6 +289,12 @@ impl Host<'_> {
             };
             self.queue.extend(told.read_on(&mut self.at)?);
             if !self.queue.is_empty() {
+                continue;
+            }
+            // The start of a next run would have made the end of this one durable; nobody is kept from telling meanwhile.
+            if self.records.is_unsettled() {
+                drop(told);
+                self.records.settle()?;
                 continue;
             }
             let left = idle.saturating_duration_since(Instant::now());

@@ -1,5 +1,7 @@
 //! The records that the hosts of places share: one file to which all of them append the starts and the ends of their runs.
-//! An append is durable before it returns; what several hosts append at once the file system commits together.
+//! A start is durable before it returns; what several hosts append at once the file system commits together. An end is
+//! made durable a moment later: whoever builds on it records it durably for itself, and one that a power cut takes is that
+//! of a run which began and did not end, and is told as such.
 //!
 //! A run's own directory has copies for whoever watches it, which a power cut may take. This file is what counts: a run
 //! that it knows has begun, or is over, whatever else is there. The meaning of the records is elsewhere.
@@ -49,6 +51,8 @@ enum Line {
 pub(super) struct Records {
     dir: PathBuf,
     file: File,
+    /// Whether something was appended that is not durable yet.
+    unsettled: bool,
 }
 
 impl Records {
@@ -57,7 +61,7 @@ impl Records {
         let dir = runs.join(DIR);
         files::create_dir(&dir)?;
         let file = Self::open_in(&dir)?;
-        Ok(Self { dir, file })
+        Ok(Self { dir, file, unsettled: false })
     }
 
     fn open_in(dir: &Path) -> Result<File, HostError> {
@@ -70,13 +74,14 @@ impl Records {
         Ok(file)
     }
 
-    /// Records that a run may have begun.
+    /// Records that a run may have begun, durably, and whatever was recorded before.
     pub(super) fn start(&mut self, run_dir: &Path, record: &StartRecord) -> Result<(), HostError> {
         self.turn()?;
-        self.append(&Line::Start { dir: name(run_dir), record: record.clone() })
+        self.append(&Line::Start { dir: name(run_dir), record: record.clone() })?;
+        self.settle()
     }
 
-    /// Records how a run ended.
+    /// Records how a run ended, durably once it is settled.
     pub(super) fn exit(&mut self, run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
         self.append(&Line::Exit { dir: name(run_dir), record: record.clone() })
     }
@@ -87,8 +92,21 @@ impl Records {
             .map_err(|error| HostError::Format { path: path.clone(), message: error.to_string() })?;
         // A line begins with a line's end as well: what a power cut left unfinished does not spoil what comes after it.
         let text = format!("\n{:08x} {text}\n", crc32fast::hash(text.as_bytes()));
-        self.file.write_all(text.as_bytes()).map_err(HostError::io("write", &path))?;
-        self.file.sync_data().map_err(HostError::io("make durable", &path))
+        self.unsettled = true;
+        self.file.write_all(text.as_bytes()).map_err(HostError::io("write", &path))
+    }
+
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
+    /// Makes durable what was recorded.
+    pub(super) fn settle(&mut self) -> Result<(), HostError> {
+        if self.unsettled {
+            self.file.sync_data().map_err(HostError::io("make durable", self.dir.join(RECORDS)))?;
+            self.unsettled = false;
+        }
+        Ok(())
     }
 
     /// Goes on in a new file where this one has become long, or where another host has begun one.
@@ -98,6 +116,7 @@ impl Records {
         if ours.len() <= BYTES_MAX && is_at(&ours, &path) {
             return Ok(());
         }
+        self.settle()?;
         let lock = open_append(&self.dir.join(TURNING))?;
         fs2::FileExt::lock_exclusive(&lock).map_err(HostError::io("lock", self.dir.join(TURNING)))?;
         if is_at(&ours, &path) {
