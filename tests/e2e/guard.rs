@@ -30,21 +30,36 @@ fn install(s: &Sandbox, script: &str) {
 const ATTACK: &str = r#"
 results=$PIPELINE_WORKTREE/results.txt
 try() { name=$1; shift; if "$@" > /dev/null 2>&1; then echo "$name yes"; else echo "$name no"; fi >> "$results"; }
-main=$(cd "$(git rev-parse --git-common-dir)/.." && pwd)
+main=@MAIN@
 echo work > work.txt
 try add git add -A
 try commit git commit -qm work
 try amend git commit -q --amend -m again
 try branch git branch pipeline/other-of-mine
 try scratch mktemp
+try own_home sh -c "test \"$HOME\" != '@HOME@' && touch '$HOME/notes'"
+try stash sh -c "echo more >> work.txt && git stash push -q -- work.txt && git stash pop -q && git checkout -q -- work.txt"
+try tag git tag mine
 try main_checkout touch "$main/evil"
-try home touch "$HOME/evil"
+try home touch "@HOME@/evil"
 try tmp touch "@BOX@/evil"
-try base git update-ref refs/heads/main HEAD
-try other_ref git update-ref refs/heads/elsewhere HEAD
+try base git --git-dir="$main/.git" update-ref refs/heads/main "$(git rev-parse HEAD)"
+try other_ref git --git-dir="$main/.git" update-ref refs/heads/elsewhere "$(git rev-parse HEAD)"
 try ref_file sh -c "git rev-parse HEAD > '$main/.git/refs/heads/direct'"
 try hook sh -c "printf '#!/bin/sh\ntouch @BOX@/canary\n' > '$main/.git/hooks/post-checkout' && chmod +x '$main/.git/hooks/post-checkout'"
-try config git config core.fsmonitor "touch @BOX@/canary"
+try config git config --file "$main/.git/config" core.fsmonitor "touch @BOX@/canary"
+try settings cat "$main/.git/config"
+if [ "$PIPELINE_SANDBOX" = strict ]; then
+    try objects sh -c "echo x > '$main/.git/objects/planted'"
+    try no_objects sh -c "rm -r '$main/.git/objects/pack'"
+    try other_worktrees ls "$main/.pipeline/worktrees"
+    # What it plants in the clone is for whoever follows it there.
+    git config core.fsmonitor "touch @BOX@/canary"
+    git config core.hooksPath "$PIPELINE_WORKTREE"
+    git config filter.evil.clean "touch @BOX@/canary; cat"
+    printf '* filter=evil\n' > .gitattributes
+    echo /etc >> "$(git rev-parse --git-dir)/objects/info/alternates"
+fi
 try state sh -c "cat '$main'/.pipeline/state/journal.000001"
 try claim sh -c "cat '$main/.pipeline/runs/$PIPELINE_RUN_ID/claim.json'"
 try record touch "$main/.pipeline/runs/$PIPELINE_RUN_ID/planted"
@@ -56,7 +71,7 @@ try environ sh -c "head -c 1 /proc/$PPID/environ | grep -q ."
 try socket tmux -S @BOX@/tmux.sock list-sessions
 try tcp bash -c "exec 3<>/dev/tcp/127.0.0.1/$PORT"
 # Its own git would run what it planted.
-git="git -c core.fsmonitor=false -c core.hooksPath=/dev/null"
+git="git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c filter.evil.clean=cat"
 $git add -A && $git commit -qm results
 @PIPELINE@ done --status ok --summary "as well as could be"
 "#;
@@ -65,6 +80,7 @@ $git add -A && $git commit -qm results
 fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     let s = Sandbox::new();
     let script = ATTACK.replace("@BOX@", s.path("").to_string_lossy().trim_end_matches('/'));
+    let script = script.replace("@MAIN@", &s.repo().to_string_lossy()).replace("@HOME@", &s.environment()["HOME"]);
     install(&s, &script.replace("@PIPELINE@", &program().to_string_lossy()));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of this machine");
     let port = listener.local_addr().expect("its address").port();
@@ -101,7 +117,7 @@ const WORK: [&str; 5] = ["add", "commit", "amend", "branch", "scratch"];
 fn a_hijacked_agent_at_the_basic_level_only_works() {
     let (s, worked) = attack("basic", "");
     // The network is open to it, and that is all.
-    assert_eq!(worked, [&WORK[..], &["tcp"]].concat());
+    assert_eq!(worked, [&WORK[..], &["settings", "tcp"]].concat());
     assert_eq!(s.status()["tasks"]["T-1"]["status"], "test_ready", "its work counts");
     let about = s.run(["agent", "list", "--json"]).ok().json();
     assert_eq!(about["agents"][0]["sandbox"], "basic");
@@ -112,8 +128,15 @@ fn a_hijacked_agent_at_the_basic_level_only_works() {
 #[test]
 fn a_hijacked_agent_at_the_strict_level_has_no_network_either() {
     let (s, worked) = attack("strict", "");
-    assert_eq!(worked, WORK);
+    // All of git works, in a clone of its own.
+    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag"]].concat());
     assert_eq!(s.status()["tasks"]["T-1"]["status"], "test_ready", "its work counts");
+    let refs = s.git(&["for-each-ref", "--format=%(refname)"]);
+    assert_eq!(
+        refs.lines().filter(|name| !name.contains("/trash/")).collect::<Vec<_>>(),
+        ["refs/heads/main", "refs/heads/pipeline/T-1"]
+    );
+    s.run(["explain", "dev"]).ok().says(&["sandbox strict", "private clone"]);
     let scratch = s.repo().join(".pipeline/runs");
     let left = fs::read_dir(scratch)
         .expect("runs")
