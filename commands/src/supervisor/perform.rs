@@ -19,7 +19,7 @@ use pipeline_worktrees::git::{self, Advance, Committed, GitError};
 use pipeline_worktrees::host::{self, HostError, Stream};
 
 use super::launch::{self, replace_file};
-use super::look::{both_outputs, claim_in_files, drawn, read_small};
+use super::look::{both_outputs, claim_in_files, drawn, read_outcome, read_small};
 use super::secrets::Secrets;
 use super::{assign, branches, clones, commands, proposals, results, revert, trespass, urge};
 use crate::context::Context;
@@ -273,12 +273,11 @@ fn what_was_said(
 
 /// Takes secrets out of the outcome file, which an agent wrote and we keep.
 fn mask_outcome(context: &Context, run: &Run, secrets: &Secrets) -> Result<(), Failure> {
-    let file = context.outcome_file(&run.id);
-    let Some(bytes) = read_small(&file, claim::outcome::FILE_BYTES_MAX) else { return Ok(()) };
+    let Some(bytes) = read_outcome(context, run) else { return Ok(()) };
     let text = String::from_utf8_lossy(&bytes);
     let masked = secrets.mask(&text);
     if masked != text {
-        replace_file(&file, masked.as_bytes())?;
+        replace_file(&context.outcome_file(&run.id), masked.as_bytes())?;
     }
     Ok(())
 }
