@@ -308,20 +308,22 @@ fn a_level_that_is_not_there_starts_nothing() {
     s.write(".pipeline/config.toml", &config(&s, "basic", "write = [\"relative\"]\n"));
     s.run(["config", "validate"]).code(78).says(&["`write` cannot hold"]);
     // A kernel without it, played by a tracer: the agent does not start, and says why.
-    fs::remove_dir_all(s.repo().join(".pipeline")).expect("the folder");
-    s.init("production", &config(&s, "basic", ""));
-    s.add("T-1", &[]);
-    let lacking =
-        "strace -f -qq -o /dev/null -e trace=landlock_create_ruleset -e inject=landlock_create_ruleset:error=ENOSYS";
-    for _ in 0..3 {
-        s.shell(&format!("{lacking} \"$P\" monitor --once")).ok();
+    for level in ["basic", "strict"] {
+        fs::remove_dir_all(s.repo().join(".pipeline")).expect("the folder");
+        s.git(&["worktree", "prune"]);
+        s.init("production", &config(&s, level, ""));
+        s.add("T-1", &[]);
+        let lacking = "strace -f -qq -o /dev/null -e trace=landlock_create_ruleset -e inject=landlock_create_ruleset:error=ENOSYS";
+        for _ in 0..3 {
+            s.shell(&format!("{lacking} \"$P\" monitor --once")).ok();
+        }
+        let status = s.status();
+        let said = status["attention"].to_string();
+        assert!(said.contains("cannot confine") && said.contains("sandbox = "), "{level}: {said}");
+        assert_eq!(status["metrics"]["runs_failed"].as_u64().unwrap_or_default() + 1, 1, "nothing ran: {status}");
+        assert!(!s.worktree("dev").join("ran.txt").exists());
+        s.shell(&format!("{lacking} \"$P\" doctor")).says(&["sandbox of dev", "does not start"]);
     }
-    let status = s.status();
-    let said = status["attention"].to_string();
-    assert!(said.contains("cannot confine") && said.contains("sandbox = "), "{said}");
-    assert_eq!(status["metrics"]["runs_failed"].as_u64().unwrap_or_default() + 1, 1, "nothing ran: {status}");
-    assert!(!s.worktree("dev").join("ran.txt").exists());
-    s.shell(&format!("{lacking} \"$P\" doctor")).says(&["sandbox of dev", "does not start"]);
 }
 
 const NAMES: [&str; 14] = [
