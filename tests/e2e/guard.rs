@@ -412,6 +412,28 @@ fn what_is_planted_in_place_of_a_file_of_the_state_is_refused() {
     }
 }
 
+/// An agent without a sandbox is the same user; what it cannot do is what the kernel keeps from any program of that user.
+#[test]
+fn a_supervisors_environment_is_read_by_no_other_program() {
+    let mut s = Sandbox::ready();
+    s.set_env("STRAY_PASSWORD", "canary-of-the-supervisor");
+    s.plan("arch", "hang; work; marker COMPLETED");
+    s.add("T-1", &[]);
+    let monitor = s.start("monitor", ["monitor", "--headless"]);
+    s.wait_at("T-1.arch.1");
+    let root = rustix::process::geteuid().is_root();
+    let without = if root { "setpriv --bounding-set=-all --inh-caps=-all " } else { "" };
+    let read = |pid: &str, file: &str| s.shell(&format!("{without}head -c 1 /proc/{pid}/{file}"));
+    read("self", "environ").ok();
+    for file in ["environ", "maps", "mem", "fd/0", "cwd/README.md"] {
+        assert_ne!(read(&monitor.to_string(), file).code, 0, "{file}");
+    }
+    // Who it is can be seen as before, which is how one of us finds another.
+    read(&monitor.to_string(), "stat").ok();
+    read(&monitor.to_string(), "cmdline").ok();
+    s.release("T-1.arch.1");
+}
+
 #[test]
 fn the_state_is_for_its_owner_alone() {
     let s = Sandbox::ready();
