@@ -50,6 +50,8 @@ try hook sh -c "printf '#!/bin/sh\ntouch @BOX@/canary\n' > '$main/.git/hooks/pos
 try config git config --file "$main/.git/config" core.fsmonitor "touch @BOX@/canary"
 try settings cat "$main/.git/config"
 if [ "$PIPELINE_SANDBOX" = strict ]; then
+    try shared_memory cat "/dev/shm/$(basename "@BOX@")"
+    try own_shared_memory touch /dev/shm/mine
     try objects sh -c "echo x > '$main/.git/objects/planted'"
     try no_objects sh -c "rm -r '$main/.git/objects/pack'"
     try other_worktrees ls "$main/.pipeline/worktrees"
@@ -88,6 +90,8 @@ fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     s.init("production", &config(&s, level, &further));
     s.write(".pipeline/secrets.env", "FILE_TOKEN=canary-of-file\n");
     fs::set_permissions(s.repo().join(".pipeline/secrets.env"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let shared = Path::new("/dev/shm").join(s.path("").file_name().expect("a name"));
+    fs::write(&shared, "of another program").expect("shared memory");
     let socket = s.path("tmux.sock");
     let tmux = |words: &[&str]| {
         let mut command = std::process::Command::new("tmux");
@@ -99,6 +103,8 @@ fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     let base = s.git(&["rev-parse", "main"]);
     s.tick_until("the run is over", |status| status["agents"]["dev"]["run"].is_null() && ended(status));
     assert!(tmux(&["kill-server"]));
+    fs::remove_file(&shared).expect("what was put there");
+    assert!(!Path::new("/dev/shm/mine").exists(), "its shared memory is its own");
     let text = s.git(&["show", "pipeline/T-1:results.txt"]);
     let worked = text.lines().filter_map(|line| line.strip_suffix(" yes")).map(str::to_owned).collect();
     // Whatever it tried, base is where it was, and nothing that it planted has run in our hands.
@@ -129,7 +135,7 @@ fn a_hijacked_agent_at_the_basic_level_only_works() {
 fn a_hijacked_agent_at_the_strict_level_has_no_network_either() {
     let (s, worked) = attack("strict", "");
     // All of git works, in a clone of its own.
-    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag"]].concat());
+    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory"]].concat());
     assert_eq!(s.status()["tasks"]["T-1"]["status"], "test_ready", "its work counts");
     let refs = s.git(&["for-each-ref", "--format=%(refname)"]);
     assert_eq!(
@@ -323,6 +329,26 @@ fn a_level_that_is_not_there_starts_nothing() {
         assert_eq!(status["metrics"]["runs_failed"].as_u64().unwrap_or_default() + 1, 1, "nothing ran: {status}");
         assert!(!s.worktree("dev").join("ran.txt").exists());
         s.shell(&format!("{lacking} \"$P\" doctor")).says(&["sandbox of dev", "does not start"]);
+    }
+}
+
+/// Namespaces are a second wall: without them a strict agent works, and goes without what only they make its own.
+#[test]
+fn where_no_namespaces_can_be_made_a_strict_agent_has_no_shared_memory() {
+    for call in ["unshare", "mount"] {
+        let s = Sandbox::new();
+        let shared = Path::new("/dev/shm").join(s.path("").file_name().expect("a name"));
+        let script = "touch @SHM@ 2> shm.txt || echo refused >> shm.txt; git add -A; git commit -qm work; @PIPELINE@ done --status ok";
+        let script = script.replace("@SHM@", &shared.to_string_lossy());
+        install(&s, &script.replace("@PIPELINE@", &program().to_string_lossy()));
+        s.init("production", &config(&s, "strict", ""));
+        s.add("T-1", &[]);
+        let lacking = format!("strace -f -qq -o /dev/null -e trace={call} -e inject={call}:error=EPERM");
+        s.shell(&format!("{lacking} \"$P\" doctor")).says(&["strict ones have no shared memory"]);
+        s.shell(&format!("{lacking} \"$P\" monitor --once")).ok();
+        s.tick_to("T-1", "test_ready");
+        let text = s.git(&["show", "pipeline/T-1:shm.txt"]);
+        assert!(text.contains("refused") && !shared.exists(), "{call}: {text}");
     }
 }
 
