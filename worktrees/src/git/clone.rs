@@ -27,6 +27,8 @@ const LENT: &str = "pipeline-clones";
 const CLONE_OF: &str = "pipeline-clone-of";
 /// In the folder of a clone: its git directory, all that its agent can write there.
 const GIT: &str = "git";
+/// Where git-lfs keeps files that are no objects.
+const LARGE_FILES: &str = "lfs/objects";
 /// What of the repository's settings says how files are stored and who commits. Everything else could be a program or a key.
 const SETTINGS: [&str; 14] = [
     "core.abbrev",
@@ -158,6 +160,10 @@ impl Repo {
 
     /// Writes the git directory. Nobody has used what a process left that was killed here.
     fn make_clone(&self, checkout: &Checkout, lent: &Lent) -> Result<(), GitError> {
+        if self.common.join(LARGE_FILES).is_dir() {
+            let source = std::io::Error::other("it has files of git-lfs, which no private clone hands back");
+            return Err(GitError::Io { attempt: "borrow from", path: self.common.clone(), source });
+        }
         let git = lent.git();
         layout::remove(&git)?;
         for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"] {
@@ -322,7 +328,7 @@ impl Repo {
         wanted.sort();
         wanted.dedup();
         if !wanted.is_empty() {
-            self.fetch(&lent.git(), &wanted)?;
+            self.fetch(lent, &wanted)?;
         }
         match of_branch {
             Some(id) => self.move_branch(lent, now, self.commit_in_clone(id)?, notes)?,
@@ -348,8 +354,13 @@ impl Repo {
         if is_there {
             self.read_index(checkout)?;
         }
-        match others.len().checked_sub(KEPT_MAX) {
-            Some(more @ 1..) => Err(Trouble::Refused(format!("its branch was, but {more} more references were not"))),
+        if let Some(more @ 1..) = others.len().checked_sub(KEPT_MAX) {
+            return Err(Trouble::Refused(format!("its branch was, but {more} more references were not")));
+        }
+        match beneath::list(&lent.git(), Path::new(LARGE_FILES)) {
+            Ok(found) if !found.is_empty() => {
+                Err(Trouble::Refused("its branch was, but files of git-lfs were not".to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -419,9 +430,10 @@ impl Repo {
     }
 
     /// Fetches objects from a clone by way of a repository that holds its objects and nothing else of it.
-    fn fetch(&self, clone: &Path, wanted: &[&String]) -> Result<(), Trouble> {
-        let between = tempfile::Builder::new().prefix("pipeline-fetch-").tempdir_in(&self.common);
-        let between = between.map_err(GitError::io("create a directory in", &self.common))?;
+    fn fetch(&self, lent: &Lent, wanted: &[&String]) -> Result<(), Trouble> {
+        // Beside the clone, so that what a process leaves that is killed goes with that.
+        let between = tempfile::Builder::new().prefix("between-").tempdir_in(&lent.folder);
+        let between = between.map_err(GitError::io("create a directory in", &lent.folder))?;
         let at = between.path();
         for folder in ["objects/info", "objects/pack", "refs"] {
             fs::create_dir_all(at.join(folder)).map_err(GitError::io("create", at))?;
@@ -441,12 +453,14 @@ impl Repo {
         let named = |nth: usize| format!("refs/taken/{nth}");
         let refs: String = wanted.iter().enumerate().map(|(nth, id)| format!("{id} {}\n", named(nth))).collect();
         put("packed-refs", refs.as_bytes())?;
-        for pack in foreign::copy_objects(clone, &at.join("objects"))? {
+        for pack in foreign::copy_objects(&lent.git(), &at.join("objects"))? {
             // Its own index could say anything.
             let git = Git::new(at).env("GIT_DIR", at).timeout(TIMEOUT);
             judged(git.arg("index-pack").arg(&pack))?;
         }
-        let git = self.on_common().args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]);
+        // From there and from nowhere else, whatever the user's settings make of a path.
+        let git = self.on_common().env("GIT_ALLOW_PROTOCOL", "file");
+        let git = git.args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]);
         let git = git.args(["--no-auto-maintenance", "--no-recurse-submodules", "--refmap=", "--"]).arg(at);
         judged(git.args((0..wanted.len()).map(named)))
     }

@@ -149,7 +149,7 @@ fn a_branch_that_was_rewritten_is_taken_and_one_that_was_moved_is_not() {
 /// Something that an agent makes of its clone, and whether its work is still taken.
 type Planted = (&'static str, fn(&Lent, &str), bool);
 
-const PLANTED: [Planted; 13] = [
+const PLANTED: [Planted; 14] = [
     (
         "settings",
         |lent, program| {
@@ -287,6 +287,7 @@ const PLANTED: [Planted; 13] = [
         },
         false,
     ),
+    ("files that git does not know of", |lent, _| write(&lent.git, "lfs/objects/ab/cd/file", "large"), false),
     ("no references", |lent, _| fs::remove_dir_all(lent.git.join("refs")).unwrap(), false),
 ];
 
@@ -329,6 +330,7 @@ fn nothing_that_an_agent_makes_of_its_clone_runs_or_leads_elsewhere() {
             lab.repo.worktree_status(&lent.tree).unwrap();
             let taken = lent.take();
             assert_eq!(taken.refused.is_none(), is_taken, "{name} with {kind:?}: {taken:?}");
+            let is_taken = is_taken || name == "files that git does not know of";
             let expected = if is_taken { &work } else { &lent.first };
             assert_eq!(lent.head().as_ref(), Some(expected), "{name} with {kind:?}: {taken:?}");
             if !is_taken {
@@ -382,6 +384,10 @@ fn settings_of_files_are_handed_on_and_programs_and_keys_are_not() {
     lab.repo.checkout_branch(&other, "other").unwrap();
     let refused = lab.repo.lend_clone(&other, &lab.path("run2/clone")).unwrap_err().to_string();
     assert!(refused.contains("partial clone"), "{refused}");
+    git(&lab.main, &["config", "--unset", "extensions.partialclone"]);
+    fs::create_dir_all(lab.main.join(".git/lfs/objects")).unwrap();
+    let refused = lab.repo.lend_clone(&other, &lab.path("run2/clone")).unwrap_err().to_string();
+    assert!(refused.contains("git-lfs"), "{refused}");
 }
 
 #[test]
@@ -429,9 +435,44 @@ fn a_clone_with_more_beside_its_branch_than_is_kept_stays() {
         let other = lent.agent(&["commit-tree", "-m", &format!("other {nth}"), &tree]);
         lent.agent(&["update-ref", &format!("refs/heads/other-{nth}"), &other]);
     }
-    let taken = lent.take();
+    let taken = lent.lab.repo.take_clone(&lent.tree).unwrap().unwrap();
     assert!(taken.refused.as_ref().is_some_and(|why| why.contains("6 more references")), "{taken:?}");
     assert_eq!(lent.head(), Some(work));
+    // Each time some of them are kept.
+    let taken = lent.take();
+    assert_eq!((taken.refused.as_ref(), lent.lab.repo.rescues().unwrap().len()), (None, 70));
     lent.end(&taken);
-    assert!(lent.git.exists());
+    assert!(!lent.git.exists());
+}
+
+#[test]
+fn a_repository_that_is_shallow_or_borrows_itself_lends_too() {
+    let lab = Lab::new(Kind::Library);
+    write(&lab.main, "second.txt", "second\n");
+    git(&lab.main, &["add", "-A"]);
+    git(&lab.main, &["commit", "-q", "-m", "second"]);
+    let (parent, url) = (lab.folder.path(), format!("file://{}", lab.main.display()));
+    git(parent, &["clone", "-q", "--depth=1", &url, "shallow"]);
+    git(parent, &["clone", "-q", "--shared", &lab.main.to_string_lossy(), "borrowing"]);
+    git(parent, &["clone", "-q", "--separate-git-dir=elsewhere.git", &url, "separate"]);
+    for name in ["shallow", "borrowing", "separate"] {
+        let repo = Repo::discover(&parent.join(name)).unwrap();
+        let tree = lab.path("trees").join(name);
+        let head = repo.branch_head("main").unwrap().unwrap();
+        repo.ensure_branch("task", &head).unwrap();
+        repo.ensure_worktree(&tree, &head).unwrap();
+        repo.checkout_branch(&tree, "task").unwrap();
+        let lent = repo.lend_clone(&tree, &lab.path("run").join(name)).unwrap();
+        assert!(read(&lent, "packed-refs").contains("refs/remotes/origin/main"), "{name}");
+        write(&tree, "work.txt", "work\n");
+        git(&tree, &["add", "-A"]);
+        git(&tree, &["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-q", "-m", "work"]);
+        let taken = repo.take_clone(&tree).unwrap().unwrap();
+        assert_eq!(taken, Taken::default(), "{name}");
+        let task = repo.branch_head("task").unwrap().unwrap();
+        assert_eq!(repo.commits_between(&head, &task).unwrap(), 1, "{name}");
+        assert_eq!(repo.object_dirs().len(), if name == "borrowing" { 2 } else { 1 });
+        repo.end_clone(&tree, &taken).unwrap();
+        repo.fsck_connectivity().unwrap();
+    }
 }
