@@ -19,8 +19,10 @@ fn main() -> ExitCode {
         let (dir, report) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
         return pipeline_commands::confined(Path::new(&dir), &report.to_string_lossy());
     }
-    // It is said where nothing else depends on it: a program without it works, and is only easier to look into.
-    if let Err(error) = pipeline_commands::hide() {
+    // What a run has started is found by its environment. Without hiding, a program works and is easier to look into.
+    if std::env::var_os("PIPELINE_RUN_ID").is_none()
+        && let Err(error) = pipeline_commands::hide()
+    {
         tracing::debug!(%error, "this process cannot be hidden from the user's other programs");
     }
     let cli = match dispatch::parse(std::env::args_os()) {

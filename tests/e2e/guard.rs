@@ -68,6 +68,7 @@ try record touch "$main/.pipeline/runs/$PIPELINE_RUN_ID/planted"
 try secrets cat "$main/.pipeline/secrets.env"
 try approve @PIPELINE@ task approve OTHER
 try mode @PIPELINE@ mode shadow --yes
+@PIPELINE@ status 2> "$PIPELINE_WORKTREE/status.txt"
 try kill kill -CONT $PPID
 try environ sh -c "head -c 1 /proc/$PPID/environ | grep -q ."
 try socket tmux -S @BOX@/tmux.sock list-sessions
@@ -143,11 +144,19 @@ fn a_hijacked_agent_at_the_strict_level_has_no_network_either() {
         ["refs/heads/main", "refs/heads/pipeline/T-1"]
     );
     s.run(["explain", "dev"]).ok().says(&["sandbox strict", "private clone"]);
+    let said = s.git(&["show", "pipeline/T-1:status.txt"]);
+    assert!(said.contains("private clone of an agent") && said.contains("pipeline done"), "{said}");
     let scratch = s.repo().join(".pipeline/runs");
     let left = fs::read_dir(scratch)
         .expect("runs")
         .filter(|run| run.as_ref().is_ok_and(|run| run.path().join("tmp").exists()));
     assert_eq!(left.count(), 0, "what it put aside is gone");
+}
+
+#[test]
+fn a_strict_agent_has_a_network_where_that_is_said() {
+    let (_s, worked) = attack("strict", "network = true\n");
+    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory", "tcp"]].concat());
 }
 
 #[test]

@@ -101,7 +101,14 @@ impl Repo {
         let mut found = Self::find(dir)?;
         // Whoever asks from within the private clone of an agent means the repository that it is of.
         if let Some(main) = clone::is_of(&found.common) {
-            found = Self::find(&main)?;
+            found = Self::find(&main).map_err(|_| GitError::NotAWorktree {
+                path: dir.to_path_buf(),
+                problem: format!(
+                    "it is the private clone of an agent, from which {} cannot be read; an agent says how its work went \
+                     with `pipeline done`",
+                    main.display()
+                ),
+            })?;
         }
         planted::programs(&found.common.join("config"))?;
         Ok(found)
