@@ -129,14 +129,13 @@ impl Repo {
                 lent
             }
         };
-        let pointer = checkout.path.join(".git");
         // Only what leads to us is replaced; what the agent made of it since is its own.
         let ours = beneath::read(&checkout.path, Path::new(".git"), REF_BYTES_MAX);
         let ours = ours.is_ok_and(|text| {
             super::worktree::leads_to(&checkout.path, &String::from_utf8_lossy(&text), &checkout.admin)
         });
         if ours {
-            layout::exchange(&pointer, &pointer_to(&lent.git()))?;
+            layout::exchange(&checkout, &pointer_to(&lent.git()))?;
         }
         Ok(lent.git())
     }
@@ -153,7 +152,7 @@ impl Repo {
         let Some(lent) = self.lent(&checkout)? else { return Ok(None) };
         let found = beneath::read(&path, Path::new(".git"), REF_BYTES_MAX);
         if found.is_ok_and(|found| found == pointer_to(&lent.git())) {
-            layout::exchange(&path.join(".git"), &pointer_to(&checkout.admin))?;
+            layout::exchange(&checkout, &pointer_to(&checkout.admin))?;
         }
         let mut taken = Taken::default();
         match self.take(&checkout, &lent, &mut taken.notes) {

@@ -172,20 +172,26 @@ pub(super) fn write_pointer(checkout: &Checkout) -> Result<(), GitError> {
     let mut content = b"gitdir: ".to_vec();
     content.extend_from_slice(checkout.admin.as_os_str().as_encoded_bytes());
     content.push(b'\n');
-    exchange(&checkout.path.join(".git"), &content)
+    exchange(checkout, &content)
 }
 
-/// Puts a file in the place of whatever has its name, a link too: that is not followed.
-pub(super) fn exchange(file: &Path, content: &[u8]) -> Result<(), GitError> {
+/// Puts the `.git` file of a worktree in the place of whatever has its name, a link too: that is not followed. The unfinished
+/// file is in the private git directory, where nobody takes it for work if we are killed.
+pub(super) fn exchange(checkout: &Checkout, content: &[u8]) -> Result<(), GitError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let write = || {
-        let mut draft = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new(".")))?;
+    let file = checkout.path.join(".git");
+    let write = |folder: &Path| {
+        let mut draft = tempfile::NamedTempFile::new_in(folder)?;
         draft.write_all(content)?;
         draft.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        draft.persist(file).map_err(|error| error.error)?;
-        Ok(())
+        draft.persist(&file).map_err(|error| error.error)?;
+        Ok::<_, std::io::Error>(())
     };
-    write().map_err(GitError::io("write", file))
+    let written = match write(&checkout.admin) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => write(&checkout.path),
+        written => written,
+    };
+    written.map_err(GitError::io("write", &file))
 }
 
 /// Replaces a file as a whole, keeping its permissions.
