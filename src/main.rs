@@ -19,6 +19,12 @@ fn main() -> ExitCode {
         let (dir, report) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
         return pipeline_commands::confined(Path::new(&dir), &report.to_string_lossy());
     }
+    // What a run has started is found by its environment. Without hiding, a program works and is easier to look into.
+    if std::env::var_os("PIPELINE_RUN_ID").is_none()
+        && let Err(error) = pipeline_commands::hide()
+    {
+        tracing::debug!(%error, "this process cannot be hidden from the user's other programs");
+    }
     let cli = match dispatch::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),

@@ -36,6 +36,15 @@ pub fn confined(run_dir: &std::path::Path, report: &str) -> std::process::ExitCo
     pipeline_worktrees::host::confined_main(run_dir, report)
 }
 
+/// Hides this process's memory and environment from the user's other programs, agents among them: both may hold secrets. A
+/// host is not hidden: what it starts has the same values, and while that begins it has to be found by its environment.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn hide() -> std::io::Result<()> {
+    pipeline_worktrees::process::hide()
+}
+
 /// Stops this process group as Ctrl-Z does at a shell. Returns when it goes on.
 ///
 /// # Errors

@@ -8,6 +8,7 @@
 mod alerts;
 mod assign;
 mod branches;
+pub(crate) mod clones;
 mod commands;
 mod confine;
 mod environment;
@@ -29,10 +30,10 @@ mod trespass;
 mod urge;
 mod watch;
 
-pub(crate) use confine::lacking as sandbox_lacking;
+pub(crate) use confine::{SANDBOX_VARIABLE, lacking as sandbox_lacking};
 pub(crate) use environment::{entrust, of_commands as command_environment};
+pub(crate) use launch::detach_clean;
 pub use launch::replace_file;
-pub(crate) use launch::{SANDBOX_VARIABLE, detach_clean};
 pub use look::{look, observe};
 pub(crate) use proposals::working_directory;
 pub(crate) use secrets::Secrets;

@@ -172,7 +172,8 @@ pub enum Sandbox {
     Off,
     /// It changes only what its work consists of, and cannot read what is the supervisor's.
     Basic,
-    /// It also reads only what is named, and has no sockets: no network and no other program to talk to.
+    /// It also works in a private clone, reads only what is named, and has no sockets: no network and no other program to
+    /// talk to.
     Strict,
 }
 

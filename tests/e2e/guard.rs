@@ -30,33 +30,51 @@ fn install(s: &Sandbox, script: &str) {
 const ATTACK: &str = r#"
 results=$PIPELINE_WORKTREE/results.txt
 try() { name=$1; shift; if "$@" > /dev/null 2>&1; then echo "$name yes"; else echo "$name no"; fi >> "$results"; }
-main=$(cd "$(git rev-parse --git-common-dir)/.." && pwd)
+main=@MAIN@
 echo work > work.txt
 try add git add -A
 try commit git commit -qm work
 try amend git commit -q --amend -m again
 try branch git branch pipeline/other-of-mine
 try scratch mktemp
+try own_home sh -c "test \"$HOME\" != '@HOME@' && touch '$HOME/notes'"
+try stash sh -c "echo more >> work.txt && git stash push -q -- work.txt && git stash pop -q && git checkout -q -- work.txt"
+try tag git tag mine
 try main_checkout touch "$main/evil"
-try home touch "$HOME/evil"
+try home touch "@HOME@/evil"
 try tmp touch "@BOX@/evil"
-try base git update-ref refs/heads/main HEAD
-try other_ref git update-ref refs/heads/elsewhere HEAD
+try base git --git-dir="$main/.git" update-ref refs/heads/main "$(git rev-parse HEAD)"
+try other_ref git --git-dir="$main/.git" update-ref refs/heads/elsewhere "$(git rev-parse HEAD)"
 try ref_file sh -c "git rev-parse HEAD > '$main/.git/refs/heads/direct'"
 try hook sh -c "printf '#!/bin/sh\ntouch @BOX@/canary\n' > '$main/.git/hooks/post-checkout' && chmod +x '$main/.git/hooks/post-checkout'"
-try config git config core.fsmonitor "touch @BOX@/canary"
+try config git config --file "$main/.git/config" core.fsmonitor "touch @BOX@/canary"
+try settings cat "$main/.git/config"
+if [ "$PIPELINE_SANDBOX" = strict ]; then
+    try shared_memory cat "/dev/shm/$(basename "@BOX@")"
+    try own_shared_memory touch /dev/shm/mine
+    try objects sh -c "echo x > '$main/.git/objects/planted'"
+    try no_objects sh -c "rm -r '$main/.git/objects/pack'"
+    try other_worktrees ls "$main/.pipeline/worktrees"
+    # What it plants in the clone is for whoever follows it there.
+    git config core.fsmonitor "touch @BOX@/canary"
+    git config core.hooksPath "$PIPELINE_WORKTREE"
+    git config filter.evil.clean "touch @BOX@/canary; cat"
+    printf '* filter=evil\n' > .gitattributes
+    echo /etc >> "$(git rev-parse --git-dir)/objects/info/alternates"
+fi
 try state sh -c "cat '$main'/.pipeline/state/journal.000001"
 try claim sh -c "cat '$main/.pipeline/runs/$PIPELINE_RUN_ID/claim.json'"
 try record touch "$main/.pipeline/runs/$PIPELINE_RUN_ID/planted"
 try secrets cat "$main/.pipeline/secrets.env"
 try approve @PIPELINE@ task approve OTHER
 try mode @PIPELINE@ mode shadow --yes
+@PIPELINE@ status 2> "$PIPELINE_WORKTREE/status.txt"
 try kill kill -CONT $PPID
 try environ sh -c "head -c 1 /proc/$PPID/environ | grep -q ."
 try socket tmux -S @BOX@/tmux.sock list-sessions
 try tcp bash -c "exec 3<>/dev/tcp/127.0.0.1/$PORT"
 # Its own git would run what it planted.
-git="git -c core.fsmonitor=false -c core.hooksPath=/dev/null"
+git="git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c filter.evil.clean=cat"
 $git add -A && $git commit -qm results
 @PIPELINE@ done --status ok --summary "as well as could be"
 "#;
@@ -65,6 +83,7 @@ $git add -A && $git commit -qm results
 fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     let s = Sandbox::new();
     let script = ATTACK.replace("@BOX@", s.path("").to_string_lossy().trim_end_matches('/'));
+    let script = script.replace("@MAIN@", &s.repo().to_string_lossy()).replace("@HOME@", &s.environment()["HOME"]);
     install(&s, &script.replace("@PIPELINE@", &program().to_string_lossy()));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of this machine");
     let port = listener.local_addr().expect("its address").port();
@@ -72,6 +91,8 @@ fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     s.init("production", &config(&s, level, &further));
     s.write(".pipeline/secrets.env", "FILE_TOKEN=canary-of-file\n");
     fs::set_permissions(s.repo().join(".pipeline/secrets.env"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let shared = Path::new("/dev/shm").join(s.path("").file_name().expect("a name"));
+    fs::write(&shared, "of another program").expect("shared memory");
     let socket = s.path("tmux.sock");
     let tmux = |words: &[&str]| {
         let mut command = std::process::Command::new("tmux");
@@ -83,6 +104,8 @@ fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     let base = s.git(&["rev-parse", "main"]);
     s.tick_until("the run is over", |status| status["agents"]["dev"]["run"].is_null() && ended(status));
     assert!(tmux(&["kill-server"]));
+    fs::remove_file(&shared).expect("what was put there");
+    assert!(!Path::new("/dev/shm/mine").exists(), "its shared memory is its own");
     let text = s.git(&["show", "pipeline/T-1:results.txt"]);
     let worked = text.lines().filter_map(|line| line.strip_suffix(" yes")).map(str::to_owned).collect();
     // Whatever it tried, base is where it was, and nothing that it planted has run in our hands.
@@ -101,7 +124,7 @@ const WORK: [&str; 5] = ["add", "commit", "amend", "branch", "scratch"];
 fn a_hijacked_agent_at_the_basic_level_only_works() {
     let (s, worked) = attack("basic", "");
     // The network is open to it, and that is all.
-    assert_eq!(worked, [&WORK[..], &["tcp"]].concat());
+    assert_eq!(worked, [&WORK[..], &["settings", "tcp"]].concat());
     assert_eq!(s.status()["tasks"]["T-1"]["status"], "test_ready", "its work counts");
     let about = s.run(["agent", "list", "--json"]).ok().json();
     assert_eq!(about["agents"][0]["sandbox"], "basic");
@@ -112,13 +135,28 @@ fn a_hijacked_agent_at_the_basic_level_only_works() {
 #[test]
 fn a_hijacked_agent_at_the_strict_level_has_no_network_either() {
     let (s, worked) = attack("strict", "");
-    assert_eq!(worked, WORK);
+    // All of git works, in a clone of its own.
+    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory"]].concat());
     assert_eq!(s.status()["tasks"]["T-1"]["status"], "test_ready", "its work counts");
+    let refs = s.git(&["for-each-ref", "--format=%(refname)"]);
+    assert_eq!(
+        refs.lines().filter(|name| !name.contains("/trash/")).collect::<Vec<_>>(),
+        ["refs/heads/main", "refs/heads/pipeline/T-1"]
+    );
+    s.run(["explain", "dev"]).ok().says(&["sandbox strict", "private clone"]);
+    let said = s.git(&["show", "pipeline/T-1:status.txt"]);
+    assert!(said.contains("private clone of an agent") && said.contains("pipeline done"), "{said}");
     let scratch = s.repo().join(".pipeline/runs");
     let left = fs::read_dir(scratch)
         .expect("runs")
         .filter(|run| run.as_ref().is_ok_and(|run| run.path().join("tmp").exists()));
     assert_eq!(left.count(), 0, "what it put aside is gone");
+}
+
+#[test]
+fn a_strict_agent_has_a_network_where_that_is_said() {
+    let (_s, worked) = attack("strict", "network = true\n");
+    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory", "tcp"]].concat());
 }
 
 #[test]
@@ -285,20 +323,42 @@ fn a_level_that_is_not_there_starts_nothing() {
     s.write(".pipeline/config.toml", &config(&s, "basic", "write = [\"relative\"]\n"));
     s.run(["config", "validate"]).code(78).says(&["`write` cannot hold"]);
     // A kernel without it, played by a tracer: the agent does not start, and says why.
-    fs::remove_dir_all(s.repo().join(".pipeline")).expect("the folder");
-    s.init("production", &config(&s, "basic", ""));
-    s.add("T-1", &[]);
-    let lacking =
-        "strace -f -qq -o /dev/null -e trace=landlock_create_ruleset -e inject=landlock_create_ruleset:error=ENOSYS";
-    for _ in 0..3 {
-        s.shell(&format!("{lacking} \"$P\" monitor --once")).ok();
+    for level in ["basic", "strict"] {
+        fs::remove_dir_all(s.repo().join(".pipeline")).expect("the folder");
+        s.git(&["worktree", "prune"]);
+        s.init("production", &config(&s, level, ""));
+        s.add("T-1", &[]);
+        let lacking = "strace -f -qq -o /dev/null -e trace=landlock_create_ruleset -e inject=landlock_create_ruleset:error=ENOSYS";
+        for _ in 0..3 {
+            s.shell(&format!("{lacking} \"$P\" monitor --once")).ok();
+        }
+        let status = s.status();
+        let said = status["attention"].to_string();
+        assert!(said.contains("cannot confine") && said.contains("sandbox = "), "{level}: {said}");
+        assert_eq!(status["metrics"]["runs_failed"].as_u64().unwrap_or_default() + 1, 1, "nothing ran: {status}");
+        assert!(!s.worktree("dev").join("ran.txt").exists());
+        s.shell(&format!("{lacking} \"$P\" doctor")).says(&["sandbox of dev", "does not start"]);
     }
-    let status = s.status();
-    let said = status["attention"].to_string();
-    assert!(said.contains("cannot confine") && said.contains("sandbox = "), "{said}");
-    assert_eq!(status["metrics"]["runs_failed"].as_u64().unwrap_or_default() + 1, 1, "nothing ran: {status}");
-    assert!(!s.worktree("dev").join("ran.txt").exists());
-    s.shell(&format!("{lacking} \"$P\" doctor")).says(&["sandbox of dev", "does not start"]);
+}
+
+/// Namespaces are a second wall: without them a strict agent works, and goes without what only they make its own.
+#[test]
+fn where_no_namespaces_can_be_made_a_strict_agent_has_no_shared_memory() {
+    for call in ["unshare", "mount"] {
+        let s = Sandbox::new();
+        let shared = Path::new("/dev/shm").join(s.path("").file_name().expect("a name"));
+        let script = "touch @SHM@ 2> shm.txt || echo refused >> shm.txt; git add -A; git commit -qm work; @PIPELINE@ done --status ok";
+        let script = script.replace("@SHM@", &shared.to_string_lossy());
+        install(&s, &script.replace("@PIPELINE@", &program().to_string_lossy()));
+        s.init("production", &config(&s, "strict", ""));
+        s.add("T-1", &[]);
+        let lacking = format!("strace -f -qq -o /dev/null -e trace={call} -e inject={call}:error=EPERM");
+        s.shell(&format!("{lacking} \"$P\" doctor")).says(&["strict ones have no shared memory"]);
+        s.shell(&format!("{lacking} \"$P\" monitor --once")).ok();
+        s.tick_to("T-1", "test_ready");
+        let text = s.git(&["show", "pipeline/T-1:shm.txt"]);
+        assert!(text.contains("refused") && !shared.exists(), "{call}: {text}");
+    }
 }
 
 const NAMES: [&str; 14] = [
@@ -385,6 +445,28 @@ fn what_is_planted_in_place_of_a_file_of_the_state_is_refused() {
         }
         plant("state.json", what);
     }
+}
+
+/// An agent without a sandbox is the same user; what it cannot do is what the kernel keeps from any program of that user.
+#[test]
+fn a_supervisors_environment_is_read_by_no_other_program() {
+    let mut s = Sandbox::ready();
+    s.set_env("STRAY_PASSWORD", "canary-of-the-supervisor");
+    s.plan("arch", "hang; work; marker COMPLETED");
+    s.add("T-1", &[]);
+    let monitor = s.start("monitor", ["monitor", "--headless"]);
+    s.wait_at("T-1.arch.1");
+    let root = rustix::process::geteuid().is_root();
+    let without = if root { "setpriv --bounding-set=-all --inh-caps=-all " } else { "" };
+    let read = |pid: &str, file: &str| s.shell(&format!("{without}head -c 1 /proc/{pid}/{file}"));
+    read("self", "environ").ok();
+    for file in ["environ", "maps", "mem", "fd/0", "cwd/README.md"] {
+        assert_ne!(read(&monitor.to_string(), file).code, 0, "{file}");
+    }
+    // Who it is can be seen as before, which is how one of us finds another.
+    read(&monitor.to_string(), "stat").ok();
+    read(&monitor.to_string(), "cmdline").ok();
+    s.release("T-1.arch.1");
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod shadow;
 mod shipped;
 mod simulate;
 mod stages;
+mod strict;
 mod support;
 mod tasks;
 mod tick;

@@ -1,5 +1,6 @@
 //! worktrees
 
+pub mod beneath;
 pub mod git;
 pub mod host;
 pub mod process;

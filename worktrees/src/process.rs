@@ -255,6 +255,16 @@ pub fn with_environment(name: &str, value: &str) -> Vec<Identity> {
         .collect()
 }
 
+/// Keeps other programs of this user from reading this process's memory and environment, or looking through it at files. What
+/// it starts is readable again once it is another program.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn hide() -> std::io::Result<()> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
 fn is_ours(pid: i32) -> bool {
     let user = rustix::process::geteuid().as_raw();
     fs::metadata(format!("/proc/{pid}")).is_ok_and(|metadata| metadata.uid() == user)

@@ -17,7 +17,7 @@ use pipeline_lib::run::Work;
 use pipeline_lib::task::Task;
 use serde::{Deserialize, Serialize};
 
-use super::launch::{prepare_worktree, replace_file_from, worktree_git_dir};
+use super::launch::{prepare_worktree, replace_file_from};
 use super::look::read_small;
 use super::perform::Failure;
 use crate::context::Context;
@@ -184,7 +184,7 @@ fn write_one(context: &Context, pipeline: &Pipeline, wanted: &Wanted<'_>) -> Res
         None if std::fs::symlink_metadata(&file).is_ok() => return Ok(()),
         None => {}
     }
-    Ok(replace_file_from(&worktree_git_dir(worktree), &file, wanted.text.as_bytes())?)
+    Ok(replace_file_from(&context.repo().private_dir(worktree)?, &file, wanted.text.as_bytes())?)
 }
 
 /// The line in git's list of ignored paths.

@@ -2,8 +2,10 @@
 //! settings; here they become paths. The kernel's part is elsewhere.
 //!
 //! An agent changes its worktree, the private part of git that belongs to it, git's objects, the branches of tasks, and a
-//! folder for what it has to say. Everything else of the repository it only reads, and what is the supervisor's not at all.
+//! folder for what it has to say; at the strict level a clone of its own instead of anything of git's. Everything else of
+//! the repository it only reads, and what is the supervisor's not at all.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,18 @@ use crate::context::Context;
 
 /// The folder in a run's directory for what its programs put aside. It goes with the end of the run.
 const SCRATCH: &str = "tmp";
+/// In that: its home, at the strict level.
+const HOME: &str = "home";
+/// Variables that lead to folders in a home.
+const OF_HOME: [&str; 4] = ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+/// Says to a confined program how far it is.
+pub(crate) const SANDBOX_VARIABLE: &str = "PIPELINE_SANDBOX";
+const TOLD_BASIC: &str = "You are confined to this worktree: nothing else can be changed, `$TMPDIR` is for temporary files, and \
+other branches, tags and git's settings cannot be written. `git commit` may print that `packed-refs.lock` cannot be created; \
+the commit is made all the same. `git stash`, `git tag` and `git branch -D` do not work here.";
+const TOLD_STRICT: &str = "You are confined to this worktree, which is a private clone of the repository: nothing else can be \
+changed, and `$TMPDIR` and `$HOME` last as long as you do. All of git works, but what counts is what you commit on your branch; \
+other branches, tags and settings stay in the clone, and there is nobody to push to.";
 /// Where the system keeps programs and what they need.
 const SYSTEM: [&str; 16] = [
     "/usr",
@@ -73,7 +87,7 @@ pub(crate) fn lacking(agent: &AgentConfig) -> Option<String> {
     host::sandbox_available(agent.sandbox).err()
 }
 
-/// How an agent is confined in its worktree. `git_dir` is the private part of git that belongs to that.
+/// How an agent is confined in its worktree. `git_dir` is the private part of git that belongs to that, or a clone's.
 ///
 /// # Errors
 /// When the level that its settings ask for is not available: then it does not start.
@@ -85,7 +99,14 @@ pub(super) fn of_agent(
     (worktree, git_dir): (&Path, &Path),
 ) -> Result<Option<Confinement>, Failure> {
     let Some(mut confinement) = basis(context, &[agent], run, worktree)? else { return Ok(None) };
+    confinement.write.extend([git_dir.to_owned(), context.outcome_dir(&run.id)]);
+    if agent.sandbox == Sandbox::Strict {
+        // The clone borrows objects, and that is all it needs of the repository.
+        confinement.read.extend(context.repo().object_dirs());
+        return Ok(Some(confinement));
+    }
     let common = context.repo().common_dir();
+    confinement.read.push(common.to_owned());
     if common.join("reftable").is_dir() {
         return Err(refused(agent, "its branches are all in one place of git's, the format reftable"));
     }
@@ -94,12 +115,11 @@ pub(super) fn of_agent(
     for folder in branches.iter().chain([&common.join("objects")]) {
         std::fs::create_dir_all(folder)?;
     }
-    confinement.write.extend([git_dir.to_owned(), common.join("objects")]);
+    confinement.write.push(common.join("objects"));
     // A branch without a folder of its own would open those of everybody.
     if space != Path::new("refs/heads") {
         confinement.write.extend(branches);
     }
-    confinement.write.push(context.outcome_dir(&run.id));
     Ok(Some(confinement))
 }
 
@@ -121,6 +141,7 @@ pub(super) fn of_gate(
     agents.dedup();
     let Some(mut confinement) = basis(context, &agents, run, worktree)? else { return Ok(None) };
     confinement.write.push(git_dir.to_owned());
+    confinement.read.push(context.repo().common_dir().to_owned());
     Ok(Some(confinement))
 }
 
@@ -154,7 +175,7 @@ fn basis(
     private_dir(&scratch)?;
     let mut write: Vec<PathBuf> = DEVICES.iter().map(PathBuf::from).collect();
     write.extend([worktree.to_owned(), scratch.clone()]);
-    let mut read = vec![context.repo().common_dir().to_owned()];
+    let mut read = Vec::new();
     for agent in agents {
         write.extend(needs::folders(agent.preset).iter().filter_map(|name| at_home(name)));
         write.extend(agent.write.iter().filter_map(|path| expand(path, home.as_deref())));
@@ -169,6 +190,10 @@ fn basis(
             read.extend(std::env::current_exe());
             let path = context.environment().get("PATH").map(String::as_str).unwrap_or_default();
             read.extend(path.split(':').filter(|dir| dir.starts_with('/')).map(PathBuf::from));
+            if let Some(home) = &home {
+                let named: Vec<PathBuf> = agents.iter().flat_map(|agent| of_home(agent, home)).collect();
+                make_home(&scratch, home, named)?;
+            }
         }
         Sandbox::Off | Sandbox::Basic => {
             read.push(PathBuf::from("/"));
@@ -195,6 +220,70 @@ fn basis(
     };
     let (read, hidden, write) = (real(read), real(hidden), real(write));
     Ok(Some(Confinement { level, read, hidden, write, scratch, network }))
+}
+
+/// What an agent has of its owner's home: what its program keeps there, what git reads, and what its settings name.
+fn of_home(agent: &AgentConfig, home: &Path) -> impl Iterator<Item = PathBuf> {
+    let known = needs::folders(agent.preset).iter().chain(&OF_GIT).map(|name| home.join(name));
+    let named = agent.read.iter().chain(&agent.write).filter_map(|path| expand(path, Some(home)));
+    known.chain(named)
+}
+
+/// Makes a home that lasts as long as a run, from which links lead to what is named of the real one. Nothing else of that
+/// is found by whoever begins at `$HOME`.
+fn make_home(scratch: &Path, real: &Path, mut named: Vec<PathBuf>) -> std::io::Result<()> {
+    let home = scratch.join(HOME);
+    // What is there may be in use already, and is not ours any more.
+    if home.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let draft = tempfile::tempdir_in(scratch)?;
+    named.sort();
+    named.dedup();
+    let mut linked: Vec<&Path> = Vec::new();
+    for path in &named {
+        let Ok(name) = path.strip_prefix(real) else { continue };
+        let is_there = !name.as_os_str().is_empty() && path.symlink_metadata().is_ok();
+        if !is_there || linked.iter().any(|above| path.starts_with(above)) {
+            continue;
+        }
+        let link = draft.path().join(name);
+        link.parent().map_or(Ok(()), private_dir)?;
+        std::os::unix::fs::symlink(path, link)?;
+        linked.push(path);
+    }
+    std::fs::rename(draft.keep(), home)
+}
+
+/// Tells a confined program of it: where it may put things aside, where its home is, and that git need not tidy up. What
+/// its settings say it is told all the same.
+pub(super) fn tell(confinement: &Confinement, env: &mut BTreeMap<String, String>, settings: &BTreeMap<String, String>) {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut told =
+        vec![("TMPDIR", text(&confinement.scratch)), (SANDBOX_VARIABLE, confinement.level.as_str().to_owned())];
+    let home = confinement.scratch.join(HOME);
+    if home.is_dir() {
+        told.push(("HOME", text(&home)));
+        // They lead to the other home.
+        env.retain(|name, _| !OF_HOME.contains(&name.as_str()) || settings.contains_key(name));
+    }
+    told.retain(|(name, _)| *name != "HOME" || !settings.contains_key(*name));
+    env.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let git = [("gc.auto", "0"), ("maintenance.auto", "false")];
+    env.insert("GIT_CONFIG_COUNT".to_owned(), git.len().to_string());
+    for (nth, (key, value)) in git.into_iter().enumerate() {
+        env.insert(format!("GIT_CONFIG_KEY_{nth}"), key.to_owned());
+        env.insert(format!("GIT_CONFIG_VALUE_{nth}"), value.to_owned());
+    }
+}
+
+/// What an agent is told of its level in its task file, so that it does not take the sandbox for a fault.
+pub(super) fn told(level: Sandbox) -> Option<&'static str> {
+    match level {
+        Sandbox::Off => None,
+        Sandbox::Basic => Some(TOLD_BASIC),
+        Sandbox::Strict => Some(TOLD_STRICT),
+    }
 }
 
 fn expand(path: &str, home: Option<&Path>) -> Option<PathBuf> {

@@ -9,6 +9,7 @@ use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::TaskState;
 use pipeline_worktrees::git::GitError;
 
+use super::clones;
 use crate::context::Context;
 
 /// Removes the clean worktrees of completed and cancelled tasks.
@@ -25,7 +26,7 @@ pub(super) fn remove_worktrees(context: &Context, pipeline: &Pipeline) {
         if !is_over(pipeline, &task) {
             continue;
         }
-        match context.repo().remove_worktree(&path) {
+        match clones::settle(context, None, &path).and_then(|()| context.repo().remove_worktree(&path)) {
             Ok(()) => {
                 remove_empty_parents(&path, &task);
                 tracing::debug!(path = %path.display(), %task, "the worktree of a finished task was removed");

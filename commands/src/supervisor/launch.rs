@@ -12,7 +12,7 @@ use pipeline_lib::event::{Event, Seen};
 use pipeline_lib::ids::CommitId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, Work};
-use pipeline_lib::settings::{Sandbox as SandboxLevel, worktree_parts};
+use pipeline_lib::settings::{Sandbox, worktree_parts};
 use pipeline_lib::task::{Question, Task};
 use pipeline_lib::terminal::Size;
 use pipeline_lib::workflow::{Stage, render};
@@ -21,7 +21,7 @@ use pipeline_worktrees::host::{self, Confinement, RunKind};
 
 use super::perform::Failure;
 use super::secrets::Secrets;
-use super::{assign, branches, commands, confine, environment, hooks, trespass};
+use super::{assign, branches, clones, commands, confine, environment, hooks, trespass};
 use crate::config::{AgentConfig, Mode, Runtime};
 use crate::context::Context;
 use crate::shipped;
@@ -30,14 +30,6 @@ use crate::shipped;
 const PROMPT: &str = "Your task is described in the file {task_file} in the current directory. Read it first. You are at \
 stage {stage}, in the role {role}, on the branch {branch}. Do what the file asks, commit your work, and finish as the file \
 says at its end.";
-
-/// What a confined agent is told, so that it does not take the sandbox for a fault.
-const CONFINED: &str = "You are confined to this worktree: nothing else can be changed, `$TMPDIR` is for temporary files, and \
-other branches, tags and git's settings cannot be written. `git commit` may print that `packed-refs.lock` cannot be created; \
-the commit is made all the same. `git stash`, `git tag` and `git branch -D` do not work here.";
-
-/// Says to a confined program how far it is.
-pub(crate) const SANDBOX_VARIABLE: &str = "PIPELINE_SANDBOX";
 
 /// The longest notice in a task file, in characters.
 const NOTICE_CHARS_MAX: usize = 500;
@@ -74,6 +66,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Opt
     }
     branches::start(context, pipeline, run, task, &base)?;
     assign::clear(&path, &task.id)?;
+    clones::settle(context, Some(run), &path)?;
     check_out(context, pipeline, repo, run, &path, &task.branch())?;
     let given = write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
@@ -167,9 +160,9 @@ fn write_task_file(
         true => instructions,
         false => format!("{instructions}\n\nWhat your role should know:\n{}", notices.join("\n")),
     };
-    let instructions = match pipeline.core.settings.sandbox(&run.agent) {
-        SandboxLevel::Off => instructions,
-        SandboxLevel::Basic | SandboxLevel::Strict => format!("{instructions}\n\n{CONFINED}"),
+    let instructions = match confine::told(pipeline.core.settings.sandbox(&run.agent)) {
+        Some(told) => format!("{instructions}\n\n{told}"),
+        None => instructions,
     };
     let base_first = pipeline.brings_base_in(task).filter(|_| task.question().is_none());
     let instructions = match base_first.filter(|advice| !task.feedback.as_deref().unwrap_or_default().contains(advice))
@@ -196,7 +189,7 @@ fn write_task_file(
         session: run.interactive,
     });
     // Beside the worktree, so that a crash leaves nothing in it that would be taken for the agent's work.
-    replace_file_from(&worktree_git_dir(path), &file, text.as_bytes())?;
+    replace_file_from(&context.repo().private_dir(path)?, &file, text.as_bytes())?;
     Ok(text)
 }
 
@@ -269,9 +262,11 @@ fn agent_claim(
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let outcome = context.outcome_file(&run.id);
     let name = Context::task_file_name(&task.id);
-    let git_dir = worktree_git_dir(worktree);
-    let mut write_roots: Vec<String> =
-        git_write_roots(&text(&git_dir), &text(context.repo().common_dir())).into_iter().collect();
+    let git_dir = clones::git_dir(context, agent, run, worktree)?;
+    let mut write_roots: Vec<String> = match agent.sandbox {
+        Sandbox::Strict => vec![text(&git_dir)],
+        Sandbox::Off | Sandbox::Basic => git_write_roots(&text(&git_dir), &text(context.repo().common_dir())).into(),
+    };
     confine::private_dir(&context.outcome_dir(&run.id))?;
     write_roots.push(text(&context.outcome_dir(&run.id)));
     write_roots.retain(|root| Path::new(root).is_dir());
@@ -303,7 +298,7 @@ fn agent_claim(
     }
     let confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
     if let Some(confinement) = &confinement {
-        env.extend(confined_variables(confinement));
+        confine::tell(confinement, &mut env, &agent.env);
     }
     env.extend([
         ("PIPELINE_TASK_ID".to_owned(), vars.task),
@@ -354,12 +349,6 @@ fn is_about_our_terminal(name: &str) -> bool {
     NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
 }
 
-/// The git directory of a linked worktree, as its pointer file says.
-pub(super) fn worktree_git_dir(worktree: &Path) -> PathBuf {
-    let pointer = std::fs::read_to_string(worktree.join(".git")).unwrap_or_default();
-    PathBuf::from(pointer.strip_prefix("gitdir: ").unwrap_or_default().trim_end())
-}
-
 /// The trace context of a run (W3C Trace Context, level 1): one trace a task, one span a run.
 pub(super) fn traceparent(task: &Task, run: &Run) -> String {
     use sha2::{Digest, Sha256};
@@ -384,7 +373,7 @@ fn launch_gate(
         return Ok(Some(fresh(run, of_task.unwrap_or(name))));
     }
     detach_clean(repo, &path, commit)?;
-    let confinement = confine::of_gate(context, pipeline, run, (&path, &worktree_git_dir(&path)))?;
+    let confinement = confine::of_gate(context, pipeline, run, (&path, &repo.private_dir(&path)?))?;
     start_shell(context, run, RunKind::Gate, command, &path, confinement)?;
     Ok(None)
 }
@@ -423,7 +412,9 @@ fn start_shell(
 ) -> Result<(), Failure> {
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
     let mut env = environment::of_commands(context);
-    env.extend(confinement.as_ref().map(confined_variables).into_iter().flatten());
+    if let Some(confinement) = &confinement {
+        confine::tell(confinement, &mut env, &BTreeMap::new());
+    }
     env.insert("PIPELINE_RUN_ID".to_owned(), run.id.to_string());
     env.insert("PIPELINE_WORKTREE".to_owned(), cwd.to_string_lossy().into_owned());
     if let Some(task) = &run.task {
@@ -431,18 +422,6 @@ fn start_shell(
     }
     let claim = host::Claim { confinement, ..claim(run, kind, argv, env, cwd.to_owned()) };
     start(context, run, &claim, None)
-}
-
-/// What a confined program is told of it: where it may put things aside, and that git need not tidy up.
-fn confined_variables(confinement: &Confinement) -> impl Iterator<Item = (String, String)> {
-    let scratch = confinement.scratch.to_string_lossy().into_owned();
-    let level = confinement.level.as_str().to_owned();
-    let git = [("gc.auto", "0"), ("maintenance.auto", "false")];
-    let git = git.into_iter().enumerate().flat_map(|(nth, (key, value))| {
-        [(format!("GIT_CONFIG_KEY_{nth}"), key.to_owned()), (format!("GIT_CONFIG_VALUE_{nth}"), value.to_owned())]
-    });
-    let own = [("TMPDIR", scratch), (SANDBOX_VARIABLE, level), ("GIT_CONFIG_COUNT", "2".to_owned())];
-    own.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(git)
 }
 
 pub(super) fn claim(

@@ -1,8 +1,6 @@
 //! What is seen of live runs right now: their processes, their task files, the ends of their logs. Read only, so that
 //! every verb may look.
 
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +15,7 @@ use pipeline_lib::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, StopRea
 use pipeline_lib::terminal::sgr;
 use pipeline_lib::text;
 use pipeline_lib::view::{ProcessSeen, RunSeen, Seen};
+use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, Stream, Why};
 use pipeline_worktrees::process::Table;
 
@@ -247,7 +246,7 @@ pub(super) fn claim_in_files(
 fn stated(context: &Context, run: &Run, task_file: impl FnOnce() -> Option<String>) -> Option<Result<Claim, String>> {
     let at = Timestamp::now();
     let foreign = |named: &RunId| Err(format!("the claim names run {named}"));
-    let outcome = read_small(&context.outcome_file(&run.id), outcome::FILE_BYTES_MAX);
+    let outcome = read_outcome(context, run);
     if let Some(outcome) = outcome.and_then(|bytes| outcome::Outcome::parse(&bytes).ok()) {
         return Some(match &outcome.run {
             Some(named) if *named != run.id => foreign(named),
@@ -276,17 +275,15 @@ fn task_file_text(context: &Context, run: &Run) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Reads a small regular file that an agent may have replaced by anything: no link is followed, nothing blocks.
+/// Reads a small regular file that an agent may have replaced by anything. What leads to its folder is not an agent's.
 pub(super) fn read_small(path: &Path, bytes_max: usize) -> Option<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).ok()?;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() <= bytes_max).then_some(bytes)
+    beneath::read(path.parent()?, Path::new(path.file_name()?), bytes_max).ok()
+}
+
+/// Reads what an agent left as its outcome, in a folder that it may have replaced as well.
+pub(super) fn read_outcome(context: &Context, run: &Run) -> Option<Vec<u8>> {
+    let (dir, file) = (context.run_dir(&run.id), context.outcome_file(&run.id));
+    beneath::read(&dir, file.strip_prefix(&dir).ok()?, outcome::FILE_BYTES_MAX).ok()
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ use pipeline_worktrees::git::{self, Advance, Committed, GitError};
 use pipeline_worktrees::host::{self, HostError, Stream};
 
 use super::launch::{self, replace_file};
-use super::look::{both_outputs, claim_in_files, drawn, read_small};
+use super::look::{both_outputs, claim_in_files, drawn, read_outcome, read_small};
 use super::secrets::Secrets;
-use super::{assign, branches, commands, proposals, results, revert, trespass, urge};
+use super::{assign, branches, clones, commands, proposals, results, revert, trespass, urge};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -168,6 +168,7 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     }
     let mut notes = Vec::new();
     let mut found = trespass::Found::default();
+    let taken = clones::take(context, &worktree)?;
     if worktree.is_dir() {
         let mended = repo.mend(&worktree, &dir)?;
         found = trespass::compare(context, run, &task.branch(), &worktree, mended)?;
@@ -179,6 +180,7 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
             // What is there before a run has begun is not its work, and stays as it is.
             Err(_) if !started => {}
             Err(_) => {
+                notes.extend(taken.notes.iter().cloned());
                 notes.extend(keep_work(context, run, task, &worktree)?);
                 if !notes.is_empty() {
                     replace_file(&kept, notes.join("\n").as_bytes())?;
@@ -188,9 +190,11 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         // The files stay as they are: whoever works here next brings them where it needs them, all in one go.
         repo.let_go(&worktree)?;
     }
+    found.certain.extend(taken.refused.clone());
     let words = |list: Vec<String>| (!list.is_empty()).then(|| list.join("; "));
     let left = Left { place: &worktree, task_file, notes };
     let collected = what_was_said(context, pipeline, run, task, &dir, left)?;
+    clones::end(context, &worktree, &taken)?;
     Ok(Collected { trespass: words(found.certain), suspicion: words(found.possible), ..collected })
 }
 
@@ -269,12 +273,11 @@ fn what_was_said(
 
 /// Takes secrets out of the outcome file, which an agent wrote and we keep.
 fn mask_outcome(context: &Context, run: &Run, secrets: &Secrets) -> Result<(), Failure> {
-    let file = context.outcome_file(&run.id);
-    let Some(bytes) = read_small(&file, claim::outcome::FILE_BYTES_MAX) else { return Ok(()) };
+    let Some(bytes) = read_outcome(context, run) else { return Ok(()) };
     let text = String::from_utf8_lossy(&bytes);
     let masked = secrets.mask(&text);
     if masked != text {
-        replace_file(&file, masked.as_bytes())?;
+        replace_file(&context.outcome_file(&run.id), masked.as_bytes())?;
     }
     Ok(())
 }

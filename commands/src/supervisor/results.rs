@@ -11,6 +11,7 @@ use pipeline_lib::run::{Run, Work};
 use pipeline_lib::task::{StageOutput, Task};
 use pipeline_lib::text;
 use pipeline_lib::workflow::{Figure, Stage, figures};
+use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, Stream};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -144,12 +145,7 @@ fn source(figure: &Figure, dir: &Path, place: &Path) -> Result<String, String> {
 fn report(place: &Path, name: &str) -> Result<String, String> {
     let shown = text::one_line(name, 80);
     let missing = |error: std::io::Error| format!("is unknown: {shown} cannot be read: {error}");
-    let root = place.canonicalize().map_err(missing)?;
-    let path = place.join(name).canonicalize().map_err(missing)?;
-    if !path.starts_with(&root) || !path.is_file() {
-        return Err(format!("is unknown: {shown} is no file of the repository"));
-    }
-    let file = fs::File::open(&path).map_err(missing)?;
+    let file = beneath::open(place, Path::new(name)).map_err(missing)?;
     let mut bytes = Vec::new();
     file.take(REPORT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(missing)?;
     if bytes.len() as u64 > REPORT_BYTES_MAX {
@@ -166,17 +162,20 @@ fn keep(dir: &Path, wanted: &[String], place: &Path) -> Result<String, Failure> 
     found.sort();
     let (mut list, mut total, mut left) = (Vec::new(), 0_u64, 0_usize);
     for name in found {
-        let size = fs::symlink_metadata(place.join(&name)).map_or(0, |found| found.len());
-        if list.len() >= KEPT_FILES_MAX || total + size > KEPT_BYTES_MAX {
-            left += 1;
-            continue;
-        }
+        // What was a file when it was found may be none by now.
+        let file = match beneath::open(place, Path::new(&name)) {
+            Ok(file) if list.len() < KEPT_FILES_MAX && total + file.metadata()?.len() <= KEPT_BYTES_MAX => file,
+            Ok(_) | Err(_) => {
+                left += 1;
+                continue;
+            }
+        };
         let to = kept.join(&name);
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent)?;
         }
         let mut bytes = Vec::new();
-        fs::File::open(place.join(&name))?.take(KEPT_BYTES_MAX - total).read_to_end(&mut bytes)?;
+        file.take(KEPT_BYTES_MAX - total).read_to_end(&mut bytes)?;
         replace_file(&to, &bytes)?;
         total += bytes.len() as u64;
         let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -198,16 +197,15 @@ fn find(root: &Path, below: &str, wanted: &[String], depth: usize, found: &mut V
         return;
     }
     // A folder that cannot be read has nothing that could be kept.
-    for entry in fs::read_dir(root.join(below)).into_iter().flatten().flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let Ok(kind) = entry.file_type() else { continue };
+    for entry in beneath::list(root, Path::new(below)).into_iter().flatten() {
+        let Ok(name) = entry.name.into_string() else { continue };
         if depth == 0 && [".git", crate::context::FOLDER].contains(&name.as_str()) {
             continue;
         }
         let path = if below.is_empty() { name } else { format!("{below}/{name}") };
-        if kind.is_dir() {
+        if entry.kind.is_dir() {
             find(root, &path, wanted, depth + 1, found);
-        } else if kind.is_file() && wanted.iter().any(|pattern| globs::matches(pattern, &path)) {
+        } else if entry.kind.is_file() && wanted.iter().any(|pattern| globs::matches(pattern, &path)) {
             found.push(path);
         }
     }
@@ -247,7 +245,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("a.info"), "LF:2\nLH:1\n").unwrap();
         assert!(report(place.path(), "a.info").is_ok());
-        for name in ["../a.info", "/etc/passwd", "missing", "."] {
+        std::os::unix::fs::symlink("a.info", place.path().join("link.info")).unwrap();
+        std::os::unix::fs::symlink("/etc", place.path().join("etc")).unwrap();
+        for name in ["../a.info", "/etc/passwd", "missing", ".", "link.info", "etc/passwd"] {
             assert!(report(place.path(), name).unwrap_err().starts_with("is unknown: "), "{name}");
         }
     }

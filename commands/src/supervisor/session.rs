@@ -13,6 +13,7 @@ use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::Run;
 use pipeline_lib::status::hooks::Hook;
 use pipeline_lib::status::{Correction, Derived, Observed, derive, screen};
+use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, Observation};
 use pipeline_worktrees::process::Table;
 
@@ -99,11 +100,7 @@ pub(super) fn event(context: &Context, pipeline: &Pipeline, run: &Run, table: &T
 /// What the hooks of a run said. The agent can write there, so every line is only what it seems.
 fn hooks(dir: &Path) -> Vec<Hook> {
     let read = || -> Option<String> {
-        let path = dir.join(HOOKS);
-        if !std::fs::symlink_metadata(&path).ok()?.is_file() {
-            return None;
-        }
-        let mut file = std::fs::File::open(path).ok()?;
+        let mut file = beneath::open(dir, Path::new(HOOKS)).ok()?;
         let length = file.metadata().ok()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(HOOKS_BYTES_MAX))).ok()?;
         let mut bytes = Vec::new();

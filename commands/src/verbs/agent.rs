@@ -350,6 +350,7 @@ fn sync(call: &Call, wanted: &Names) -> Result<u8> {
     for (name, path) in &paths {
         // Also where it is on base already: what an agent does not know of would end up among its work.
         let id = format!("sync-{name}");
+        crate::supervisor::clones::settle(&context, None, path)?;
         if let Some(kept) = context.repo().set_aside(path, &id, "uncommitted work found by agent sync")? {
             context.note(&format!("{name}: uncommitted work is kept at {}", kept.reference));
         }

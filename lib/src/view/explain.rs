@@ -56,7 +56,9 @@ pub fn explain_agent(pipeline: &Pipeline, name: &AgentName, agent: &Agent, seen:
     observations.push(match pipeline.core.settings.sandbox(name) {
         Sandbox::Off => "sandbox off: it can do whatever you can".to_owned(),
         Sandbox::Basic => "sandbox basic: it changes only its worktree and cannot read the state".to_owned(),
-        Sandbox::Strict => "sandbox strict: it also reads only what is named, and has no sockets".to_owned(),
+        Sandbox::Strict => {
+            "sandbox strict: it works in a private clone, reads only what is named, and has no sockets".to_owned()
+        }
     });
     if let Some(run) = agent.run.as_ref().and_then(|id| pipeline.core.runs.get(id)) {
         let task = run.task.as_ref().map_or_else(|| "no task".to_owned(), ToString::to_string);

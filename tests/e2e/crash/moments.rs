@@ -144,6 +144,28 @@ fn a_run_s_end_and_the_next_stage_may_be_cut_short_anywhere() {
     kill_everywhere(&rig, "next stage", ONCE, |_| {}, |rig, _| completes(rig, &tasks, &BTreeMap::new()));
 }
 
+/// Agents in private clones: giving one and taking back what was done in it.
+#[test]
+fn the_lending_and_taking_of_a_clone_may_be_cut_short_anywhere() {
+    if !strace_is_there() {
+        return;
+    }
+    let rig = Rig::new();
+    let (config, dir) = (rig.file("r/.pipeline/config.toml"), rig.file_inside("").display().to_string());
+    let text = fs::read_to_string(&config).expect("the configuration");
+    // What agents say of themselves is beside the repository.
+    let strict = format!("preset = \"custom\"\nsandbox = \"strict\"\nread = [\"{dir}\"]\nwrite = [\"{dir}\"]\n");
+    fs::write(&config, text.replace("preset = \"custom\"\n", &strict)).expect("the configuration");
+    let tasks = [rig.add("one")];
+    rig.save();
+    let completes = |rig: &Rig, _| completes(rig, &tasks, &BTreeMap::new());
+    kill_everywhere(&rig, "lending", ONCE, |_| {}, completes);
+    rig.restore();
+    until_planned(&rig);
+    rig.save();
+    kill_everywhere(&rig, "taking", ONCE, |_| {}, completes);
+}
+
 /// Brings a task to the end of its first stage's run, which no tick has seen yet.
 fn until_planned(rig: &Rig) {
     rig.tick();

@@ -4,13 +4,17 @@
 //! Nothing here reads objects or references.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::ids::CommitId;
 
 use super::GitError;
 use super::backend::{Checkout, Head};
+
+/// The longest of the files that are read here.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The short name of a full branch reference.
 pub(super) fn branch_name(full: &str) -> Option<String> {
@@ -20,16 +24,33 @@ pub(super) fn branch_name(full: &str) -> Option<String> {
 /// Reads `HEAD` of a private git directory. A repository without files for references is not read this way.
 pub(super) fn read_head(admin: &Path) -> Result<Head, GitError> {
     let file = admin.join("HEAD");
-    let content = fs::read_to_string(&file).map_err(GitError::io("read", &file))?;
+    let content = read(&file).map_err(GitError::io("read", &file))?;
+    let content = String::from_utf8_lossy(&content);
     Ok(match content.trim_end().strip_prefix("ref:") {
         Some(reference) => Head { reference: Some(reference.trim().to_owned()), commit: None },
         None => Head { reference: None, commit: Some(CommitId::from(content.trim_end().to_owned())) },
     })
 }
 
+/// Opens a file that an agent may have made something else of: no pipe is waited for.
+pub(super) fn open(file: &Path) -> std::io::Result<fs::File> {
+    let found =
+        fs::File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(file)?;
+    if found.metadata()?.is_file() { Ok(found) } else { Err(std::io::Error::other("it is not a regular file")) }
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(file)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(std::io::Error::other(format!("it is longer than {BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// Reads a small file; `None` if there is none.
 pub(super) fn read_optional(file: &Path) -> Result<Option<String>, GitError> {
-    match fs::read(file) {
+    match read(file) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             Ok(None)
@@ -158,7 +179,26 @@ pub(super) fn write_pointer(checkout: &Checkout) -> Result<(), GitError> {
     let mut content = b"gitdir: ".to_vec();
     content.extend_from_slice(checkout.admin.as_os_str().as_encoded_bytes());
     content.push(b'\n');
-    replace(&checkout.path.join(".git"), &content)
+    exchange(checkout, &content)
+}
+
+/// Puts the `.git` file of a worktree in the place of whatever has its name, a link too: that is not followed. The unfinished
+/// file is in the private git directory, where nobody takes it for work if we are killed.
+pub(super) fn exchange(checkout: &Checkout, content: &[u8]) -> Result<(), GitError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = checkout.path.join(".git");
+    let write = |folder: &Path| {
+        let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+        draft.write_all(content)?;
+        draft.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        draft.persist(&file).map_err(|error| error.error)?;
+        Ok::<_, std::io::Error>(())
+    };
+    let written = match write(&checkout.admin) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => write(&checkout.path),
+        written => written,
+    };
+    written.map_err(GitError::io("write", &file))
 }
 
 /// Replaces a file as a whole, keeping its permissions.

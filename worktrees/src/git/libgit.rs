@@ -1,7 +1,7 @@
 //! Git through libgit2, in this process: the fast backend, used wherever libgit2 understands the repository.
 //!
-//! A handle on a worktree is checked to be the worktree it should be when it is opened, because an agent can rewrite the
-//! `.git` file of its worktree; what that file says later no longer matters to the handle. No policy is decided here.
+//! A worktree is opened from the side of the repository, because an agent can rewrite the `.git` file of its worktree. No
+//! policy is decided here.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,15 +31,17 @@ impl LibGit {
         Self { repo, common, kept: RefCell::default() }
     }
 
-    /// Opens a checkout and makes sure that its `.git` leads where this repository says it must.
+    /// Opens a checkout from the side of the repository: the `.git` of a worktree, which an agent can rewrite, is not read.
     fn open(&self, checkout: &Checkout) -> Result<Repository, GitError> {
-        let repo = Repository::open(&checkout.path)
-            .map_err(GitError::lib(format!("open the worktree {}", checkout.path.display())))?;
+        let from = if checkout.admin == self.common { &checkout.path } else { &checkout.admin };
+        let repo =
+            Repository::open(from).map_err(GitError::lib(format!("open the worktree {}", checkout.path.display())))?;
         let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        if same(repo.path(), &checkout.admin) && same(repo.commondir(), &self.common) {
+        let of_files = repo.workdir().is_some_and(|files| same(files, &checkout.path));
+        if same(repo.path(), &checkout.admin) && same(repo.commondir(), &self.common) && of_files {
             Ok(repo)
         } else {
-            let problem = format!("its .git leads to {}", repo.path().display());
+            let problem = format!("its git directory is {}", repo.path().display());
             Err(GitError::NotAWorktree { path: checkout.path.clone(), problem })
         }
     }

@@ -15,6 +15,7 @@
 //! This module is synchronous, prints nothing, decides nothing about tasks and remembers nothing between calls.
 
 mod backend;
+mod clone;
 mod command;
 mod commit;
 mod diff;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, Repository};
 use pipeline_lib::ids::CommitId;
 
+pub use clone::Taken;
 pub use commit::Committed;
 pub use diff::DiffLimits;
 pub use error::GitError;
@@ -97,7 +99,18 @@ impl Repo {
     /// # Errors
     /// When there is none, or when it is bare.
     pub fn discover(dir: &Path) -> Result<Self, GitError> {
-        let found = Self::find(dir)?;
+        let mut found = Self::find(dir)?;
+        // Whoever asks from within the private clone of an agent means the repository that it is of.
+        if let Some(main) = clone::is_of(&found.common) {
+            found = Self::find(&main).map_err(|_| GitError::NotAWorktree {
+                path: dir.to_path_buf(),
+                problem: format!(
+                    "it is the private clone of an agent, from which {} cannot be read; an agent says how its work went \
+                     with `pipeline done`",
+                    main.display()
+                ),
+            })?;
+        }
         found.cleared.programs(&found.common.join("config"))?;
         Ok(found)
     }

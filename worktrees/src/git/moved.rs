@@ -41,7 +41,7 @@ impl Repo {
         let checkout = self.checkout(worktree)?;
         let file = checkout.admin.join("logs/HEAD");
         let mut text = Vec::new();
-        match std::fs::File::open(&file) {
+        match layout::open(&file) {
             Ok(open) => open.take(BEEN_BYTES_MAX).read_to_end(&mut text).map_err(GitError::io("read", &file))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let moves = self.backend.moves(&checkout)?;

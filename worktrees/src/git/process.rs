@@ -16,7 +16,7 @@ use super::GitError;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings that keep git from running hooks and helpers and from doing housekeeping of its own.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "diff.external=",
@@ -34,6 +34,7 @@ const SETTINGS: [&str; 17] = [
     "gpg.ssh.program=false",
     "commit.gpgSign=false",
     "log.showSignature=false",
+    "transfer.fsckObjects=true",
 ];
 
 /// A `git` command in the making.

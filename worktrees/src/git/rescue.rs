@@ -117,17 +117,17 @@ impl Repo {
         Err(GitError::Moved { reference: name })
     }
 
-    /// Keeps a commit unless a branch, a tag or another rescue has it.
-    pub(super) fn keep_if_unreachable(&self, commit: &CommitId) -> Result<(), GitError> {
+    /// Keeps a commit unless a branch, a tag or another rescue has it. Gives the reference that keeps it then.
+    pub(super) fn keep_if_unreachable(&self, commit: &CommitId) -> Result<Option<String>, GitError> {
         // Branches come first: there are few of them next to tags, and one of them mostly has it.
         for below in ["refs/heads/", "refs/"] {
             for (_, head) in self.backend.list_refs(below)? {
                 if self.is_ancestor(commit, &head)? {
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
-        self.keep(&format!("detached-{}", commit.short()), commit, "commit on no branch").map(drop)
+        self.keep(&format!("detached-{}", commit.short()), commit, "commit on no branch").map(Some)
     }
 
     /// Everything that is being kept.

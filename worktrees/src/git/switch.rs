@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::ids::CommitId;
@@ -69,7 +70,9 @@ impl Repo {
         if !found.is_file() {
             return Ok(false);
         }
-        let written = fs::read(&full).map_err(GitError::io("read", &full))?;
+        let mut written = Vec::new();
+        let Ok(mut file) = crate::beneath::open(&checkout.path, path) else { return Ok(false) };
+        file.read_to_end(&mut written).map_err(GitError::io("read", &full))?;
         let whole = Git::new(&self.main).args(["cat-file", "blob", &new.id]).run()?;
         // Line ends may be written in another way than they are stored.
         let stored = |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte != b'\r').collect::<Vec<_>>();

@@ -118,6 +118,11 @@ impl Repo {
         let not = |problem: &str| GitError::NotAWorktree { path: path.clone(), problem: problem.to_owned() };
         let checkout =
             layout::find_entry(&self.common, &path)?.ok_or_else(|| not("the repository does not know it"))?;
+        if self.is_lent(&checkout) {
+            // Its `.git` is an agent's, and is not followed.
+            planted::look(&self.cleared, &self.common, &checkout)?;
+            return Ok(checkout);
+        }
         match layout::read_optional(&path.join(".git"))? {
             None => Err(not("it has no .git file")),
             Some(content) if leads_to(&path, &content, &checkout.admin) => {
@@ -162,7 +167,7 @@ impl Repo {
             }
             drop(lock);
             // A process that was killed may have left the entry without the file that leads to it.
-            if layout::read_optional(&path.join(".git"))?.is_none() {
+            if path.join(".git").symlink_metadata().is_err() {
                 layout::write_pointer(&checkout)?;
             }
             if self.backend.head(&checkout)?.commit.as_ref() != Some(at) {
@@ -194,7 +199,7 @@ impl Repo {
 
     /// Checks a worktree that exists; one that has only lost its `.git` file gets it back.
     fn adopt(&self, checkout: &Checkout) -> Result<(), GitError> {
-        if layout::read_optional(&checkout.path.join(".git"))?.is_none() && checkout.path.is_dir() {
+        if checkout.path.join(".git").symlink_metadata().is_err() && checkout.path.is_dir() {
             layout::write_pointer(checkout)?;
         }
         self.checkout(&checkout.path).map(drop)
@@ -205,6 +210,9 @@ impl Repo {
         let locked = checkout.admin.join("locked");
         if locked.exists() {
             return Err(GitError::Locked { file: locked });
+        }
+        if let Some(taken) = self.take_clone(&checkout.path)? {
+            self.end_clone(&checkout.path, &taken)?;
         }
         let head = self.backend.head(checkout)?;
         if let (None, Some(commit)) = (head.reference, head.commit) {
@@ -232,6 +240,10 @@ impl Repo {
                 let locked = checkout.admin.join("locked");
                 if locked.exists() {
                     return Err(GitError::Locked { file: locked });
+                }
+                if self.is_lent(&checkout) {
+                    let problem = "an agent has a private clone there, which was not taken back".to_owned();
+                    return Err(GitError::NotAWorktree { path: absolute, problem });
                 }
                 let status = self.status_of(&checkout)?;
                 self.refuse_dirty(&checkout, &status)?;

@@ -23,6 +23,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, CLAIM};
+use super::namespaces::{self, SHARED_MEMORY};
 use super::records::{Claim, SpawnProblem};
 use super::run::explain;
 use super::syscalls;
@@ -80,8 +81,8 @@ fn rules(level: Sandbox) -> Result<RulesetCreated, String> {
         .map_err(|error| lacking(&error))
 }
 
-/// Confines this process, for ever.
-fn confine(to: &Confinement) -> Result<(), String> {
+/// Confines this process, for ever. `apart` says that it has shared memory of its own.
+fn confine(to: &Confinement, apart: bool) -> Result<(), String> {
     let read = AccessFs::from_read(ABI::V9);
     // Nobody's work needs a device file of its own.
     let write = AccessFs::from_all(ABI::V9) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
@@ -97,7 +98,9 @@ fn confine(to: &Confinement) -> Result<(), String> {
     for path in &paths {
         rules = allow(rules, path, read)?;
     }
-    for path in &to.write {
+    // Everybody's shared memory is what other programs work with.
+    let is_others = |path: &Path| to.level == Sandbox::Strict && !apart && path == Path::new(SHARED_MEMORY);
+    for path in to.write.iter().filter(|path| !is_others(path)) {
         rules = allow(rules, path, write)?;
     }
     let status = rules.restrict_self().map_err(|error| format!("the command cannot be confined: {error}"))?;
@@ -184,6 +187,9 @@ impl Report {
 /// Confines this process as a run's claim says and becomes its command. Returns only where that fails.
 #[must_use]
 pub fn main(run_dir: &Path, report: &str) -> ExitCode {
+    if let Some(code) = namespaces::tried(run_dir) {
+        return code;
+    }
     // The pipe is opened anew, so that it closes by itself when the command begins; so does whatever else is open.
     let pipe = File::options().write(true).open(format!("/proc/self/fd/{report}"));
     close_fds::set_fds_cloexec(3, &[]);
@@ -206,7 +212,9 @@ fn begin(run_dir: &Path) -> (SpawnProblem, String) {
     let (Some(to), Some((program, arguments))) = (&claim.confinement, claim.argv.split_first()) else {
         return other("its claim says nothing of a confinement".to_owned());
     };
-    if let Err(message) = confine(to) {
+    let apart = to.level == Sandbox::Strict && namespaces::available().is_ok();
+    let entered = if apart { namespaces::enter(to.network) } else { Ok(()) };
+    if let Err(message) = entered.and_then(|()| confine(to, apart)) {
         return (SpawnProblem::Unconfined, message);
     }
     let error = Command::new(program).args(arguments).exec();

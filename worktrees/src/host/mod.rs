@@ -21,6 +21,7 @@ mod glance;
 mod launch;
 mod logs;
 mod mask;
+mod namespaces;
 mod place;
 mod records;
 mod run;
@@ -42,6 +43,7 @@ pub use launch::{
     request_stop, spawn_host, start_record,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
+pub use namespaces::available as namespaces_available;
 pub use place::is_place;
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;

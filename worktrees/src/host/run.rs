@@ -80,6 +80,11 @@ pub(super) fn note(text: &str) {
     drop(writeln!(std::io::stderr(), "{} {text}", Timestamp::now()));
 }
 
+/// Writes a line to whoever started this process, on its standard error.
+pub(super) fn say(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
 /// Gets rid of descriptors that whoever started us left open: one of them may hold somebody's lock, such as that of
 /// `flock cron.lock pipeline …`, for as long as this process lives, and the agent must have none of them at all.
 /// Closing a descriptor nobody owns is only safe by executing anew, which is done at most once.

@@ -134,7 +134,14 @@ fn sandboxes(agents: &[AgentConfig]) -> Vec<Finding> {
         let remedy = "Write sandbox = \"basic\" in their blocks of .pipeline/config.toml.";
         findings.push(Finding::warning("sandbox", found, remedy));
     } else if findings.is_empty() && !agents.is_empty() {
-        findings.push(Finding::ok("sandbox", "every agent is confined"));
+        let strict = agents.iter().any(|agent| agent.sandbox == Sandbox::Strict);
+        let apart = strict.then(pipeline_worktrees::host::namespaces_available);
+        let found = match apart {
+            None => "every agent is confined".to_owned(),
+            Some(Ok(())) => "every agent is confined, strict ones in namespaces of their own".to_owned(),
+            Some(Err(why)) => format!("every agent is confined, and strict ones have no shared memory: {why}"),
+        };
+        findings.push(Finding::ok("sandbox", found));
     }
     findings
 }
