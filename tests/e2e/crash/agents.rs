@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::rig::{Rig, long, say};
+use super::rig::{Rig, kills, say};
 
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("the process is there");
@@ -123,7 +123,7 @@ fn a_run_of_an_earlier_boot_is_interrupted() {
 
 #[test]
 fn hosts_and_agents_killed_at_random_lose_nothing_and_run_nothing_twice() {
-    let rounds = if long() { 200 } else { 8 };
+    let rounds = kills(8, 200);
     let rig = Rig::new();
     // Every round draws from the last one, so that a failure can be repeated.
     let mut random: u32 = 20_260_724;

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::rig::{Rig, long, say};
+use super::rig::{Rig, kills, say};
 
 fn headless(rig: &Rig) -> Child {
     let mut command = rig.pipeline(&[], &["monitor", "--headless", "--interval", "1"]);
@@ -26,7 +26,7 @@ fn holder(rig: &Rig) -> Option<u32> {
 
 #[test]
 fn monitors_ticks_and_commands_together_run_nothing_twice_whoever_dies() {
-    let kills_wanted = if long() { 500 } else { 20 };
+    let kills_wanted = kills(20, 500);
     let rig = Rig::with(&["planner-1", "planner-2", "maker-1", "maker-2", "maker-3"]);
     let mut monitors = [headless(&rig), headless(&rig)];
     let (mut tasks, mut kills) = (Vec::new(), 0);

@@ -73,6 +73,13 @@ pub(super) fn long() -> bool {
     std::env::var_os("PIPELINE_LONG").is_some_and(|value| value != "0")
 }
 
+/// How many kills there are to be: `PIPELINE_KILLS`, or as usual in the short and the long form.
+pub(super) fn kills(short: usize, longer: usize) -> usize {
+    let asked = std::env::var("PIPELINE_KILLS").ok();
+    let asked = asked.map(|number| number.parse().expect("PIPELINE_KILLS is a number"));
+    asked.unwrap_or(if long() { longer } else { short })
+}
+
 /// Tells how a test is going, which is shown if it fails.
 #[expect(clippy::print_stderr, reason = "the harness keeps it and shows it beside the failure")]
 pub(super) fn say(text: &str) {
