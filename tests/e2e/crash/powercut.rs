@@ -1,18 +1,24 @@
-//! Power cuts: a file system of its own is shut down under a process that adds tasks, and mounted anew. What was
-//! acknowledged before the cut has to be there. Opt-in, for it needs root, loop devices and the tools of the file systems:
+//! Power cuts: a file system of its own is shut down under a process that adds tasks, or under a monitor whose hosts run
+//! commands, and mounted anew. What was acknowledged before the cut has to be there, and no command may begin twice. Opt-in, for it needs root, loop devices and the tools of the file systems:
 //! `PIPELINE_POWER_CUTS=1000 cargo test --test e2e power -- --nocapture`. Then a tool that is missing is a failure.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::rig::{program, say};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::rig::{Watch, program, say};
 
 /// `FS_IOC_SHUTDOWN` with the flag that writes nothing more, not even the file system's own journal.
 const SHUT_DOWN: &str =
     "import fcntl,os,struct,sys\nfcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+
+/// Runs a program whose syncs do nothing.
+const UNSYNCED: &str = "strace -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:retval=0";
 
 fn wanted() -> Option<usize> {
     std::env::var("PIPELINE_POWER_CUTS").ok()?.parse().ok()
@@ -29,7 +35,13 @@ struct Mounted<'a>(&'a Path);
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        Command::new("umount").arg(self.0).stderr(Stdio::null()).status().map(drop).unwrap_or_default();
+        // A process that was ended lets go of its files a moment after it counts as gone.
+        let (nothing, deadline) = (Watch::of([]), Instant::now() + Duration::from_secs(10));
+        let taken_out =
+            || Command::new("umount").arg(self.0).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        while !taken_out() && Instant::now() < deadline {
+            nothing.wait(Duration::from_millis(10));
+        }
     }
 }
 
@@ -39,18 +51,32 @@ fn pipeline(repository: &Path) -> Command {
     command
 }
 
-/// Cuts the power `cuts` times, each time a little later; how many acknowledged tasks there were in the end. Without
-/// `synced` the program's syncs are taken from it.
-fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
-    let dir = tempfile::Builder::new().prefix("power-").tempdir().expect("a scratch directory");
-    let (image, place) = (dir.path().join("image"), dir.path().join("mount"));
-    fs::create_dir(&place).expect("a mount point");
-    fs::File::create(&image).and_then(|file| file.set_len(512 << 20)).expect("an image");
-    let (image, mount) = (image.display().to_string(), place.display().to_string());
-    must("make the file system", &format!("mkfs.{file_system}"), &["-q", &image]);
-    let attach = || must("mount the image", "mount", &["-o", "loop", &image, &mount]);
-    attach();
-    let repository = place.join("r");
+/// A file system of its own, in a file.
+struct Disk {
+    _dir: tempfile::TempDir,
+    image: String,
+    place: PathBuf,
+}
+
+impl Disk {
+    fn new(file_system: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("power-").tempdir().expect("a scratch directory");
+        let (image, place) = (dir.path().join("image"), dir.path().join("mount"));
+        fs::create_dir(&place).expect("a mount point");
+        fs::File::create(&image).and_then(|file| file.set_len(512 << 20)).expect("an image");
+        let image = image.display().to_string();
+        must("make the file system", &format!("mkfs.{file_system}"), &["-q", &image]);
+        let disk = Self { _dir: dir, image, place };
+        disk.attach();
+        disk
+    }
+
+    fn attach(&self) {
+        must("mount the image", "mount", &["-o", "loop", &self.image, &self.place.display().to_string()]);
+    }
+}
+
+fn make_repository(repository: &Path) {
     let make = "mkdir -p \"$1\" && cd \"$1\" && git init -q -b main . && git -c user.name=R -c user.email=r@example.org commit -qm base --allow-empty && sync";
     must("make a repository", "sh", &["-c", make, "sh", &repository.display().to_string()]);
     assert!(
@@ -61,13 +87,22 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
             .expect("init")
             .success()
     );
+}
+
+/// Cuts the power `cuts` times, each time a little later; how many acknowledged tasks there were in the end. Without
+/// `synced` the program's syncs are taken from it.
+fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
+    let disk = Disk::new(file_system);
+    let (place, mount) = (disk.place.clone(), disk.place.display().to_string());
+    let attach = || disk.attach();
+    let repository = place.join("r");
+    make_repository(&repository);
     must("sync", "sync", &[]);
     let mut known: Vec<String> = Vec::new();
     let mut guard = Some(Mounted(&place));
     for round in 0..cuts {
         // Acknowledgements are read as they come; the cut comes after so many of them, and not at their end.
-        let unsynced = "strace -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:retval=0";
-        let wrapper = if synced { "" } else { unsynced };
+        let wrapper = if synced { "" } else { UNSYNCED };
         let script = format!("while :; do {wrapper} \"$1\" -C \"$2\" task add one 2>/dev/null || exit; done");
         let mut command = Command::new("sh");
         command.args(["-c", &script, "sh"]).arg(program()).arg(&repository).env("GIT_CONFIG_NOSYSTEM", "1");
@@ -99,9 +134,149 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
     Ok(known.len())
 }
 
+/// Three commands, each of which writes down on another disk, which has power, that it began.
+fn workflow(ledger: &Path) -> String {
+    let stage = |id: &str| {
+        let run = format!("echo \"$PIPELINE_RUN_ID\" >> '{}'", ledger.display());
+        serde_json::json!({ "id": id, "run": run, "place": "repository", "merge": false, "retries": 5 })
+    };
+    let stages = ["a", "b", "c"].map(stage);
+    serde_json::json!({ "id": "chain", "stages": stages }).to_string()
+}
+
+fn begun(ledger: &Path) -> Vec<String> {
+    fs::read_to_string(ledger).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// The processes that work on a disk: the hosts of commands lead sessions of their own, and their commands are in it.
+fn all_on(place: &Path) -> Vec<Pid> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let named = String::from_utf8_lossy(&command).contains(&*place.to_string_lossy());
+        let inside = fs::read_link(entry.path().join("cwd")).is_ok_and(|at| at.starts_with(place));
+        found.extend(pid.filter(|_| named || inside));
+    }
+    found
+}
+
+/// Ends them, as the cut would have, and waits until they are gone: they keep the disk from being taken out.
+fn end_all_on(place: &Path) {
+    let nothing = Watch::of([]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let left = all_on(place);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "these do not end: {left:?}");
+        for pid in left {
+            kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
+        nothing.wait(Duration::from_millis(10));
+    }
+}
+
+/// Cuts the power under a monitor `cuts` times, each time after some commands more; how many began. Without `synced` the
+/// syncs are taken from it and its hosts.
+fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
+    let disk = Disk::new(file_system);
+    let elsewhere = tempfile::tempdir().expect("a scratch directory");
+    let ledger = elsewhere.path().join("ledger");
+    let repository = disk.place.join("r");
+    make_repository(&repository);
+    let folder = repository.join(".pipeline/workflows");
+    fs::create_dir_all(&folder).expect("a directory");
+    fs::write(folder.join("chain.json"), workflow(&ledger)).expect("a workflow");
+    let must_do = |words: &[&str]| {
+        let done = pipeline(&repository).args(words).stderr(Stdio::piped()).output().expect("the program");
+        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+        done.stdout
+    };
+    must_do(&["mode", "pipeline", "--yes"]);
+    must("sync", "sync", &[]);
+    let mut guard = Some(Mounted(&disk.place));
+    let monitor = |synced: bool| {
+        let script = format!("{} \"$1\" -C \"$2\" monitor --headless", if synced { "exec" } else { UNSYNCED });
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(program()).arg(&repository).env("GIT_CONFIG_NOSYSTEM", "1");
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the monitor starts")
+    };
+    let watch = Watch::of([elsewhere.path().to_owned()]);
+    let mut completed: Vec<String> = Vec::new();
+    for round in 0..cuts {
+        must_do(&["task", "add", "three commands", "--workflow", "chain"]);
+        let mut ticking = monitor(synced);
+        let enough = begun(&ledger).len() + 1 + round % 3;
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while begun(&ledger).len() < enough {
+            assert!(Instant::now() < deadline, "{file_system}, cut {round}: nothing more began");
+            watch.wait(Duration::from_millis(40));
+        }
+        must("cut the power", "python3", &["-c", SHUT_DOWN, &disk.place.display().to_string()]);
+        ticking.kill().expect("the monitor's end");
+        ticking.wait().expect("the monitor's end");
+        end_all_on(&disk.place);
+        drop(guard.take());
+        disk.attach();
+        guard = Some(Mounted(&disk.place));
+        let status = must_do(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&status).expect("a document");
+        let tasks = status["tasks"].as_object().expect("tasks");
+        let is_completed = |task: &str| tasks.get(task).is_some_and(|task| task["status"] == "completed");
+        if let Some(task) = completed.iter().find(|task| !is_completed(task)) {
+            return Err(format!("{file_system}, cut {round}: {task} was completed"));
+        }
+        completed = tasks.keys().filter(|task| is_completed(task)).cloned().collect();
+        let told = must_do(&["events"]);
+        let told = String::from_utf8_lossy(&told);
+        if let Some(run) = begun(&ledger).iter().find(|run| !told.contains(run.as_str())) {
+            return Err(format!("{file_system}, cut {round}: the command of {run} began, and nothing knows of it"));
+        }
+    }
+    let mut ticking = monitor(true);
+    must_do(&["wait", "--for", "idle", "--timeout", "300s"]);
+    ticking.kill().expect("the monitor's end");
+    ticking.wait().expect("the monitor's end");
+    end_all_on(&disk.place);
+    drop(guard);
+    let all = begun(&ledger);
+    let mut runs = all.clone();
+    runs.sort();
+    runs.dedup();
+    if runs.len() < all.len() {
+        return Err(format!("{file_system}: a command began twice in one run: {all:?}"));
+    }
+    Ok(all.len())
+}
+
+/// Two mounts of images at the same moment may be given the same loop device.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn commands_on(file_system: &str) {
+    let Some(cuts) = wanted() else { return };
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let began = cut_under_commands(file_system, cuts, true).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let forgot =
+        cut_under_commands(file_system, cuts.min(20), false).expect_err("without syncs something is forgotten");
+    say(&format!(
+        "{file_system}: {cuts} power cuts under a monitor, {began} commands began, each once and known; without syncs: {forgot}"
+    ));
+}
+
+#[test]
+fn power_cuts_on_ext4_begin_no_command_twice() {
+    commands_on("ext4");
+}
+
+#[test]
+fn power_cuts_on_xfs_begin_no_command_twice() {
+    commands_on("xfs");
+}
+
 fn cuts_on(file_system: &str) {
-    // Two mounts of images at the same moment may be given the same loop device.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let Some(cuts) = wanted() else { return };
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let kept = cut(file_system, cuts, true).unwrap_or_else(|lost| panic!("{lost}"));

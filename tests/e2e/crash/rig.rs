@@ -318,16 +318,10 @@ impl Rig {
     }
 
     fn watch(&self) -> Watch {
-        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).expect("inotify");
-        let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
         let runs = self.file("r/.pipeline/runs");
         let open = fs::read_dir(&runs).into_iter().flatten().flatten().map(|entry| entry.path());
         let open = open.filter(|dir| !dir.join("exit.json").exists());
-        for dir in open.chain([runs.clone(), self.file("")]) {
-            // One that vanished meanwhile has nothing to say.
-            inotify::add_watch(&fd, &dir, flags).ok();
-        }
-        Watch(fd)
+        Watch::of(open.chain([runs.clone(), self.file("")]))
     }
 
     /// Whether every claimed run has its exit record.
@@ -463,11 +457,21 @@ impl Rig {
 }
 
 /// Something will happen in one of the directories that matter.
-struct Watch(OwnedFd);
+pub(super) struct Watch(OwnedFd);
 
 impl Watch {
+    pub(super) fn of(dirs: impl IntoIterator<Item = PathBuf>) -> Self {
+        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).expect("inotify");
+        let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
+        for dir in dirs {
+            // One that vanished meanwhile has nothing to say.
+            inotify::add_watch(&fd, &dir, flags).ok();
+        }
+        Self(fd)
+    }
+
     /// Waits for it, or for what no directory tells, such as the end of a process.
-    fn wait(&self, at_most: Duration) {
+    pub(super) fn wait(&self, at_most: Duration) {
         let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(at_most.subsec_nanos()) };
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         rustix::event::poll(&mut fds, Some(&limit)).unwrap_or_default();
