@@ -80,7 +80,7 @@ fn make_repository(repository: &Path) {
     let make = "mkdir -p \"$1\" && cd \"$1\" && git init -q -b main . && git -c user.name=R -c user.email=r@example.org commit -qm base --allow-empty && sync";
     must("make a repository", "sh", &["-c", make, "sh", &repository.display().to_string()]);
     assert!(
-        pipeline(&repository)
+        pipeline(repository)
             .args(["init", "--agent", "demo", "--yes"])
             .stdout(Stdio::null())
             .status()
