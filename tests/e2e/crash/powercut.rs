@@ -191,7 +191,8 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     fs::write(folder.join("chain.json"), workflow(&ledger)).expect("a workflow");
     let must_do = |words: &[&str]| {
         let done = pipeline(&repository).args(words).stderr(Stdio::piped()).output().expect("the program");
-        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+        let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{words:?}: {}: {err}{out:.2000}", done.status);
         done.stdout
     };
     must_do(&["mode", "pipeline", "--yes"]);
