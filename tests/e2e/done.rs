@@ -76,3 +76,23 @@ fn decisions_are_read_and_never_guessed() {
     s.tick_to("B", "completed");
     assert_eq!(s.calls("B.impl"), 3);
 }
+
+/// An outcome file that cannot be understood was meant to say something: that its program ended well does not make it
+/// approval. The next attempt is told what was wrong with it.
+#[test]
+fn an_outcome_file_that_is_not_understood_is_no_approval() {
+    let s = Sandbox::ready();
+    s.plan("A.super.1", "outcome '{\"run\":\"@RUN@\",\"status\":\"ok\",\"decision\":\"rework, please\"}'");
+    s.plan("A.super.2", "outcome '{\"run\":\"@RUN@\",\"status\":\"ok\",\"decision\":\"rework\"}'");
+    s.plan("B.arch.1", "outcome '{\"status\":\"needs_review\"}'");
+    s.plan("B.arch.2", "outcome '{\"status\":\"blo'");
+    s.plan("B.arch.3", ": > \"$PIPELINE_OUTCOME_FILE\"; work");
+    s.plan("C.arch.1", "outcome nonsense; work; marker COMPLETED");
+    ["A", "B", "C"].iter().for_each(|id| s.add(id, &[]));
+    ["A", "B", "C"].iter().for_each(|id| drop(s.tick_to(id, "completed")));
+    assert!(s.seen("A.super.2", "md").contains("rework, please"));
+    assert_eq!((s.calls("A.super"), s.calls("A.impl")), (3, 2), "what it then said clearly counted");
+    assert!(s.seen("B.arch.2", "md").contains("needs-review"), "it is told the words there are");
+    assert!(s.seen("B.arch.3", "md").contains("valid JSON"));
+    assert_eq!((s.calls("B.arch"), s.calls("C.arch")), (3, 1), "an empty one says nothing, and a clear heading stands");
+}

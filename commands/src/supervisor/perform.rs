@@ -222,8 +222,10 @@ fn what_was_said(
         Some(commit) => commit,
         None => context.base_head()?,
     };
-    let claim = claim_in_files(context, run, || left.task_file).and_then(Result::ok);
-    let claim = claim.map(|mut claim| {
+    let stated = claim_in_files(context, run, || left.task_file);
+    // Whoever wrote one meant to say something, and an exit code must not say the opposite of it.
+    let unclear = stated.is_none().then(|| unreadable_outcome(context, run)).flatten();
+    let claim = stated.and_then(Result::ok).map(|mut claim| {
         claim.summary = claim.summary.map(|summary| with_notes(&summary, &measured.notes));
         claim
     });
@@ -257,7 +259,7 @@ fn what_was_said(
         summary: secrets.mask(&words),
         output: secrets.mask(&both_outputs(dir)),
         usage,
-        unmet: measured.unmet,
+        unmet: measured.unmet.or_else(|| unclear.map(|why| secrets.mask(&why))),
         trespass: None,
         suspicion: None,
         proposal: proposal.map(|proposal| match proposal {
@@ -265,6 +267,18 @@ fn what_was_said(
             Err(problem) => Err(secrets.mask(&problem)),
         }),
     })
+}
+
+/// Why the outcome file of an ended run says nothing, if it is there and not empty.
+fn unreadable_outcome(context: &Context, run: &Run) -> Option<String> {
+    let file = context.outcome_file(&run.id);
+    let found = std::fs::symlink_metadata(&file).ok()?;
+    let Some(bytes) = read_small(&file, claim::outcome::FILE_BYTES_MAX) else {
+        let most = claim::outcome::FILE_BYTES_MAX;
+        return Some(format!("its outcome file is no plain file of at most {most} bytes ({} bytes)", found.len()));
+    };
+    let error = claim::Outcome::parse(&bytes).err().filter(|_| !bytes.trim_ascii().is_empty())?;
+    Some(format!("what it said is unclear: {}", text::one_line(&chain(&error), 300)))
 }
 
 /// Takes secrets out of the outcome file, which an agent wrote and we keep.
