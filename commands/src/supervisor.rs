@@ -13,6 +13,7 @@ mod confine;
 mod environment;
 mod finished;
 pub(crate) mod hooks;
+mod idle;
 mod ignored;
 mod launch;
 mod look;

@@ -7,6 +7,7 @@
 mod apply;
 mod assigned;
 mod category;
+mod idle;
 mod index;
 mod rest;
 mod tasks;

@@ -12,6 +12,7 @@ use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
 use super::finished;
+use super::idle::{self, Rested};
 use super::look::{look, observe, processes};
 use super::perform::{collect_at_once, perform};
 use super::radar::Radar;
@@ -49,6 +50,7 @@ pub struct Supervisor {
     assigned: Option<(u64, String)>,
     /// The last fact after which the list of ignored paths was looked at.
     tidied: Option<u64>,
+    rested: Rested,
     radar: Radar,
     snapshot_seq: u64,
     snapshot_at: Option<Instant>,
@@ -67,6 +69,7 @@ impl Supervisor {
             performed: HashMap::new(),
             assigned: None,
             tidied: None,
+            rested: Rested::new(),
             radar: Radar::default(),
             snapshot_seq: 0,
             snapshot_at: None,
@@ -273,13 +276,14 @@ impl Supervisor {
         }
     }
 
-    /// Takes worktrees of finished tasks away, and has git ignore no task file longer than there is one.
+    /// Takes worktrees of finished tasks away, brings those of idle agents to base, and has git ignore no task file longer than there is one.
     fn tidy(&mut self, context: &Context) {
         let now = Some(self.engine.pipeline().core.seq);
         if self.tidied == now {
             return;
         }
         finished::remove_worktrees(context, self.engine.pipeline());
+        idle::bring_to_base(context, self.engine.pipeline(), &mut self.rested);
         match ignored::tidy(context, self.engine.pipeline()) {
             Ok(()) => self.tidied = now,
             Err(failure) => tracing::warn!(message = failure.message, "the list of ignored paths could not be kept"),
