@@ -40,7 +40,7 @@ fn a_stale_or_wrong_report_changes_nothing() {
     s.run(["done", "--status", "ok"]).code(2).says(&["--task"]);
     s.run(["done", "--status", "fine", "--task", "T-1"]).code(2).says(&["needs-review"]);
     s.run(["done", "--status", "ok", "--task", "NOPE"]).code(5);
-    s.run(["done", "--status", "ok", "--task", "T-2"]).code(5);
+    s.run(["done", "--status", "ok", "--task", "T-2"]).code(5).says(&["task `T-2` has no live run"]);
     s.run(["done", "--status", "ok", "--run", "r000"]).code(5);
     s.run(["done", "--status", "ok", "--task", "T-2", "--run", &run]).code(5);
     let error = s.run(["done", "--status", "ok", "--run", "r000", "--json"]).code(5);
