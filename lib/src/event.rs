@@ -98,6 +98,8 @@ pub enum Event {
         /// Its content without surrounding space; `None` where there is no file or nothing in it.
         content: Option<String>,
     },
+    /// What the streams of live runs tell of their use so far.
+    Used(Vec<(RunId, Usage)>),
     /// The machine was measured.
     Machine(Machine),
     /// An effect could not be performed.
