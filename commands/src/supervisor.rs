@@ -25,6 +25,7 @@ pub(crate) mod revert;
 mod room;
 mod secrets;
 pub(crate) mod session;
+mod spending;
 mod tick;
 mod trespass;
 mod urge;

@@ -129,6 +129,7 @@ fn word(reason: StopReason) -> &'static str {
         StopReason::Cancelled => "cancelled",
         StopReason::ModeSwitch => "mode_switch",
         StopReason::Stuck => "stuck",
+        StopReason::Budget => "budget",
     }
 }
 

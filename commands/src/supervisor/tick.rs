@@ -16,6 +16,7 @@ use super::idle::{self, Rested};
 use super::look::{look, observe, processes};
 use super::perform::{collect_at_once, perform};
 use super::radar::Radar;
+use super::spending::Meters;
 use super::{alerts, assign, ignored, room, session};
 use crate::context::Context;
 use crate::engine::Engine;
@@ -52,6 +53,7 @@ pub struct Supervisor {
     tidied: Option<u64>,
     rested: Rested,
     radar: Radar,
+    meters: Meters,
     snapshot_seq: u64,
     snapshot_at: Option<Instant>,
     snapshot_cost: Duration,
@@ -71,6 +73,7 @@ impl Supervisor {
             tidied: None,
             rested: Rested::new(),
             radar: Radar::default(),
+            meters: Meters::default(),
             snapshot_seq: 0,
             snapshot_at: None,
             snapshot_cost: Duration::ZERO,
@@ -111,6 +114,9 @@ impl Supervisor {
         let mut ahead = true;
         for round in 0..ROUNDS_MAX {
             events.extend(self.look(context, round == 0));
+            if round == 0 {
+                events.extend(self.meters.look(context, self.engine.pipeline()));
+            }
             let mut known = Known::of(self.engine.pipeline());
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
@@ -226,6 +232,11 @@ impl Supervisor {
     /// When merges that are left will have to be tried out even if nothing more happens.
     pub(super) fn radar_due(&self) -> Option<Instant> {
         self.radar.due()
+    }
+
+    /// When what live runs have used will have to be looked at even if nothing more happens.
+    pub(super) fn meters_due(&self) -> Option<Instant> {
+        self.meters.due()
     }
 
     /// Whether a look at live runs finds anything new.
