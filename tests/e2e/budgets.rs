@@ -59,6 +59,35 @@ fn a_live_run_that_passes_its_budget_is_stopped_and_asks() {
     assert_eq!(s.exit_of(monitor), 0);
 }
 
+/// A session draws for people; what it used stands in the transcript that its program keeps, and what stood there before
+/// it began is not its own.
+#[test]
+fn a_session_counts_by_the_transcript_that_its_hooks_name() {
+    let s = sandbox("task_tokens = 1000");
+    let config =
+        s.read(".pipeline/config.toml").replace("preset = \"claude\"", "preset = \"claude\"\nmode = \"interactive\"");
+    s.write(".pipeline/config.toml", &config);
+    let entry = |at: &str, id: &str, tokens: u32| {
+        format!(
+            r#"printf '{{"type":"assistant","timestamp":"%s","sessionId":"s","message":{{"id":"{id}","content":[],"usage":{{"input_tokens":{tokens},"output_tokens":0}}}}}}\n' "{at}" >> "$box/transcript""#
+        )
+    };
+    let (old, now) = ("2020-01-01T00:00:00.000Z", "$(date -u -d '1 second' +%Y-%m-%dT%H:%M:%S.000Z)");
+    let hook = r#"printf '{"hook_event_name":"UserPromptSubmit","session_id":"s","transcript_path":"%s"}' "$box/transcript" | "$pipeline" hook"#;
+    let plan = [&entry(old, "m0", 5_000), &entry(now, "m1", 600), hook, "work", "hang", &entry(now, "m2", 500), "hang"];
+    s.plan("A.write.1", &plan.join("\n"));
+    s.add("A", &["--workflow", "short"]);
+    s.tick_to("A", "write_wip");
+    s.wait_at("A.write.1");
+    let told = |s: &Sandbox| s.run(["events", "--type", "run_used"]).ok().json_lines();
+    s.tick_until("the use so far is on record", |_| !told(&s).is_empty());
+    assert_eq!(told(&s)[0]["data"]["usage"]["tokens"], 600, "what is older is not its own");
+    s.release("A.write.1");
+    let status = s.tick_until("it is stopped and asks", |status| word(status, "A") == "blocked");
+    assert!(status["tasks"]["A"]["reason"].as_str().unwrap().contains("1100 of 1000 tokens"), "{status}");
+    assert_eq!(status["metrics"]["tokens_total"], 1100);
+}
+
 /// The same by single ticks, which remember nothing between them.
 #[test]
 fn single_ticks_find_it_too() {

@@ -21,7 +21,7 @@ use pipeline_worktrees::host::{self, HostError, Stream};
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_small};
 use super::secrets::Secrets;
-use super::{assign, branches, commands, proposals, results, revert, trespass, urge};
+use super::{assign, branches, commands, proposals, results, revert, spending, trespass, urge};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -248,10 +248,13 @@ fn what_was_said(
     words = with_notes(&words, &measured.notes);
     let proposal = (run.work == Work::Agent).then(|| proposals::read(context, &final_text)).flatten();
     words = with_notes(&words, proposal.as_ref().map(proposals::in_words).as_slice());
-    let usage = summary.as_ref().map_or_else(Usage::default, |s| Usage {
-        tokens: s.tokens.as_ref().map_or(0, |t| t.input + t.output),
-        cost_usd: s.cost_usd.unwrap_or(0.0),
-    });
+    let usage = match run.interactive {
+        true => spending::of_session(pipeline, run, dir),
+        false => summary.as_ref().map_or_else(Usage::default, |s| Usage {
+            tokens: s.tokens.as_ref().map_or(0, |t| t.input + t.output),
+            cost_usd: s.cost_usd.unwrap_or(0.0),
+        }),
+    };
     Ok(Collected {
         commit,
         claim,
