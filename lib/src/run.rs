@@ -451,6 +451,15 @@ impl Usage {
         self.tokens == 0 && self.cost_usd == 0.0
     }
 
+    /// In words; what it cost only where that was told.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.cost_usd > 0.0 {
+            true => format!("{} tokens, ${:.2}", self.tokens, self.cost_usd),
+            false => format!("{} tokens", self.tokens),
+        }
+    }
+
     /// The larger of both, each kind for itself: what was told once is not less later.
     #[must_use]
     pub fn at_least(&self, other: &Self) -> Self {

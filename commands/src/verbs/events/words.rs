@@ -78,7 +78,7 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
         Fact::RunDoing { doing, .. } => format!("{agent} ({task}): {}", doing.words()),
         Fact::RunOverdue { .. } => format!("{agent} ({task}) takes much longer than usual"),
         Fact::RunUsed { usage, .. } => {
-            format!("{agent} ({task}) has used {} tokens, ${:.2} so far", usage.tokens, usage.cost_usd)
+            format!("{agent} ({task}) has used {} so far", usage.words())
         }
         Fact::RunTried { refused: Some(why), .. } => format!("{agent} ({task}): nothing was typed: {why}"),
         Fact::RunTried { rung, done: true, .. } => format!("{agent} ({task}) {}", rung.words()),
