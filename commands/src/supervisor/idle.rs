@@ -3,16 +3,12 @@
 //! somebody put it on. Nothing depends on when this is done; it comes after everything that somebody waits for.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use pipeline_lib::ids::{AgentName, CommitId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_worktrees::git::GitError;
 
 use crate::context::Context;
-
-/// A tick begins no further one after so long: in a large repository each takes its time.
-const TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Where the worktrees of idle agents have been brought already.
 pub(super) type Rested = HashMap<AgentName, CommitId>;
@@ -26,13 +22,10 @@ pub(super) fn bring_to_base(context: &Context, pipeline: &Pipeline, rested: &mut
         Ok(base) => base,
         Err(error) => return tracing::debug!(%error, "worktrees of idle agents stay where they are"),
     };
-    let (mut now, began) = (Rested::new(), Instant::now());
+    let mut now = Rested::new();
     for agent in pipeline.idle_agents() {
         let path = context.worktree(agent.as_str(), None);
         if rested.get(agent) != Some(&base) && path.is_dir() {
-            if began.elapsed() > TIME_MAX {
-                continue;
-            }
             match context.repo().rest(&path, &base) {
                 Ok(()) => {}
                 // Somebody's work: it is set aside when the worktree is needed, and not before.
