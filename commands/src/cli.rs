@@ -60,6 +60,7 @@ pub struct Global {
     pub verbose: u8,
     /// Log at this level and above: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", global = true, env = "PIPELINE_LOG", help_heading = "Global options")]
+    #[arg(value_parser = ["off", "error", "warn", "info", "debug", "trace"], hide_possible_values = true)]
     pub log_level: Option<String>,
     /// The same as `--log-level debug`, with backtraces in the log
     #[arg(long, global = true, help_heading = "Global options")]

@@ -164,6 +164,11 @@ impl From<Refusal> for CommandError {
         let message = refusal.to_string();
         match refusal {
             Refusal::NoTask(_) => Self::not_found(message).hint("`pipeline task list` shows the tasks there are."),
+            Refusal::Archived(id) => Self::new(exit::FAILED, "archived", message).hint(format!(
+                "It changes no more. `pipeline events --task {id}` prints its history, with its merge commit."
+            )),
+            Refusal::NotAtWork(id) => Self::new(exit::NOT_FOUND, "stale_run", message)
+                .hint(format!("Nothing was changed. `pipeline explain {id}` says where it is.")),
             Refusal::NoAgent(_) => Self::not_found(message).hint("`pipeline agent list` shows the agents there are."),
             Refusal::NoRun(_) => Self::new(exit::NOT_FOUND, "stale_run", message)
                 .hint("The run has ended or belongs to another task; nothing was changed."),
@@ -175,17 +180,19 @@ impl From<Refusal> for CommandError {
                  task's branch.",
             ),
             Refusal::Withheld { .. } => Self::failed(message).hint("Run `pipeline mode production --yes` to allow it."),
-            Refusal::Illegal { hint, .. } => {
-                let base = Self::new(exit::FAILED, "illegal", message);
-                Self { hint, ..base }
-            }
+            Refusal::Illegal { hint, task, .. } => Self::new(exit::FAILED, "illegal", message)
+                .hint(hint.unwrap_or_else(|| format!("`pipeline explain {task}` says what can be done with it."))),
             Refusal::NotUndone { next, .. } => Self::new(exit::FAILED, "not_undone", message).hint(next),
             Refusal::OwnRequest { task, .. } => Self::new(exit::FAILED, "own_request", message).hint(format!(
                 "`separate_approver` is set in [project]: somebody else runs `pipeline task approve {task}`."
             )),
-            Refusal::Duplicate(_) => Self::new(exit::FAILED, "duplicate", message),
-            Refusal::UnknownDependency { .. } => Self::new(exit::FAILED, "unknown_dependency", message),
-            Refusal::Cycle(_) => Self::new(exit::FAILED, "cycle", message),
+            Refusal::Duplicate(id) => Self::new(exit::FAILED, "duplicate", message).hint(format!(
+                "Nothing was added. `pipeline task show {id}` shows it; without `--id` an id is chosen."
+            )),
+            Refusal::UnknownDependency { .. } => Self::new(exit::FAILED, "unknown_dependency", message)
+                .hint("Nothing was changed. `pipeline task list --all` shows the tasks there are."),
+            Refusal::Cycle(_) => Self::new(exit::FAILED, "cycle", message)
+                .hint("Nothing was changed. `pipeline task graph` shows what waits for what."),
             Refusal::Invalid(_) => Self::new(exit::FAILED, "invalid", message),
             Refusal::UnknownDecision { .. } => Self::new(exit::FAILED, "unknown_decision", message),
         }

@@ -1,7 +1,10 @@
 //! Budgets: what agents may use of models and of time, for a task, for an agent a day, and for a day. What is used up is
-//! not begun; what runs goes on to its end, because only then is known what it used. Days are those of UTC.
+//! not begun, and what runs is stopped as soon as that is known: time passes by itself, and of models is known what a
+//! program tells while it runs; most tell what they cost only at their end. Days are those of UTC.
 
-use std::collections::BTreeMap;
+mod live;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +14,9 @@ use crate::ids::AgentName;
 use crate::pipeline::Pipeline;
 use crate::run::Usage;
 use crate::task::Task;
+
+pub(crate) use live::Live;
+use live::Scope;
 
 /// What may be used; nothing of a kind is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -144,26 +150,33 @@ impl Pipeline {
     /// What keeps an agent from beginning anything today; none asks for the budget of all.
     #[must_use]
     pub fn used_up_today(&self, agent: Option<&AgentName>, now: Timestamp) -> Option<UsedUp> {
-        let (day, budgets) = (&self.core.day, &self.core.settings.budgets);
-        if day.number != day_of(now) {
-            return None;
-        }
+        let live = Live::new(self, now, &[]);
         let until = tomorrow(now);
-        if let Some(what) = budgets.day.used_up(&day.all) {
+        if let Some(what) = live.used_up(Scope::Day) {
             return Some(UsedUp { agent: None, what, until });
         }
         let agent = agent?;
-        let what = budgets.agent.used_up(day.by_agent.get(agent)?)?;
+        let what = live.used_up(Scope::Agent(agent))?;
         Some(UsedUp { agent: Some(agent.clone()), what, until })
     }
 
     /// Every budget of the day that is used up: that of all, or those of single agents.
     #[must_use]
     pub fn all_used_up_today(&self, now: Timestamp) -> Vec<UsedUp> {
+        if self.core.settings.budgets == Budgets::default() {
+            return Vec::new();
+        }
         if let Some(of_all) = self.used_up_today(None, now) {
             return vec![of_all];
         }
-        self.core.day.by_agent.keys().filter_map(|agent| self.used_up_today(Some(agent), now)).collect()
+        let at_work = Live::new(self, now, &[]).spenders().map(|run| &run.agent);
+        let agents: BTreeSet<&AgentName> = self.core.day.by_agent.keys().chain(at_work).collect();
+        agents.into_iter().filter_map(|agent| self.used_up_today(Some(agent), now)).collect()
+    }
+
+    /// When a budget of time will be used up by what runs now.
+    pub(crate) fn budget_deadlines(&self) -> impl Iterator<Item = Timestamp> {
+        Live::new(self, self.core.updated_at, &[]).deadlines()
     }
 
     /// Why an agent may not work on a task any more.

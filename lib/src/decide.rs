@@ -20,6 +20,7 @@ mod room;
 mod runs;
 mod schedules;
 mod settled;
+mod spending;
 mod stages;
 mod stagger;
 mod tick;
@@ -87,6 +88,7 @@ pub fn decide(pipeline: &Pipeline, event: &Event, now: Now) -> Result<Vec<Fact>,
         Event::BaseReverted { task, merge, outcome } => rules.base_reverted(task, merge, outcome),
         Event::MergesPredicted(found) => rules.merges_predicted(found),
         Event::CurrentTaskRead { content } => rules.current_task_read(content.as_deref()),
+        Event::Used(seen) => rules.usage_seen(seen),
         Event::Machine(seen) => rules.machine_seen(seen),
         Event::EffectFailed { key, message, permanent } => rules.effect_failed(key, message, *permanent),
     })

@@ -98,6 +98,8 @@ pub enum Event {
         /// Its content without surrounding space; `None` where there is no file or nothing in it.
         content: Option<String>,
     },
+    /// What the streams of live runs tell of their use so far.
+    Used(Vec<(RunId, Usage)>),
     /// The machine was measured.
     Machine(Machine),
     /// An effect could not be performed.
@@ -193,7 +195,8 @@ pub struct Collected {
     pub output: String,
     /// What the stream reported.
     pub usage: Usage,
-    /// Why the work is not good enough whatever is claimed: a figure that misses its threshold.
+    /// Why the work is not good enough whatever is claimed: a figure that misses its threshold, an outcome file that is not
+    /// understood.
     pub unmet: Option<String>,
     /// What the run certainly did to what is not its own, such as the base branch: nothing it claims is believed, and its
     /// agent takes no work until a person has looked.

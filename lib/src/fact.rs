@@ -11,7 +11,7 @@ use crate::ids::{AgentName, CommitId, Group, Role, RunId, StageId, TaskId, Workf
 use crate::machine::Shortage;
 use crate::mode::{Mode, PilotScope};
 use crate::pipeline::{AlertNotice, Scheduled};
-use crate::run::{Claim, Ended, Run, RunSummary, Rung, StopReason};
+use crate::run::{Claim, Ended, Run, RunSummary, Rung, StopReason, Usage};
 use crate::settings::Settings;
 use crate::status::{Doing, Source};
 use crate::task::{Hold, Merged, Question, Resume, StageOutput, Task, TaskState};
@@ -207,6 +207,13 @@ pub enum Fact {
     RunOverdue {
         /// Which.
         run: RunId,
+    },
+    /// A live run has used so much as its program tells.
+    RunUsed {
+        /// Which.
+        run: RunId,
+        /// So far.
+        usage: Usage,
     },
     /// The machine is short of something, or no longer is.
     MachineShort {

@@ -74,16 +74,6 @@ pub fn overlap(a: &str, b: &str) -> bool {
     )
 }
 
-/// Whether an id matches a plain pattern such as `TASK-1*`. A `/` has no meaning here.
-#[must_use]
-pub fn id_matches(pattern: &str, id: &str) -> bool {
-    if pattern.len() > PATTERN_BYTES_MAX {
-        return false;
-    }
-    let id: Vec<char> = id.chars().collect();
-    name_matches(&tokens(pattern), &id)
-}
-
 fn climbs(pattern: &str) -> bool {
     pattern.split('/').any(|part| part == "..")
 }
@@ -299,21 +289,6 @@ mod tests {
         ] {
             assert_eq!(overlap(a, b), expected, "{a} with {b}");
             assert_eq!(overlap(b, a), expected, "{b} with {a}");
-        }
-    }
-
-    #[test]
-    fn ids_match_plain_patterns() {
-        for (pattern, id, expected) in [
-            ("TASK-1*", "TASK-12", true),
-            ("TASK-1*", "TASK-2", false),
-            ("TASK-?", "TASK-2", true),
-            ("*", "x", true),
-            ("TASK-1", "TASK-1", true),
-            ("TASK-1", "TASK-12", false),
-            ("task-1", "TASK-1", false),
-        ] {
-            assert_eq!(id_matches(pattern, id), expected, "{pattern} on {id}");
         }
     }
 

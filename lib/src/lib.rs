@@ -14,6 +14,7 @@ pub mod estimate;
 pub mod event;
 pub mod fact;
 pub mod globs;
+pub mod id_pattern;
 pub mod ids;
 pub mod interval;
 pub mod machine;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::globs;
+use crate::id_pattern;
 use crate::ids::TaskId;
 
 /// How tasks are assigned.
@@ -154,7 +154,7 @@ impl PilotScope {
     /// The first pattern that covers a task.
     #[must_use]
     pub fn pattern_of(&self, task: &TaskId) -> Option<&str> {
-        self.patterns.iter().map(String::as_str).find(|pattern| globs::id_matches(pattern, task.as_str()))
+        self.patterns.iter().map(String::as_str).find(|pattern| id_pattern::covers(pattern, task.as_str()))
     }
 
     /// Whether a task is in the share.

@@ -7,6 +7,7 @@
 mod apply;
 mod assigned;
 mod category;
+mod idle;
 mod index;
 mod rest;
 mod tasks;
@@ -472,6 +473,7 @@ impl Pipeline {
         let days = self.all_used_up_today(now).into_iter().map(|used_up| used_up.until);
         claims
             .chain(days)
+            .chain(self.budget_deadlines())
             .chain(crate::decide::staggered_starts(self))
             .chain(ladders)
             .chain(overdue)

@@ -62,6 +62,9 @@ pub struct Run {
     /// It takes longer than that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overdue: bool,
+    /// What its program's stream has told of its use so far, where a budget made that worth a record.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub used: Usage,
     /// The arm of a comparison that it counts for, as it was when it was claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arm: Option<Box<Arm>>,
@@ -311,6 +314,8 @@ pub enum StopReason {
     ModeSwitch,
     /// Nothing moved, and gentler means did not help.
     Stuck,
+    /// A budget that it draws on is used up.
+    Budget,
 }
 
 impl StopReason {
@@ -323,6 +328,7 @@ impl StopReason {
             Self::Cancelled => "because the task was taken back",
             Self::ModeSwitch => "by a mode switch",
             Self::Stuck => "because nothing moved",
+            Self::Budget => "because a budget is used up",
         }
     }
 }
@@ -443,5 +449,20 @@ impl Usage {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tokens == 0 && self.cost_usd == 0.0
+    }
+
+    /// In words; what it cost only where that was told.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.cost_usd > 0.0 {
+            true => format!("{} tokens, ${:.2}", self.tokens, self.cost_usd),
+            false => format!("{} tokens", self.tokens),
+        }
+    }
+
+    /// The larger of both, each kind for itself: what was told once is not less later.
+    #[must_use]
+    pub fn at_least(&self, other: &Self) -> Self {
+        Self { tokens: self.tokens.max(other.tokens), cost_usd: self.cost_usd.max(other.cost_usd) }
     }
 }

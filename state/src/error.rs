@@ -57,11 +57,11 @@ pub enum StateError {
         source: serde_json::Error,
     },
     #[error(
-        "the lock {} is held{}{} and was not released within {}",
+        "the lock {} is held{}{}{}",
         .path.display(),
         .pid.map(|pid| format!(" by process {pid}")).unwrap_or_default(),
         if .command.is_empty() { String::new() } else { format!(" ({})", .command) },
-        rounded(*.waited)
+        if waited.is_zero() { String::new() } else { format!(" and was not released within {}", rounded(*.waited)) }
     )]
     LockBusy { path: PathBuf, waited: Duration, pid: Option<u32>, command: String },
     #[error("the lock {} was replaced while it was held", .path.display())]

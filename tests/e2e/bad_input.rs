@@ -139,6 +139,8 @@ fn a_corrupt_state() {
     let status = s.run(["status"]).ok().says(&["state_damaged", "pipeline doctor --repair"]);
     assert!(!status.stdout.contains("No tasks yet"), "{status:?}");
     s.run(["status", "--check"]).code(3);
+    s.run(["wait", "--for", "completed"]).code(65).says(&["doctor --repair"]);
+    s.run(["wait", "--for", "attention"]).ok();
     let shown = s.status()["tasks"].as_object().unwrap().len();
     let mended = s.run(["doctor", "--repair"]);
     assert!(shown < 10 && mended.stdout.contains(&format!("{} tasks no longer known: ", 10 - shown)), "{mended:?}");

@@ -40,7 +40,7 @@ fn a_stale_or_wrong_report_changes_nothing() {
     s.run(["done", "--status", "ok"]).code(2).says(&["--task"]);
     s.run(["done", "--status", "fine", "--task", "T-1"]).code(2).says(&["needs-review"]);
     s.run(["done", "--status", "ok", "--task", "NOPE"]).code(5);
-    s.run(["done", "--status", "ok", "--task", "T-2"]).code(5);
+    s.run(["done", "--status", "ok", "--task", "T-2"]).code(5).says(&["task `T-2` has no live run"]);
     s.run(["done", "--status", "ok", "--run", "r000"]).code(5);
     s.run(["done", "--status", "ok", "--task", "T-2", "--run", &run]).code(5);
     let error = s.run(["done", "--status", "ok", "--run", "r000", "--json"]).code(5);
@@ -75,4 +75,24 @@ fn decisions_are_read_and_never_guessed() {
     s.run(["task", "approve", "B", "--decision", "rework"]).ok().says(&["B impl_ready"]);
     s.tick_to("B", "completed");
     assert_eq!(s.calls("B.impl"), 3);
+}
+
+/// An outcome file that cannot be understood was meant to say something: that its program ended well does not make it
+/// approval. The next attempt is told what was wrong with it.
+#[test]
+fn an_outcome_file_that_is_not_understood_is_no_approval() {
+    let s = Sandbox::ready();
+    s.plan("A.super.1", "outcome '{\"run\":\"@RUN@\",\"status\":\"ok\",\"decision\":\"rework, please\"}'");
+    s.plan("A.super.2", "outcome '{\"run\":\"@RUN@\",\"status\":\"ok\",\"decision\":\"rework\"}'");
+    s.plan("B.arch.1", "outcome '{\"status\":\"needs_review\"}'");
+    s.plan("B.arch.2", "outcome '{\"status\":\"blo'");
+    s.plan("B.arch.3", ": > \"$PIPELINE_OUTCOME_FILE\"; work");
+    s.plan("C.arch.1", "outcome nonsense; work; marker COMPLETED");
+    ["A", "B", "C"].iter().for_each(|id| s.add(id, &[]));
+    ["A", "B", "C"].iter().for_each(|id| drop(s.tick_to(id, "completed")));
+    assert!(s.seen("A.super.2", "md").contains("rework, please"));
+    assert_eq!((s.calls("A.super"), s.calls("A.impl")), (3, 2), "what it then said clearly counted");
+    assert!(s.seen("B.arch.2", "md").contains("needs-review"), "it is told the words there are");
+    assert!(s.seen("B.arch.3", "md").contains("valid JSON"));
+    assert_eq!((s.calls("B.arch"), s.calls("C.arch")), (3, 1), "an empty one says nothing, and a clear heading stands");
 }

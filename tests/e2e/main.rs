@@ -2,6 +2,7 @@
 
 mod agents;
 mod bad_input;
+mod budgets;
 mod capture;
 mod collisions;
 mod crash;

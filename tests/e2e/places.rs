@@ -110,6 +110,44 @@ fn a_worktree_for_each_agent_beside_the_repository() {
     s.run(["config", "validate"]).code(78).says(&["gate-architect", "another name"]);
 }
 
+/// A task's branch is checked out only where its live run is; an agent that has nothing to do is detached at base, unless
+/// somebody's work is in its worktree. In shadow nothing is touched.
+#[test]
+fn worktrees_of_idle_agents_are_at_base() {
+    let s = Sandbox::ready();
+    s.plan("B.arch", "hang; work");
+    s.add("A", &[]);
+    s.tick_to("A", "completed");
+    let head = |agent: &str| {
+        let worktree = s.worktree(agent);
+        let git = |what: &[&str]| s.git(&[&["-C", &*worktree.to_string_lossy(), "rev-parse"], what].concat());
+        format!("{}\n{}", git(&["--abbrev-ref", "HEAD"]), git(&["HEAD"]))
+    };
+    let merged = s.git(&["rev-parse", "main"]);
+    for agent in ["architect", "test", "implementation", "supervisor"] {
+        assert_eq!(head(agent), format!("HEAD\n{merged}"), "{agent}");
+    }
+    // Somebody works in two of them.
+    std::fs::write(s.worktree("test").join("mine.txt"), "mine").unwrap();
+    s.git(&["-C", &s.worktree("supervisor").to_string_lossy(), "checkout", "-qb", "mine"]);
+    s.commit("more.txt", "x\n");
+    s.add("B", &[]);
+    s.tick_to("B", "arch_wip");
+    s.wait_at("B.arch.1");
+    let moved = s.git(&["rev-parse", "main"]);
+    assert_ne!(moved, merged);
+    assert!(head("architect").starts_with("pipeline/B\n"), "the branch is where its run is");
+    assert_eq!(head("implementation"), format!("HEAD\n{moved}"));
+    assert_eq!(head("test"), format!("HEAD\n{merged}"), "what is not committed stays where it is");
+    assert_eq!(std::fs::read_to_string(s.worktree("test").join("mine.txt")).unwrap(), "mine");
+    assert_eq!(head("supervisor"), format!("mine\n{merged}"));
+    s.run(["mode", "shadow"]).ok();
+    s.commit("yet-more.txt", "x\n");
+    s.release("B.arch.1");
+    s.tick_past("B", "arch");
+    assert_eq!(head("implementation"), format!("HEAD\n{moved}"), "shadow touches nothing");
+}
+
 /// What a definition says reaches the task file: of the agent itself before that of its role, and of a changed file the
 /// next time.
 #[test]

@@ -25,6 +25,7 @@ fn the_pilots_list() {
     s.run(["pilot", "add-pattern", "FUTURE-*"]).ok().says(&["FUTURE-* matches no task yet"]);
     s.run(["pilot", "add-pattern", "two words"]).code(2).says(&["DOC-*"]);
     s.run(["pilot", "add-pattern", ""]).code(2);
+    s.run(["pilot", "add-pattern", "DOC-[1"]).code(2).says(&["`[` has no counterpart"]);
     let document = list(&s);
     assert_eq!((&document["schema_version"], &document["active"]), (&1.into(), &true.into()));
     assert_eq!(texts(&document["tasks"]), ["API-1", "DOC-1"]);

@@ -459,6 +459,21 @@ impl Sandbox {
         }
     }
 
+    /// Looks until the status is as wished, and ticks never: somebody else has to.
+    #[track_caller]
+    pub(crate) fn look_until(&self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let notices = Notices::of(&self.places());
+            let status = self.status();
+            if wished(&status) {
+                return status;
+            }
+            assert!(began.elapsed() < DEADLINE, "never: {what}\n{}", self.tell());
+            notices.wait(NOTICE / 6);
+        }
+    }
+
     /// Ticks until a task has this status.
     #[track_caller]
     pub(crate) fn tick_to(&self, id: &str, wished: &str) -> Value {

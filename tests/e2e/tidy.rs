@@ -59,14 +59,12 @@ fn files() -> Vec<(String, PathBuf)> {
     fn below(dir: &Path, root: &Path, found: &mut Vec<(String, PathBuf)>) {
         for entry in fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry")) {
             let (path, name) = (entry.path(), entry.file_name());
-            if name == ".git" {
-                // A folder, or in a linked worktree a file that leads to one.
+            // In a linked worktree `.git` is a file that leads to the repository.
+            if ["target", ".git", ".pipeline"].iter().any(|skipped| name == *skipped) {
                 continue;
             }
             if entry.file_type().expect("a type").is_dir() {
-                if !["target", ".pipeline"].iter().any(|skipped| name == *skipped) {
-                    below(&path, root, found);
-                }
+                below(&path, root, found);
             } else {
                 let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
                 found.push((name, path));

@@ -68,6 +68,10 @@ fn finished_tasks_are_archived() {
     let run = runs[0]["run"].as_str().unwrap();
     s.run(["logs", "--run", run]).ok();
     s.run(["task", "add", "again", "--id", "t-1"]).code(1).says(&["T-1"]);
+    for verb in ["retry", "rollback", "cancel"] {
+        s.run(["task", verb, "T-1"]).code(1).says(&["T-1", "archived", "pipeline events --task T-1"]);
+    }
+    s.run(["task", "list", "--all"]).ok().says(&["3 more are archived"]);
     s.add("AFTER", &["--after", "T-1", "--workflow", "short"]);
     s.tick_to("AFTER", "completed");
     assert_eq!(s.status()["metrics"]["tasks_completed"], 6, "what is archived still counts");

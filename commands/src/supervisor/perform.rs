@@ -21,7 +21,7 @@ use pipeline_worktrees::host::{self, HostError, Stream};
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_outcome, read_small};
 use super::secrets::Secrets;
-use super::{assign, branches, clones, commands, proposals, results, revert, trespass, urge};
+use super::{assign, branches, clones, commands, proposals, results, revert, spending, trespass, urge};
 use crate::context::Context;
 use crate::error::chain;
 
@@ -129,6 +129,7 @@ fn word(reason: StopReason) -> &'static str {
         StopReason::Cancelled => "cancelled",
         StopReason::ModeSwitch => "mode_switch",
         StopReason::Stuck => "stuck",
+        StopReason::Budget => "budget",
     }
 }
 
@@ -226,8 +227,10 @@ fn what_was_said(
         Some(commit) => commit,
         None => context.base_head()?,
     };
-    let claim = claim_in_files(context, run, || left.task_file).and_then(Result::ok);
-    let claim = claim.map(|mut claim| {
+    let stated = claim_in_files(context, run, || left.task_file);
+    // Whoever wrote one meant to say something, and an exit code must not say the opposite of it.
+    let unclear = stated.is_none().then(|| unreadable_outcome(context, run)).flatten();
+    let claim = stated.and_then(Result::ok).map(|mut claim| {
         claim.summary = claim.summary.map(|summary| with_notes(&summary, &measured.notes));
         claim
     });
@@ -249,10 +252,13 @@ fn what_was_said(
     words = with_notes(&words, &measured.notes);
     let proposal = (run.work == Work::Agent).then(|| proposals::read(context, &final_text)).flatten();
     words = with_notes(&words, proposal.as_ref().map(proposals::in_words).as_slice());
-    let usage = summary.as_ref().map_or_else(Usage::default, |s| Usage {
-        tokens: s.tokens.as_ref().map_or(0, |t| t.input + t.output),
-        cost_usd: s.cost_usd.unwrap_or(0.0),
-    });
+    let usage = match run.interactive {
+        true => spending::of_session(pipeline, run, dir),
+        false => summary.as_ref().map_or_else(Usage::default, |s| Usage {
+            tokens: s.tokens.as_ref().map_or(0, |t| t.input + t.output),
+            cost_usd: s.cost_usd.unwrap_or(0.0),
+        }),
+    };
     Ok(Collected {
         commit,
         claim,
@@ -261,7 +267,7 @@ fn what_was_said(
         summary: secrets.mask(&words),
         output: secrets.mask(&both_outputs(dir)),
         usage,
-        unmet: measured.unmet,
+        unmet: measured.unmet.or_else(|| unclear.map(|why| secrets.mask(&why))),
         trespass: None,
         suspicion: None,
         proposal: proposal.map(|proposal| match proposal {
@@ -269,6 +275,18 @@ fn what_was_said(
             Err(problem) => Err(secrets.mask(&problem)),
         }),
     })
+}
+
+/// Why the outcome file of an ended run says nothing, if it is there and not empty.
+fn unreadable_outcome(context: &Context, run: &Run) -> Option<String> {
+    let file = context.outcome_file(&run.id);
+    let found = std::fs::symlink_metadata(&file).ok()?;
+    let Some(bytes) = read_outcome(context, run) else {
+        let most = claim::outcome::FILE_BYTES_MAX;
+        return Some(format!("its outcome file is no plain file of at most {most} bytes ({} bytes)", found.len()));
+    };
+    let error = claim::Outcome::parse(&bytes).err().filter(|_| !bytes.trim_ascii().is_empty())?;
+    Some(format!("what it said is unclear: {}", text::one_line(&chain(&error), 300)))
 }
 
 /// Takes secrets out of the outcome file, which an agent wrote and we keep.

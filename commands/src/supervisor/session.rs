@@ -112,6 +112,11 @@ fn hooks(dir: &Path) -> Vec<Hook> {
     read().unwrap_or_default().lines().filter_map(heard).collect()
 }
 
+/// The file in which the program of a session keeps what was said and used, as its hooks named it last.
+pub(super) fn transcript(dir: &Path) -> Option<PathBuf> {
+    hooks(dir).into_iter().rev().find_map(|hook| hook.transcript).map(PathBuf::from)
+}
+
 fn correction(dir: &Path) -> Option<Correction> {
     serde_json::from_slice(&read_small(&dir.join(SAID), 4_096)?).ok()
 }

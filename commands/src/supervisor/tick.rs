@@ -12,9 +12,11 @@ use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
 use super::finished;
+use super::idle::{self, Rested};
 use super::look::{look, observe, processes};
 use super::perform::{collect_at_once, perform};
 use super::radar::Radar;
+use super::spending::Meters;
 use super::{alerts, assign, ignored, room, session};
 use crate::context::Context;
 use crate::engine::Engine;
@@ -49,7 +51,9 @@ pub struct Supervisor {
     assigned: Option<(u64, String)>,
     /// The last fact after which the list of ignored paths was looked at.
     tidied: Option<u64>,
+    rested: Rested,
     radar: Radar,
+    meters: Meters,
     snapshot_seq: u64,
     snapshot_at: Option<Instant>,
     snapshot_cost: Duration,
@@ -67,7 +71,9 @@ impl Supervisor {
             performed: HashMap::new(),
             assigned: None,
             tidied: None,
+            rested: Rested::new(),
             radar: Radar::default(),
+            meters: Meters::default(),
             snapshot_seq: 0,
             snapshot_at: None,
             snapshot_cost: Duration::ZERO,
@@ -108,6 +114,9 @@ impl Supervisor {
         let mut ahead = true;
         for round in 0..ROUNDS_MAX {
             events.extend(self.look(context, round == 0));
+            if round == 0 {
+                events.extend(self.meters.look(context, self.engine.pipeline()));
+            }
             let mut known = Known::of(self.engine.pipeline());
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
@@ -225,6 +234,11 @@ impl Supervisor {
         self.radar.due()
     }
 
+    /// When what live runs have used will have to be looked at even if nothing more happens.
+    pub(super) fn meters_due(&self) -> Option<Instant> {
+        self.meters.due()
+    }
+
     /// Whether a look at live runs finds anything new.
     pub(super) fn has_news(&self, context: &Context) -> bool {
         !self.look(context, false).is_empty()
@@ -273,13 +287,14 @@ impl Supervisor {
         }
     }
 
-    /// Takes worktrees of finished tasks away, and has git ignore no task file longer than there is one.
+    /// Takes worktrees of finished tasks away, brings those of idle agents to base, and has git ignore no task file longer than there is one.
     fn tidy(&mut self, context: &Context) {
         let now = Some(self.engine.pipeline().core.seq);
         if self.tidied == now {
             return;
         }
         finished::remove_worktrees(context, self.engine.pipeline());
+        idle::bring_to_base(context, self.engine.pipeline(), &mut self.rested);
         match ignored::tidy(context, self.engine.pipeline()) {
             Ok(()) => self.tidied = now,
             Err(failure) => tracing::warn!(message = failure.message, "the list of ignored paths could not be kept"),

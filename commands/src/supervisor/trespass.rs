@@ -19,7 +19,8 @@ use crate::context::Context;
 
 /// In a run's directory, where the branches were when it began.
 const SEEN: &str = "branches.json";
-/// In a run's directory, what was found when it had ended: once put right it cannot be found again.
+/// In a run's directory, what was found when it had ended, be it nothing: once put right it cannot be found again, and
+/// what happens to branches later is not the run's, even if the state has forgotten that it is settled.
 const FOUND: &str = "trespass";
 /// The largest such file, in bytes.
 const SEEN_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -58,8 +59,9 @@ pub(super) fn compare(
 ) -> Result<Found, Failure> {
     let dir = context.run_dir(&run.id);
     let (file, mut found) = (dir.join(FOUND), Found::default());
-    if let Some(before) = read_small(&file, SEEN_BYTES_MAX) {
-        for line in String::from_utf8_lossy(&before).lines() {
+    let before = read_small(&file, SEEN_BYTES_MAX);
+    if let Some(before) = &before {
+        for line in String::from_utf8_lossy(before).lines() {
             match line.split_once(' ') {
                 Some(("certain", words)) => found.certain.push(words.to_owned()),
                 Some((_, words)) => found.possible.push(words.to_owned()),
@@ -68,10 +70,10 @@ pub(super) fn compare(
         }
     }
     found.certain.extend(mended.into_iter().map(|what| format!("{what}; that was put right")));
-    let seen = read_small(&dir.join(SEEN), SEEN_BYTES_MAX);
+    let seen = before.is_none().then(|| read_small(&dir.join(SEEN), SEEN_BYTES_MAX)).flatten();
     let seen: BTreeMap<String, CommitId> =
         seen.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let now = context.repo().branches()?;
+    let now = if seen.is_empty() { BTreeMap::new() } else { context.repo().branches()? };
     let moved: Vec<_> = seen.iter().filter(|(name, at)| *name != own && now.get(*name) != Some(*at)).collect();
     if !moved.is_empty() {
         let been = context.repo().been_at(worktree, run.claimed_at.as_second())?;
@@ -92,6 +94,9 @@ pub(super) fn compare(
         let lines = lines.chain(found.possible.iter().map(|words| ("possible", words)));
         let text: String = lines.map(|(kind, words)| format!("{kind} {words}\n")).collect();
         replace_file(&file, text.as_bytes())?;
+    } else if before.is_none() && dir.is_dir() {
+        // It need not outlive a power cut: then it is looked at once more.
+        std::fs::write(&file, [])?;
     }
     Ok(found)
 }

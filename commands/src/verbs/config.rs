@@ -24,6 +24,9 @@ pub struct ConfigArgs {
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Action {
     /// Print every value in force
+    ///
+    /// A flag goes before the environment variable PIPELINE_SECTION__KEY, such as PIPELINE_SCHEDULER__RETRIES=3; that
+    /// before .pipeline/config.toml, that before your own pipeline/config.toml, and that before the default.
     Show {
         /// Say where each value comes from
         #[arg(long)]

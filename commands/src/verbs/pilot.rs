@@ -2,7 +2,7 @@
 //! the list means is the engine's business.
 
 use pipeline_lib::event::Request;
-use pipeline_lib::globs;
+use pipeline_lib::id_pattern;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::mode::{PilotScope, Rollout};
 use pipeline_lib::pipeline::Pipeline;
@@ -113,6 +113,11 @@ fn changed(pipeline: &Pipeline, action: &Action) -> Result<PilotScope> {
                 return Err(CommandError::usage("this is not a pattern of task ids")
                     .hint("Write one such as `pipeline pilot add-pattern 'DOC-*'`."));
             }
+            if let Err(error) = id_pattern::check(glob) {
+                let glob = pipeline_lib::text::one_line(glob, 80);
+                return Err(CommandError::usage(format!("`{glob}` is not a pattern of task ids: {error}"))
+                    .hint("Patterns are written with * ? [a-z] and {a,b}; `\\` takes the meaning from what follows."));
+            }
             scope.patterns.insert(glob.clone());
             &[]
         }
@@ -182,7 +187,7 @@ fn show(call: &Call, pipeline: &Pipeline) -> Result<()> {
     if core.pilot.percent > 0 {
         out.line(&format!("{} % of all tasks, present and future, are covered by their ids", core.pilot.percent))?;
     }
-    let idle = |pattern: &&String| !tasks().any(|task| globs::id_matches(pattern, task.id.as_str()));
+    let idle = |pattern: &&String| !tasks().any(|task| id_pattern::covers(pattern, task.id.as_str()));
     for pattern in core.pilot.patterns.iter().filter(idle) {
         out.line(&format!("{pattern} matches no task yet"))?;
     }

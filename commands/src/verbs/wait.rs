@@ -83,12 +83,22 @@ pub fn run(call: &Call, args: &Wait) -> Result<u8> {
     }
     // Read after the watch began, so that nothing comes between.
     let mut engine = Engine::open(&context)?;
-    if let Some(unknown) = args.tasks.iter().find(|id| status(engine.pipeline(), id).is_none()) {
+    let known = |id: &&String| engine.damage().is_some() || status(engine.pipeline(), id).is_some();
+    if let Some(unknown) = args.tasks.iter().find(|id| !known(id)) {
         return Err(CommandError::not_found(format!("there is no task `{}`", one_line(unknown, 80)))
             .hint("`pipeline task list` shows the tasks there are."));
     }
     loop {
-        let progress = progress(engine.pipeline(), args.goal, &args.tasks);
+        let progress = match engine.damage() {
+            // What is known is an older picture, until a person has mended it: that is what they are needed for.
+            Some(_) if args.goal == Goal::Attention => Progress::Met,
+            Some(damage) => {
+                return Err(CommandError::new(exit::CORRUPT, "corrupt", damage.summary).hint(
+                    "Nobody knows whether this has come about. Run `pipeline doctor --repair`, then wait again.",
+                ));
+            }
+            None => progress(engine.pipeline(), args.goal, &args.tasks),
+        };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let (word, code) = match &progress {
             Progress::Met => ("met", exit::OK),

@@ -2,6 +2,7 @@
 //!
 //! All of it is data and reading. Starting programs, keeping their output and acting on their limits happens elsewhere.
 
+pub mod meter;
 pub mod needs;
 mod outage;
 pub mod preset;

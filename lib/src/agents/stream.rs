@@ -4,6 +4,8 @@
 //! never from what the agent writes: agents write about rate limits all day. Lines that are not JSON, fields that are
 //! missing and events that are new are passed over. The text may be the end of a longer one.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -49,6 +51,18 @@ pub struct Tokens {
     pub output: u64,
     /// Those of the sent ones that were read from a cache.
     pub cached: u64,
+}
+
+impl Tokens {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cached: self.cached.saturating_add(other.cached),
+        }
+    }
 }
 
 /// Why the program could not go on.
@@ -129,21 +143,15 @@ pub struct Summary {
 #[must_use]
 pub fn summarize(format: Format, output: &str, now: &Zoned) -> Summary {
     let output = text::tail_bytes(output, OUTPUT_BYTES_MAX);
-    let mut reader = Reader { now, out: Summary::default(), error: None, message: None, limit: None };
+    let mut reader = Reader::new(now);
     match format {
         Format::Auto => return summarize(sniff(output), output, now),
-        Format::CodexJson => reader.each(output, Reader::codex),
-        Format::ClaudeJson => reader.each(output, Reader::claude),
-        Format::GeminiJson => {
-            reader.each(output, Reader::gemini);
-            if reader.out.session.is_none() && reader.out.final_text.is_none() {
-                reader.gemini_object(output);
-            }
-        }
-        Format::OpencodeJson => reader.each(output, Reader::opencode),
-        Format::GooseJson => reader.each(output, Reader::goose),
         Format::Aider => return text_stream::aider(output, now),
         Format::Plain => return text_stream::plain(output, now),
+        _ => reader.each(format, output),
+    }
+    if format == Format::GeminiJson && reader.out.session.is_none() && reader.out.final_text.is_none() {
+        reader.gemini_object(output);
     }
     reader.finish(output)
 }
@@ -252,9 +260,11 @@ pub(super) fn count(value: &Value, pointer: &str) -> u64 {
     value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     now: &'a Zoned,
-    out: Summary,
+    pub(super) out: Summary,
+    /// What single messages used, by their ids, for as long as no total is told.
+    pub(super) messages: BTreeMap<String, Tokens>,
     /// The last error that nothing has contradicted yet.
     error: Option<Failure>,
     /// The message that pieces are being added to, where a format sends pieces.
@@ -263,8 +273,22 @@ struct Reader<'a> {
     limit: Option<Timestamp>,
 }
 
-impl Reader<'_> {
-    fn each(&mut self, output: &str, read: fn(&mut Self, &Value)) {
+impl<'a> Reader<'a> {
+    pub(super) fn new(now: &'a Zoned) -> Self {
+        let messages = BTreeMap::new();
+        Self { now, out: Summary::default(), messages, error: None, message: None, limit: None }
+    }
+
+    /// Reads the events of a stream; of a text there are none.
+    pub(super) fn each(&mut self, format: Format, output: &str) {
+        let read: fn(&mut Self, &Value) = match format {
+            Format::CodexJson => Self::codex,
+            Format::ClaudeJson => Self::claude,
+            Format::GeminiJson => Self::gemini,
+            Format::OpencodeJson => Self::opencode,
+            Format::GooseJson => Self::goose,
+            Format::Auto | Format::Aider | Format::Plain => return,
+        };
         for event in output.lines().filter_map(event) {
             read(self, &event);
         }
@@ -272,6 +296,7 @@ impl Reader<'_> {
 
     fn finish(mut self, output: &str) -> Summary {
         self.out.failure = self.error.take();
+        self.out.tokens = self.tokens();
         let last = match (&self.out.failure, &self.out.final_text) {
             (Some(failure), _) => failure.text().to_owned(),
             (None, Some(text)) => text.clone(),
@@ -280,6 +305,11 @@ impl Reader<'_> {
         let line = last.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("");
         self.out.last_line = text::one_line(line, LINE_CHARS_MAX);
         self.out
+    }
+
+    /// What was used: the total, or what the messages so far say.
+    pub(super) fn tokens(&self) -> Option<Tokens> {
+        self.out.tokens.or_else(|| self.messages.values().copied().reduce(Tokens::plus))
     }
 
     fn session(&mut self, id: Option<&str>) {
@@ -331,9 +361,7 @@ impl Reader<'_> {
 
     fn spends(&mut self, used: Tokens) {
         let so_far = self.out.tokens.get_or_insert_default();
-        so_far.input = so_far.input.saturating_add(used.input);
-        so_far.output = so_far.output.saturating_add(used.output);
-        so_far.cached = so_far.cached.saturating_add(used.cached);
+        *so_far = so_far.plus(used);
     }
 
     fn costs(&mut self, usd: Option<f64>) {
@@ -395,6 +423,10 @@ impl Reader<'_> {
 
     fn claude(&mut self, event: &Value) {
         self.session(str_at(event, "session_id"));
+        // An event for each block of a message, and each says what the whole message used; those of subagents count.
+        if let (Some(id), Some(usage)) = (text_at(event, "/message/id"), event.pointer("/message/usage")) {
+            self.messages.insert(id, claude_tokens(usage));
+        }
         match str_at(event, "type").unwrap_or("") {
             "system" if str_at(event, "subtype") == Some("api_retry") => {
                 let kind = str_at(event, "error").unwrap_or("unknown");
@@ -446,11 +478,7 @@ impl Reader<'_> {
     }
 
     fn claude_result(&mut self, event: &Value) {
-        self.out.tokens = event.get("usage").map(|usage| {
-            let cached = count(usage, "/cache_read_input_tokens");
-            let sent = count(usage, "/input_tokens").saturating_add(count(usage, "/cache_creation_input_tokens"));
-            Tokens { input: sent.saturating_add(cached), output: count(usage, "/output_tokens"), cached }
-        });
+        self.out.tokens = event.get("usage").map(claude_tokens);
         self.out.cost_usd = event.get("total_cost_usd").and_then(Value::as_f64);
         let result = str_at(event, "result");
         let subtype = str_at(event, "subtype").unwrap_or("");
@@ -590,6 +618,12 @@ impl Reader<'_> {
             _ => {}
         }
     }
+}
+
+fn claude_tokens(usage: &Value) -> Tokens {
+    let cached = count(usage, "/cache_read_input_tokens");
+    let sent = count(usage, "/input_tokens").saturating_add(count(usage, "/cache_creation_input_tokens"));
+    Tokens { input: sent.saturating_add(cached), output: count(usage, "/output_tokens"), cached }
 }
 
 /// Whether a line of a JSON stream is something a person would read.

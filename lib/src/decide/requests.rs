@@ -57,7 +57,10 @@ impl Rules<'_> {
     }
 
     fn task(&self, id: &TaskId) -> Result<&Task, Refusal> {
-        self.p.task(id.as_str()).ok_or_else(|| Refusal::NoTask(id.to_string()))
+        self.p.task(id.as_str()).ok_or_else(|| match self.p.core.archived.contains_key(id) {
+            true => Refusal::Archived(id.clone()),
+            false => Refusal::NoTask(id.to_string()),
+        })
     }
 
     pub(super) fn illegal(&self, verb: &'static str, task: &Task, hint: &str) -> Refusal {
@@ -388,7 +391,7 @@ impl Rules<'_> {
     fn done(&self, task: Option<&TaskId>, run: Option<&RunId>, claim: &Claim) -> Result<Vec<Fact>, Refusal> {
         let run = match (run, task) {
             (Some(run), _) => run,
-            (None, Some(task)) => self.task(task)?.state.run().ok_or_else(|| Refusal::NoRun(task.to_string()))?,
+            (None, Some(task)) => self.task(task)?.state.run().ok_or_else(|| Refusal::NotAtWork(task.clone()))?,
             (None, None) => return Err(Refusal::Invalid("name the task or the run".to_owned())),
         };
         let run = self.p.core.runs.get(run).ok_or_else(|| Refusal::NoRun(run.to_string()))?;

@@ -194,7 +194,7 @@ impl Rules<'_> {
             Verdict::Passed if refused || decision.as_ref().is_some_and(fails) => Verdict::Failed,
             verdict => verdict,
         };
-        let mut summary = self.summary(run, how, at, verdict, &left.usage);
+        let mut summary = self.summary(run, how, at, verdict, &left.usage.at_least(&run.used));
         (summary.commit, summary.claimed) = (Some(left.commit.clone()), claim.as_ref().map(|c| c.status));
         let words = claim.as_ref().and_then(|c| c.summary.clone()).unwrap_or_else(|| left.summary.clone());
         let words = if verdict == Verdict::Failed { with_error(words, run, left) } else { words };

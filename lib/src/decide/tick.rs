@@ -8,7 +8,7 @@ use crate::globs;
 use crate::ids::{AgentName, TaskId};
 use crate::mode::{Orchestration, Rollout};
 use crate::pipeline::{Agent, QueueId, ReadyKey, Slot, Worktree};
-use crate::run::{Phase, Run, StopReason, Work};
+use crate::run::{Phase, Run, StopReason, Usage, Work};
 use crate::settings::WorktreeFor;
 use crate::task::{Hold, HoldReason, Step, Task, TaskState};
 use crate::workflow::Verify;
@@ -21,13 +21,14 @@ pub fn gate_worktree(agent: &AgentName) -> String {
 
 impl Rules<'_> {
     pub(super) fn tick(&self) -> Vec<Fact> {
-        let steps: [fn(&Self) -> Vec<Fact>; 16] = [
+        let steps: [fn(&Self) -> Vec<Fact>; 17] = [
             Self::trip_breaker,
             Self::withdraw_claims,
             Self::switch_pending_mode,
             Self::end_waits,
             Self::end_pauses,
             Self::end_claims,
+            Self::stop_beyond_budget,
             Self::note_overdue,
             Self::climb,
             Self::end_collisions,
@@ -187,6 +188,7 @@ impl Rules<'_> {
             resumes: None,
             overdue_after: None,
             overdue: false,
+            used: Usage::default(),
             arm: None,
         }
     }

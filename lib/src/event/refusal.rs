@@ -8,6 +8,12 @@ pub enum Refusal {
     /// The named task does not exist.
     #[error("there is no task `{0}`")]
     NoTask(String),
+    /// The named task is finished and has left the live state.
+    #[error("task `{0}` is finished and archived")]
+    Archived(TaskId),
+    /// The task has no live run that an outcome could be about.
+    #[error("task `{0}` has no live run")]
+    NotAtWork(TaskId),
     /// The named agent does not exist.
     #[error("there is no agent `{0}`")]
     NoAgent(String),

@@ -65,6 +65,7 @@ impl Pipeline {
             | Fact::RunStopping { .. }
             | Fact::RunEnded { .. }
             | Fact::RunOverdue { .. }
+            | Fact::RunUsed { .. }
             | Fact::RunClosed { .. } => self.apply_run(at, fact),
             Fact::WorktreeReady { .. }
             | Fact::WorktreeFailed { .. }
@@ -309,6 +310,7 @@ impl Pipeline {
                 self.change_run(run, |r| r.phase = Phase::Ended { at: *ended_at, how: how.clone() });
             }
             Fact::RunOverdue { run } => self.change_run(run, |r| r.overdue = true),
+            Fact::RunUsed { run, usage } => self.change_run(run, |r| r.used = *usage),
             Fact::RunClosed { run, summary } => self.close_run(at, run, summary.as_deref()),
             _ => {}
         }

@@ -130,6 +130,7 @@ impl Fixture {
             subagent: heard.subagent,
             background: heard.background,
             words: heard.words.clone(),
+            transcript: None,
         };
         let still = before(self.still);
         Observed {

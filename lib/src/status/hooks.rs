@@ -14,6 +14,8 @@ use crate::text;
 pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 /// The longest text that is kept of one, in characters.
 const WORDS_MAX: usize = 200;
+/// The longest path that is kept.
+const PATH_BYTES_MAX: usize = 4_096;
 
 /// One thing that a hook said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Hook {
     /// What it says about it, made safe and cut.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub words: String,
+    /// The file in which the program keeps the session, where the session or a turn of it begins or ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<String>,
 }
 
 /// A moment that a hook is called at.
@@ -116,6 +121,10 @@ pub fn read(document: &[u8], named: Option<&str>, at: Timestamp) -> Option<Hook>
         subagent: subagent && moment != Moment::SubagentEnded,
         background: u32::try_from(count("background_tasks") + count("session_crons")).unwrap_or(u32::MAX),
         words: text::one_line(message, WORDS_MAX),
+        transcript: text(&["transcript_path", "transcriptPath"])
+            .filter(|path| path.starts_with('/') && path.len() <= PATH_BYTES_MAX)
+            .filter(|_| matches!(moment, Moment::SessionStarted | Moment::Prompted | Moment::TurnEnded))
+            .map(str::to_owned),
     })
 }
 
@@ -207,4 +216,23 @@ fn step(present: Option<&Doing>, hook: &Hook, now: &Zoned) -> Option<Doing> {
         Moment::SubagentEnded => return None,
         Moment::SessionEnded => Doing::Unknown,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transcript_is_named_where_a_session_or_a_turn_begins_or_ends() {
+        let named = |event: &str, path: &str| {
+            let document = serde_json::json!({ "hook_event_name": event, "session_id": "s", "transcript_path": path });
+            read(document.to_string().as_bytes(), None, Timestamp::UNIX_EPOCH).and_then(|hook| hook.transcript)
+        };
+        for event in ["SessionStart", "UserPromptSubmit", "Stop"] {
+            assert_eq!(named(event, "/t/s.jsonl").as_deref(), Some("/t/s.jsonl"), "{event}");
+        }
+        assert_eq!(named("PreToolUse", "/t/s.jsonl"), None, "once a turn is often enough");
+        assert_eq!(named("Stop", "s.jsonl"), None, "nobody knows where that is");
+        assert_eq!(named("Stop", &format!("/{}", "t".repeat(PATH_BYTES_MAX))), None);
+    }
 }

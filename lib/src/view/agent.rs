@@ -206,6 +206,8 @@ fn run_view(agent: &Agent, run: &Run, seen: Option<&RunSeen>) -> AgentView {
     }
     reasons.extend(run.claim.as_ref().map(|c| format!("it claimed {} at {}", c.status.heading_word(), c.at)));
     reasons.extend(super::attention::overdue_words(run));
+    let used = Some(&run.used).filter(|used| !used.is_empty());
+    reasons.extend(used.map(|used| format!("it has used {} so far", used.words())));
     reasons.extend(run.stop.map(|reason| format!("it is being stopped {}", reason.why())));
     let would_change = match process {
         Some(ProcessSeen::Ended | ProcessSeen::Gone) => "the next tick: `pipeline monitor --once`",

@@ -65,7 +65,10 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
             since: pipeline.core.updated_at,
             summary: problem.clone(),
             unblocks: Vec::new(),
-            command: "pipeline task list".to_owned(),
+            command: match &pipeline.core.current_task {
+                Some(task) => format!("pipeline explain {task}"),
+                None => "pipeline task list".to_owned(),
+            },
         });
     }
     for (key, failure) in &pipeline.core.effect_failures {
@@ -236,7 +239,7 @@ pub(super) fn retry_command(task: &Task) -> String {
 }
 
 /// What a person may decide in an agent's place.
-fn words_of(pipeline: &Pipeline, task: &Task) -> String {
+pub(super) fn words_of(pipeline: &Pipeline, task: &Task) -> String {
     pipeline.stage_of(task).map_or_else(|| "WORD".to_owned(), |stage| stage.words().join("|"))
 }
 
@@ -289,10 +292,11 @@ fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
             agent: None,
             since: task.state_since,
             summary: format!(
-                "{} is {}, and {} wait for it",
+                "{} is {}, and {} {} for it",
                 task.id,
                 task.state.word(),
-                counted(unblocks.len(), "task")
+                counted(unblocks.len(), "task"),
+                if unblocks.len() == 1 { "waits" } else { "wait" }
             ),
             command: match task.state {
                 // What was rolled back is not done again by itself: a person decides about those behind it.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::attention::retry_command;
+use super::attention::{retry_command, words_of};
 use super::{AgentStatus, Seen, agent_view, waiting_reason};
 use crate::agents::preset::Preset;
 use crate::ids::AgentName;
@@ -150,8 +150,11 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
                 Ask::Decision => format!("nothing unclear counts as a decision: {reason}"),
             };
             out.would_change.push("a person's word".to_owned());
-            out.commands
-                .extend([format!("pipeline task approve {id}"), format!("pipeline task reject {id} --message TEXT")]);
+            let approve = match ask {
+                Ask::Decision => format!("pipeline task approve {id} --decision {}", words_of(pipeline, task)),
+                Ask::Approval { .. } | Ask::Review => format!("pipeline task approve {id}"),
+            };
+            out.commands.extend([approve, format!("pipeline task reject {id} --message TEXT")]);
         }
         TaskState::Blocked { .. } => {
             out.rule = reason;

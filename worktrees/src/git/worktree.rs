@@ -359,6 +359,15 @@ impl Repo {
         self.backend.set_head(&checkout, Err(at))
     }
 
+    /// Checks out a commit in a clean worktree that is on no branch; one on a branch stays there.
+    ///
+    /// # Errors
+    /// When the worktree is not clean.
+    pub fn rest(&self, worktree: &Path, at: &CommitId) -> Result<(), GitError> {
+        let on_branch = self.backend.head(&self.checkout(worktree)?)?.reference.is_some();
+        if on_branch { Ok(()) } else { self.detach(worktree, at) }
+    }
+
     /// Takes a worktree off its branch, so that another may check it out. HEAD stays at the same commit and no file
     /// changes, so that nothing can be lost.
     ///

@@ -125,8 +125,13 @@ fn tasks() -> Result<Vec<NewTask>> {
 /// # Errors
 /// When there is something in it, or it cannot be made.
 pub(super) fn empty_dir(dir: PathBuf) -> Result<PathBuf> {
-    fs::create_dir_all(&dir)?;
-    if fs::read_dir(&dir)?.next().is_some() {
+    let unusable = |error: std::io::Error| {
+        let error = CommandError::from(error);
+        let message = format!("cannot use {} as a directory: {}", dir.display(), error.message);
+        CommandError { message, ..error }.hint("Name an empty or a new directory, or leave `--dir` out.")
+    };
+    fs::create_dir_all(&dir).map_err(unusable)?;
+    if fs::read_dir(&dir).map_err(unusable)?.next().is_some() {
         return Err(CommandError::failed(format!("{} is not empty", dir.display()))
             .hint("Name an empty or a new directory, or leave `--dir` out."));
     }

@@ -77,6 +77,9 @@ fn words(fact: &Fact, about: &About<'_>) -> String {
         Fact::ClaimRefused { why, .. } => format!("{task} {stage}: a claim was refused, {why}"),
         Fact::RunDoing { doing, .. } => format!("{agent} ({task}): {}", doing.words()),
         Fact::RunOverdue { .. } => format!("{agent} ({task}) takes much longer than usual"),
+        Fact::RunUsed { usage, .. } => {
+            format!("{agent} ({task}) has used {} so far", usage.words())
+        }
         Fact::RunTried { refused: Some(why), .. } => format!("{agent} ({task}): nothing was typed: {why}"),
         Fact::RunTried { rung, done: true, .. } => format!("{agent} ({task}) {}", rung.words()),
         Fact::RunStopping { .. } if !matches!(*work, "" | "agent") => format!("{task} {stage} {work} is being stopped"),

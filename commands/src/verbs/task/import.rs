@@ -9,6 +9,7 @@ use pipeline_lib::event::{NewTask, Request};
 use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::{Group, TaskId, WorkflowId};
 use pipeline_lib::task::{PRIORITY_DEFAULT, Stops};
+use pipeline_lib::text::counted;
 use serde::Deserialize;
 
 use super::on_workflow;
@@ -86,7 +87,7 @@ pub(super) fn run(call: &Call, args: &Import) -> Result<u8> {
         for id in ids {
             call.output.line(id.as_str())?;
         }
-        call.output.note(&format!("imported {count} tasks"));
+        call.output.note(&format!("imported {}", counted(count, "task")));
     }
     Ok(exit::OK)
 }

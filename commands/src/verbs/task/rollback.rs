@@ -36,7 +36,11 @@ pub(super) fn run(call: &Call, args: &Rollback) -> Result<u8> {
     // Nobody else merges meanwhile.
     let _ticking = context.tick_lock()?;
     let mut engine = Engine::open(&context)?;
-    let task = engine.pipeline().task(wanted.as_str()).ok_or_else(|| Refusal::NoTask(wanted.to_string()))?;
+    let known = engine.pipeline().task(wanted.as_str());
+    let task = known.ok_or_else(|| match engine.pipeline().core.archived.contains_key(&wanted) {
+        true => Refusal::Archived(wanted.clone()),
+        false => Refusal::NoTask(wanted.to_string()),
+    })?;
     if task.state != TaskState::Completed {
         return Err(Refusal::Illegal {
             verb: "roll back",

@@ -97,6 +97,10 @@ pub(super) fn list(call: &Call, args: &List) -> Result<u8> {
         ]);
     }
     print_rows(out, &rows)?;
+    let archived = pipeline.core.archived.len();
+    if args.all && archived > 0 {
+        out.note(&format!("{archived} more are archived; `pipeline events --task ID` prints the history of one"));
+    }
     Ok(exit::OK)
 }
 

@@ -27,11 +27,12 @@ impl Rules<'_> {
         if let Ended::Stopped { reason } = how
             && *reason != StopReason::Claimed
         {
-            // What it claimed while it was being stopped stands.
-            if *reason == StopReason::Stuck && claim.is_none() {
+            // What it claimed while it was being stopped for no fault of the task's stands.
+            let stands = matches!(reason, StopReason::Stuck | StopReason::Budget) && claim.is_some();
+            if !stands && *reason == StopReason::Stuck {
                 return Outcome::Stuck(how.to_string());
             }
-            if *reason != StopReason::Stuck {
+            if !stands {
                 return Outcome::Void(how.to_string());
             }
         }
