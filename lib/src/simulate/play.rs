@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::chance::{Chance, Dice, Drawn};
+use super::chance::{Chance, Dice, Drawn, Granted};
 use crate::claim::Decision;
 use crate::decide::{Now, after, decide};
-use crate::estimate::likely;
 use crate::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Request, RevertOutcome, Seen};
 use crate::fact::{Effect, Fact};
 use crate::ids::{AgentName, CommitId, RunId, StageId, TaskId};
@@ -22,6 +21,8 @@ use crate::workflow::hub::Hub;
 
 /// Facts at most in one play: rules that chase each other for ever are cut short, and it is said.
 const FACTS_MAX: usize = 3_000_000;
+/// What the commits of base are called in a play, before how often it has moved.
+const BASE: &str = "simulated-base-";
 /// The longest run that is played, in seconds: a year.
 const SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
@@ -37,8 +38,24 @@ pub(super) struct Played {
     pub(super) waited: BTreeMap<StageId, Vec<f64>>,
     /// When the last task was completed; the last run's end where none was.
     pub(super) until: Timestamp,
+    /// How often each decision ended a stage.
+    pub(super) decided: BTreeMap<StageId, BTreeMap<String, u32>>,
+    /// Set-ups, gates and merges, in the order of their ends.
+    pub(super) around: Vec<Around>,
+    /// What was drawn without anything on record.
+    pub(super) granted: Granted,
     /// It was cut short.
     pub(super) cut: bool,
+}
+
+/// Something that is done beside the work at stages.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Around {
+    /// `setup`, `gate` or `merge`.
+    pub(super) what: &'static str,
+    pub(super) seconds: f64,
+    /// A merge fails that meets a conflict.
+    pub(super) failed: bool,
 }
 
 /// A run of a play.
@@ -60,6 +77,17 @@ enum Later {
     Ends(RunId),
     /// A person agrees.
     Agrees(TaskId),
+    /// A merge of this head is made, or found to be in conflict.
+    Merged(TaskId, CommitId, Merging),
+}
+
+/// A merge that is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Merging {
+    /// How often base had moved when it began.
+    onto: u64,
+    since: Timestamp,
+    conflicts: bool,
 }
 
 struct Play<'m> {
@@ -71,6 +99,12 @@ struct Play<'m> {
     counted: u64,
     facts: usize,
     drawn: BTreeMap<RunId, Drawn>,
+    /// What runs will have decided.
+    words: BTreeMap<RunId, String>,
+    /// Merges that are being made.
+    merging: BTreeSet<TaskId>,
+    /// How often base has moved.
+    base: u64,
     /// People that were asked and have not answered.
     asked: BTreeSet<TaskId>,
     /// What the file of sequential mode says.
@@ -81,6 +115,8 @@ struct Play<'m> {
     ran: Vec<Ran>,
     completed: BTreeMap<TaskId, Timestamp>,
     waited: BTreeMap<StageId, Vec<f64>>,
+    decided: BTreeMap<StageId, BTreeMap<String, u32>>,
+    around: Vec<Around>,
 }
 
 /// Plays from a state to the end.
@@ -90,11 +126,14 @@ pub(super) fn play(start: Pipeline, metrics: &Metrics, dice: Dice, at: Timestamp
         p: start,
         at,
         began: at,
-        chance: Chance { metrics, dice },
+        chance: Chance::new(metrics, dice),
         later: BinaryHeap::new(),
         counted: 0,
         facts: 0,
         drawn: BTreeMap::new(),
+        words: BTreeMap::new(),
+        merging: BTreeSet::new(),
+        base: 0,
         asked: BTreeSet::new(),
         file,
         ready: BTreeMap::new(),
@@ -102,6 +141,8 @@ pub(super) fn play(start: Pipeline, metrics: &Metrics, dice: Dice, at: Timestamp
         ran: Vec::new(),
         completed: BTreeMap::new(),
         waited: BTreeMap::new(),
+        decided: BTreeMap::new(),
+        around: Vec::new(),
     };
     play.take_up();
     play.run();
@@ -113,6 +154,9 @@ pub(super) fn play(start: Pipeline, metrics: &Metrics, dice: Dice, at: Timestamp
         ran: play.ran,
         completed: play.completed,
         waited: play.waited,
+        decided: play.decided,
+        around: play.around,
+        granted: play.chance.granted,
         until,
     }
 }
@@ -158,7 +202,7 @@ impl Play<'_> {
                 let started = run.started_at.unwrap_or(self.at);
                 let how = match &run.work {
                     _ if self.at >= after(started, run.timeout) => Ended::TimedOut,
-                    Work::Agent | Work::Command { .. } | Work::Gate { .. } if fails => Ended::Exited { code: 1 },
+                    _ if fails => Ended::Exited { code: 1 },
                     // Where it were done already there would be nothing to play.
                     Work::Probe { .. } => Ended::Exited { code: 1 },
                     Work::Agent | Work::Command { .. } | Work::Gate { .. } | Work::Setup { .. } => {
@@ -172,7 +216,41 @@ impl Play<'_> {
                 let request = Request::Approve { by: Some("simulated".to_owned()), task: task.clone(), decision: None };
                 self.feed(&Event::Ask(request));
             }
+            Later::Merged(task, head, merging) => {
+                self.merging.remove(task);
+                let seconds = seconds_between(merging.since, self.at);
+                self.around.push(Around { what: "merge", seconds, failed: merging.conflicts });
+                let outcome = match merging.conflicts {
+                    true => MergeOutcome::Conflict { files: Vec::new() },
+                    false => MergeOutcome::Commit { commit: made(head.as_str()), onto: base(merging.onto) },
+                };
+                self.feed(&Event::MergePrepared { task: task.clone(), head: head.clone(), outcome });
+            }
         }
+    }
+
+    /// Makes a merge, which takes a while. Whether it has begun now.
+    fn merge(&mut self, id: &TaskId, head: &CommitId) -> bool {
+        let Some(task) = self.p.task(id.as_str()).filter(|_| !self.merging.contains(id)) else { return false };
+        let Some(stage) = task.state.stage().cloned() else { return false };
+        let passed = seconds_between(task.state_since, self.at).max(0.0);
+        let drawn = self.chance.rest(passed, |chance| chance.merge(&stage));
+        let merging = Merging { onto: self.base, since: self.at, conflicts: drawn.fails };
+        let ends = after(self.at, length(drawn.seconds.clamp(0.0, SECONDS_MAX)));
+        self.merging.insert(id.clone());
+        self.schedule(ends, Later::Merged(id.clone(), head.clone(), merging));
+        true
+    }
+
+    /// Moves base, if it is where it was when the merge was made.
+    fn advance(&mut self, onto: &CommitId) -> AdvanceOutcome {
+        // Before the play it was wherever the state says.
+        let is_there = if onto.as_str().starts_with(BASE) { *onto == base(self.base) } else { self.base == 0 };
+        if !is_there {
+            return AdvanceOutcome::Stale;
+        }
+        self.base += 1;
+        AdvanceOutcome::Moved
     }
 
     fn ended(&mut self, id: &RunId, how: Ended) {
@@ -231,7 +309,6 @@ impl Play<'_> {
 
     /// Does what has to be done outside, as a world does it in which nothing goes wrong. Whether anything followed.
     fn perform(&mut self, effect: &Effect) -> bool {
-        let made = |from: &str| CommitId::from(format!("{from}+"));
         let event = match effect {
             Effect::Launch { run } => {
                 let event = Event::Run { run: run.clone(), seen: Seen::Started { pid: 1, at: self.at } };
@@ -258,15 +335,13 @@ impl Play<'_> {
                 let outcome = MergeOutcome::Commit { commit: made(onto.as_str()), onto };
                 Event::PartsJoined { task: task.clone(), outcome }
             }
-            Effect::PrepareMerge { task, head } => {
-                let onto = CommitId::from("base".to_owned());
-                let outcome = MergeOutcome::Commit { commit: made(head.as_str()), onto };
-                Event::MergePrepared { task: task.clone(), head: head.clone(), outcome }
-            }
-            Effect::AdvanceBase { task, commit, .. } => {
-                Event::BaseAdvanced { task: task.clone(), commit: commit.clone(), outcome: AdvanceOutcome::Moved }
+            Effect::PrepareMerge { task, head } => return self.merge(task, head),
+            Effect::AdvanceBase { task, commit, onto } => {
+                let outcome = self.advance(onto);
+                Event::BaseAdvanced { task: task.clone(), commit: commit.clone(), outcome }
             }
             Effect::RevertBase { task, merge } => {
+                self.base += 1;
                 let outcome = RevertOutcome::Reverted { by: Some(made(merge.as_str())) };
                 Event::BaseReverted { task: task.clone(), merge: merge.clone(), outcome }
             }
@@ -285,14 +360,22 @@ impl Play<'_> {
                 self.chance.rest(passed, |chance| chance.work(workflow, stage, role.as_ref()))
             }
             (Work::Gate { .. }, _, Some(stage)) => self.chance.rest(passed, |chance| chance.gate(stage)),
+            (Work::Setup { .. }, ..) => self.chance.rest(passed, Chance::setup),
             _ => Drawn { seconds: 0.0, fails: false },
         };
+        if let (Some(task), Some(workflow), true) = (task, &workflow, run.work.can_claim() && !drawn.fails) {
+            let stage = run.stage.as_ref().and_then(|id| self.p.workflow_of(task)?.stage(id));
+            if let Some(stage) = stage.filter(|stage| !matches!(stage.doing, Doing::Hub(_))) {
+                let word = self.chance.decision(workflow, stage, &task.choices(stage));
+                self.words.insert(run.id.clone(), word);
+            }
+        }
         // A hub only looks, whatever was recorded of it: its choices are made by the rules.
         let fails = drawn.fails && !task.is_some_and(|task| self.at_hub(task));
         let limit = (run.timeout.as_secs_f64() - passed).max(0.0);
         let seconds = drawn.seconds.min(limit).clamp(0.0, SECONDS_MAX);
         self.drawn.insert(run.id.clone(), Drawn { seconds, fails });
-        let ends = after(self.at, SignedDuration::from_millis((seconds * 1_000.0).round() as i64));
+        let ends = after(self.at, length(seconds));
         self.schedule(ends, Later::Ends(run.id.clone()));
         self.live.entry(run.id.clone()).or_insert_with(|| Ran {
             agent: run.agent.clone(),
@@ -319,7 +402,7 @@ impl Play<'_> {
         let task = run.task.as_ref().and_then(|id| self.p.task(id.as_str()));
         let stage = task.zip(run.stage.as_ref()).and_then(|(task, id)| self.p.workflow_of(task)?.stage(id));
         let fails = self.drawn.get(&run.id).is_some_and(|drawn| drawn.fails);
-        let (mut output, mut decision) = (String::new(), stage.map(|stage| likely(stage).to_owned()));
+        let (mut output, mut decision) = (String::new(), self.words.get(&run.id).cloned());
         if let (Some(task), Some(Doing::Hub(hub))) = (task, stage.map(|stage| &stage.doing)) {
             match task.question() {
                 Some(question) => decision = question.offers.first().map(|offer| offer.word.clone()),
@@ -387,11 +470,23 @@ impl Play<'_> {
                 self.waited.entry(stage.clone()).or_default().push(waited);
             }
             Fact::RunClosed { run, .. } => {
-                self.drawn.remove(run);
+                let fails = self.drawn.remove(run).is_some_and(|drawn| drawn.fails);
+                self.words.remove(run);
                 if let Some(mut ran) = self.live.remove(run) {
                     ran.to = self.at;
+                    let what = match self.p.core.runs.get(run).map(|run| &run.work) {
+                        Some(Work::Gate { .. }) => Some("gate"),
+                        Some(Work::Setup { .. }) => Some("setup"),
+                        _ => None,
+                    };
+                    let seconds = seconds_between(ran.from, ran.to);
+                    self.around.extend(what.map(|what| Around { what, seconds, failed: fails }));
                     self.ran.push(ran);
                 }
+            }
+            Fact::StageDone { output, .. } => {
+                let words = self.decided.entry(output.stage.clone()).or_default();
+                *words.entry(output.decision.clone()).or_default() += 1;
             }
             _ => {}
         }
@@ -416,4 +511,17 @@ impl Play<'_> {
         let task = self.p.task(id.as_str())?;
         task.depends_on.iter().filter_map(|before| self.completed.get(before)).max().copied()
     }
+}
+
+fn length(seconds: f64) -> SignedDuration {
+    SignedDuration::from_millis((seconds * 1_000.0).round() as i64)
+}
+
+fn made(from: &str) -> CommitId {
+    CommitId::from(format!("{from}+"))
+}
+
+/// Base, having moved so often.
+fn base(moved: u64) -> CommitId {
+    CommitId::from(format!("{BASE}{moved}"))
 }
