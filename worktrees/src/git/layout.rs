@@ -82,7 +82,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, GitError> {
 
 /// The worktree directory that an entry below `worktrees/` belongs to.
 fn entry_path(admin: &Path) -> Result<Option<PathBuf>, GitError> {
-    Ok(written_path(admin)?.as_deref().map(absolute).transpose()?)
+    written_path(admin)?.as_deref().map(absolute).transpose()
 }
 
 /// The same as it is written, which need not be how others write it.
