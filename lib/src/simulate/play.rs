@@ -1,14 +1,17 @@
 //! One play: events of a world in which runs end when chance says so, until nothing follows any more.
 
+mod merging;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::merging::{Merging, made};
 use super::chance::{Chance, Dice, Drawn, Granted};
 use crate::claim::Decision;
 use crate::decide::{Now, after, decide};
-use crate::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Request, RevertOutcome, Seen};
+use crate::event::{Collected, Event, MergeOutcome, Request, RevertOutcome, Seen};
 use crate::fact::{Effect, Fact};
 use crate::ids::{AgentName, CommitId, RunId, StageId, TaskId};
 use crate::metrics::{Metrics, seconds_between};
@@ -21,8 +24,6 @@ use crate::workflow::hub::Hub;
 
 /// Facts at most in one play: rules that chase each other for ever are cut short, and it is said.
 const FACTS_MAX: usize = 3_000_000;
-/// What the commits of base are called in a play, before how often it has moved.
-const BASE: &str = "simulated-base-";
 /// The longest run that is played, in seconds: a year.
 const SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
@@ -79,15 +80,6 @@ enum Later {
     Agrees(TaskId),
     /// A merge of this head is made, or found to be in conflict.
     Merged(TaskId, CommitId, Merging),
-}
-
-/// A merge that is being made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Merging {
-    /// How often base had moved when it began.
-    onto: u64,
-    since: Timestamp,
-    conflicts: bool,
 }
 
 struct Play<'m> {
@@ -216,41 +208,8 @@ impl Play<'_> {
                 let request = Request::Approve { by: Some("simulated".to_owned()), task: task.clone(), decision: None };
                 self.feed(&Event::Ask(request));
             }
-            Later::Merged(task, head, merging) => {
-                self.merging.remove(task);
-                let seconds = seconds_between(merging.since, self.at);
-                self.around.push(Around { what: "merge", seconds, failed: merging.conflicts });
-                let outcome = match merging.conflicts {
-                    true => MergeOutcome::Conflict { files: Vec::new() },
-                    false => MergeOutcome::Commit { commit: made(head.as_str()), onto: base(merging.onto) },
-                };
-                self.feed(&Event::MergePrepared { task: task.clone(), head: head.clone(), outcome });
-            }
+            Later::Merged(task, head, merging) => self.merged(task, head, *merging),
         }
-    }
-
-    /// Makes a merge, which takes a while. Whether it has begun now.
-    fn merge(&mut self, id: &TaskId, head: &CommitId) -> bool {
-        let Some(task) = self.p.task(id.as_str()).filter(|_| !self.merging.contains(id)) else { return false };
-        let Some(stage) = task.state.stage().cloned() else { return false };
-        let passed = seconds_between(task.state_since, self.at).max(0.0);
-        let drawn = self.chance.rest(passed, |chance| chance.merge(&stage));
-        let merging = Merging { onto: self.base, since: self.at, conflicts: drawn.fails };
-        let ends = after(self.at, length(drawn.seconds.clamp(0.0, SECONDS_MAX)));
-        self.merging.insert(id.clone());
-        self.schedule(ends, Later::Merged(id.clone(), head.clone(), merging));
-        true
-    }
-
-    /// Moves base, if it is where it was when the merge was made.
-    fn advance(&mut self, onto: &CommitId) -> AdvanceOutcome {
-        // Before the play it was wherever the state says.
-        let is_there = if onto.as_str().starts_with(BASE) { *onto == base(self.base) } else { self.base == 0 };
-        if !is_there {
-            return AdvanceOutcome::Stale;
-        }
-        self.base += 1;
-        AdvanceOutcome::Moved
     }
 
     fn ended(&mut self, id: &RunId, how: Ended) {
@@ -515,13 +474,4 @@ impl Play<'_> {
 
 fn length(seconds: f64) -> SignedDuration {
     SignedDuration::from_millis((seconds * 1_000.0).round() as i64)
-}
-
-fn made(from: &str) -> CommitId {
-    CommitId::from(format!("{from}+"))
-}
-
-/// Base, having moved so often.
-fn base(moved: u64) -> CommitId {
-    CommitId::from(format!("{BASE}{moved}"))
 }
