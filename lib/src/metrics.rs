@@ -73,6 +73,16 @@ pub struct Metrics {
     /// Gates, by the stage whose claims they checked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates_by_stage: BTreeMap<StageId, RunStats>,
+    /// Merges onto base, by the stage whose work they bring: from when one is due until its commit is made, or until it is
+    /// known that it does not merge.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub merges_by_stage: BTreeMap<StageId, RunStats>,
+    /// Set-ups of worktrees.
+    #[serde(skip_serializing_if = "RunStats::is_empty")]
+    pub setups: RunStats,
+    /// What runs decided whose work was done, by stage of a workflow.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub decisions: BTreeMap<WorkflowId, BTreeMap<StageId, Words>>,
     /// By role and variant, where several are compared.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub by_variant: BTreeMap<Role, BTreeMap<Variant, ArmStats>>,
@@ -159,10 +169,41 @@ impl RunStats {
         self.weighed_failed += u32::from(!passed);
     }
 
+    fn is_empty(&self) -> bool {
+        self.runs == 0
+    }
+
     /// The share that passed; 0 where there was none.
     #[must_use]
     pub fn success_rate(&self) -> f64 {
         ratio(self.passed, self.runs)
+    }
+}
+
+/// How often words were said; what was said lately counts for more than what was long ago.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Words(BTreeMap<String, u32>);
+
+impl Words {
+    fn add(&mut self, word: &str) {
+        if self.0.values().sum::<u32>() >= WEIGHED_MAX {
+            self.0.retain(|_, times| {
+                *times /= 2;
+                *times > 0
+            });
+        }
+        match self.0.get_mut(word) {
+            Some(times) => *times += 1,
+            None => {
+                self.0.insert(word.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Each word, and how often it was said.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.0.iter().map(|(word, times)| (word.as_str(), *times))
     }
 }
 
@@ -236,6 +277,16 @@ impl Metrics {
         self.completions.push_back(at);
     }
 
+    pub(crate) fn decided(&mut self, workflow: &WorkflowId, stage: &StageId, word: &str) {
+        let known = self.decisions.get_mut(workflow).and_then(|stages| stages.get_mut(stage));
+        match known {
+            Some(words) => words.add(word),
+            None => {
+                self.decisions.entry(workflow.clone()).or_default().entry(stage.clone()).or_default().add(word);
+            }
+        }
+    }
+
     /// Completions per hour over the last hour, or since the first run if that is shorter.
     #[must_use]
     pub fn throughput_per_hour(&self, now: Timestamp) -> f64 {
@@ -274,5 +325,15 @@ mod tests {
             samples.add(7.0);
         }
         assert_eq!(samples.mean(), 7.0);
+    }
+
+    #[test]
+    fn what_was_said_long_ago_is_forgotten_in_time() {
+        let mut words = Words::default();
+        (0..WEIGHED_MAX).for_each(|_| words.add("rework"));
+        (0..3 * WEIGHED_MAX).for_each(|_| words.add("success"));
+        let said: BTreeMap<&str, u32> = words.iter().collect();
+        assert!(said.values().sum::<u32>() <= WEIGHED_MAX);
+        assert!(said["success"] > 5 * said.get("rework").copied().unwrap_or(0), "{said:?}");
     }
 }

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use chance::{DEFAULT_FAILURES, DEFAULT_SECONDS};
 pub use prediction::{Compared, Prediction, compare};
-pub use report::{AgentUse, Bottleneck, Held, PathStep, Report, Spread, StageFigures, spread_of};
+pub use report::{AgentUse, AroundFigures, Bottleneck, Held, PathStep, Report, Spread, StageFigures, spread_of};
 
 use crate::agents::preset::Preset;
 use crate::decide::{Now, decide};
@@ -102,6 +102,7 @@ pub fn simulate(pipeline: &Pipeline, question: &Question, now: Timestamp) -> Res
         .collect();
     let mut assumptions = assumed(pipeline, &start);
     assumptions.extend(report::unknown_stages(pipeline, &played));
+    assumptions.extend(report::granted(&played));
     Ok(report::report(&start, &pipeline.core.metrics, played, assumptions, question.seed, now))
 }
 
@@ -109,11 +110,10 @@ pub fn simulate(pipeline: &Pipeline, question: &Question, now: Timestamp) -> Res
 fn prepared(pipeline: &Pipeline, question: &Question, now: Timestamp) -> Result<Pipeline, Problem> {
     let mut settings = (*pipeline.core.settings).clone();
     staff(pipeline, &mut settings, &question.agents)?;
-    // Of the machine, of what starts by itself, and of set-ups nothing is known.
+    // Of the machine and of what starts by itself nothing is known.
     settings.scheduler.room = RoomSettings { min_free_disk: Some(0), ..RoomSettings::default() };
     settings.scheduler.keep_finished = u32::MAX;
     settings.schedules.clear();
-    settings.setup = None;
     settings.rollout.breaker = 0;
     let configured = Fact::Configured {
         settings: Arc::new(settings),
@@ -131,6 +131,7 @@ fn prepared(pipeline: &Pipeline, question: &Question, now: Timestamp) -> Result<
     copy.core.shortages.clear();
     copy.core.metrics.clone_from(&pipeline.core.metrics);
     copy.core.weights.clone_from(&pipeline.core.weights);
+    copy.core.worktrees.clone_from(&pipeline.core.worktrees);
     copy.apply(now, &configured);
     copy.rebuild_index();
     if let What::Tasks { workflow, count } = &question.what {
@@ -214,7 +215,7 @@ fn staff(pipeline: &Pipeline, settings: &mut Settings, wanted: &BTreeMap<Role, u
 
 /// What a play takes for granted, in words.
 fn assumed(pipeline: &Pipeline, start: &Pipeline) -> Vec<String> {
-    let mut assumed = vec!["set-ups and merges take no time, and the machine has room".to_owned()];
+    let mut assumed = vec!["base moves to a merge at once, no claim is unclear, and the machine has room".to_owned()];
     let answer = &pipeline.core.metrics.attention_seconds;
     assumed.push(match answer.len() {
         0 => "people who are asked to approve answer at once".to_owned(),

@@ -145,7 +145,7 @@ fn every_answer_is_one_document() {
         let quiet = s.run(args.iter().chain(&["--json", "-q"]));
         assert_eq!(quiet.stderr, "", "{args:?}");
     }
-    for name in ["state", "status", "events", "workflow", "agent", "config", "error"] {
+    for name in ["state", "status", "simulate", "predictions", "events", "workflow", "agent", "config", "error"] {
         let schema = s.run(["schema", name]).ok().json();
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
     }
@@ -159,7 +159,16 @@ fn schemas_fit_their_documents() {
     s.add("T-1", &[]);
     s.tick_to("T-1", "completed");
     let error = s.run(["task", "show", "NOPE", "--json"]).code(5).json();
-    for (name, document) in [("state", s.state()), ("status", s.status()), ("error", error)] {
+    s.add("T-2", &[]);
+    let simulated = s.run(["simulate", "--from-state", "--record", "--json"]).ok().json();
+    let predictions = s.run(["simulate", "--check", "--json"]).ok().json();
+    for (name, document) in [
+        ("state", s.state()),
+        ("status", s.status()),
+        ("error", error),
+        ("simulate", simulated),
+        ("predictions", predictions),
+    ] {
         let schema = s.run(["schema", name]).ok().json();
         let required = schema["required"].as_array().unwrap_or_else(|| panic!("{name}: {schema}"));
         for field in required {

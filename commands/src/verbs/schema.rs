@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::simulate::{Checked, Simulated};
 use crate::config;
 use crate::dispatch::Call;
 use crate::error::{Result, exit};
@@ -28,6 +29,10 @@ pub enum Document {
     State,
     /// The answer of `status --json`
     Status,
+    /// The answer of `simulate --json`
+    Simulate,
+    /// The answer of `simulate --check --json`
+    Predictions,
     /// One line of `events`
     Events,
     /// .pipeline/workflows/*.json
@@ -60,6 +65,8 @@ fn schema(document: Document) -> Result<Value> {
     Ok(match document {
         Document::State => of::<StateDoc<'static>>(".pipeline/state/state.json")?,
         Document::Status => of::<StatusDoc<'static>>("pipeline status --json")?,
+        Document::Simulate => of::<Simulated<'static>>("pipeline simulate --json")?,
+        Document::Predictions => of::<Checked>("pipeline simulate --check --json")?,
         Document::Events => event(),
         Document::Workflow => config::schema_workflow(),
         Document::Agent => config::schema_agent(),

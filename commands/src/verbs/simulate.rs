@@ -10,9 +10,14 @@ use pipeline_lib::decide::decide;
 use pipeline_lib::event::{Event, NewTask, Request};
 use pipeline_lib::ids::{Role, WorkflowId};
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::simulate::{self, Compared, Prediction, Problem, Question, Report, Spread, TASKS_MAX, What};
+use pipeline_lib::simulate::{
+    self, Compared, Prediction, Problem, Question, Report, Spread, StageFigures, TASKS_MAX, What,
+};
 use pipeline_lib::text::{counted, one_line};
 use pipeline_lib::view::SCHEMA_VERSION;
+
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::task::check_workflow;
 use crate::context::Context;
@@ -54,6 +59,30 @@ pub struct Simulate {
     pub check: bool,
 }
 
+/// What `simulate --json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Simulated<'r> {
+    /// The version of this shape.
+    schema_version: u32,
+    /// Nothing of it has happened: always true.
+    simulated: bool,
+    /// What was played: `state`, or new `tasks`.
+    of: &'static str,
+    /// Whether it is kept, to be compared with what happens.
+    recorded: bool,
+    #[serde(flatten)]
+    report: &'r Report,
+}
+
+/// What `simulate --check --json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Checked {
+    /// The version of this shape.
+    schema_version: u32,
+    /// The predictions that were kept, beside what happened.
+    predictions: Vec<Compared>,
+}
+
 fn tasks(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|count| (1..=TASKS_MAX).contains(count));
     count.ok_or_else(|| format!("write a number from 1 to {TASKS_MAX}"))
@@ -89,12 +118,13 @@ pub fn run(call: &Call, args: &Simulate) -> Result<u8> {
         kept::keep(&context, prediction)?;
     }
     if call.output.json {
-        let mut document = serde_json::to_value(&report)?;
-        document["schema_version"] = SCHEMA_VERSION.into();
-        document["simulated"] = true.into();
-        document["of"] = of(&question.what).into();
-        document["recorded"] = kept.is_some().into();
-        call.output.json(&document)?;
+        call.output.json(&Simulated {
+            schema_version: SCHEMA_VERSION,
+            simulated: true,
+            of: of(&question.what),
+            recorded: kept.is_some(),
+            report: &report,
+        })?;
     } else {
         print(&call.output, &question, &report)?;
         if kept.is_some() {
@@ -219,7 +249,7 @@ fn tables(out: &Output, report: &Report) -> Result<()> {
     }
     if !report.stages.is_empty() {
         out.line("")?;
-        let mut rows = vec![head(out, &["STAGE", "ROLE", "RUNS", "FAILED", "WORK", "WAITING", "BY"])];
+        let mut rows = vec![head(out, &["STAGE", "ROLE", "RUNS", "FAILED", "WORK", "WAITING", "DECISIONS", "BY"])];
         rows.extend(report.stages.iter().map(|stage| {
             vec![
                 stage.stage.to_string(),
@@ -228,8 +258,18 @@ fn tables(out: &Output, report: &Report) -> Result<()> {
                 format!("{:.0} %", stage.failed * 100.0),
                 interval(&stage.work_seconds),
                 interval(&stage.waiting_seconds),
+                decisions(stage),
                 stage.basis.map_or("the default", |basis| basis.words()).to_owned(),
             ]
+        }));
+        print_rows(out, &rows)?;
+    }
+    if !report.around.is_empty() {
+        out.line("")?;
+        let mut rows = vec![head(out, &["BESIDE", "TIMES", "FAILED", "EACH"])];
+        rows.extend(report.around.iter().map(|one| {
+            let failed = format!("{:.0} %", one.failed * 100.0);
+            vec![format!("{}s", one.what), format!("{:.1}", one.times), failed, interval(&one.seconds)]
         }));
         print_rows(out, &rows)?;
     }
@@ -253,6 +293,21 @@ fn tables(out: &Output, report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// How the stage ends, the most frequent decision first.
+fn decisions(stage: &StageFigures) -> String {
+    let all: f64 = stage.decisions.values().sum();
+    let mut words: Vec<(&String, &f64)> = stage.decisions.iter().collect();
+    words.sort_by(|a, b| b.1.total_cmp(a.1));
+    match words.as_slice() {
+        [] => "-".to_owned(),
+        [(word, _)] => (*word).clone(),
+        several => {
+            let shares = several.iter().map(|(word, times)| format!("{word} {:.0} %", *times / all * 100.0));
+            shares.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
 fn check(call: &Call, context: &Context, pipeline: &Pipeline) -> Result<u8> {
     let kept = kept::read(context)?;
     if kept.is_empty() {
@@ -261,8 +316,7 @@ fn check(call: &Call, context: &Context, pipeline: &Pipeline) -> Result<u8> {
     }
     let compared: Vec<Compared> = kept.iter().map(|prediction| simulate::compare(pipeline, prediction)).collect();
     if call.output.json {
-        let document = serde_json::json!({ "schema_version": SCHEMA_VERSION, "predictions": compared });
-        call.output.json(&document)?;
+        call.output.json(&Checked { schema_version: SCHEMA_VERSION, predictions: compared })?;
         return Ok(exit::OK);
     }
     let out = &call.output;

@@ -98,14 +98,17 @@ impl Pipeline {
             Fact::TaskDue { task } => self.change_task(task, |t| t.not_before = None),
             Fact::TaskArchived { task } => self.archive_task(at, task),
             Fact::TaskRestored { task, to } => self.restore_task(at, task, to.as_deref()),
-            Fact::StageDone { task, output } => self.note_in_task(task, |t| {
-                if t.outputs.is_empty() {
-                    t.outputs.reserve_exact(1);
-                }
-                t.outputs.push((**output).clone());
-                t.feedback = None;
-                brain::used_up(t, output);
-            }),
+            Fact::StageDone { task, output } => {
+                self.count_ended(task, output);
+                self.note_in_task(task, |t| {
+                    if t.outputs.is_empty() {
+                        t.outputs.reserve_exact(1);
+                    }
+                    t.outputs.push((**output).clone());
+                    t.feedback = None;
+                    brain::used_up(t, output);
+                });
+            }
             Fact::HubAsks { task, question } => {
                 self.change_task(task, |t| t.brain.get_or_insert_default().question = Some(question.clone()));
             }
@@ -169,6 +172,7 @@ impl Pipeline {
         let before = task.state.clone();
         let waited = seconds_between(task.state_since, at).max(0.0);
         let started_at = task.started_at;
+        self.count_step(at, id, to);
         let metrics = &mut self.core.metrics;
         if matches!(before, TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. }) {
             metrics.attention_seconds.add(waited);
@@ -400,7 +404,10 @@ impl Pipeline {
             });
         }
         self.close_notices(id, summary.is_some());
-        let Some(summary) = summary else { return };
+        let Some(summary) = summary else {
+            self.count_setup(&run);
+            return;
+        };
         self.count_run(&run, summary);
         self.count_asking(&run, summary);
         self.learn(at, &run, summary);

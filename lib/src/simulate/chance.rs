@@ -1,8 +1,13 @@
 //! Chance that can be repeated, and what is drawn by it: durations from the latest runs themselves, so that their real
-//! spread is kept, and failures by their rate.
+//! spread is kept, failures by their rate, and decisions as often as they were taken. Where too little is on record for
+//! that it says so.
 
+use std::collections::BTreeSet;
+
+use crate::estimate::likely;
 use crate::ids::{Role, StageId, WorkflowId};
 use crate::metrics::{Metrics, RunStats};
+use crate::workflow::Stage;
 
 /// How long a run takes of which nothing is known, in seconds; between half and twice as long is drawn.
 pub const DEFAULT_SECONDS: f64 = 600.0;
@@ -10,6 +15,8 @@ pub const DEFAULT_SECONDS: f64 = 600.0;
 pub const DEFAULT_FAILURES: f64 = 0.1;
 /// Fewer runs than these say little about how much durations differ: some spread is added.
 const FEW: usize = 5;
+/// So many decisions of a stage say how often each is taken.
+const ENOUGH_DECISIONS: u32 = 5;
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 #[derive(Debug, Clone)]
@@ -55,10 +62,30 @@ pub(super) struct Drawn {
     pub(super) fails: bool,
 }
 
+/// What was drawn without anything on record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Granted {
+    /// Set-ups took no time.
+    pub(super) setups: bool,
+    /// Gates of these stages took no time and passed.
+    pub(super) gates: BTreeSet<StageId>,
+    /// Merges of these stages took no time and met no conflict.
+    pub(super) merges: BTreeSet<StageId>,
+    /// These stages took their likely decision.
+    pub(super) decisions: BTreeSet<StageId>,
+}
+
 /// Draws what happens outside.
 pub(super) struct Chance<'m> {
     pub(super) metrics: &'m Metrics,
     pub(super) dice: Dice,
+    pub(super) granted: Granted,
+}
+
+impl<'m> Chance<'m> {
+    pub(super) fn new(metrics: &'m Metrics, dice: Dice) -> Self {
+        Self { metrics, dice, granted: Granted::default() }
+    }
 }
 
 impl Chance<'_> {
@@ -69,7 +96,51 @@ impl Chance<'_> {
 
     /// A gate of which nothing is known takes no time and passes: it may be as little as a file that has to be there.
     pub(super) fn gate(&mut self, stage: &StageId) -> Drawn {
-        self.draw(self.metrics.gates_by_stage.get(stage), 0.0, 0.0)
+        let known = self.metrics.gates_by_stage.get(stage);
+        if known.is_none() {
+            self.granted.gates.insert(stage.clone());
+        }
+        self.draw(known, 0.0, 0.0)
+    }
+
+    /// A merge that "fails" meets a conflict. Of which nothing is known takes no time and meets none.
+    pub(super) fn merge(&mut self, stage: &StageId) -> Drawn {
+        let known = self.metrics.merges_by_stage.get(stage);
+        if known.is_none() {
+            self.granted.merges.insert(stage.clone());
+        }
+        self.draw(known, 0.0, 0.0)
+    }
+
+    /// A set-up of which nothing is known takes no time and succeeds.
+    pub(super) fn setup(&mut self) -> Drawn {
+        let known = Some(&self.metrics.setups).filter(|stats| stats.runs > 0);
+        self.granted.setups |= known.is_none();
+        self.draw(known, 0.0, 0.0)
+    }
+
+    /// What a stage decides whose work is done: one of the words that can be said there, as often as it was said; the
+    /// likely one where too little is known.
+    pub(super) fn decision(&mut self, workflow: &WorkflowId, stage: &Stage, choices: &[&str]) -> String {
+        if choices.len() < 2 {
+            return likely(stage).to_owned();
+        }
+        let words = self.metrics.decisions.get(workflow).and_then(|stages| stages.get(&stage.id));
+        let said: Vec<(&str, u32)> =
+            words.into_iter().flat_map(|words| words.iter()).filter(|(word, _)| choices.contains(word)).collect();
+        let all: u32 = said.iter().map(|(_, times)| times).sum();
+        if all < ENOUGH_DECISIONS {
+            self.granted.decisions.insert(stage.id.clone());
+            return likely(stage).to_owned();
+        }
+        let mut at = (self.dice.share() * f64::from(all)) as u32;
+        for (word, times) in said {
+            if at < times {
+                return word.to_owned();
+            }
+            at -= times;
+        }
+        likely(stage).to_owned()
     }
 
     /// How long people take to answer.
@@ -92,7 +163,7 @@ impl Chance<'_> {
     pub(super) fn rest(&mut self, passed: f64, mut draw: impl FnMut(&mut Self) -> Drawn) -> Drawn {
         let mut drawn = draw(self);
         for _ in 0..20 {
-            if drawn.seconds > passed {
+            if passed <= 0.0 || drawn.seconds > passed {
                 return Drawn { seconds: drawn.seconds - passed, ..drawn };
             }
             drawn = draw(self);
@@ -124,7 +195,7 @@ mod tests {
         for seconds in [10.0, 20.0, 30.0, 40.0, 50.0, 60.0] {
             metrics.of_all.add_few(true, seconds);
         }
-        let mut chance = Chance { metrics: &metrics, dice: Dice::new(1, 1) };
+        let mut chance = Chance::new(&metrics, Dice::new(1, 1));
         let (workflow, stage) = (WorkflowId::new("w").unwrap(), StageId::new("s").unwrap());
         for _ in 0..100 {
             let rest = chance.rest(45.0, |chance| chance.work(&workflow, &stage, None)).seconds;

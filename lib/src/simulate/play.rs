@@ -1,15 +1,17 @@
 //! One play: events of a world in which runs end when chance says so, until nothing follows any more.
 
+mod merging;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::chance::{Chance, Dice, Drawn};
+use self::merging::{Merging, made};
+use super::chance::{Chance, Dice, Drawn, Granted};
 use crate::claim::Decision;
 use crate::decide::{Now, after, decide};
-use crate::estimate::likely;
-use crate::event::{AdvanceOutcome, Collected, Event, MergeOutcome, Request, RevertOutcome, Seen};
+use crate::event::{Collected, Event, MergeOutcome, Request, RevertOutcome, Seen};
 use crate::fact::{Effect, Fact};
 use crate::ids::{AgentName, CommitId, RunId, StageId, TaskId};
 use crate::metrics::{Metrics, seconds_between};
@@ -37,8 +39,24 @@ pub(super) struct Played {
     pub(super) waited: BTreeMap<StageId, Vec<f64>>,
     /// When the last task was completed; the last run's end where none was.
     pub(super) until: Timestamp,
+    /// How often each decision ended a stage.
+    pub(super) decided: BTreeMap<StageId, BTreeMap<String, u32>>,
+    /// Set-ups, gates and merges, in the order of their ends.
+    pub(super) around: Vec<Around>,
+    /// What was drawn without anything on record.
+    pub(super) granted: Granted,
     /// It was cut short.
     pub(super) cut: bool,
+}
+
+/// Something that is done beside the work at stages.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Around {
+    /// `setup`, `gate` or `merge`.
+    pub(super) what: &'static str,
+    pub(super) seconds: f64,
+    /// A merge fails that meets a conflict.
+    pub(super) failed: bool,
 }
 
 /// A run of a play.
@@ -60,6 +78,8 @@ enum Later {
     Ends(RunId),
     /// A person agrees.
     Agrees(TaskId),
+    /// A merge of this head is made, or found to be in conflict.
+    Merged(TaskId, CommitId, Merging),
 }
 
 struct Play<'m> {
@@ -71,6 +91,12 @@ struct Play<'m> {
     counted: u64,
     facts: usize,
     drawn: BTreeMap<RunId, Drawn>,
+    /// What runs will have decided.
+    words: BTreeMap<RunId, String>,
+    /// Merges that are being made.
+    merging: BTreeSet<TaskId>,
+    /// How often base has moved.
+    base: u64,
     /// People that were asked and have not answered.
     asked: BTreeSet<TaskId>,
     /// What the file of sequential mode says.
@@ -81,6 +107,8 @@ struct Play<'m> {
     ran: Vec<Ran>,
     completed: BTreeMap<TaskId, Timestamp>,
     waited: BTreeMap<StageId, Vec<f64>>,
+    decided: BTreeMap<StageId, BTreeMap<String, u32>>,
+    around: Vec<Around>,
 }
 
 /// Plays from a state to the end.
@@ -90,11 +118,14 @@ pub(super) fn play(start: Pipeline, metrics: &Metrics, dice: Dice, at: Timestamp
         p: start,
         at,
         began: at,
-        chance: Chance { metrics, dice },
+        chance: Chance::new(metrics, dice),
         later: BinaryHeap::new(),
         counted: 0,
         facts: 0,
         drawn: BTreeMap::new(),
+        words: BTreeMap::new(),
+        merging: BTreeSet::new(),
+        base: 0,
         asked: BTreeSet::new(),
         file,
         ready: BTreeMap::new(),
@@ -102,6 +133,8 @@ pub(super) fn play(start: Pipeline, metrics: &Metrics, dice: Dice, at: Timestamp
         ran: Vec::new(),
         completed: BTreeMap::new(),
         waited: BTreeMap::new(),
+        decided: BTreeMap::new(),
+        around: Vec::new(),
     };
     play.take_up();
     play.run();
@@ -113,6 +146,9 @@ pub(super) fn play(start: Pipeline, metrics: &Metrics, dice: Dice, at: Timestamp
         ran: play.ran,
         completed: play.completed,
         waited: play.waited,
+        decided: play.decided,
+        around: play.around,
+        granted: play.chance.granted,
         until,
     }
 }
@@ -158,7 +194,7 @@ impl Play<'_> {
                 let started = run.started_at.unwrap_or(self.at);
                 let how = match &run.work {
                     _ if self.at >= after(started, run.timeout) => Ended::TimedOut,
-                    Work::Agent | Work::Command { .. } | Work::Gate { .. } if fails => Ended::Exited { code: 1 },
+                    _ if fails => Ended::Exited { code: 1 },
                     // Where it were done already there would be nothing to play.
                     Work::Probe { .. } => Ended::Exited { code: 1 },
                     Work::Agent | Work::Command { .. } | Work::Gate { .. } | Work::Setup { .. } => {
@@ -172,6 +208,7 @@ impl Play<'_> {
                 let request = Request::Approve { by: Some("simulated".to_owned()), task: task.clone(), decision: None };
                 self.feed(&Event::Ask(request));
             }
+            Later::Merged(task, head, merging) => self.merged(task, head, *merging),
         }
     }
 
@@ -231,7 +268,6 @@ impl Play<'_> {
 
     /// Does what has to be done outside, as a world does it in which nothing goes wrong. Whether anything followed.
     fn perform(&mut self, effect: &Effect) -> bool {
-        let made = |from: &str| CommitId::from(format!("{from}+"));
         let event = match effect {
             Effect::Launch { run } => {
                 let event = Event::Run { run: run.clone(), seen: Seen::Started { pid: 1, at: self.at } };
@@ -258,15 +294,13 @@ impl Play<'_> {
                 let outcome = MergeOutcome::Commit { commit: made(onto.as_str()), onto };
                 Event::PartsJoined { task: task.clone(), outcome }
             }
-            Effect::PrepareMerge { task, head } => {
-                let onto = CommitId::from("base".to_owned());
-                let outcome = MergeOutcome::Commit { commit: made(head.as_str()), onto };
-                Event::MergePrepared { task: task.clone(), head: head.clone(), outcome }
-            }
-            Effect::AdvanceBase { task, commit, .. } => {
-                Event::BaseAdvanced { task: task.clone(), commit: commit.clone(), outcome: AdvanceOutcome::Moved }
+            Effect::PrepareMerge { task, head } => return self.merge(task, head),
+            Effect::AdvanceBase { task, commit, onto } => {
+                let outcome = self.advance(onto);
+                Event::BaseAdvanced { task: task.clone(), commit: commit.clone(), outcome }
             }
             Effect::RevertBase { task, merge } => {
+                self.base += 1;
                 let outcome = RevertOutcome::Reverted { by: Some(made(merge.as_str())) };
                 Event::BaseReverted { task: task.clone(), merge: merge.clone(), outcome }
             }
@@ -285,14 +319,22 @@ impl Play<'_> {
                 self.chance.rest(passed, |chance| chance.work(workflow, stage, role.as_ref()))
             }
             (Work::Gate { .. }, _, Some(stage)) => self.chance.rest(passed, |chance| chance.gate(stage)),
+            (Work::Setup { .. }, ..) => self.chance.rest(passed, Chance::setup),
             _ => Drawn { seconds: 0.0, fails: false },
         };
+        if let (Some(task), Some(workflow), true) = (task, &workflow, run.work.can_claim() && !drawn.fails) {
+            let stage = run.stage.as_ref().and_then(|id| self.p.workflow_of(task)?.stage(id));
+            if let Some(stage) = stage.filter(|stage| !matches!(stage.doing, Doing::Hub(_))) {
+                let word = self.chance.decision(workflow, stage, &task.choices(stage));
+                self.words.insert(run.id.clone(), word);
+            }
+        }
         // A hub only looks, whatever was recorded of it: its choices are made by the rules.
         let fails = drawn.fails && !task.is_some_and(|task| self.at_hub(task));
         let limit = (run.timeout.as_secs_f64() - passed).max(0.0);
         let seconds = drawn.seconds.min(limit).clamp(0.0, SECONDS_MAX);
         self.drawn.insert(run.id.clone(), Drawn { seconds, fails });
-        let ends = after(self.at, SignedDuration::from_millis((seconds * 1_000.0).round() as i64));
+        let ends = after(self.at, length(seconds));
         self.schedule(ends, Later::Ends(run.id.clone()));
         self.live.entry(run.id.clone()).or_insert_with(|| Ran {
             agent: run.agent.clone(),
@@ -319,7 +361,7 @@ impl Play<'_> {
         let task = run.task.as_ref().and_then(|id| self.p.task(id.as_str()));
         let stage = task.zip(run.stage.as_ref()).and_then(|(task, id)| self.p.workflow_of(task)?.stage(id));
         let fails = self.drawn.get(&run.id).is_some_and(|drawn| drawn.fails);
-        let (mut output, mut decision) = (String::new(), stage.map(|stage| likely(stage).to_owned()));
+        let (mut output, mut decision) = (String::new(), self.words.get(&run.id).cloned());
         if let (Some(task), Some(Doing::Hub(hub))) = (task, stage.map(|stage| &stage.doing)) {
             match task.question() {
                 Some(question) => decision = question.offers.first().map(|offer| offer.word.clone()),
@@ -387,11 +429,23 @@ impl Play<'_> {
                 self.waited.entry(stage.clone()).or_default().push(waited);
             }
             Fact::RunClosed { run, .. } => {
-                self.drawn.remove(run);
+                let fails = self.drawn.remove(run).is_some_and(|drawn| drawn.fails);
+                self.words.remove(run);
                 if let Some(mut ran) = self.live.remove(run) {
                     ran.to = self.at;
+                    let what = match self.p.core.runs.get(run).map(|run| &run.work) {
+                        Some(Work::Gate { .. }) => Some("gate"),
+                        Some(Work::Setup { .. }) => Some("setup"),
+                        _ => None,
+                    };
+                    let seconds = seconds_between(ran.from, ran.to);
+                    self.around.extend(what.map(|what| Around { what, seconds, failed: fails }));
                     self.ran.push(ran);
                 }
+            }
+            Fact::StageDone { output, .. } => {
+                let words = self.decided.entry(output.stage.clone()).or_default();
+                *words.entry(output.decision.clone()).or_default() += 1;
             }
             _ => {}
         }
@@ -416,4 +470,8 @@ impl Play<'_> {
         let task = self.p.task(id.as_str())?;
         task.depends_on.iter().filter_map(|before| self.completed.get(before)).max().copied()
     }
+}
+
+fn length(seconds: f64) -> SignedDuration {
+    SignedDuration::from_millis((seconds * 1_000.0).round() as i64)
 }

@@ -43,9 +43,10 @@ impl Prediction {
 }
 
 /// A prediction beside what happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Compared {
     /// When it was made.
+    #[schemars(with = "String")]
     pub predicted_at: Timestamp,
     /// How many tasks were predicted to be completed.
     pub tasks: usize,
@@ -56,8 +57,10 @@ pub struct Compared {
     /// How many are still to be done.
     pub open: usize,
     /// When the last was predicted to be done, half of the plays being sooner.
+    #[schemars(with = "String")]
     pub predicted_finish: Timestamp,
     /// When the last was done; none while some are open, or where none was completed.
+    #[schemars(with = "Option<String>")]
     pub actual_finish: Option<Timestamp>,
     /// By how many seconds that was later than predicted; negative where it was sooner.
     pub error_seconds: Option<f64>,

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::chance::{DEFAULT_FAILURES, DEFAULT_SECONDS};
+use super::chance::{DEFAULT_FAILURES, DEFAULT_SECONDS, Granted};
 use super::play::{Played, Ran};
 use crate::agents::preset::Preset;
 use crate::estimate::{Basis, quantile};
@@ -22,7 +23,7 @@ const PATH_MAX: usize = 40;
 const HELD_MAX: usize = 10;
 
 /// A figure over several plays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// One play in ten stays below.
     pub p10: f64,
@@ -41,9 +42,10 @@ pub fn spread_of(values: impl IntoIterator<Item = f64>) -> Spread {
 }
 
 /// What came out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
     /// From when it was played.
+    #[schemars(with = "String")]
     pub from: Timestamp,
     /// Where chance began.
     pub seed: u64,
@@ -58,6 +60,7 @@ pub struct Report {
     /// From the beginning until the last task was completed, in seconds.
     pub makespan_seconds: Spread,
     /// When that is, half of the plays being sooner; none where no task was completed.
+    #[schemars(with = "Option<String>")]
     pub predicted_finish: Option<Timestamp>,
     /// Tasks completed per hour.
     pub throughput_per_hour: Spread,
@@ -65,6 +68,8 @@ pub struct Report {
     pub agents: Vec<AgentUse>,
     /// The stages that were worked at, those that were waited for longest first.
     pub stages: Vec<StageFigures>,
+    /// What is done beside the work at stages: set-ups, gates and merges, those that were played.
+    pub around: Vec<AroundFigures>,
     /// What holds everything up; none where nothing was done.
     pub bottleneck: Option<Bottleneck>,
     /// The chain of runs that decided when it was over, in the play in the middle.
@@ -79,7 +84,7 @@ pub struct Report {
 }
 
 /// How busy an agent was.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AgentUse {
     /// Who.
     pub agent: AgentName,
@@ -90,7 +95,7 @@ pub struct AgentUse {
 }
 
 /// What happened at a stage.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StageFigures {
     /// Which.
     pub stage: StageId,
@@ -100,6 +105,8 @@ pub struct StageFigures {
     pub runs: f64,
     /// The share that failed, from 0 to 1.
     pub failed: f64,
+    /// How often each decision ended the stage in a play; `conflict` may be that of a merge.
+    pub decisions: BTreeMap<String, f64>,
     /// How long one run took, in seconds.
     pub work_seconds: Spread,
     /// How long one task waited for an agent, in seconds.
@@ -110,8 +117,21 @@ pub struct StageFigures {
     pub basis: Option<Basis>,
 }
 
+/// What is done beside the work at stages.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct AroundFigures {
+    /// `setup`, `gate` or `merge`.
+    pub what: &'static str,
+    /// How often in a play.
+    pub times: f64,
+    /// The share that failed, from 0 to 1; of merges, that met a conflict.
+    pub failed: f64,
+    /// How long one took, in seconds.
+    pub seconds: Spread,
+}
+
 /// What holds everything up.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Bottleneck {
     /// The role whose agents were busiest.
     pub role: Role,
@@ -126,7 +146,7 @@ pub struct Bottleneck {
 }
 
 /// A run on the critical path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PathStep {
     /// Of which task.
     pub task: TaskId,
@@ -145,7 +165,7 @@ pub struct PathStep {
 }
 
 /// Why tasks were not completed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Held {
     /// How many.
     pub tasks: usize,
@@ -178,6 +198,7 @@ pub(super) fn report(
     }));
     let agents = agents(start, &played, from);
     let stages = stages(start, metrics, &played);
+    let around = around(&played);
     let finishes = finishes(&played, from);
     let plays = played.len();
     played.sort_by_key(|play| play.until);
@@ -198,6 +219,7 @@ pub(super) fn report(
         unfinished: middle.map(|play| unfinished(start, &play.end)).unwrap_or_default(),
         agents,
         stages,
+        around,
         assumptions,
         finishes,
     }
@@ -286,6 +308,7 @@ fn stages(start: &Pipeline, metrics: &Metrics, played: &[Played]) -> Vec<StageFi
             role,
             runs: seen.work.len() as f64 / plays,
             failed: seen.failed as f64 / seen.work.len().max(1) as f64,
+            decisions: decisions(played, stage),
             work_seconds: spread_of(seen.work),
             waiting_seconds_total: seen.waited.iter().sum::<f64>() / plays,
             waiting_seconds: spread_of(seen.waited),
@@ -296,6 +319,50 @@ fn stages(start: &Pipeline, metrics: &Metrics, played: &[Played]) -> Vec<StageFi
         b.waiting_seconds_total.total_cmp(&a.waiting_seconds_total).then_with(|| a.stage.cmp(&b.stage))
     });
     figures
+}
+
+/// How often each decision ended a stage in a play.
+fn decisions(played: &[Played], stage: &StageId) -> BTreeMap<String, f64> {
+    let mut found: BTreeMap<String, f64> = BTreeMap::new();
+    for (word, times) in played.iter().filter_map(|play| play.decided.get(stage)).flatten() {
+        *found.entry(word.clone()).or_default() += f64::from(*times) / played.len() as f64;
+    }
+    found
+}
+
+fn around(played: &[Played]) -> Vec<AroundFigures> {
+    let of = |what| {
+        let all: Vec<_> = played.iter().flat_map(|play| &play.around).filter(|around| around.what == what).collect();
+        let failed = all.iter().filter(|around| around.failed).count();
+        (!all.is_empty()).then(|| AroundFigures {
+            what,
+            times: all.len() as f64 / played.len() as f64,
+            failed: failed as f64 / all.len() as f64,
+            seconds: spread_of(all.iter().map(|around| around.seconds)),
+        })
+    };
+    ["setup", "gate", "merge"].into_iter().filter_map(of).collect()
+}
+
+/// What was drawn without anything on record, in words.
+pub(super) fn granted(played: &[Played]) -> Vec<String> {
+    let at = |of: fn(&Granted) -> &BTreeSet<StageId>| {
+        let stages: BTreeSet<&str> =
+            played.iter().flat_map(|play| of(&play.granted)).map(|stage| stage.as_str()).collect();
+        stages.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let mut found = Vec::new();
+    if played.iter().any(|play| play.granted.setups) {
+        found.push("no set-up is on record: they take no time and succeed".to_owned());
+    }
+    for (stages, what) in [
+        (at(|granted| &granted.gates), "no gate is on record at {}: it takes no time and passes"),
+        (at(|granted| &granted.merges), "no merge is on record at {}: it takes no time and meets no conflict"),
+        (at(|granted| &granted.decisions), "few decisions are on record at {}: the likely one is taken each time"),
+    ] {
+        found.extend((!stages.is_empty()).then(|| what.replace("{}", &stages)));
+    }
+    found
 }
 
 fn bottleneck(agents: &[AgentUse], stages: &[StageFigures]) -> Option<Bottleneck> {

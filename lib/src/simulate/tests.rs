@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::decide::tests::world::*;
+use crate::ids::RunId;
 use crate::mode::Orchestration;
+use crate::run::Work;
 use crate::task::TaskState;
 
 /// Two workers on `solo` of which ten runs of 100 s each are on record.
@@ -174,6 +176,153 @@ fn tasks_that_do_parts_are_not_counted_beside_those_they_serve() {
     let report = simulate(&w.p, &ask(what), w.at).unwrap();
     assert_eq!((report.completed.p50, report.tasks, report.finishes.len()), (1.0, 1, 1), "{:?}", report.unfinished);
     close(report.makespan_seconds.p50, 100.0);
+}
+
+/// `do` and then `check`, which sends every fourth task back: sixteen of its decisions are on record.
+fn with_reworks() -> World {
+    let mut check = plain_stage("check", "worker");
+    check.decisions = choices(&["approve", "rework"]);
+    let ways = [("do", Some("check"), None), ("check", None, Some("approve")), ("check", Some("do"), Some("rework"))];
+    let mut w = with_history(1);
+    let looped = workflow("looped", vec![plain_stage("do", "worker"), check], &ways);
+    w.configure((*w.p.core.settings).clone(), vec![solo(), looped]);
+    for n in 0..12 {
+        let id = format!("L{n}");
+        w.add(crate::event::NewTask::named(&id).on("looped"));
+        w.tick();
+        w.do_stage(&id);
+        if n % 3 == 0 {
+            w.work(&id, OK, left_deciding("rework"));
+            w.do_stage(&id);
+        }
+        w.work(&id, OK, left_deciding("approve"));
+        assert_eq!(w.status(&id), "completed");
+    }
+    w
+}
+
+#[test]
+fn what_is_sent_back_now_and_then_is_sent_back_in_a_play() {
+    let w = with_reworks();
+    let on = WorkflowId::new("looped").unwrap();
+    let said = &w.p.core.metrics.decisions[&on];
+    let said: Vec<(&str, u32)> = said[&stage_id("check")].iter().collect();
+    assert_eq!(said, [("approve", 12), ("rework", 4)]);
+    let question = ask(What::Tasks { workflow: Some(on.clone()), count: 60 });
+    let report = simulate(&w.p, &question, w.at).unwrap();
+    let check = report.stages.iter().find(|stage| stage.stage == stage_id("check")).unwrap();
+    // A quarter of the checks, and so a third of the tasks.
+    assert!((14.0..27.0).contains(&check.decisions["rework"]), "{check:?}");
+    assert_eq!(check.decisions["approve"], 60.0);
+    assert!(check.runs > 74.0, "{check:?}");
+    assert_eq!(report, simulate(&w.p, &question, w.at).unwrap());
+    assert!(!report.assumptions.iter().any(|words| words.contains("decisions")), "{:?}", report.assumptions);
+}
+
+#[test]
+fn few_decisions_are_not_drawn_and_neither_are_words_that_the_stage_no_longer_knows() {
+    let mut w = with_reworks();
+    let mut check = plain_stage("check", "worker");
+    check.decisions = choices(&["approve", "mend"]);
+    let ways = [("do", Some("check"), None), ("check", None, Some("approve")), ("check", Some("do"), Some("mend"))];
+    let looped = workflow("looped", vec![plain_stage("do", "worker"), check], &ways);
+    w.configure((*w.p.core.settings).clone(), vec![solo(), looped.clone()]);
+    let play = |w: &World, on: &str| {
+        let what = What::Tasks { workflow: WorkflowId::new(on).ok(), count: 20 };
+        simulate(&w.p, &ask(what), w.at).unwrap()
+    };
+    let report = play(&w, "looped");
+    let check = report.stages.iter().find(|stage| stage.stage == stage_id("check")).unwrap();
+    assert_eq!(check.decisions, [("approve".to_owned(), 20.0)].into(), "it is all that was said and is still known");
+    w.configure(
+        (*w.p.core.settings).clone(),
+        vec![solo(), crate::workflow::Workflow { id: WorkflowId::new("new").unwrap(), ..looped }],
+    );
+    let report = play(&w, "new");
+    assert_eq!(report.completed.p50, 20.0);
+    let told = "few decisions are on record at check: the likely one is taken each time";
+    assert!(report.assumptions.iter().any(|words| words == told), "{:?}", report.assumptions);
+}
+
+#[test]
+fn set_ups_gates_and_merges_take_as_long_as_they_did() {
+    let mut stage = plain_stage("do", "worker");
+    (stage.verify, stage.merge) = (crate::workflow::Verify::Project, true);
+    let mut w = World::workers(1, |settings| {
+        (settings.setup, settings.verify) = (Some("install".to_owned()), Some("check".to_owned()));
+    });
+    let whole = workflow("whole", vec![stage], &[]);
+    w.configure((*w.p.core.settings).clone(), vec![solo(), whole]);
+    let live = |w: &World, wanted: fn(&Work) -> bool| {
+        w.p.core.runs.values().find(|run| wanted(&run.work)).map(|run| run.id.clone())
+    };
+    let pass = |w: &mut World, run: RunId, seconds| {
+        w.start(&run);
+        w.pass(seconds);
+        w.end(&run, OK);
+        w.tick();
+    };
+    // Both worktrees, that of the agent and that of the gate.
+    let set_up = |w: &mut World| {
+        w.tick();
+        while let Some(run) = live(w, |work| matches!(work, Work::Setup { .. })) {
+            pass(w, run, 50);
+        }
+    };
+    for n in 0..6 {
+        let id = format!("M{n}");
+        w.add(crate::event::NewTask::named(&id).on("whole"));
+        set_up(&mut w);
+        let run = w.run_of(&id);
+        w.start(&run);
+        w.pass(100);
+        w.do_stage(&id);
+        w.pass(7);
+        w.merged(&id);
+        set_up(&mut w);
+        let gate = live(&w, |work| matches!(work, Work::Gate { .. })).unwrap();
+        pass(&mut w, gate, 30);
+        w.advanced(&id, crate::event::AdvanceOutcome::Moved);
+        assert_eq!(w.status(&id), "completed");
+    }
+    let counted = &w.p.core.metrics;
+    let merges = &counted.merges_by_stage[&stage_id("do")];
+    assert_eq!((merges.runs, merges.passed, merges.seconds.quantile(0.5)), (6, 6, 7.0));
+    assert_eq!((counted.setups.runs, counted.setups.seconds.quantile(0.5)), (2, 50.0));
+    let of = |agents: usize| Question {
+        agents: [(Role::new("worker").unwrap(), agents)].into(),
+        ..ask(What::Tasks { workflow: WorkflowId::new("whole").ok(), count: 1 })
+    };
+    let report = simulate(&w.p, &of(1), w.at).unwrap();
+    close(report.makespan_seconds.p50, 137.0);
+    let around: Vec<_> = report.around.iter().map(|one| (one.what, one.times, one.seconds.p50)).collect();
+    assert_eq!(around, [("gate", 1.0, 30.0), ("merge", 1.0, 7.0)], "its worktree is there");
+    let mut two = of(2);
+    two.what = What::Tasks { workflow: WorkflowId::new("whole").ok(), count: 2 };
+    let report = simulate(&w.p, &two, w.at).unwrap();
+    let setups = report.around.iter().find(|one| one.what == "setup").unwrap();
+    assert!(setups.times >= 1.0 && setups.seconds.p50 >= 25.0, "{setups:?}");
+}
+
+#[test]
+fn a_merge_that_is_overtaken_is_made_and_checked_again() {
+    let mut stage = plain_stage("do", "worker");
+    (stage.verify, stage.merge) = (crate::workflow::Verify::Project, true);
+    let mut w = World::workers(2, |settings| settings.verify = Some("check".to_owned()));
+    w.configure((*w.p.core.settings).clone(), vec![solo(), workflow("whole", vec![stage], &[])]);
+    let mut p = w.p.clone();
+    for n in 0..6 {
+        p.core.metrics.gates_by_stage.entry(stage_id("do")).or_default().add_few(true, 30.0);
+        p.core.metrics.merges_by_stage.entry(stage_id("do")).or_default().add_few(n > 0, 1.0);
+        p.core.metrics.of_all.add_few(true, 100.0);
+    }
+    let what = What::Tasks { workflow: WorkflowId::new("whole").ok(), count: 2 };
+    let report = simulate(&p, &ask(what), w.at).unwrap();
+    let merges = report.around.iter().find(|one| one.what == "merge").unwrap();
+    assert!(merges.times > 2.5, "{merges:?}");
+    assert!(merges.failed > 0.0, "conflicts are on record, too: {merges:?}");
+    let conflicts = report.stages[0].decisions.get("conflict").copied().unwrap_or(0.0);
+    assert!(conflicts > 0.0 && conflicts < 1.0, "{:?}", report.stages);
 }
 
 #[test]

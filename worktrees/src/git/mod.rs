@@ -30,6 +30,7 @@ mod planted;
 mod populate;
 mod process;
 mod rescue;
+mod seconds;
 mod switch;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, Switch, TreeChange, text};
 use super::process::Git;
-use super::{GitError, Repo, layout};
+use super::{GitError, Repo, layout, seconds};
 
 /// In the private git directory of a checkout while its files are updated: from which commit to which.
 const UNDERWAY: &str = "pipeline-update";
@@ -28,6 +28,7 @@ impl Repo {
             return Err(GitError::Locked { file: lock });
         }
         if !switch.settled.is_empty() || !switch.open.is_empty() {
+            let before = seconds::before(checkout, switch)?;
             begin(checkout, switch)?;
             match self.backend.switch(checkout, switch) {
                 // What is in the way was found before anything was written.
@@ -37,6 +38,7 @@ impl Repo {
                 }
                 other => other?,
             }
+            seconds::after(checkout, switch, &before);
         }
         end(checkout)
     }

@@ -4,6 +4,7 @@
 mod clone;
 mod diff;
 mod planted;
+mod seconds;
 mod trial;
 
 use std::fs;

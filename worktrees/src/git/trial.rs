@@ -2,9 +2,16 @@
 //! repository: what has to be written for it is kept in memory, or in a folder that goes with the trial.
 //!
 //! Where a branch moves is looked up by the caller, and so is what follows. Two branches that change no file in common are
-//! not merged to find out; that git sees a moved directory there, which it reports as a conflict, is not noticed.
+//! not merged to find out.
+//!
+//! A folder that moves on one side while the other adds a file to the old one is no conflict for the library, which leaves
+//! that file behind, in the old folder. Git asks about it, unless `merge.directoryRenames` is set to move it along or to
+//! leave it. What git says is what counts here: where one side took files out of a folder and has new ones elsewhere, and
+//! the other added to that folder, the command is asked. It is a warning in time; a merge that the library makes in the
+//! end leaves the file where it was added, and it is for its gate to find what that breaks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use git2::{FileMode, Oid, Repository};
@@ -12,6 +19,7 @@ use jiff::Timestamp;
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Backend, Merged, NewCommit, path, text};
+use super::command::Command;
 use super::{GitError, Repo};
 
 /// The priority of an object database in memory; those on disk have 1 and 2.
@@ -71,6 +79,19 @@ pub struct Trial {
     fits: HashMap<CommitId, Fit>,
     /// What base would be once it has a commit.
     merged: HashMap<CommitId, CommitId>,
+    /// Where commits added files and took files away, each since its common beginning with base.
+    moves: HashMap<(CommitId, CommitId), Moves>,
+    /// The command, which knows folders that moved; made where it is asked for.
+    command: Option<Box<dyn Backend>>,
+    main: PathBuf,
+    common: PathBuf,
+}
+
+/// The files that are new in a commit, and those that it has no longer.
+#[derive(Debug, Clone)]
+struct Moves {
+    added: BTreeSet<PathBuf>,
+    gone: BTreeSet<PathBuf>,
 }
 
 /// How a branch merges onto base.
@@ -97,7 +118,17 @@ impl Repo {
     /// When the repository cannot be read.
     pub fn trial(&self, base: &CommitId) -> Result<Trial, GitError> {
         let (backend, base) = (self.backend.aside()?, base.clone());
-        Ok(Trial { backend, base, since: HashMap::new(), fits: HashMap::new(), merged: HashMap::new() })
+        Ok(Trial {
+            backend,
+            base,
+            since: HashMap::new(),
+            fits: HashMap::new(),
+            merged: HashMap::new(),
+            moves: HashMap::new(),
+            command: None,
+            main: self.main.clone(),
+            common: self.common.clone(),
+        })
     }
 }
 
@@ -120,20 +151,26 @@ impl Trial {
     /// When there is no such commit.
     pub fn both(&mut self, one: &CommitId, other: &CommitId) -> Result<Vec<String>, GitError> {
         let (a, b) = (self.fit(one)?, self.fit(other)?);
-        let (known, found) = match (&a, &b) {
-            (Fit::Nothing, _) | (_, Fit::Nothing) => return Ok(Vec::new()),
-            (Fit::Clean(a), Fit::Clean(b)) if !meet(a, b) => return Ok(Vec::new()),
-            (Fit::Clean(_), Fit::Clean(_)) => {
-                let (a, b) = (self.merged(one)?, self.merged(other)?);
-                (BTreeSet::new(), self.backend.merge(None, &a, &b)?)
+        match (&a, &b) {
+            (Fit::Nothing, _) | (_, Fit::Nothing) => Ok(Vec::new()),
+            (Fit::Clean(a), Fit::Clean(b)) => {
+                if meet(a, b) {
+                    let (a, b) = (self.merged(one)?, self.merged(other)?);
+                    if let Merged::Conflict(files) = self.backend.merge(None, &a, &b)? {
+                        return Ok(names(&files.into_iter().collect()));
+                    }
+                }
+                Ok(names(&self.left_behind((one, a), (other, b))?))
             }
             // The files that keep one of them from base would say nothing about the other one.
-            _ => (conflicts(&a).union(&conflicts(&b)).cloned().collect(), self.backend.merge(None, one, other)?),
-        };
-        Ok(match found {
-            Merged::Tree(_) => Vec::new(),
-            Merged::Conflict(files) => names(&files.into_iter().filter(|file| !known.contains(file)).collect()),
-        })
+            _ => {
+                let known: BTreeSet<PathBuf> = conflicts(&a).union(&conflicts(&b)).cloned().collect();
+                Ok(match self.backend.merge(None, one, other)? {
+                    Merged::Tree(_) => Vec::new(),
+                    Merged::Conflict(files) => names(&files.into_iter().filter(|file| !known.contains(file)).collect()),
+                })
+            }
+        }
     }
 
     fn fit(&mut self, head: &CommitId) -> Result<Fit, GitError> {
@@ -163,11 +200,59 @@ impl Trial {
             None => self.changed(&common, &self.base)?,
         };
         let meet = meet(&ours, &theirs);
-        self.since.insert(common, ours);
+        self.since.insert(common, ours.clone());
         match if meet { self.merge_onto_base(head)?.map(drop) } else { Ok(()) } {
-            Ok(()) => Ok(Fit::Clean(theirs)),
+            Ok(()) => {
+                let base = self.base.clone();
+                let left = self.left_behind((&base, &ours), (head, &theirs))?;
+                Ok(if left.is_empty() { Fit::Clean(theirs) } else { Fit::Conflict(left) })
+            }
             Err(files) => Ok(Fit::Conflict(files)),
         }
+    }
+
+    /// The files that one of two commits, which merge otherwise, adds to a folder that moved in the other one; each
+    /// commit comes with the paths that it changed.
+    fn left_behind(
+        &mut self,
+        one: (&CommitId, &BTreeSet<PathBuf>),
+        other: (&CommitId, &BTreeSet<PathBuf>),
+    ) -> Result<BTreeSet<PathBuf>, GitError> {
+        // Most branches have no folder in common, which costs nothing to see.
+        if !touch(one.1, other.1) && !touch(other.1, one.1) {
+            return Ok(BTreeSet::new());
+        }
+        let Some(common) = self.backend.merge_base(one.0, other.0)? else { return Ok(BTreeSet::new()) };
+        let (a, b) = (self.moves(&common, one.0)?, self.moves(&common, other.0)?);
+        if !may_leave(&a, &b) && !may_leave(&b, &a) {
+            return Ok(BTreeSet::new());
+        }
+        let command = match &mut self.command {
+            Some(command) => command,
+            none => none.insert(Command::new(self.main.clone(), self.common.clone()).aside()?),
+        };
+        Ok(match command.merge(None, one.0, other.0)? {
+            Merged::Tree(_) => BTreeSet::new(),
+            Merged::Conflict(files) => files.into_iter().collect(),
+        })
+    }
+
+    fn moves(&mut self, from: &CommitId, to: &CommitId) -> Result<Moves, GitError> {
+        let key = (from.clone(), to.clone());
+        if let Some(known) = self.moves.get(&key) {
+            return Ok(known.clone());
+        }
+        let tree = |commit: &CommitId| Ok::<_, GitError>(self.backend.commit_info(commit)?.tree);
+        let mut moves = Moves { added: BTreeSet::new(), gone: BTreeSet::new() };
+        for change in self.backend.diff(&tree(from)?, &tree(to)?, false)? {
+            match (change.old, change.new) {
+                (None, Some(_)) => drop(moves.added.insert(change.path)),
+                (Some(_), None) => drop(moves.gone.insert(change.path)),
+                _ => {}
+            }
+        }
+        self.moves.insert(key, moves.clone());
+        Ok(moves)
     }
 
     /// What base would be with a commit that merges onto it.
@@ -218,6 +303,30 @@ fn conflicts(fit: &Fit) -> BTreeSet<PathBuf> {
 fn meet(a: &BTreeSet<PathBuf>, b: &BTreeSet<PathBuf>) -> bool {
     let is_below = |path: &Path, others: &BTreeSet<PathBuf>| path.ancestors().any(|above| others.contains(above));
     a.iter().any(|path| is_below(path, b)) || b.iter().any(|path| is_below(path, a))
+}
+
+/// The nearest folder of a path, not the top one, in which some of the others lie.
+fn folder_with<'p>(path: &'p Path, others: &BTreeSet<PathBuf>) -> Option<&'p Path> {
+    // Paths are ordered by their components, so that what is below a folder follows it directly.
+    let holds = |folder: &Path| {
+        others
+            .range::<Path, _>((Bound::Included(folder), Bound::Unbounded))
+            .next()
+            .is_some_and(|other| other.starts_with(folder))
+    };
+    path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).find(|above| holds(above))
+}
+
+/// Whether some of these paths lie in a folder with some of the others.
+fn touch(paths: &BTreeSet<PathBuf>, others: &BTreeSet<PathBuf>) -> bool {
+    paths.iter().any(|path| folder_with(path, others).is_some())
+}
+
+/// Whether one side may have moved a folder to which the other one adds.
+fn may_leave(mover: &Moves, adder: &Moves) -> bool {
+    adder.added.iter().any(|path| {
+        folder_with(path, &mover.gone).is_some_and(|folder| mover.added.iter().any(|new| !new.starts_with(folder)))
+    })
 }
 
 fn names(files: &BTreeSet<PathBuf>) -> Vec<String> {

@@ -8,7 +8,7 @@ fn commit_on(lab: &Lab, at: &str, name: &str, files: &[(&str, &str)]) -> CommitI
         write(&lab.main, file, content);
     }
     git(&lab.main, &["add", "-A"]);
-    git(&lab.main, &["commit", "-q", "-m", name]);
+    git(&lab.main, &["commit", "-q", "--allow-empty", "-m", name]);
     let commit = lab.head("HEAD");
     git(&lab.main, &["branch", "-f", name, commit.as_str()]);
     git(&lab.main, &["checkout", "-q", "main"]);
@@ -146,6 +146,52 @@ fn what_is_tried_out_is_what_merging_comes_to() {
             }
         }
         assert!(seen.0 > 5 && seen.1 > 3, "{seen:?}");
+    });
+}
+
+/// One moves a folder and the other adds a file to it: git asks where that belongs, unless it is told to decide by itself.
+#[test]
+fn a_folder_that_moves_under_a_new_file_is_noticed_as_git_does() {
+    each(|lab| {
+        for file in ["old/f1", "old/f2", "old/below/f3", "stays/f4", "stays/f5"] {
+            write(&lab.main, file, &format!("what is in {file}\n"));
+        }
+        git(&lab.main, &["add", "-A"]);
+        git(&lab.main, &["commit", "-qm", "folders"]);
+        let base = lab.head("main");
+        let moving = |name: &str, moves: &[(&str, &str)]| {
+            git(&lab.main, &["checkout", "-q", "--detach", "main"]);
+            for (from, to) in moves {
+                std::fs::create_dir_all(lab.main.join(to).parent().unwrap()).unwrap();
+                git(&lab.main, &["mv", from, to]);
+            }
+            commit_on(&lab, "HEAD", name, &[])
+        };
+        let moves = moving("moves", &[("old", "new")]);
+        let part = moving("part", &[("stays/f4", "elsewhere/f4")]);
+        let adds = commit_on(&lab, "main", "adds", &[("old/more", "more\n")]);
+        let deep = commit_on(&lab, "main", "deep", &[("old/below/more", "deep\n"), ("stays/more", "more\n")]);
+        let far =
+            commit_on(&lab, "main", "far", &[("other/more", "far\n"), ("old/f1", "changed\nwhat is in old/f1\n")]);
+        let before = objects(&lab);
+        let mut trial = lab.repo.trial(&base).unwrap();
+        assert_eq!(trial.both(&moves, &adds).unwrap(), ["new/more"], "{:?}", lab.kind);
+        assert_eq!(trial.both(&adds, &moves).unwrap(), ["new/more"]);
+        assert_eq!(trial.both(&moves, &deep).unwrap(), ["new/below/more"]);
+        assert_eq!(trial.both(&part, &deep).unwrap(), [""; 0], "the folder is still there");
+        assert_eq!(trial.both(&moves, &far).unwrap(), [""; 0], "a file that changes moves along");
+        assert_eq!(trial.both(&moves, &part).unwrap(), [""; 0]);
+        assert_eq!(objects(&lab), before, "nothing of it is in the repository");
+        // The folder has moved in base.
+        git(&lab.main, &["merge", "-q", "--ff-only", "moves"]);
+        let mut trial = lab.repo.trial(&moves).unwrap();
+        assert_eq!(trial.onto_base(&adds).unwrap(), ["new/more"]);
+        assert_eq!(trial.onto_base(&far).unwrap(), [""; 0]);
+        for told in ["true", "false"] {
+            git(&lab.main, &["config", "merge.directoryRenames", told]);
+            let mut trial = lab.repo.trial(&base).unwrap();
+            assert_eq!(trial.both(&moves, &adds).unwrap(), [""; 0], "git decides by itself");
+        }
     });
 }
 
