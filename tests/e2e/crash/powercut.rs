@@ -223,6 +223,7 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
         drop(guard.take());
         disk.attach();
         guard = Some(Mounted(&disk.place));
+        assert!(repository.join(".git/HEAD").is_file(), "{file_system}, cut {round}: the image is not mounted");
         let status = must_do(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status).expect("a document");
         let tasks = status["tasks"].as_object().expect("tasks");
