@@ -368,11 +368,20 @@ mod tests {
         child.wait().unwrap();
     }
 
+    /// Waits until the kernel shows the file of the process. A process takes its new name, and whoever made it goes on,
+    /// some moments before its arguments and its environment can be read.
+    fn until_shown(child: &Child, file: &str) {
+        while is_empty(pid_of(child), file) {
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn the_environment_scan_wants_the_whole_entry() {
         let value = format!("run-{}", own_pid());
         let mut child = Command::new("sleep").arg("600").env("PIPELINE_TEST_SCAN", &value).spawn().unwrap();
         let pid = pid_of(&child);
+        until_shown(&child, "environ");
         assert_eq!(
             with_environment("PIPELINE_TEST_SCAN", &value).iter().map(|found| found.pid).collect::<Vec<_>>(),
             [pid]
@@ -396,6 +405,8 @@ mod tests {
                 std::thread::yield_now();
             }
         }
+        until_shown(&named, "environ");
+        until_shown(&nameless, "cmdline");
         let leader = |child: &Child| Identity::of(pid_of(child)).unwrap();
         let earlier = |leader: Identity| Identity { start_time: leader.start_time - 1, ..leader };
         assert_eq!(Table::read().nameless_in_session(&leader(&named)), []);
