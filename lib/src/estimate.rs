@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use foldhash::HashSet;
 use serde::Serialize;
 
 use crate::ids::{Role, StageId, WorkflowId};
@@ -175,9 +176,9 @@ impl Metrics {
 /// The stages from one on if each succeeds, none of them twice.
 #[must_use]
 pub fn likely_way<'w>(workflow: &'w Workflow, from: Option<&'w Stage>) -> Vec<&'w Stage> {
-    let mut way: Vec<&Stage> = Vec::new();
+    let (mut way, mut known) = (Vec::new(), HashSet::default());
     let mut next = from;
-    while let Some(stage) = next.filter(|stage| way.iter().all(|known| known.id != stage.id)) {
+    while let Some(stage) = next.filter(|stage| known.insert(&stage.id)) {
         way.push(stage);
         next = match workflow.next(&stage.id, likely(stage)) {
             Next::Stage(stage) => Some(stage),

@@ -8,6 +8,7 @@ pub mod drawing;
 pub mod execute_block;
 pub mod figures;
 pub mod hub;
+mod lookup;
 mod matrix;
 mod needs;
 pub mod params;
@@ -97,6 +98,8 @@ pub struct Workflow {
     /// Every other field of the file, kept and shown.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub extra: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip)]
+    pub(crate) lookup: lookup::Lookup,
 }
 
 /// One stop of the journey.
@@ -337,25 +340,14 @@ impl Workflow {
             max_steps: None,
             timeout: None,
             extra: serde_json::Map::new(),
+            lookup: lookup::Lookup::default(),
         }
-    }
-
-    /// The stage of this name.
-    #[must_use]
-    pub fn stage(&self, id: &StageId) -> Option<&Stage> {
-        self.stages.iter().find(|s| s.id == *id)
-    }
-
-    /// Where the stage stands in the file, from 0; how far a task has come.
-    #[must_use]
-    pub fn depth(&self, id: &StageId) -> usize {
-        self.stages.iter().position(|s| s.id == *id).unwrap_or(0)
     }
 
     /// The connection for this decision, an exact condition before one without.
     #[must_use]
     pub fn next(&self, from: &StageId, decision: &str) -> Next<'_> {
-        let of_stage = self.connections.iter().filter(|c| c.from == *from);
+        let of_stage = self.onward(from);
         let hub = || self.hub_of(from).map_or(Next::Nowhere, Next::Stage);
         match choose(of_stage.clone(), decision) {
             None => hub(),
@@ -377,7 +369,7 @@ impl Workflow {
     /// The hub that a stage serves.
     #[must_use]
     pub fn hub_of(&self, id: &StageId) -> Option<&Stage> {
-        self.stages.iter().find(|stage| match &stage.doing {
+        self.hubs().find(|stage| match &stage.doing {
             Doing::Hub(hub) => hub.serves(id),
             Doing::Agent | Doing::Command(_) | Doing::Workflow { .. } | Doing::Parallel(_) => false,
         })
@@ -404,9 +396,8 @@ impl Workflow {
     /// How many stages a stage leads to that come back to it: with several it is a hub, whose brain is its agent.
     #[must_use]
     pub fn spokes(&self, id: &StageId) -> usize {
-        let comes_back =
-            |other: &StageId| self.connections.iter().any(|c| c.from == *other && c.to.as_ref() == Some(id));
-        let onward = self.connections.iter().filter(|c| c.from == *id).filter_map(|c| c.to.as_ref());
+        let comes_back = |other: &StageId| self.onward(other).any(|c| c.to.as_ref() == Some(id));
+        let onward = self.onward(id).filter_map(|c| c.to.as_ref());
         // By name, so that two ways to one stage count once.
         let spokes: BTreeSet<&StageId> = onward.filter(|to| *to != id && comes_back(to)).collect();
         spokes.len()

@@ -20,7 +20,8 @@ pub fn digest(settings: &Settings, workflows: &[Arc<Workflow>]) -> String {
     let mut text = serde_json::to_string(settings).unwrap_or_default();
     for workflow in sorted {
         // What is kept of the file is the only part whose order depends on how it was written.
-        let plain = Workflow { extra: serde_json::Map::new(), ..Workflow::clone(workflow) };
+        let mut plain = Workflow::clone(workflow);
+        plain.extra.clear();
         text.push_str(&serde_json::to_string(&plain).unwrap_or_default());
         write_object(&workflow.extra, &mut text);
     }

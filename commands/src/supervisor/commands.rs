@@ -80,7 +80,6 @@ fn environment(
     path: &Path,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    super::confine::private_dir(&context.outcome_dir(&run.id))?;
     let mut env = of_commands(context);
     Secrets::of(context, stage)?.give(stage, &mut env)?;
     let inputs = results::write_inputs(context, run, task, stage)?;
@@ -109,7 +108,7 @@ fn environment(
         ("PIPELINE_ROOT".to_owned(), text(context.root())),
         ("PIPELINE_BRANCH".to_owned(), task.branch()),
         ("PIPELINE_BASE".to_owned(), context.base().to_owned()),
-        ("PIPELINE_OUTCOME_FILE".to_owned(), text(&context.outcome_file(&run.id))),
+        ("PIPELINE_OUTCOME_FILE".to_owned(), text(&context.outcome_file(run))),
         ("PIPELINE_INPUTS".to_owned(), text(&inputs)),
         ("PIPELINE_ATTEMPT".to_owned(), run.attempt.to_string()),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),

@@ -99,7 +99,7 @@ pub(super) fn of_agent(
     (worktree, git_dir): (&Path, &Path),
 ) -> Result<Option<Confinement>, Failure> {
     let Some(mut confinement) = basis(context, &[agent], run, worktree)? else { return Ok(None) };
-    confinement.write.extend([git_dir.to_owned(), context.outcome_dir(&run.id)]);
+    confinement.write.extend([git_dir.to_owned(), context.outcome_dir(run)]);
     if agent.sandbox == Sandbox::Strict {
         // The clone borrows objects, and that is all it needs of the repository.
         confinement.read.extend(context.repo().object_dirs());

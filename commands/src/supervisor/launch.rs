@@ -260,15 +260,15 @@ fn agent_claim(
     let mode = if run.interactive { Mode::Interactive } else { Mode::Headless };
     let agent = &AgentConfig { mode, ..context.agent(&run.agent).ok_or_else(gone)?.clone() };
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let outcome = context.outcome_file(&run.id);
+    let outcome = context.outcome_file(run);
     let name = Context::task_file_name(&task.id);
     let git_dir = clones::git_dir(context, agent, run, worktree)?;
     let mut write_roots: Vec<String> = match agent.sandbox {
         Sandbox::Strict => vec![text(&git_dir)],
         Sandbox::Off | Sandbox::Basic => git_write_roots(&text(&git_dir), &text(context.repo().common_dir())).into(),
     };
-    confine::private_dir(&context.outcome_dir(&run.id))?;
-    write_roots.push(text(&context.outcome_dir(&run.id)));
+    confine::private_dir(&context.outcome_dir(run))?;
+    write_roots.push(text(&context.outcome_dir(run)));
     write_roots.retain(|root| Path::new(root).is_dir());
     let mut vars = Vars {
         prompt: String::new(),
@@ -441,10 +441,15 @@ pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Op
     let dir = context.run_dir(&run.id);
     let mut claim = claim.clone();
     let host = environment::entrust(&Secrets::known(context, stage), &mut claim, context.host_program());
-    claim.place = is_shared(run, &claim).then(|| run.agent.to_string());
+    claim.place = is_shared(run, &claim).then(|| place_of(run).to_owned());
     host::prepare(&dir, &claim)?;
     host::spawn_host(&host, &dir)?;
     Ok(())
+}
+
+/// The place of a run that has no host of its own: no agent is two at once.
+pub(super) fn place_of(run: &Run) -> &str {
+    run.agent.as_str()
 }
 
 /// Asks a run's host to stop. A run that was never claimed on disk gets a claim first, so that its end can be recorded.

@@ -282,7 +282,7 @@ pub(super) fn read_small(path: &Path, bytes_max: usize) -> Option<Vec<u8>> {
 
 /// Reads what an agent left as its outcome, in a folder that it may have replaced as well.
 pub(super) fn read_outcome(context: &Context, run: &Run) -> Option<Vec<u8>> {
-    let (dir, file) = (context.run_dir(&run.id), context.outcome_file(&run.id));
+    let (dir, file) = (context.run_dir(&run.id), context.outcome_file(run));
     beneath::read(&dir, file.strip_prefix(&dir).ok()?, outcome::FILE_BYTES_MAX).ok()
 }
 

@@ -279,7 +279,7 @@ fn what_was_said(
 
 /// Why the outcome file of an ended run says nothing, if it is there and not empty.
 fn unreadable_outcome(context: &Context, run: &Run) -> Option<String> {
-    let file = context.outcome_file(&run.id);
+    let file = context.outcome_file(run);
     let found = std::fs::symlink_metadata(&file).ok()?;
     let Some(bytes) = read_outcome(context, run) else {
         let most = claim::outcome::FILE_BYTES_MAX;
@@ -295,7 +295,7 @@ fn mask_outcome(context: &Context, run: &Run, secrets: &Secrets) -> Result<(), F
     let text = String::from_utf8_lossy(&bytes);
     let masked = secrets.mask(&text);
     if masked != text {
-        replace_file(&context.outcome_file(&run.id), masked.as_bytes())?;
+        replace_file(&context.outcome_file(run), masked.as_bytes())?;
     }
     Ok(())
 }

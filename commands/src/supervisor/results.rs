@@ -2,7 +2,7 @@
 //! figures it is measured by. Nothing here decides what follows from them.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -78,14 +78,24 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
             "stage": output.stage, "decision": output.decision, "summary": output.summary, "run": output.run,
             "commit": output.commit, "log": whole, "cut": cut, "artifacts": of.join(ARTIFACTS),
         });
-        replace_file(&dir.join(format!("{}.txt", output.stage)), said.as_bytes())?;
-        replace_file(&dir.join(format!("{}.json", output.stage)), about.to_string().as_bytes())?;
+        write_input(&dir.join(format!("{}.txt", output.stage)), said.as_bytes())?;
+        write_input(&dir.join(format!("{}.json", output.stage)), about.to_string().as_bytes())?;
     }
     if let Some(last) = task.outputs.last().filter(|_| all && before < task.outputs.len()) {
         // Written in place: half of it names no run, and then everything is written anew.
         fs::write(dir.join(WRITTEN), format!("{} {}", task.outputs.len(), last.run))?;
     }
     Ok(dir)
+}
+
+/// Writes one of the files. One that nobody can have open yet is written where it will be; what is left half-way is
+/// written anew, since it is not counted.
+fn write_input(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    match fs::File::options().write(true).create_new(true).open(path) {
+        Ok(mut file) => Ok(file.write_all(bytes)?),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(replace_file(path, bytes)?),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How many of a task's outputs are in its directory already.

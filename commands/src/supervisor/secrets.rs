@@ -71,8 +71,8 @@ impl Secrets {
     }
 
     fn with(context: &Context, stage: Option<&Stage>, mut values: BTreeMap<String, String>) -> Self {
-        let project = context.workflows().workflows.iter().flat_map(|workflow| &workflow.stages);
-        let names: BTreeSet<&String> = project.chain(stage).flat_map(|stage| &stage.secrets).collect();
+        let project = context.workflows().workflows.iter().flat_map(|workflow| workflow.secrets());
+        let names: BTreeSet<&String> = project.chain(stage.into_iter().flat_map(|stage| &stage.secrets)).collect();
         for name in names {
             if let Some(value) = context.environment().get(name).filter(|value| !value.is_empty()) {
                 // The file is the project's own word, whatever a shell happens to have exported.

@@ -13,6 +13,7 @@ use pipeline_worktrees::host;
 use pipeline_worktrees::watch::{Change, Watcher};
 use tokio::sync::mpsc;
 
+use super::launch::place_of;
 use super::tick::{Supervisor, TickReport};
 use crate::context::Context;
 use crate::error::{CommandError, Result, exit};
@@ -159,7 +160,7 @@ enum Place {
 /// which is let go of when its host dies.
 fn is_no_news(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    matches!(name, "tick.lock" | "host.log" | "claim.json" | "branches.json" | "given.md")
+    matches!(name, "tick.lock" | "host.log" | "claim.json" | "branches.json" | "given.md" | "told")
         || ["state.json", "stdout.log", "stderr.log"].iter().any(|start| name.starts_with(start))
 }
 
@@ -205,9 +206,11 @@ fn watch_what_matters(
 ) -> Watching {
     let mut wanted: BTreeSet<PathBuf> = context.watched_dirs().into_iter().collect();
     for run in pipeline.core.runs.values() {
-        wanted.insert(context.run_dir(&run.id));
+        let dir = context.run_dir(&run.id);
         if run.work == Work::Agent {
-            wanted.insert(context.worktree(run.agent.as_str(), run.task.as_ref()));
+            wanted.extend([dir, context.worktree(run.agent.as_str(), run.task.as_ref())]);
+        } else {
+            wanted.insert(host::watched_dir(&dir, place_of(run)));
         }
     }
     wanted.retain(|dir| dir.is_dir());

@@ -21,6 +21,8 @@ use crate::error::{CommandError, Result, exit};
 
 /// How often it looks where no notice comes.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How long notices are gathered before the next look.
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// Wait until tasks are completed, a person is needed, or nothing is left to do.
 #[derive(Debug, clap::Args)]
@@ -107,7 +109,12 @@ pub fn run(call: &Call, args: &Wait) -> Result<u8> {
             Progress::Waiting => {
                 // A timeout is a look without a notice.
                 receiver.recv_timeout(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))).unwrap_or_default();
-                while receiver.try_recv().is_ok() {}
+                // What comes at once is looked at once: where much happens, a look at each change would take the processor
+                // from what is waited for.
+                let gather = Instant::now() + left.map_or(GATHERING, |left| left.min(GATHERING));
+                while Instant::now() < gather {
+                    receiver.recv_timeout(gather.saturating_duration_since(Instant::now())).unwrap_or_default();
+                }
                 engine.refresh()?;
                 continue;
             }

@@ -44,7 +44,7 @@ pub use launch::{
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use namespaces::available as namespaces_available;
-pub use place::is_place;
+pub use place::{is_place, watched_dir};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;
 pub use terminal::{connect, replay, unsent_prompt};

@@ -19,7 +19,7 @@ use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use super::HostError;
-use super::files::{self, CLAIM, EXIT, Lock, START, exists};
+use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, START, exists};
 use super::launch::{StopOutcome, is_over, read_claim};
 use super::records::{ExitRecord, How, StartRecord, VERSION};
 use super::run::{detach, note, run};
@@ -46,6 +46,9 @@ const LOCK_PAUSE: Duration = Duration::from_micros(100);
 const TOLD: &str = "told";
 /// In a place: who its last host is or was.
 const HOST: &str = "host.json";
+/// In a place: closed by its host whenever there is something new about a run. Nothing is in it; whoever watches the
+/// place is woken, without the file that a copy of each record would need.
+const NEWS: &str = ".news";
 
 /// The directory of a run's place.
 pub(super) fn directory(run_dir: &Path, place: &str) -> Result<PathBuf, HostError> {
@@ -55,6 +58,15 @@ pub(super) fn directory(run_dir: &Path, place: &str) -> Result<PathBuf, HostErro
         path: run_dir.to_owned(),
         message: format!("`{place}` is no name of a place"),
     })
+}
+
+/// The directory to watch for what happens to a run: that of its place where it has no host of its own.
+#[must_use]
+pub fn watched_dir(run_dir: &Path, place: &str) -> PathBuf {
+    match directory(run_dir, place) {
+        Ok(at_place) if !exists(run_dir, HOST_LOG) => at_place,
+        Ok(_) | Err(_) => run_dir.to_owned(),
+    }
 }
 
 /// Whether a directory is a place rather than a run's. Its host has no agent.
@@ -330,7 +342,10 @@ impl Host<'_> {
         self.records.start(run_dir, &start)?;
         let watch = self.wakes.watch(run_dir);
         // For whoever looks into the directory; what counts is written.
-        let tell = || drop(files::replace(run_dir, START, &start, false));
+        let tell = || {
+            drop(files::replace(run_dir, START, &start, false));
+            say_news(self.place);
+        };
         let (record, _) = run(run_dir, &claim, start.started_at, &self.wakes, None, tell);
         self.wakes.unwatch(watch);
         self.finish(run_dir, &record)?;
@@ -345,8 +360,9 @@ impl Host<'_> {
 
     fn finish(&mut self, run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
         match self.records.exit(run_dir, record) {
-            // It is renamed into place, which wakes whoever waits for it.
+            // Whoever waits for it goes on while the copy is written.
             Ok(()) => {
+                say_news(self.place);
                 if let Err(error) = files::replace(run_dir, EXIT, record, false) {
                     note(&error.to_string());
                 }
@@ -356,8 +372,15 @@ impl Host<'_> {
                 note(&format!("{error}; the end is in the run's directory alone"));
                 // Whoever looks finds it there once this host is gone, since one that lives may still be writing.
                 self.wakes.leave();
-                super::run::write_exit(run_dir, record)
+                let written = super::run::write_exit(run_dir, record);
+                say_news(self.place);
+                written
             }
         }
     }
+}
+
+/// Wakes whoever watches the place. Nobody depends on it: whoever looks at the runs finds the same.
+fn say_news(place: &Path) {
+    drop(files::open_append(&place.join(NEWS)));
 }

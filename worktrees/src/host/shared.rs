@@ -209,13 +209,9 @@ struct Index {
 }
 
 impl Index {
-    fn refresh(&mut self, dir: &Path) -> Result<(), HostError> {
+    /// `newest` is the file that has the name now.
+    fn refresh(&mut self, dir: &Path, newest: Option<(u64, u64)>) -> Result<(), HostError> {
         let path = dir.join(RECORDS);
-        let newest = match std::fs::symlink_metadata(&path) {
-            Ok(found) => Some((found.dev(), found.ino())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(HostError::io("read", &path)(error)),
-        };
         if newest != self.newest || newest.is_none() {
             self.list(dir)?;
             self.newest = newest;
@@ -262,6 +258,16 @@ impl Index {
     }
 }
 
+/// Which file has the name now.
+fn newest(dir: &Path) -> Result<Option<(u64, u64)>, HostError> {
+    let path = dir.join(RECORDS);
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(HostError::io("read", &path)(error)),
+    }
+}
+
 static INDEXES: Mutex<BTreeMap<PathBuf, Index>> = Mutex::new(BTreeMap::new());
 
 /// What the shared records say of a run; nothing where they do not know it.
@@ -270,12 +276,13 @@ pub(super) fn find(run_dir: &Path) -> Result<Option<Known>, HostError> {
         return Ok(None);
     };
     let mut indexes = INDEXES.lock().unwrap_or_else(PoisonError::into_inner);
-    if !dir.is_dir() {
+    let newest = newest(&dir)?;
+    if newest.is_none() && !dir.is_dir() {
         indexes.remove(&dir);
         return Ok(None);
     }
     let index = indexes.entry(dir.clone()).or_default();
-    index.refresh(&dir)?;
+    index.refresh(&dir, newest)?;
     Ok(index.runs.get(&name(run_dir)).cloned())
 }
 
@@ -327,7 +334,8 @@ mod tests {
             let mut records = Records::open(runs.path()).unwrap();
             records.start(&of("R-2"), &start("R-2")).unwrap();
             let mut index = Index::default();
-            index.refresh(&runs.path().join(DIR)).unwrap();
+            let dir = runs.path().join(DIR);
+            index.refresh(&dir, newest(&dir).unwrap()).unwrap();
             assert_eq!(index.runs["R-2"].start, Some(start("R-2")), "cut at {cut}");
             // All but the line's end is the whole line.
             assert_eq!(index.runs.contains_key("R-1"), cut + 1 == whole.len(), "cut at {cut}");
@@ -359,18 +367,18 @@ mod tests {
             }
         };
         fill(5, &mut ended);
-        reader.refresh(&dir).unwrap();
+        reader.refresh(&dir, newest(&dir).unwrap()).unwrap();
         assert_eq!(reader.runs["R-slow"].exit, None);
         assert!(reader.runs["R-slow"].start.is_some() && reader.runs["R-5"].exit.is_some());
         slow.exit(&of("R-slow"), &exit("R-slow")).unwrap();
         let mut fresh = Index::default();
         for index in [&mut reader, &mut fresh] {
-            index.refresh(&dir).unwrap();
+            index.refresh(&dir, newest(&dir).unwrap()).unwrap();
             assert!(index.runs["R-slow"].exit.is_some(), "its host went on in the file that it began in");
         }
         fill(4, &mut ended);
         assert_eq!(record_files(&dir).len(), FILES_KEPT + 1, "what is over is discarded");
-        reader.refresh(&dir).unwrap();
+        reader.refresh(&dir, newest(&dir).unwrap()).unwrap();
         assert!(reader.runs["R-9"].exit.is_some());
     }
 }

@@ -263,6 +263,31 @@ fn the_shared_records_count_whatever_is_in_the_directory() {
 }
 
 #[test]
+fn whoever_watches_a_place_hears_of_starts_of_ends_and_of_the_death_of_its_host() {
+    let place = Place::new();
+    let watched = |run: &str| host::watched_dir(&place.dir(run), "command-1");
+    place.start("one", "echo $$ > up; until [ -e go ]; do sleep 0.01; done");
+    assert!(host::is_place(&watched("one")), "{}", watched("one").display());
+    let (host, _) = wait_in(&watched("one"), || match place.seen("one") {
+        Observation::Running { start, child: Some(child) } => Some((start.host, child)),
+        _ => None,
+    });
+    fs::write(place.file("go"), "").unwrap();
+    wait_in(&watched("one"), || matches!(place.seen("one"), Observation::Ended(_)).then_some(()));
+    place.start("two", "sleep 600");
+    place.running("two");
+    host.signal(Signal::KILL);
+    wait_in(&watched("two"), || matches!(place.seen("two"), Observation::Interrupted { .. }).then_some(()));
+    host::kill_remains(&place.dir("two")).unwrap();
+    // One with a host of its own is watched where that host writes.
+    let alone = Run::shell("true");
+    host::prepare(&alone.dir(), &alone.claim).unwrap();
+    host::spawn_host(&program(), &alone.dir()).unwrap();
+    assert_eq!(host::watched_dir(&alone.dir(), "command-1"), alone.dir());
+    alone.wait_ended();
+}
+
+#[test]
 fn a_host_goes_with_its_directory() {
     let place = Place::new();
     place.start("one", "true");

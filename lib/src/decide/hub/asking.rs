@@ -155,7 +155,7 @@ pub(super) fn offers(at: At<'_>, options: &[Chosen]) -> Vec<Offer> {
             Step::Complete => Some(None),
             Step::Escalate => None,
         };
-        let ways = at.workflow.connections.iter().filter(|c| c.from == at.stage.id && Some(c.to.as_ref()) == to);
+        let ways = at.workflow.onward(&at.stage.id).filter(|c| Some(c.to.as_ref()) == to);
         let mut also: Vec<&str> = ways.filter_map(|c| c.condition.as_deref()).collect();
         if option.step == Step::Complete {
             also.push(completion(at.workflow, at.stage));
