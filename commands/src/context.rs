@@ -5,7 +5,7 @@ mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use pipeline_lib::agents::preset::{Vars, expand};
@@ -24,7 +24,7 @@ use pipeline_worktrees::host::HostProgram;
 use crate::config::{self, AgentConfig, Config, Definitions, Loaded, WorkflowSet};
 use crate::error::{CommandError, Result, exit};
 use crate::output::Output;
-use crate::shipped;
+use crate::{shipped, supervisor};
 pub use files::sources;
 use files::{Stamp, read_configuration, stamp};
 
@@ -115,6 +115,8 @@ pub struct Context {
     opened: Instant,
     /// What was last made of the project's workflows together with some of the program's.
     shipped: Mutex<Option<WithShipped>>,
+    /// What agents are given under names which say that it is secret, once somebody asked.
+    secrets_of_agents: OnceLock<Arc<[String]>>,
 }
 
 /// The project's workflows together with some of the program's.
@@ -167,6 +169,7 @@ impl Context {
             stamp,
             opened: Instant::now(),
             shipped: Mutex::default(),
+            secrets_of_agents: OnceLock::new(),
         })
     }
 
@@ -220,6 +223,12 @@ impl Context {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.site.root
+    }
+
+    /// What agents are given under names which say that it is secret.
+    pub(crate) fn secrets_of_agents(&self) -> Arc<[String]> {
+        let found = || supervisor::environment::secrets_of_agents(self).into();
+        self.secrets_of_agents.get_or_init(found).clone()
     }
 
     /// The configuration.

@@ -11,7 +11,7 @@ mod branches;
 pub(crate) mod clones;
 mod commands;
 mod confine;
-mod environment;
+pub(crate) mod environment;
 mod finished;
 pub(crate) mod hooks;
 mod idle;

@@ -60,7 +60,7 @@ pub(super) fn set_strange_aside(
     base: &CommitId,
 ) -> Result<(), Failure> {
     // Whoever wrote the claim of this run had looked at the branch before, and its agent may be at work there by now.
-    if run.is_some_and(|run| host::is_claimed(&context.run_dir(&run.id))) {
+    if has_output(pipeline, task) || run.is_some_and(|run| host::is_claimed(&context.run_dir(&run.id))) {
         return Ok(());
     }
     let repo = context.repo();
@@ -127,12 +127,16 @@ fn parents_head(repo: &Repo, pipeline: &Pipeline, task: &Task) -> Result<Option<
     Ok(parent(pipeline, task).map(|parent| repo.branch_head(&parent.branch())).transpose()?.flatten())
 }
 
+/// Whether a stage of the task is done, so that its branch is known to be its own.
+pub(super) fn has_output(pipeline: &Pipeline, task: &Task) -> bool {
+    // A part begins with what the stages before it produced.
+    task.outputs.len() > parent(pipeline, task).map_or(0, |parent| parent.outputs.len())
+}
+
 /// Whether a run of the task may have changed its branch, or a stage of it is done.
 fn has_worked(context: &Context, pipeline: &Pipeline, task: &Task) -> bool {
-    // A part begins with what the stages before it produced.
-    let inherited = parent(pipeline, task).map_or(0, |parent| parent.outputs.len());
     let live = pipeline.core.runs.values().filter(|run| run.task.as_ref() == Some(&task.id));
-    task.outputs.len() > inherited
+    has_output(pipeline, task)
         || task.runs.iter().any(|run| has_run(context, run))
         || live.into_iter().any(|run| host::has_started(&context.run_dir(&run.id)))
 }

@@ -32,13 +32,15 @@ pub(super) fn launch(
     let missing = |what: &str| Failure::permanent(format!("run {} has no {what}", run.id));
     let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(|| missing("task"))?;
     let stage = pipeline.stage_of(task).ok_or_else(|| missing("stage"))?;
-    let base = context.base_head()?;
     let path = match stage.place {
         Place::Repository => {
-            branches::set_strange_aside(context, pipeline, Some(run), task, &base)?;
+            if !branches::has_output(pipeline, task) {
+                branches::set_strange_aside(context, pipeline, Some(run), task, &context.base_head()?)?;
+            }
             context.root().to_owned()
         }
         Place::Worktree => {
+            let base = context.base_head()?;
             let path = context.worktree(run.agent.as_str(), Some(&task.id));
             if prepare_worktree(context, context.repo(), &path, &base)? {
                 return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));

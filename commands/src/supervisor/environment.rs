@@ -146,7 +146,7 @@ fn passed(all: &BTreeMap<String, String>, further: &[String]) -> BTreeMap<String
 }
 
 /// What agents are given under names which say that it is secret.
-pub(super) fn secrets_of_agents(context: &Context) -> Vec<String> {
+pub(crate) fn secrets_of_agents(context: &Context) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for agent in &context.config().agents {
         let given = of_agent(context, agent).into_iter();

@@ -14,18 +14,22 @@ use crate::context::Context;
 pub(super) type Rested = HashMap<AgentName, CommitId>;
 
 /// Brings the worktrees of idle agents to base. Where each task has a worktree of its own there is none to bring.
-pub(super) fn bring_to_base(context: &Context, pipeline: &Pipeline, rested: &mut Rested) {
+pub(super) fn bring_to_base<'p>(context: &Context, pipeline: &'p Pipeline, rested: &mut Rested) {
     if context.config().has_worktree_per_task() {
         return;
+    }
+    let place = |agent: &'p AgentName| (agent, context.worktree(agent.as_str(), None));
+    let idle: Vec<_> = pipeline.idle_agents().map(place).filter(|(_, path)| path.is_dir()).collect();
+    if idle.is_empty() {
+        return rested.clear();
     }
     let base = match context.base_head() {
         Ok(base) => base,
         Err(error) => return tracing::debug!(%error, "worktrees of idle agents stay where they are"),
     };
     let mut now = Rested::new();
-    for agent in pipeline.idle_agents() {
-        let path = context.worktree(agent.as_str(), None);
-        if rested.get(agent) != Some(&base) && path.is_dir() {
+    for (agent, path) in idle {
+        if rested.get(agent) != Some(&base) {
             match context.repo().rest(&path, &base) {
                 Ok(()) => {}
                 // Somebody's work: it is set aside when the worktree is needed, and not before.

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pipeline_lib::ids::RunId;
 use pipeline_lib::workflow::{Stage, Workflow};
 use serde_json::Value;
 
-use super::environment;
 use super::look::read_small;
 use super::perform::Failure;
 use crate::context::Context;
@@ -34,7 +34,7 @@ const MASK: &str = "***";
 pub(crate) struct Secrets {
     values: BTreeMap<String, String>,
     /// Values that agents are given under names which say that they are secret.
-    of_agents: Vec<String>,
+    of_agents: Arc<[String]>,
 }
 
 impl Secrets {
@@ -79,7 +79,7 @@ impl Secrets {
                 values.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
-        Self { values, of_agents: environment::secrets_of_agents(context) }
+        Self { values, of_agents: context.secrets_of_agents() }
     }
 
     /// The same for a run, whose claim names what it was given. What cannot be read hides nothing.
@@ -130,7 +130,7 @@ impl Secrets {
         let mut values: Vec<&str> = self
             .values
             .values()
-            .chain(&self.of_agents)
+            .chain(&*self.of_agents)
             .flat_map(|value| [value.as_str()].into_iter().chain(value.lines()))
             .collect();
         values.retain(|value| value.trim().len() >= VALUE_BYTES_MIN);
@@ -209,7 +209,7 @@ mod tests {
     fn every_secret_is_taken_out_of_a_text() {
         let values = [("A", "hunter2"), ("B", "hunter22"), ("C", "abc"), ("D", "line one\nline two")];
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let secrets = Secrets { values, of_agents: vec!["sk-agent-key".to_owned()] };
+        let secrets = Secrets { values, of_agents: ["sk-agent-key".to_owned()].into() };
         assert_eq!(secrets.mask("hunter22 hunter2 abc, line two, sk-agent-key"), "*** *** abc, ***, ***");
     }
 }

@@ -120,10 +120,8 @@ impl Supervisor {
             let mut known = Known::of(self.engine.pipeline());
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
-            facts.iter().for_each(|fact| log(&mut known, fact));
             alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
-            report.facts.extend(facts);
             let due = self.take_due(|_, _| true);
             if quiet && due.is_empty() && round > 0 {
                 events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
@@ -143,6 +141,9 @@ impl Supervisor {
                 }
                 events.extend(results);
             }
+            // Nobody waits for what is in the log.
+            facts.iter().for_each(|fact| log(&mut known, fact));
+            report.facts.extend(facts);
             self.write_current_task(context);
             self.assign(context);
             if due.is_empty() && events.is_empty() && round > 0 {

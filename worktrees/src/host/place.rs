@@ -32,6 +32,8 @@ use crate::process::Identity;
 const IDLE: Duration = Duration::from_secs(5);
 /// The same in milliseconds, in the host's environment.
 const IDLE_VARIABLE: &str = "PIPELINE_HOST_IDLE_MS";
+/// An end that no next start has made durable by then is made so for itself.
+const SETTLE_AFTER: Duration = Duration::from_millis(5);
 /// How often a host looks for what it was told where it cannot watch.
 const LOOK_UNWATCHED: Duration = Duration::from_millis(200);
 /// The list of a place begins anew once all of it was taken and it is longer than this.
@@ -288,7 +290,7 @@ struct Host<'a> {
 impl Host<'_> {
     /// The next run that it was told of; nothing when it is to end.
     fn next(&mut self) -> Result<Option<PathBuf>, HostError> {
-        let idle = Instant::now() + self.idle;
+        let (idle, settle) = (Instant::now() + self.idle, Instant::now() + SETTLE_AFTER);
         loop {
             if self.wakes.is_to_leave() || !self.lock.as_ref().is_some_and(|lock| lock.is_of(self.place)) {
                 return Ok(None);
@@ -296,6 +298,8 @@ impl Host<'_> {
             if let Some(run) = self.queue.pop_front() {
                 return Ok(Some(self.runs.join(run)));
             }
+            // What we closed ourselves is among it. Whatever comes after this is read now, or heard of.
+            self.wakes.empty_directory();
             let Some(mut told) = Told::open(self.place)? else {
                 return Ok(None);
             };
@@ -303,10 +307,15 @@ impl Host<'_> {
             if !self.queue.is_empty() {
                 continue;
             }
-            // The start of a next run would have made the end of this one durable; nobody is kept from telling meanwhile.
+            // The start of a next run makes the end of this one durable as well, and whoever was told of that end is making
+            // it durable for itself at this moment. Nobody is kept from telling meanwhile.
             if self.records.is_unsettled() {
                 drop(told);
-                self.records.settle()?;
+                if Instant::now() < settle {
+                    self.wakes.rest(settle.saturating_duration_since(Instant::now()));
+                } else {
+                    self.records.settle()?;
+                }
                 continue;
             }
             let left = idle.saturating_duration_since(Instant::now());
