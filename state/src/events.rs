@@ -24,6 +24,8 @@ pub struct Events {
     place: Option<Place>,
     ready: VecDeque<Record<Value>>,
     trouble: Option<StateError>,
+    /// Whether the last answer was that nothing can be read.
+    failed: bool,
     missing_before: Option<u64>,
 }
 
@@ -45,6 +47,7 @@ impl Events {
             place: None,
             ready: VecDeque::new(),
             trouble: None,
+            failed: false,
             missing_before: None,
         }
     }
@@ -147,6 +150,9 @@ impl Iterator for Events {
     type Item = Result<Record<Value>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if std::mem::take(&mut self.failed) {
+            return None;
+        }
         loop {
             if let Some(record) = self.ready.pop_front() {
                 self.seq = record.seq;
@@ -158,7 +164,11 @@ impl Iterator for Events {
             match self.fill() {
                 Ok(true) => {}
                 Ok(false) => return None,
-                Err(error) => return Some(Err(error)),
+                Err(error) => {
+                    // Whoever goes on after an error would only meet it again, without end.
+                    self.failed = true;
+                    return Some(Err(error));
+                }
             }
         }
     }
@@ -224,6 +234,25 @@ mod tests {
         }
         let first = store.events(0).next().unwrap().unwrap();
         assert_eq!(first.into_event()["name"], "a");
+    }
+
+    #[test]
+    fn a_store_that_is_gone_is_told_once_each_time_it_is_read() {
+        let room = Room::new();
+        let mut store = room.open();
+        add(&mut store, "a", &[1, 2]).unwrap();
+        let mut following = store.events(0);
+        assert_eq!(seqs(&mut following), [1, 2]);
+        std::fs::remove_dir_all(room.dir()).unwrap();
+        for _ in 0..2 {
+            let answers: Vec<_> = following.by_ref().collect();
+            assert!(matches!(&answers[..], [Err(StateError::NotInitialised { .. })]), "{answers:?}");
+        }
+        // One that comes back begins anew.
+        let mut store = Store::<Counters>::init(&room.dir(), room.options.clone()).unwrap();
+        add(&mut store, "a", &[7]).unwrap();
+        assert!(following.by_ref().count() <= 1, "it ends");
+        assert_eq!(seqs(&mut store.events(0)), [1]);
     }
 
     #[test]

@@ -247,6 +247,24 @@ fn a_held_lock() {
 }
 
 /// A folder that cannot be written, and a disk that is full. Needs mount namespaces where the tests run as root.
+/// A monitor has nothing to do where its repository was removed or moved, and does not go on asking for it.
+#[test]
+fn a_repository_that_goes_away() {
+    let s = Sandbox::ready();
+    s.plan("default", "work");
+    let monitor = s.start("monitor", ["monitor", "--headless", "--interval", "1"]);
+    s.add("T-1", &[]);
+    s.wait_for_text(&s.path("monitor.out"), "a task that is done", |text| text.contains("T-1 completed"));
+    std::fs::rename(s.repo(), s.path("elsewhere")).expect("it can be moved");
+    assert_eq!(s.exit_of(monitor), 5);
+    std::fs::rename(s.path("elsewhere"), s.repo()).expect("it can be moved back");
+    assert_eq!(s.status_of("T-1"), "completed");
+    let said = std::fs::read_to_string(s.path("monitor.err")).expect("what it said");
+    assert!(said.contains("is gone") && said.contains("pipeline monitor"), "{said}");
+    let lines = said.lines().count();
+    assert!(lines < 20, "{lines} lines:\n{said}");
+}
+
 #[test]
 fn a_state_that_cannot_be_written() {
     let s = Sandbox::ready();

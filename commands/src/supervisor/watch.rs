@@ -87,7 +87,7 @@ pub async fn run_loop(
     let mut stop = std::pin::pin!(stop);
     loop {
         let ticked_at = Timestamp::now();
-        let (pause, notice, mut again) = match supervisor.tick(context) {
+        let (deadline, notice, mut again) = match supervisor.tick(context) {
             Ok(report) => {
                 let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
                 let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
@@ -99,18 +99,19 @@ pub async fn run_loop(
                     Some(_) => POLL_UNWATCHED,
                     None => pace.pause(in_progress),
                 };
-                (pause, notice.text, again)
+                (next_wake(supervisor, pause, ticked_at), notice.text, again)
             }
+            Err(_) if !context.root().exists() => return Err(gone(context)),
             Err(error) if passes(&error) => {
                 let text = error.message.clone();
                 tracing::warn!(error = text, "a tick failed");
                 let again = ticked(context, Ticked { supervisor, report: &TickReport::default(), notice: Some(&text) });
                 supervisor.reopen(context);
-                (RETRY_FAILED, Some(text), again)
+                // What is due by now would be tried, and fail, without a pause.
+                (Instant::now() + RETRY_FAILED, Some(text), again)
             }
             Err(error) => return Err(error),
         };
-        let deadline = next_wake(supervisor, pause, ticked_at);
         loop {
             let look = again.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
@@ -170,6 +171,12 @@ fn concerns_us(change: &Change<Place>, supervisor: &Supervisor) -> bool {
         Change::Touched { tag: Place::State, .. } => supervisor.engine().store().changed().unwrap_or(true),
         Change::Touched { tag: Place::Elsewhere, .. } | Change::Rescan => true,
     }
+}
+
+/// Somebody removed the repository.
+fn gone(context: &Context) -> CommandError {
+    CommandError::not_found(format!("the repository {} is gone", context.root().display()))
+        .hint("Nothing is left to supervise. Where it was moved, run `pipeline monitor` there.")
 }
 
 /// Errors that another attempt may not meet.
