@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::UnshareFlags;
 
 use super::rig::{Watch, program, say};
 
@@ -30,49 +31,93 @@ fn must(what: &str, program: &str, arguments: &[&str]) {
     assert!(done.status.success(), "{what}: {program} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Undoes the mount whatever happens.
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        // A process that was ended lets go of its files a moment after it counts as gone.
-        let (nothing, deadline) = (Watch::of([]), Instant::now() + Duration::from_secs(10));
-        let taken_out =
-            || Command::new("umount").arg(self.0).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        while !taken_out() && Instant::now() < deadline {
-            nothing.wait(Duration::from_millis(10));
-        }
-    }
-}
-
 fn pipeline(repository: &Path) -> Command {
     let mut command = Command::new(program());
     command.arg("-C").arg(repository).env("GIT_CONFIG_NOSYSTEM", "1").stdin(Stdio::null()).stderr(Stdio::null());
     command
 }
 
-/// A file system of its own, in a file.
+/// Gives this thread mounts of its own, which nobody else copies. Any process that makes a mount namespace while a disk is
+/// mounted takes a copy of that mount along; the disk then stays as it is after it was taken out here, shut down, and
+/// whoever mounts it anew is given that same dead file system, in which nothing can be read.
+fn leave_the_mounts_of_others() {
+    #[expect(
+        deprecated,
+        reason = "what it warns of is descriptors that are not shared any more, which is not asked for"
+    )]
+    rustix::thread::unshare(UnshareFlags::NEWNS).expect("power cuts need root");
+    must("keep mounts to itself", "mount", &["--make-rprivate", "/"]);
+}
+
+/// A file system of its own, in a file. It is taken out at the end whatever happens.
 struct Disk {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     image: String,
     place: PathBuf,
 }
 
 impl Disk {
     fn new(file_system: &str) -> Self {
+        leave_the_mounts_of_others();
         let dir = tempfile::Builder::new().prefix("power-").tempdir().expect("a scratch directory");
         let (image, place) = (dir.path().join("image"), dir.path().join("mount"));
         fs::create_dir(&place).expect("a mount point");
         fs::File::create(&image).and_then(|file| file.set_len(512 << 20)).expect("an image");
         let image = image.display().to_string();
         must("make the file system", &format!("mkfs.{file_system}"), &["-q", &image]);
-        let disk = Self { _dir: dir, image, place };
+        let disk = Self { dir, image, place };
         disk.attach();
+        fs::write(disk.place.join("which"), &disk.image).expect("a name on the disk");
+        must("sync", "sync", &[]);
         disk
+    }
+
+    /// Nothing that is not on the image by now will be there.
+    fn cut(&self) {
+        must("cut the power", "python3", &["-c", SHUT_DOWN, &self.place.display().to_string()]);
+    }
+
+    /// Takes the disk out and mounts what the cut left of it. That it is this disk, and alive, is made sure of.
+    fn attach_anew(&self) {
+        assert!(self.take_out(), "{}: somebody keeps it: {:?}", self.image, all_on(&self.place));
+        self.attach();
+        let which = fs::read_to_string(self.place.join("which"));
+        assert!(which.as_ref().is_ok_and(|which| *which == self.image), "not the disk {}: {which:?}", self.image);
+        let alive = fs::write(self.place.join("alive"), "");
+        assert!(alive.is_ok(), "the disk {} is not alive: {alive:?}", self.image);
     }
 
     fn attach(&self) {
         must("mount the image", "mount", &["-o", "loop", &self.image, &self.place.display().to_string()]);
+    }
+
+    /// Whether it is out, and its file system gone from memory: until then a device keeps the image.
+    fn take_out(&self) -> bool {
+        // A process that was ended lets go of its files a moment after it counts as gone.
+        let (nothing, deadline) = (Watch::of([]), Instant::now() + Duration::from_secs(20));
+        let is_out = || {
+            let done = Command::new("umount").arg(&self.place).stderr(Stdio::null()).status();
+            let keeps = |device: fs::DirEntry| {
+                let backing = fs::read_to_string(device.path().join("loop/backing_file"));
+                backing.is_ok_and(|image| image.trim_end() == self.image)
+            };
+            done.is_ok() && !fs::read_dir("/sys/block").expect("/sys/block").flatten().any(keeps)
+        };
+        while !is_out() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            nothing.wait(Duration::from_millis(10));
+        }
+        true
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if !self.take_out() {
+            say(&format!("{} is left mounted", self.dir.path().display()));
+        }
     }
 }
 
@@ -93,13 +138,10 @@ fn make_repository(repository: &Path) {
 /// `synced` the program's syncs are taken from it.
 fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
     let disk = Disk::new(file_system);
-    let (place, mount) = (disk.place.clone(), disk.place.display().to_string());
-    let attach = || disk.attach();
-    let repository = place.join("r");
+    let repository = disk.place.join("r");
     make_repository(&repository);
     must("sync", "sync", &[]);
     let mut known: Vec<String> = Vec::new();
-    let mut guard = Some(Mounted(&place));
     for round in 0..cuts {
         // Acknowledgements are read as they come; the cut comes after so many of them, and not at their end.
         let wrapper = if synced { "" } else { UNSYNCED };
@@ -110,14 +152,11 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a writer");
         let mut lines = BufReader::new(writer.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         let acknowledged: Vec<String> = lines.by_ref().take(1 + round % 3).collect();
-        must("cut the power", "python3", &["-c", SHUT_DOWN, &mount]);
+        disk.cut();
         known.extend(acknowledged);
         writer.wait().expect("the writer's end");
         drop(lines);
-        drop(guard.take());
-        attach();
-        guard = Some(Mounted(&place));
-        assert!(repository.is_dir(), "{file_system}, cut {round}: the image is not mounted");
+        disk.attach_anew();
         let mut list = pipeline(&repository);
         let listed = list.args(["task", "list", "--json"]).stderr(Stdio::piped()).output().expect("a list");
         let (text, said) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
@@ -130,7 +169,6 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
             return Err(format!("{file_system}, cut {round}: state.json: {error}: {state:?}"));
         }
     }
-    drop(guard);
     Ok(known.len())
 }
 
@@ -197,7 +235,6 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     };
     must_do(&["mode", "pipeline", "--yes"]);
     must("sync", "sync", &[]);
-    let mut guard = Some(Mounted(&disk.place));
     let monitor = |synced: bool| {
         let script = format!("{} \"$1\" -C \"$2\" monitor --headless", if synced { "exec" } else { UNSYNCED });
         let mut command = Command::new("sh");
@@ -216,14 +253,11 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
             assert!(Instant::now() < deadline, "{file_system}, cut {round}: nothing more began");
             watch.wait(Duration::from_millis(40));
         }
-        must("cut the power", "python3", &["-c", SHUT_DOWN, &disk.place.display().to_string()]);
+        disk.cut();
         ticking.kill().expect("the monitor's end");
         ticking.wait().expect("the monitor's end");
         end_all_on(&disk.place);
-        drop(guard.take());
-        disk.attach();
-        guard = Some(Mounted(&disk.place));
-        assert!(repository.join(".git/HEAD").is_file(), "{file_system}, cut {round}: the image is not mounted");
+        disk.attach_anew();
         let status = must_do(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status).expect("a document");
         let tasks = status["tasks"].as_object().expect("tasks");
@@ -243,7 +277,6 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     ticking.kill().expect("the monitor's end");
     ticking.wait().expect("the monitor's end");
     end_all_on(&disk.place);
-    drop(guard);
     let all = begun(&ledger);
     let mut runs = all.clone();
     runs.sort();
