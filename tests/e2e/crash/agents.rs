@@ -145,6 +145,9 @@ fn hosts_and_agents_killed_at_random_lose_nothing_and_run_nothing_twice() {
         assert!((2..=3).contains(&ran), "round {round}: {ran} runs:\n{}", rig.report());
         assert!(!log.contains("overlap"), "round {round}:\n{}", rig.report());
         rig.check_commits(&log);
+        if (round + 1).is_multiple_of(100) {
+            say(&format!("random: {} kills so far", round + 1));
+        }
     }
     let starts = rig.starts();
     let mut runs: Vec<&str> = starts.iter().map(|start| start.run.as_str()).collect();

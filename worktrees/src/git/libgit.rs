@@ -17,7 +17,7 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate, trial};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, layout, populate, trial};
 
 pub(super) struct LibGit {
     repo: Repository,
@@ -34,8 +34,8 @@ impl LibGit {
     /// Opens a checkout from the side of the repository: the `.git` of a worktree, which an agent can rewrite, is not read.
     fn open(&self, checkout: &Checkout) -> Result<Repository, GitError> {
         let from = if checkout.admin == self.common { &checkout.path } else { &checkout.admin };
-        let repo =
-            Repository::open(from).map_err(GitError::lib(format!("open the worktree {}", checkout.path.display())))?;
+        let repo = Repository::open(from).and_then(durable::careful);
+        let repo = repo.map_err(GitError::lib(format!("open the worktree {}", checkout.path.display())))?;
         let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
         let of_files = repo.workdir().is_some_and(|files| same(files, &checkout.path));
         if same(repo.path(), &checkout.admin) && same(repo.commondir(), &self.common) && of_files {

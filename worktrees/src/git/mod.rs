@@ -19,6 +19,7 @@ mod clone;
 mod command;
 mod commit;
 mod diff;
+mod durable;
 mod error;
 mod files;
 mod layout;
@@ -141,6 +142,8 @@ impl Repo {
         } else {
             repo
         };
+        let repo =
+            durable::careful(repo).map_err(GitError::lib(format!("open the repository {}", common.display())))?;
         let main = repo.workdir().ok_or_else(|| GitError::Bare { path: common.clone() })?;
         let main = layout::absolute(main)?;
         Ok(Self {

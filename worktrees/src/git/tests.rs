@@ -3,6 +3,7 @@
 
 mod clone;
 mod diff;
+mod durable;
 mod planted;
 mod seconds;
 mod trial;
