@@ -71,6 +71,19 @@ fn an_agent_killed_after_its_marker_is_believed() {
 }
 
 #[test]
+fn a_task_file_that_a_power_cut_left_empty_is_written_again() {
+    let rig = Rig::new();
+    let first = [rig.add("one")];
+    rig.finish(&first);
+    let tasks = [rig.add("two")];
+    for agent in ["planner", "maker"] {
+        fs::write(rig.file(&format!("r/.pipeline/worktrees/{agent}/{}.md", tasks[0])), "").expect("a task file");
+    }
+    rig.finish(&tasks);
+    rig.check(&[first, tasks].concat(), &BTreeMap::new());
+}
+
+#[test]
 fn a_host_killed_at_work_is_interrupted_and_takes_its_agent_along() {
     let rig = Rig::new();
     let task = rig.add("one");

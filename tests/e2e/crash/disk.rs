@@ -123,6 +123,10 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        // A test that failed leaves processes.
+        for pid in all_on(&self.place) {
+            kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
         if !self.take_out() {
             say(&format!("{} is left mounted", self.dir.path().display()));
         }

@@ -173,7 +173,8 @@ fn cut_under_merges(file_system: &str, cuts: usize, wrapper: &str) -> Result<usi
             site.must_do(&["task", "add", "made and merged", "--workflow", "make"]);
         }
         let listed: Value = serde_json::from_str(&site.must_do(&["task", "list", "--json"])).expect("a document");
-        let mut open = listed["tasks"].as_array().expect("tasks").len();
+        let listed = listed["tasks"].as_array().expect("tasks");
+        let mut open = listed.iter().filter(|task| task["status"] != "completed").count();
         let events = site.events();
         let before = site.must_do(&["events"]).lines().count();
         let monitor = site.monitor(wrapper);
