@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -152,9 +152,14 @@ impl Site {
         Ok(completed)
     }
 
-    fn said(&self) -> String {
+    /// What a person would look at when work does not go on.
+    fn report(&self) -> String {
+        let last = |text: &str| text.lines().rev().take(30).map(|line| format!("{line:.400}\n")).collect::<String>();
+        let logs = fs::read_dir(self.repository.join(".pipeline/logs")).into_iter().flatten().flatten();
+        let logs: String = logs.map(|log| last(&fs::read_to_string(log.path()).unwrap_or_default())).collect();
         let said = fs::read_to_string(self.elsewhere.path().join("monitor")).unwrap_or_default();
-        said.lines().rev().take(20).collect::<Vec<_>>().join("\n")
+        let (status, events) = (self.must_do(&["status"]), self.must_do(&["events"]));
+        format!("{status}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", last(&events), last(&said))
     }
 
     fn end(&self, mut monitor: Child) {
@@ -180,17 +185,17 @@ fn cut_under_merges(file_system: &str, cuts: usize, wrapper: &str) -> Result<usi
         let monitor = site.monitor(wrapper);
         // From the first claim to the last merge, so that each moment between has its turn.
         let (mut seen, enough, begun) = (0, before + 1 + (round * 7) % 31, Instant::now());
-        while seen < enough && open > 0 {
-            match events.recv_timeout(DEADLINE.saturating_sub(begun.elapsed())) {
-                Ok(event) => {
-                    seen += 1;
-                    open -= usize::from(seen > before && event.contains("\"type\":\"task_merged\""));
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    let status = site.must_do(&["status"]);
-                    return Err(format!("{file_system}, cut {round}: work does not go on:\n{status}\n{}", site.said()));
-                }
-            }
+        let mut goes_on = true;
+        while goes_on && seen < enough && open > 0 {
+            let event = events.recv_timeout(DEADLINE.saturating_sub(begun.elapsed()));
+            goes_on = event.is_ok();
+            seen += 1;
+            open -= usize::from(seen > before && event.is_ok_and(|event| event.contains("\"type\":\"task_merged\"")));
+        }
+        if !goes_on {
+            let report = site.report();
+            site.end(monitor);
+            return Err(format!("{file_system}, cut {round}: work does not go on:\n{report}"));
         }
         site.disk.cut();
         site.end(monitor);
@@ -205,7 +210,7 @@ fn cut_under_merges(file_system: &str, cuts: usize, wrapper: &str) -> Result<usi
     let completed = site.check(&completed).map_err(|wrong| format!("{file_system}, at the end: {wrong}"))?;
     let changed = site.git(&["status", "--porcelain"])?;
     assert_eq!(changed, "", "{file_system}: the checkout of base is as base is");
-    assert_eq!(completed.len(), cuts * 2, "{}", site.said());
+    assert_eq!(completed.len(), cuts * 2, "{}", site.report());
     Ok(completed.len())
 }
 
