@@ -189,6 +189,19 @@ impl Backend for LibGit {
         self.repo.graph_descendant_of(b, a).map_err(GitError::lib(format!("compare {ancestor} with {of}")))
     }
 
+    fn is_in_any(&self, ancestor: &CommitId, of: &[CommitId]) -> Result<bool, GitError> {
+        let walk = || {
+            let mut walk = self.repo.revwalk()?;
+            walk.push(Oid::from_str(ancestor.as_str())?)?;
+            for head in of {
+                walk.hide(Oid::from_str(head.as_str())?)?;
+            }
+            // What is left of it is in none of them.
+            walk.next().transpose().map(|left| left.is_none())
+        };
+        walk().map_err(GitError::lib(format!("look for {ancestor} in {} references", of.len())))
+    }
+
     fn count_between(&self, from: &CommitId, to: &CommitId) -> Result<usize, GitError> {
         let counts = self.repo.graph_ahead_behind(oid(to.as_str())?, oid(from.as_str())?);
         Ok(counts.map_err(GitError::lib(format!("count the commits from {from} to {to}")))?.0)
