@@ -17,7 +17,7 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, layout, populate, trial};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, graph, layout, populate, trial};
 
 pub(super) struct LibGit {
     repo: Repository,
@@ -182,33 +182,20 @@ impl Backend for LibGit {
     }
 
     fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
-        let (a, b) = (oid(ancestor.as_str())?, oid(of.as_str())?);
-        if a == b {
-            return Ok(true);
-        }
-        self.repo.graph_descendant_of(b, a).map_err(GitError::lib(format!("compare {ancestor} with {of}")))
+        graph::is_ancestor(&self.repo, ancestor, of).map_err(GitError::lib(format!("compare {ancestor} with {of}")))
     }
 
     fn is_in_any(&self, ancestor: &CommitId, of: &[CommitId]) -> Result<bool, GitError> {
-        let walk = || {
-            let mut walk = self.repo.revwalk()?;
-            walk.push(Oid::from_str(ancestor.as_str())?)?;
-            for head in of {
-                walk.hide(Oid::from_str(head.as_str())?)?;
-            }
-            // What is left of it is in none of them.
-            walk.next().transpose().map(|left| left.is_none())
-        };
-        walk().map_err(GitError::lib(format!("look for {ancestor} in {} references", of.len())))
+        let attempt = format!("look for {ancestor} in {} references", of.len());
+        graph::is_in_any(&self.repo, ancestor, of).map_err(GitError::lib(attempt))
     }
 
     fn count_between(&self, from: &CommitId, to: &CommitId) -> Result<usize, GitError> {
-        let counts = self.repo.graph_ahead_behind(oid(to.as_str())?, oid(from.as_str())?);
-        Ok(counts.map_err(GitError::lib(format!("count the commits from {from} to {to}")))?.0)
+        graph::count_between(&self.repo, from, to).map_err(GitError::lib(format!("count commits from {from} to {to}")))
     }
 
     fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, GitError> {
-        let base = absent(self.repo.merge_base(oid(a.as_str())?, oid(b.as_str())?));
+        let base = absent(graph::merge_base(&self.repo, a, b));
         Ok(base.map_err(GitError::lib(format!("find the merge base of {a} and {b}")))?.map(id))
     }
 

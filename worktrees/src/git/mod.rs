@@ -22,6 +22,7 @@ mod diff;
 mod durable;
 mod error;
 mod files;
+mod graph;
 mod layout;
 mod libgit;
 mod merge;
