@@ -4,7 +4,9 @@
 mod agents;
 mod commands;
 mod decisions;
+mod disk;
 mod errors;
+mod merges;
 mod moments;
 mod monitors;
 mod powercut;

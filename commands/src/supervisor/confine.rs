@@ -15,6 +15,7 @@ use pipeline_lib::run::Run;
 use pipeline_lib::settings::Sandbox;
 use pipeline_worktrees::host::{self, Confinement};
 
+use super::environment;
 use super::perform::Failure;
 use crate::config::AgentConfig;
 use crate::context::Context;
@@ -269,12 +270,7 @@ pub(super) fn tell(confinement: &Confinement, env: &mut BTreeMap<String, String>
     }
     told.retain(|(name, _)| *name != "HOME" || !settings.contains_key(*name));
     env.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let git = [("gc.auto", "0"), ("maintenance.auto", "false")];
-    env.insert("GIT_CONFIG_COUNT".to_owned(), git.len().to_string());
-    for (nth, (key, value)) in git.into_iter().enumerate() {
-        env.insert(format!("GIT_CONFIG_KEY_{nth}"), key.to_owned());
-        env.insert(format!("GIT_CONFIG_VALUE_{nth}"), value.to_owned());
-    }
+    environment::tell_git(env, &environment::UNTIDIED);
 }
 
 /// What an agent is told of its level in its task file, so that it does not take the sandbox for a fault.

@@ -117,6 +117,12 @@ const USUAL: &[&str] = &[
 const OURS: &str = "PIPELINE_";
 /// Parameters of tasks are among them, and may be anything.
 const PARAMETERS: &str = "PIPELINE_PARAM_";
+/// How many settings git is given by its environment.
+const GIT_SETTINGS: &str = "GIT_CONFIG_COUNT";
+/// What has git sync what it writes. Otherwise a power cut leaves references to objects that are there and empty.
+pub(super) const SYNCED: [(&str, &str); 1] = [("core.fsync", "added,reference")];
+/// What keeps git from tidying up.
+pub(super) const UNTIDIED: [(&str, &str); 2] = [("gc.auto", "0"), ("maintenance.auto", "false")];
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 /// In the name of a variable, that its value is nobody's business.
 const SECRET_WORDS: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH"];
@@ -135,6 +141,16 @@ pub(super) fn of_agent(context: &Context, agent: &AgentConfig) -> BTreeMap<Strin
     let mut env = passed(context.environment(), &names);
     env.extend(agent.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     env
+}
+
+/// Gives git settings by its environment, after those that are given so already.
+pub(super) fn tell_git(env: &mut BTreeMap<String, String>, settings: &[(&str, &str)]) {
+    let given = env.get(GIT_SETTINGS).and_then(|count| count.parse::<usize>().ok()).unwrap_or_default();
+    env.insert(GIT_SETTINGS.to_owned(), (given + settings.len()).to_string());
+    for (nth, (key, value)) in (given..).zip(settings) {
+        env.insert(format!("GIT_CONFIG_KEY_{nth}"), (*key).to_owned());
+        env.insert(format!("GIT_CONFIG_VALUE_{nth}"), (*value).to_owned());
+    }
 }
 
 fn passed(all: &BTreeMap<String, String>, further: &[String]) -> BTreeMap<String, String> {
@@ -180,7 +196,13 @@ fn is_plain(name: &str, value: &str) -> bool {
     let ours = name.starts_with(OURS) && !name.starts_with(PARAMETERS);
     // An address may hold a password.
     let usual = needs::is_among(name, USUAL) && !(value.contains("://") && value.contains('@'));
-    ours || usual || name == "TRACEPARENT"
+    ours || usual || name == "TRACEPARENT" || is_setting_of_ours(name, value)
+}
+
+/// Whether it is part of what we tell git, and of nothing else that somebody tells it.
+fn is_setting_of_ours(name: &str, value: &str) -> bool {
+    let said = || SYNCED.iter().chain(&UNTIDIED).any(|(key, set)| [*key, *set].contains(&value));
+    name == GIT_SETTINGS || (name.starts_with("GIT_CONFIG_") && said())
 }
 
 /// Whether a name says that its value is a secret.
@@ -223,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_claim_keeps_only_what_may_be_written_down() {
-        let env = map(&[
+        let mut env = map(&[
             ("PATH", "/bin"),
             ("HTTPS_PROXY", "http://me:hunter2@proxy:1"),
             ("http_proxy", "http://proxy:1"),
@@ -231,13 +253,21 @@ mod tests {
             ("MODEL", "large"),
             ("PIPELINE_STAGE", "arch"),
             ("PIPELINE_PARAM_WHAT", "anything"),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "http.extraHeader"),
+            ("GIT_CONFIG_VALUE_0", "Authorization: Basic hunter2"),
         ]);
+        tell_git(&mut env, &SYNCED);
+        assert_eq!(env["GIT_CONFIG_COUNT"], "2", "what somebody else tells git is told all the same");
         let mut claim = Claim::new(RunId::new("r").unwrap(), RunKind::Agent, Vec::new(), env, PathBuf::new());
         let host = entrust(&Secrets::default(), &mut claim, &HostProgram::this());
-        assert_eq!(claim.env.keys().collect::<Vec<_>>(), ["PATH", "PIPELINE_STAGE", "http_proxy"]);
-        assert_eq!(claim.secrets, ["OPENAI_API_KEY"]);
-        assert_eq!(claim.given, ["HTTPS_PROXY", "MODEL", "PIPELINE_PARAM_WHAT"]);
-        assert_eq!(host.environment.len(), 4);
+        assert_eq!(
+            claim.env.keys().collect::<Vec<_>>(),
+            ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_1", "GIT_CONFIG_VALUE_1", "PATH", "PIPELINE_STAGE", "http_proxy"]
+        );
+        assert_eq!(claim.secrets, ["GIT_CONFIG_KEY_0", "OPENAI_API_KEY"]);
+        assert_eq!(claim.given, ["GIT_CONFIG_VALUE_0", "HTTPS_PROXY", "MODEL", "PIPELINE_PARAM_WHAT"]);
+        assert_eq!(host.environment.len(), 6);
         assert!(!serde_json::to_string(&claim).unwrap().contains("hunter2"));
     }
 }

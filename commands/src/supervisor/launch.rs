@@ -222,7 +222,8 @@ fn instructions(context: &Context, pipeline: &Pipeline, run: &Run, task: &Task, 
     }
 }
 
-/// Writes beside and renames, so that nobody sees half a file. It need not survive a power cut: it is written again.
+/// Writes beside and renames, so that nobody sees half a file, not even after a power cut. It need not be the new one then:
+/// it is written again.
 ///
 /// # Errors
 /// When the directory cannot be written.
@@ -244,6 +245,7 @@ fn write_and_rename(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()
     std::io::Write::write_all(&mut file, bytes)?;
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(readable)?;
+    file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
 }
@@ -296,6 +298,7 @@ fn agent_claim(
     if run.interactive {
         env.retain(|name, _| agent.env.contains_key(name) || !is_about_our_terminal(name));
     }
+    environment::tell_git(&mut env, &environment::SYNCED);
     let confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
     if let Some(confinement) = &confinement {
         confine::tell(confinement, &mut env, &agent.env);

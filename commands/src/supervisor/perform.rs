@@ -191,6 +191,8 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         // The files stay as they are: whoever works here next brings them where it needs them, all in one go.
         repo.let_go(&worktree)?;
     }
+    // Whatever the agent committed with: the record of its end relies on it.
+    repo.make_durable(&worktree)?;
     found.certain.extend(taken.refused.clone());
     let words = |list: Vec<String>| (!list.is_empty()).then(|| list.join("; "));
     let left = Left { place: &worktree, task_file, notes };

@@ -1,5 +1,6 @@
 //! One tick: look, decide, perform, until nothing more follows at this moment.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,8 @@ pub struct Supervisor {
     rested: Rested,
     radar: Radar,
     meters: Meters,
+    /// A run could not be looked at the last time.
+    is_blind: Cell<bool>,
     snapshot_seq: u64,
     snapshot_at: Option<Instant>,
     snapshot_cost: Duration,
@@ -74,6 +77,7 @@ impl Supervisor {
             rested: Rested::new(),
             radar: Radar::default(),
             meters: Meters::default(),
+            is_blind: Cell::new(false),
             snapshot_seq: 0,
             snapshot_at: None,
             snapshot_cost: Duration::ZERO,
@@ -204,6 +208,7 @@ impl Supervisor {
         if first || pipeline.core.mode.orchestration == Orchestration::Sequential {
             events.push(Event::CurrentTaskRead { content: read_current_task(context) });
         }
+        self.is_blind.set(false);
         for run in pipeline.core.runs.values() {
             match observe(context, run) {
                 Ok(seen) => {
@@ -212,7 +217,10 @@ impl Supervisor {
                     // One commit for its end and for what follows from it.
                     events.extend(ended.then(|| collect_at_once(context, pipeline, run)).flatten());
                 }
-                Err(error) => tracing::warn!(run = %run.id, error = chain(&error), "cannot look at a run"),
+                Err(error) => {
+                    self.is_blind.set(true);
+                    tracing::warn!(run = %run.id, error = chain(&error), "cannot look at a run");
+                }
             }
         }
         if first {
@@ -238,6 +246,11 @@ impl Supervisor {
     /// When what live runs have used will have to be looked at even if nothing more happens.
     pub(super) fn meters_due(&self) -> Option<Instant> {
         self.meters.due()
+    }
+
+    /// Whether a run could not be looked at. To look at it is a notice of its own, which must not be heeded at once.
+    pub(super) fn is_blind(&self) -> bool {
+        self.is_blind.get()
     }
 
     /// Whether a look at live runs finds anything new.

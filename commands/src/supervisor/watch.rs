@@ -22,6 +22,8 @@ use crate::error::{CommandError, Result, exit};
 const POLL_UNWATCHED: Duration = Duration::from_secs(2);
 /// How soon a tick that failed for a passing reason is tried again.
 const RETRY_FAILED: Duration = Duration::from_secs(5);
+/// Where a run cannot be looked at, no notice is heeded for so long: the look itself makes one.
+const DEAF_WHILE_BLIND: Duration = Duration::from_secs(1);
 
 /// How often the loop looks without being told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +114,8 @@ pub async fn run_loop(
             }
             Err(error) => return Err(error),
         };
+        let heeds_from = Instant::now() + if supervisor.is_blind() { DEAF_WHILE_BLIND } else { Duration::ZERO };
+        let deadline = if supervisor.is_blind() { deadline.min(heeds_from) } else { deadline };
         loop {
             let look = again.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
@@ -126,7 +130,7 @@ pub async fn run_loop(
                         drop(watcher.rearm());
                         break;
                     }
-                    if all.iter().any(|change| concerns_us(change, supervisor)) {
+                    if Instant::now() >= heeds_from && all.iter().any(|change| concerns_us(change, supervisor)) {
                         break;
                     }
                 }

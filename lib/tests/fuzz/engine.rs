@@ -170,6 +170,10 @@ pub(crate) fn fuzz(name: &str, inputs: u64, parse: impl Fn(&[u8]) + Send + Sync)
             if seed % 100 == 0 {
                 progress.send(seed).unwrap_or_default();
             }
+            // What a long run came to counts, even if it is not let to its end.
+            if long && seed > 0 && seed % (count / 100) == 0 {
+                eprintln!("{name}: {seed} inputs of {count} so far");
+            }
             let input = input(seed, &all);
             if catch_unwind(AssertUnwindSafe(|| parse(&input))).is_err() {
                 over.store(true, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -71,6 +72,19 @@ fn an_agent_killed_after_its_marker_is_believed() {
 }
 
 #[test]
+fn a_task_file_that_a_power_cut_left_empty_is_written_again() {
+    let rig = Rig::new();
+    let first = [rig.add("one")];
+    rig.finish(&first);
+    let tasks = [rig.add("two")];
+    for agent in ["planner", "maker"] {
+        fs::write(rig.file(&format!("r/.pipeline/worktrees/{agent}/{}.md", tasks[0])), "").expect("a task file");
+    }
+    rig.finish(&tasks);
+    rig.check(&[first, tasks].concat(), &BTreeMap::new());
+}
+
+#[test]
 fn a_host_killed_at_work_is_interrupted_and_takes_its_agent_along() {
     let rig = Rig::new();
     let task = rig.add("one");
@@ -110,15 +124,44 @@ fn a_run_of_an_earlier_boot_is_interrupted() {
     let run = live_run(&rig);
     let record = run.join("start.json");
     let before = fs::read_to_string(&record).expect("a start record");
-    // As if the machine had been restarted: nothing of the run is left, and its record is from another boot.
+    // As if the machine had been restarted: nothing of the run is left, its record is from another boot, and what was not
+    // synced is there and empty.
     kill(host_of(&run));
     kill(rig.starts()[1].pid);
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot");
     fs::write(&record, before.replace(boot.trim(), "00000000-0000-0000-0000-000000000000")).expect("a start record");
+    fs::write(run.join("child.json"), "").expect("a record");
     let tasks = [task];
     rig.finish(&tasks);
     assert!(rig.has_event("run_ended", "the machine was restarted"), "{}", rig.report());
     rig.check(&tasks, &BTreeMap::from([("make", 2)]));
+}
+
+#[test]
+fn a_run_that_cannot_be_looked_at_makes_no_storm() {
+    let rig = Rig::new();
+    let task = at_work(&rig);
+    let run = live_run(&rig);
+    kill(host_of(&run));
+    kill(rig.starts()[1].pid);
+    fs::write(run.join("child.json"), "nonsense").expect("a record");
+    let mut command = rig.pipeline(&[], &["monitor", "--headless"]);
+    let mut monitor = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the monitor starts");
+    let complaints = |rig: &Rig| -> Vec<jiff::Timestamp> {
+        let logs = fs::read_dir(rig.file("r/.pipeline/logs")).into_iter().flatten().flatten();
+        let text: String = logs.map(|log| fs::read_to_string(log.path()).unwrap_or_default()).collect();
+        let at = |line: &str| line.split(' ').next().and_then(|at| at.parse().ok());
+        text.lines().filter(|line| line.contains("cannot look at a run")).filter_map(at).collect()
+    };
+    rig.wait_until("complaints", |rig| complaints(rig).len() >= 12);
+    let told = complaints(&rig);
+    let between = told[11].duration_since(told[0]);
+    assert!(between.as_secs() >= 1, "twelve complaints in {between:#}");
+    fs::write(run.join("child.json"), "").expect("a record");
+    rig.wait_until("the end of the task", |rig| rig.in_snapshot(&task) == "completed");
+    monitor.kill().expect("the monitor's end");
+    monitor.wait().expect("the monitor's end");
+    rig.check(&[task], &BTreeMap::from([("make", 2)]));
 }
 
 #[test]
@@ -145,6 +188,9 @@ fn hosts_and_agents_killed_at_random_lose_nothing_and_run_nothing_twice() {
         assert!((2..=3).contains(&ran), "round {round}: {ran} runs:\n{}", rig.report());
         assert!(!log.contains("overlap"), "round {round}:\n{}", rig.report());
         rig.check_commits(&log);
+        if (round + 1).is_multiple_of(100) {
+            say(&format!("random: {} kills so far", round + 1));
+        }
     }
     let starts = rig.starts();
     let mut runs: Vec<&str> = starts.iter().map(|start| start.run.as_str()).collect();

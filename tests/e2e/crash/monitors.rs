@@ -49,6 +49,9 @@ fn monitors_ticks_and_commands_together_run_nothing_twice_whoever_dies() {
                 end(&mut monitors[index]);
                 monitors[index] = headless(&rig);
                 kills += 1;
+                if kills.is_multiple_of(100) {
+                    say(&format!("monitors: {kills} kills so far, {} tasks", tasks.len()));
+                }
             }
         }
         once.retain_mut(|tick| tick.try_wait().expect("a tick").is_none());

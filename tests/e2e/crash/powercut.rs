@@ -2,79 +2,18 @@
 //! commands, and mounted anew. What was acknowledged before the cut has to be there, and no command may begin twice. Opt-in, for it needs root, loop devices and the tools of the file systems:
 //! `PIPELINE_POWER_CUTS=1000 cargo test --test e2e power -- --nocapture`. Then a tool that is missing is a failure.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
+use super::disk::{Disk, end_all_on, must, pipeline, tell, wanted};
 use super::rig::{Watch, program, say};
-
-/// `FS_IOC_SHUTDOWN` with the flag that writes nothing more, not even the file system's own journal.
-const SHUT_DOWN: &str =
-    "import fcntl,os,struct,sys\nfcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
 
 /// Runs a program whose syncs do nothing.
 const UNSYNCED: &str = "strace -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:retval=0";
-
-fn wanted() -> Option<usize> {
-    std::env::var("PIPELINE_POWER_CUTS").ok()?.parse().ok()
-}
-
-fn must(what: &str, program: &str, arguments: &[&str]) {
-    let done = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let done = done.unwrap_or_else(|error| panic!("power cuts need {program} to {what}: {error}"));
-    assert!(done.status.success(), "{what}: {program} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// Undoes the mount whatever happens.
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        // A process that was ended lets go of its files a moment after it counts as gone.
-        let (nothing, deadline) = (Watch::of([]), Instant::now() + Duration::from_secs(10));
-        let taken_out =
-            || Command::new("umount").arg(self.0).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        while !taken_out() && Instant::now() < deadline {
-            nothing.wait(Duration::from_millis(10));
-        }
-    }
-}
-
-fn pipeline(repository: &Path) -> Command {
-    let mut command = Command::new(program());
-    command.arg("-C").arg(repository).env("GIT_CONFIG_NOSYSTEM", "1").stdin(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-/// A file system of its own, in a file.
-struct Disk {
-    _dir: tempfile::TempDir,
-    image: String,
-    place: PathBuf,
-}
-
-impl Disk {
-    fn new(file_system: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("power-").tempdir().expect("a scratch directory");
-        let (image, place) = (dir.path().join("image"), dir.path().join("mount"));
-        fs::create_dir(&place).expect("a mount point");
-        fs::File::create(&image).and_then(|file| file.set_len(512 << 20)).expect("an image");
-        let image = image.display().to_string();
-        must("make the file system", &format!("mkfs.{file_system}"), &["-q", &image]);
-        let disk = Self { _dir: dir, image, place };
-        disk.attach();
-        disk
-    }
-
-    fn attach(&self) {
-        must("mount the image", "mount", &["-o", "loop", &self.image, &self.place.display().to_string()]);
-    }
-}
 
 fn make_repository(repository: &Path) {
     let make = "mkdir -p \"$1\" && cd \"$1\" && git init -q -b main . && git -c user.name=R -c user.email=r@example.org commit -qm base --allow-empty && sync";
@@ -93,13 +32,10 @@ fn make_repository(repository: &Path) {
 /// `synced` the program's syncs are taken from it.
 fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
     let disk = Disk::new(file_system);
-    let (place, mount) = (disk.place.clone(), disk.place.display().to_string());
-    let attach = || disk.attach();
-    let repository = place.join("r");
+    let repository = disk.place.join("r");
     make_repository(&repository);
     must("sync", "sync", &[]);
     let mut known: Vec<String> = Vec::new();
-    let mut guard = Some(Mounted(&place));
     for round in 0..cuts {
         // Acknowledgements are read as they come; the cut comes after so many of them, and not at their end.
         let wrapper = if synced { "" } else { UNSYNCED };
@@ -110,18 +46,16 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a writer");
         let mut lines = BufReader::new(writer.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         let acknowledged: Vec<String> = lines.by_ref().take(1 + round % 3).collect();
-        must("cut the power", "python3", &["-c", SHUT_DOWN, &mount]);
+        disk.cut();
         known.extend(acknowledged);
         writer.wait().expect("the writer's end");
         drop(lines);
-        drop(guard.take());
-        attach();
-        guard = Some(Mounted(&place));
-        assert!(repository.is_dir(), "{file_system}, cut {round}: the image is not mounted");
+        disk.attach_anew();
         let mut list = pipeline(&repository);
         let listed = list.args(["task", "list", "--json"]).stderr(Stdio::piped()).output().expect("a list");
         let (text, said) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
-        if let Some(task) = known.iter().find(|task| !text.contains(&format!("\"{task}\""))) {
+        let tasks: HashSet<&str> = text.split('"').collect();
+        if let Some(task) = known.iter().find(|task| !tasks.contains(task.as_str())) {
             let start = text.get(..300).unwrap_or(&text);
             return Err(format!("{file_system}, cut {round}: {task} was acknowledged and is gone: {said}{start}"));
         }
@@ -129,8 +63,8 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
         if let Err(error) = serde_json::from_str::<serde_json::Value>(&state) {
             return Err(format!("{file_system}, cut {round}: state.json: {error}: {state:?}"));
         }
+        tell(file_system, "under commands that add", round);
     }
-    drop(guard);
     Ok(known.len())
 }
 
@@ -146,36 +80,6 @@ fn workflow(ledger: &Path) -> String {
 
 fn begun(ledger: &Path) -> Vec<String> {
     fs::read_to_string(ledger).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-/// The processes that work on a disk: the hosts of commands lead sessions of their own, and their commands are in it.
-fn all_on(place: &Path) -> Vec<Pid> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let named = String::from_utf8_lossy(&command).contains(&*place.to_string_lossy());
-        let inside = fs::read_link(entry.path().join("cwd")).is_ok_and(|at| at.starts_with(place));
-        found.extend(pid.filter(|_| named || inside));
-    }
-    found
-}
-
-/// Ends them, as the cut would have, and waits until they are gone: they keep the disk from being taken out.
-fn end_all_on(place: &Path) {
-    let nothing = Watch::of([]);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let left = all_on(place);
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "these do not end: {left:?}");
-        for pid in left {
-            kill_process(pid, Signal::KILL).unwrap_or_default();
-        }
-        nothing.wait(Duration::from_millis(10));
-    }
 }
 
 /// Cuts the power under a monitor `cuts` times, each time after some commands more; how many began. Without `synced` the
@@ -197,7 +101,6 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     };
     must_do(&["mode", "pipeline", "--yes"]);
     must("sync", "sync", &[]);
-    let mut guard = Some(Mounted(&disk.place));
     let monitor = |synced: bool| {
         let script = format!("{} \"$1\" -C \"$2\" monitor --headless", if synced { "exec" } else { UNSYNCED });
         let mut command = Command::new("sh");
@@ -216,14 +119,11 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
             assert!(Instant::now() < deadline, "{file_system}, cut {round}: nothing more began");
             watch.wait(Duration::from_millis(40));
         }
-        must("cut the power", "python3", &["-c", SHUT_DOWN, &disk.place.display().to_string()]);
+        disk.cut();
         ticking.kill().expect("the monitor's end");
         ticking.wait().expect("the monitor's end");
         end_all_on(&disk.place);
-        drop(guard.take());
-        disk.attach();
-        guard = Some(Mounted(&disk.place));
-        assert!(repository.join(".git/HEAD").is_file(), "{file_system}, cut {round}: the image is not mounted");
+        disk.attach_anew();
         let status = must_do(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status).expect("a document");
         let tasks = status["tasks"].as_object().expect("tasks");
@@ -234,16 +134,17 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
         completed = tasks.keys().filter(|task| is_completed(task)).cloned().collect();
         let told = must_do(&["events"]);
         let told = String::from_utf8_lossy(&told);
+        let told: HashSet<&str> = told.split('"').collect();
         if let Some(run) = begun(&ledger).iter().find(|run| !told.contains(run.as_str())) {
             return Err(format!("{file_system}, cut {round}: the command of {run} began, and nothing knows of it"));
         }
+        tell(file_system, "under a monitor", round);
     }
     let mut ticking = monitor(true);
     must_do(&["wait", "--for", "idle", "--timeout", "300s"]);
     ticking.kill().expect("the monitor's end");
     ticking.wait().expect("the monitor's end");
     end_all_on(&disk.place);
-    drop(guard);
     let all = begun(&ledger);
     let mut runs = all.clone();
     runs.sort();
@@ -254,12 +155,8 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     Ok(all.len())
 }
 
-/// Two mounts of images at the same moment may be given the same loop device.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 fn commands_on(file_system: &str) {
-    let Some(cuts) = wanted() else { return };
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((cuts, _turn)) = wanted() else { return };
     let began = cut_under_commands(file_system, cuts, true).unwrap_or_else(|wrong| panic!("{wrong}"));
     let forgot =
         cut_under_commands(file_system, cuts.min(20), false).expect_err("without syncs something is forgotten");
@@ -279,8 +176,7 @@ fn power_cuts_on_xfs_begin_no_command_twice() {
 }
 
 fn cuts_on(file_system: &str) {
-    let Some(cuts) = wanted() else { return };
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((cuts, _turn)) = wanted() else { return };
     let kept = cut(file_system, cuts, true).unwrap_or_else(|lost| panic!("{lost}"));
     let lost = cut(file_system, cuts.min(20), false).expect_err("without syncs a power cut must lose something");
     say(&format!("{file_system}: {cuts} power cuts, {kept} acknowledged tasks, none lost; without syncs: {lost:.120}"));

@@ -83,7 +83,7 @@ fn agents_with_every_bad_habit_leave_nothing_behind() {
     fs::write(rig.file("r/.pipeline/workflows/soak.json"), stage).expect("the workflow");
     let mut command = rig.pipeline(&[], &["monitor", "--headless"]);
     let mut monitor = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the monitor starts");
-    let (begun, mut tasks, mut early) = (Instant::now(), Vec::new(), None);
+    let (begun, mut minutes, mut tasks, mut early) = (Instant::now(), 0, Vec::new(), None);
     loop {
         let ran = rig.starts().len();
         if early.is_none() && ran >= RUNS / 2 {
@@ -96,17 +96,23 @@ fn agents_with_every_bad_habit_leave_nothing_behind() {
         let longest = if long() { LONG } else { Duration::ZERO } + Duration::from_secs(300);
         assert!(begun.elapsed() < longest, "{}", rig.report());
         assert!(monitor.try_wait().expect("the monitor").is_none(), "the monitor ended:\n{}", rig.report());
+        if long() && begun.elapsed().as_secs() / 60 > minutes {
+            minutes += 1;
+            say(&format!("soak: {ran} runs of {} tasks after {minutes} minutes", tasks.len()));
+        }
         // More tasks than runs: whatever becomes of them, some have not begun.
         if tasks.len() < 20 + ran {
             tasks.push(rig.ok(&["task", "add", "soak", "--workflow", "soak"]).trim().to_owned());
         }
         rig.pause();
     }
-    let open: Vec<String> = tasks.iter().filter(|task| !is_final(&rig, task)).cloned().collect();
-    for task in &open {
-        // It may have come to its end meanwhile.
-        rig.run(&["task", "cancel", task]);
-    }
+    // All or none are cancelled: where one came to its end meanwhile, those that are left then are asked again.
+    rig.wait_until("the end of all tasks", |rig| {
+        let open = open(rig);
+        let open: Vec<&str> = open.iter().map(String::as_str).collect();
+        open.is_empty() || rig.run(&[&["task", "cancel"][..], &open].concat()).code == Some(0)
+    });
+    assert_eq!(open(&rig), Vec::<String>::new());
     rig.wait_until("the end of all runs", |rig| {
         rig.json(&["status", "--json"])["agents"].to_string().matches("\"run\":\"r").count() == 0 && rig.is_quiet()
     });
@@ -135,6 +141,12 @@ fn agents_with_every_bad_habit_leave_nothing_behind() {
     ));
 }
 
-fn is_final(rig: &Rig, task: &str) -> bool {
-    ["completed", "cancelled", "failed"].contains(&rig.status_of(task).as_str())
+/// The tasks that have not come to an end, asked for all at once: there may be thousands.
+fn open(rig: &Rig) -> Vec<String> {
+    let listed = rig.json(&["task", "list", "--json"]);
+    let is_open = |task: &&serde_json::Value| {
+        !["completed", "cancelled", "failed"].contains(&task["status"].as_str().unwrap_or_default())
+    };
+    let open = listed["tasks"].as_array().expect("tasks").iter().filter(is_open);
+    open.map(|task| task["id"].as_str().expect("an id").to_owned()).collect()
 }

@@ -126,6 +126,8 @@ pub(super) trait Backend: Send {
 
     fn commit_info(&self, id: &CommitId) -> Result<CommitInfo, GitError>;
     fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError>;
+    /// Whether one of these commits contains `ancestor`. All of them are gone through together, however many they are.
+    fn is_in_any(&self, ancestor: &CommitId, of: &[CommitId]) -> Result<bool, GitError>;
     /// How many commits `to` has that `from` has not.
     fn count_between(&self, from: &CommitId, to: &CommitId) -> Result<usize, GitError>;
     fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, GitError>;

@@ -179,6 +179,12 @@ impl Backend for Command {
         Ok(answer.is_some())
     }
 
+    fn is_in_any(&self, ancestor: &CommitId, of: &[CommitId]) -> Result<bool, GitError> {
+        let input: String = of.iter().map(|head| format!("^{head}\n")).collect();
+        let git = self.git().args(["rev-list", "--max-count=1", "--stdin", ancestor.as_str()]);
+        Ok(git.input(input.into_bytes()).run()?.is_empty())
+    }
+
     fn count_between(&self, from: &CommitId, to: &CommitId) -> Result<usize, GitError> {
         let range = format!("{from}..{to}");
         let count = self.git().args(["rev-list", "--count", "--end-of-options", &range, "--"]).line()?;

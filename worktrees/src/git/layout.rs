@@ -163,7 +163,11 @@ pub(super) fn write_entry(common: &Path, path: &Path, name: &str, at: &CommitId,
     ];
     for (file, content) in files {
         let file = draft.path().join(file);
-        fs::write(&file, content).map_err(GitError::io("write", &file))?;
+        let written = fs::File::create_new(&file).and_then(|mut open| {
+            open.write_all(content)?;
+            open.sync_all()
+        });
+        written.map_err(GitError::io("write", &file))?;
     }
     // A temporary directory is private; git's own directories follow the umask.
     let mode = fs::metadata(&folder).map_err(GitError::io("read", &folder))?.permissions();
@@ -191,6 +195,7 @@ pub(super) fn exchange(checkout: &Checkout, content: &[u8]) -> Result<(), GitErr
         let mut draft = tempfile::NamedTempFile::new_in(folder)?;
         draft.write_all(content)?;
         draft.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        draft.as_file().sync_all()?;
         draft.persist(&file).map_err(|error| error.error)?;
         Ok::<_, std::io::Error>(())
     };
@@ -201,7 +206,7 @@ pub(super) fn exchange(checkout: &Checkout, content: &[u8]) -> Result<(), GitErr
     written.map_err(GitError::io("write", &file))
 }
 
-/// Replaces a file as a whole, keeping its permissions.
+/// Replaces a file as a whole, keeping its permissions. After a power cut there is either one or the other.
 pub(super) fn replace(file: &Path, content: &[u8]) -> Result<(), GitError> {
     use std::os::unix::fs::PermissionsExt as _;
     let file = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
@@ -214,6 +219,7 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> Result<(), GitError> {
             Err(_) => fs::Permissions::from_mode(0o644),
         };
         draft.as_file().set_permissions(permissions)?;
+        draft.as_file().sync_all()?;
         draft.persist(&file).map_err(|error| error.error)?;
         Ok(())
     };

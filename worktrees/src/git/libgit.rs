@@ -17,7 +17,7 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{DiffLimits, GitError, WorktreeInfo, diff, layout, populate, trial};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, graph, layout, populate, trial};
 
 pub(super) struct LibGit {
     repo: Repository,
@@ -34,8 +34,8 @@ impl LibGit {
     /// Opens a checkout from the side of the repository: the `.git` of a worktree, which an agent can rewrite, is not read.
     fn open(&self, checkout: &Checkout) -> Result<Repository, GitError> {
         let from = if checkout.admin == self.common { &checkout.path } else { &checkout.admin };
-        let repo =
-            Repository::open(from).map_err(GitError::lib(format!("open the worktree {}", checkout.path.display())))?;
+        let repo = Repository::open(from).and_then(durable::careful);
+        let repo = repo.map_err(GitError::lib(format!("open the worktree {}", checkout.path.display())))?;
         let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
         let of_files = repo.workdir().is_some_and(|files| same(files, &checkout.path));
         if same(repo.path(), &checkout.admin) && same(repo.commondir(), &self.common) && of_files {
@@ -182,20 +182,20 @@ impl Backend for LibGit {
     }
 
     fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError> {
-        let (a, b) = (oid(ancestor.as_str())?, oid(of.as_str())?);
-        if a == b {
-            return Ok(true);
-        }
-        self.repo.graph_descendant_of(b, a).map_err(GitError::lib(format!("compare {ancestor} with {of}")))
+        graph::is_ancestor(&self.repo, ancestor, of).map_err(GitError::lib(format!("compare {ancestor} with {of}")))
+    }
+
+    fn is_in_any(&self, ancestor: &CommitId, of: &[CommitId]) -> Result<bool, GitError> {
+        let attempt = format!("look for {ancestor} in {} references", of.len());
+        graph::is_in_any(&self.repo, ancestor, of).map_err(GitError::lib(attempt))
     }
 
     fn count_between(&self, from: &CommitId, to: &CommitId) -> Result<usize, GitError> {
-        let counts = self.repo.graph_ahead_behind(oid(to.as_str())?, oid(from.as_str())?);
-        Ok(counts.map_err(GitError::lib(format!("count the commits from {from} to {to}")))?.0)
+        graph::count_between(&self.repo, from, to).map_err(GitError::lib(format!("count commits from {from} to {to}")))
     }
 
     fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, GitError> {
-        let base = absent(self.repo.merge_base(oid(a.as_str())?, oid(b.as_str())?));
+        let base = absent(graph::merge_base(&self.repo, a, b));
         Ok(base.map_err(GitError::lib(format!("find the merge base of {a} and {b}")))?.map(id))
     }
 

@@ -19,8 +19,10 @@ mod clone;
 mod command;
 mod commit;
 mod diff;
+mod durable;
 mod error;
 mod files;
+mod graph;
 mod layout;
 mod libgit;
 mod merge;
@@ -141,6 +143,8 @@ impl Repo {
         } else {
             repo
         };
+        let repo =
+            durable::careful(repo).map_err(GitError::lib(format!("open the repository {}", common.display())))?;
         let main = repo.workdir().ok_or_else(|| GitError::Bare { path: common.clone() })?;
         let main = layout::absolute(main)?;
         Ok(Self {

@@ -15,8 +15,10 @@ use super::GitError;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Settings that keep git from running hooks and helpers and from doing housekeeping of its own.
-const SETTINGS: [&str; 18] = [
+/// Settings that keep git from running hooks and helpers and from doing housekeeping of its own, and have it sync what it
+/// writes.
+const SETTINGS: [&str; 19] = [
+    "core.fsync=all",
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "diff.external=",

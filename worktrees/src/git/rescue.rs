@@ -121,10 +121,9 @@ impl Repo {
     pub(super) fn keep_if_unreachable(&self, commit: &CommitId) -> Result<Option<String>, GitError> {
         // Branches come first: there are few of them next to tags, and one of them mostly has it.
         for below in ["refs/heads/", "refs/"] {
-            for (_, head) in self.backend.list_refs(below)? {
-                if self.is_ancestor(commit, &head)? {
-                    return Ok(None);
-                }
+            let heads: Vec<CommitId> = self.backend.list_refs(below)?.into_iter().map(|(_, head)| head).collect();
+            if self.backend.is_in_any(commit, &heads)? {
+                return Ok(None);
             }
         }
         self.keep(&format!("detached-{}", commit.short()), commit, "commit on no branch").map(Some)

@@ -12,7 +12,7 @@ use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, Switch, TreeChange, text};
 use super::process::Git;
-use super::{GitError, Repo, layout, seconds};
+use super::{GitError, Repo, durable, layout, seconds};
 
 /// In the private git directory of a checkout while its files are updated: from which commit to which.
 const UNDERWAY: &str = "pipeline-update";
@@ -39,6 +39,8 @@ impl Repo {
                 other => other?,
             }
             seconds::after(checkout, switch, &before);
+            // Until they are on disk, an update counts as cut short.
+            durable::sync_all_on(&checkout.path)?;
         }
         end(checkout)
     }
@@ -149,7 +151,7 @@ impl Repo {
     }
 }
 
-/// Writes down what is about to be written. It need not survive a power cut: what it guards is ours being killed.
+/// Writes down what is about to be written.
 fn begin(checkout: &Checkout, switch: &Switch) -> Result<(), GitError> {
     layout::replace(&checkout.admin.join(UNDERWAY), format!("{} {}\n", switch.from, switch.to).as_bytes())
 }

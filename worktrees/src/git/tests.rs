@@ -3,6 +3,7 @@
 
 mod clone;
 mod diff;
+mod durable;
 mod planted;
 mod seconds;
 mod trial;
@@ -1010,4 +1011,21 @@ fn how_long_it_takes() {
         time("advance_branch", &|| drop(lab.repo.advance_branch("main", &head, &merge).unwrap()));
         time("remove_worktree", &|| lab.repo.remove_worktree(&path).unwrap());
     }
+}
+
+#[test]
+fn a_commit_is_kept_unless_a_reference_has_it_already() {
+    each(|lab| {
+        let mut heads = Vec::new();
+        for name in ["one", "two", "three"] {
+            heads.push(lab.branch(name, &[("a.txt", name)]));
+        }
+        for known in heads.iter().chain([&lab.head("main")]) {
+            assert_eq!(lab.repo.keep_if_unreachable(known).unwrap(), None, "{:?}", lab.kind);
+        }
+        let lost = lab.merge(&heads[0]);
+        let kept = lab.repo.keep_if_unreachable(&lost).unwrap().unwrap();
+        assert_eq!(lab.head(&kept), lost, "{:?}", lab.kind);
+        assert_eq!(lab.repo.keep_if_unreachable(&lost).unwrap(), None, "it is kept by now");
+    });
 }

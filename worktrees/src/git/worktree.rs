@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, text};
-use super::{FileChange, GitError, Repo, full_name, layout, planted};
+use super::{FileChange, GitError, Repo, durable, full_name, layout, planted};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
 const SETUP: &str = "pipeline is setting this worktree up";
@@ -110,6 +110,12 @@ impl Repo {
 
     /// The checkout at a path, which has to be one of this repository.
     pub(super) fn checkout(&self, path: &Path) -> Result<Checkout, GitError> {
+        let checkout = self.find_checkout(path)?;
+        self.mend_index(&checkout)?;
+        Ok(checkout)
+    }
+
+    fn find_checkout(&self, path: &Path) -> Result<Checkout, GitError> {
         let path = layout::absolute(path)?;
         if path == self.main {
             planted::look(&self.cleared, &self.common, &self.main_as_checkout())?;
@@ -174,6 +180,9 @@ impl Repo {
                 self.backend.set_head(&checkout, Err(at))?;
             }
             self.backend.populate(&checkout)?;
+            // What a power cut leaves of it is not taken for somebody's work: without its marker it is whole.
+            durable::sync_all_on(&checkout.path)?;
+            durable::sync_all_on(&self.common)?;
             layout::remove(&marker)?;
             return Ok(Prepared { fresh: true });
         }

@@ -199,7 +199,7 @@ fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> 
         (Some(start), Lock::Held(_)) if !start.host.is_alive() => {
             Observation::Interrupted { start, why: Why::HostDied }
         }
-        (Some(start), _) => Observation::Running { start, child: files::read(run_dir, CHILD)? },
+        (Some(start), _) => Observation::Running { start, child: read_child(run_dir)? },
     };
     Ok(observation)
 }
@@ -223,7 +223,7 @@ fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observat
             Ok(Observation::Starting)
         }
         Known { start: Some(start), .. } => {
-            Ok(Observation::Running { start, child: files::read(run_dir, CHILD).unwrap_or_default() })
+            Ok(Observation::Running { start, child: read_child(run_dir).unwrap_or_default() })
         }
         Known { start: None, exit: None } => Ok(Observation::NotStarted),
     }
@@ -280,7 +280,17 @@ fn lock_and_start(
 
 /// The claim of a run. An empty file is what a power cut left of one that was not durable, which is made again.
 pub(super) fn read_claim(run_dir: &Path) -> Result<Option<Claim>, HostError> {
-    match read_record(run_dir, CLAIM, |claim: &Claim| claim.version) {
+    unless_empty(read_record(run_dir, CLAIM, |claim: &Claim| claim.version))
+}
+
+/// What a host wrote of the process it started: for whoever comes after it, and not made durable.
+fn read_child(run_dir: &Path) -> Result<Option<Identity>, HostError> {
+    unless_empty(files::read(run_dir, CHILD))
+}
+
+/// A record that is not made durable is there and empty after a power cut, which is as if it were not there.
+fn unless_empty<T>(read: Result<Option<T>, HostError>) -> Result<Option<T>, HostError> {
+    match read {
         Err(HostError::Format { path, .. }) if std::fs::metadata(&path).is_ok_and(|found| found.len() == 0) => Ok(None),
         other => other,
     }
@@ -401,7 +411,7 @@ pub fn kill_remains(run_dir: &Path) -> Result<Killed, HostError> {
             return Err(HostError::Hosted { run_dir: run_dir.to_owned() });
         }
         // What it wrote beside the records may be gone; what it started is found all the same.
-        let child = files::read(run_dir, CHILD).unwrap_or_default();
+        let child = read_child(run_dir).unwrap_or_default();
         return Ok(kill_all(start.run.as_str(), Some(&start.host), child.as_ref()));
     }
     let (lock, start) = lock_and_start(run_dir, files::lock_exclusive)?;
@@ -412,7 +422,7 @@ pub fn kill_remains(run_dir: &Path) -> Result<Killed, HostError> {
     let Some(claim) = read_claim(run_dir)? else {
         return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
     };
-    let child: Option<Identity> = files::read(run_dir, CHILD)?;
+    let child = read_child(run_dir)?;
     if let Some(host) = host.as_ref().filter(|_| claim.terminal.is_some()) {
         wait_executed(host);
     }

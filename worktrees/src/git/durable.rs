@@ -1,0 +1,86 @@
+//! What git holds survives a power cut: an object and a reference are on disk before they get their names, and the files of
+//! a checkout before it counts as brought up to date. Git itself promises neither unless it is told to, and leaves objects
+//! and files that are there and empty.
+//!
+//! What has to be durable at which moment is decided elsewhere.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use git2::{ConfigLevel, Repository};
+
+use super::backend::Checkout;
+use super::process::Git;
+use super::{GitError, Repo, layout};
+
+/// What makes the library sync objects and references, with the folders that name them. It reads it from files only.
+const SETTING: &[u8] = b"[core]\n\tfsyncObjectFiles = true\n";
+
+/// Has the library sync what it writes to a repository, whatever is configured there. Must come before anything is read
+/// from its objects and references, because the library looks only once.
+pub(super) fn careful(repo: Repository) -> Result<Repository, git2::Error> {
+    // Stays open as long as the process lives: the library looks at it again, and must not find another file there.
+    static OPEN: OnceLock<Option<File>> = OnceLock::new();
+    let setting = || file_of_setting().inspect_err(|error| tracing::warn!(%error, "git does not sync what it writes"));
+    let Some(file) = OPEN.get_or_init(|| setting().ok()) else { return Ok(repo) };
+    repo.config()?.add_file(Path::new(&format!("/dev/fd/{}", file.as_raw_fd())), ConfigLevel::App, true)?;
+    Ok(repo)
+}
+
+/// A file without a name: none that an agent could change, and none that is left behind. It takes no room on a disk.
+fn file_of_setting() -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    let file = File::from(rustix::fs::memfd_create("setting", rustix::fs::MemfdFlags::CLOEXEC)?);
+    #[cfg(not(target_os = "linux"))]
+    let file = tempfile::tempfile()?;
+    file.write_all_at(SETTING, 0)?;
+    Ok(file)
+}
+
+/// Waits until everything that anybody wrote to the file system of a directory is on disk. For many files this costs far
+/// less than a sync of each, and those of git programs that agents ran are among them.
+pub(super) fn sync_all_on(dir: &Path) -> Result<(), GitError> {
+    let sync = || {
+        let dir = File::open(dir)?;
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(&dir)?;
+        #[cfg(not(target_os = "linux"))]
+        {
+            drop(dir);
+            rustix::fs::sync();
+        }
+        Ok(())
+    };
+    sync().map_err(GitError::io("make durable", dir))
+}
+
+impl Repo {
+    /// Waits until what is in a worktree and what was committed there, by whatever program, is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn make_durable(&self, worktree: &Path) -> Result<(), GitError> {
+        sync_all_on(&self.common)?;
+        // It may be on another file system; where it is not, nothing is left to do.
+        if worktree.is_dir() { sync_all_on(worktree) } else { Ok(()) }
+    }
+
+    /// Makes the index of a checkout anew where a power cut left an empty file of it: neither the library nor git syncs it.
+    /// It is that of HEAD then, and no file of the checkout changes. What was added to it is in the files.
+    pub(super) fn mend_index(&self, checkout: &Checkout) -> Result<(), GitError> {
+        let index = checkout.admin.join("index");
+        if !index.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == 0) {
+            return Ok(());
+        }
+        tracing::warn!(index = %index.display(), "the index was left empty by a power cut and is made anew");
+        let draft = checkout.admin.join("pipeline-index");
+        layout::remove(&draft)?;
+        let git = Git::new(&checkout.path).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common);
+        git.env("GIT_WORK_TREE", &checkout.path).env("GIT_INDEX_FILE", &draft).args(["read-tree", "HEAD"]).run()?;
+        std::fs::rename(&draft, &index).map_err(GitError::io("replace", &index))
+    }
+}
