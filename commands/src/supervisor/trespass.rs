@@ -21,7 +21,7 @@ use crate::context::Context;
 const SEEN: &str = "branches.json";
 /// In a run's directory, what was found when it had ended, be it nothing: once put right it cannot be found again, and
 /// what happens to branches later is not the run's, even if the state has forgotten that it is settled.
-const FOUND: &str = "trespass";
+pub(super) const FOUND: &str = "trespass";
 /// The largest such file, in bytes.
 const SEEN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What is said of more branches than this is only how many they are.
@@ -76,7 +76,9 @@ pub(super) fn compare(
     let now = if seen.is_empty() { BTreeMap::new() } else { context.repo().branches()? };
     let moved: Vec<_> = seen.iter().filter(|(name, at)| *name != own && now.get(*name) != Some(*at)).collect();
     if !moved.is_empty() {
-        let been = context.repo().been_at(worktree, run.claimed_at.as_second())?;
+        let mut been = context.repo().been_at(worktree, run.claimed_at.as_second())?;
+        // One that was handed on from the run before has not moved to where this run began.
+        been.extend(seen.get(own).cloned());
         for (name, at) in moved {
             judge(context, run, (name, at, now.get(name)), &been, &mut found)?;
         }
@@ -94,7 +96,7 @@ pub(super) fn compare(
         let lines = lines.chain(found.possible.iter().map(|words| ("possible", words)));
         let text: String = lines.map(|(kind, words)| format!("{kind} {words}\n")).collect();
         replace_file(&file, text.as_bytes())?;
-    } else if before.is_none() && dir.is_dir() {
+    } else if !seen.is_empty() {
         // It need not outlive a power cut: then it is looked at once more.
         std::fs::write(&file, [])?;
     }

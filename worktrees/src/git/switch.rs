@@ -92,7 +92,10 @@ impl Repo {
         from: &CommitId,
         to: &CommitId,
     ) -> Result<Switch, GitError> {
-        let changes = self.backend.diff(&self.tree_of(from)?, &self.tree_of(to)?, false)?;
+        let changes = match from == to {
+            true => Vec::new(),
+            false => self.backend.diff(&self.tree_of(from)?, &self.tree_of(to)?, false)?,
+        };
         let mut switch =
             Switch { from: from.clone(), to: to.clone(), settled: Vec::new(), open: Vec::new(), verified: false };
         let dirty =
