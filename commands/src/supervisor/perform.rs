@@ -134,10 +134,10 @@ fn word(reason: StopReason) -> &'static str {
     }
 }
 
-/// What a run left that has just ended, where nothing has to be done to keep it: the command of a stage whose files are not
-/// wanted, in the main checkout or in a worktree that it left as it was. Else that is done once the end is recorded.
+/// What a run left that has just ended, where nothing has to be done to keep it: it worked in the main checkout, or left a
+/// worktree as its branch has it, and no files of it are wanted. Else that is done once the end is recorded.
 pub(super) fn collect_at_once(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut Held) -> Option<Event> {
-    if !matches!(run.work, Work::Command { .. } | Work::Probe { .. }) {
+    if !matches!(run.work, Work::Agent | Work::Command { .. } | Work::Probe { .. }) {
         return None;
     }
     let task = pipeline.task(run.task.as_ref()?.as_str())?;
@@ -147,10 +147,11 @@ pub(super) fn collect_at_once(context: &Context, pipeline: &Pipeline, run: &Run,
     }
     let dir = context.run_dir(&run.id);
     let worktree = commands::worktree(context, pipeline, run, task);
-    if worktree.as_ref().is_some_and(|worktree| !is_as_it_was(context, task, worktree, &dir)) {
-        return None;
-    }
-    let left = Left { place: worktree.as_deref().unwrap_or(context.root()), task_file: None, notes: Vec::new() };
+    let task_file = match &worktree {
+        Some(worktree) => take_from_whole(context, run, task, worktree, &dir)?,
+        None => None,
+    };
+    let left = Left { place: worktree.as_deref().unwrap_or(context.root()), task_file, notes: Vec::new() };
     let said = what_was_said(context, pipeline, run, task, &dir, left).ok()?;
     if let Some(worktree) = worktree {
         held.hold(worktree, task.branch());
@@ -158,13 +159,30 @@ pub(super) fn collect_at_once(context: &Context, pipeline: &Pipeline, run: &Run,
     Some(Event::Run { run: run.id.clone(), seen: Seen::Collected(said) })
 }
 
-/// Whether a command left a worktree as it was, and nobody has begun to collect its run.
-fn is_as_it_was(context: &Context, task: &Task, worktree: &Path, dir: &Path) -> bool {
+/// Takes the task file, if the run had one, out of a worktree that is as its branch has it, where the run has moved no other
+/// branch and nobody has begun to collect it. None where more than that has to be done.
+fn take_from_whole(context: &Context, run: &Run, task: &Task, worktree: &Path, dir: &Path) -> Option<Option<String>> {
     let is_there = |file: PathBuf| std::fs::symlink_metadata(file).is_ok();
-    !is_there(worktree.join(Context::task_file_name(&task.id)))
-        && !is_there(dir.join(KEPT))
-        && !is_there(dir.join(trespass::FOUND))
-        && context.repo().is_as_committed(worktree, &task.branch()).unwrap_or(false)
+    let (branch, name) = (task.branch(), Context::task_file_name(&task.id));
+    let is_whole = || context.repo().is_as_committed(worktree, &branch).unwrap_or(false);
+    if is_there(dir.join(KEPT)) || is_there(dir.join(trespass::FOUND)) || !is_whole() {
+        return None;
+    }
+    let mut task_file = None;
+    if run.work == Work::Agent {
+        if !has_started(run, dir) || !trespass::is_clear(context, run, &branch) {
+            return None;
+        }
+        task_file = take_task_file(worktree, dir, &name, true).ok()?;
+        trespass::settle(context, run).ok()?;
+    }
+    // What has that name now is somebody's work, and git must not ignore it.
+    (!is_there(worktree.join(name))).then_some(task_file)
+}
+
+/// A host may have died before anybody saw it start.
+fn has_started(run: &Run, dir: &Path) -> bool {
+    run.started_at.is_some() || host::start_record(dir).is_ok_and(|start| start.is_some())
 }
 
 /// Reads what an ended run left and keeps its work on the task's branch. The worktree lets go of the branch, so that the
@@ -179,8 +197,7 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut Held) -
         return what_was_said(context, pipeline, run, task, &dir, left);
     };
     let name = Context::task_file_name(&task.id);
-    // A host may have died before anybody saw it start.
-    let started = run.started_at.is_some() || host::start_record(&dir).is_ok_and(|start| start.is_some());
+    let started = has_started(run, &dir);
     let task_file = take_task_file(&worktree, &dir, &name, started)?;
     // What else has that name is the agent's work, and git must not ignore it.
     if std::fs::symlink_metadata(worktree.join(&name)).is_ok() {

@@ -21,6 +21,7 @@ mod commit;
 mod diff;
 mod error;
 mod files;
+mod head;
 mod layout;
 mod libgit;
 mod merge;
