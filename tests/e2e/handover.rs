@@ -119,3 +119,24 @@ fn what_is_found_on_the_branch_before_a_run_begins_is_set_aside() {
     let kept = s.git(&["for-each-ref", "--format=%(refname)", "refs/pipeline/trash/"]);
     assert_eq!(s.git(&["show", &format!("{kept}:stray.txt")]), "stray");
 }
+
+/// Where a run began counts among the commits that it has been at, though HEAD did not move for it.
+#[test]
+fn a_branch_moved_to_where_the_run_began_is_put_back() {
+    let s = Sandbox::ready();
+    let stage = |id: &str| json!({ "id": id, "agent": "architect", "merge": false });
+    let text = json!({ "id": "pair", "stages": [stage("first"), stage("second")] }).to_string();
+    s.write(".pipeline/workflows/pair.json", &text);
+    let long_ago = "GIT_COMMITTER_DATE=2020-01-01T00:00:00Z git commit -qm old";
+    s.plan("first", &format!("echo x > x.txt; git add -A; {long_ago}; marker COMPLETED"));
+    s.plan("second", "git update-ref refs/heads/main HEAD; marker COMPLETED");
+    let base = s.git(&["rev-parse", "main"]);
+    s.run(["run", "pair"]);
+    assert_eq!(s.calls("TASK-001.second"), 1);
+    assert_eq!(s.git(&["rev-parse", "main"]), base);
+    let status = s.status();
+    let asks = status["attention"].as_array().expect("a list");
+    let broken = asks.iter().find(|ask| ask["kind"] == "agent_broken").unwrap_or_else(|| panic!("{asks:?}"));
+    assert!(broken["summary"].as_str().unwrap().contains("it moved branch main to"), "{broken}");
+    assert_eq!(on(&s, "architect"), "HEAD");
+}
