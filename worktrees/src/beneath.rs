@@ -43,7 +43,7 @@ pub fn open(dir: &Path, name: &Path) -> io::Result<File> {
 fn open_sized(dir: &Path, name: &Path) -> io::Result<(File, u64)> {
     let file = File::from(resolve(dir, name, FILE)?);
     let about = file.metadata()?;
-    let regular = about.is_file().then(|| (file, about.len()));
+    let regular = about.is_file().then_some((file, about.len()));
     regular.ok_or_else(|| io::Error::other("it is not a regular file"))
 }
 

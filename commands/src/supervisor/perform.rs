@@ -208,13 +208,10 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut Held) -
     let taken = clones::take(context, &worktree)?;
     if worktree.is_dir() {
         let branch = task.branch();
-        // What is wrong with a worktree is said when it is put right.
-        let mut is_whole = repo.is_as_committed(&worktree, &branch).unwrap_or(false);
-        let mended = if is_whole { Vec::new() } else { repo.mend(&worktree, &dir)? };
+        let mended = repo.mend(&worktree, &dir)?;
         found = trespass::compare(context, run, &branch, &worktree, mended)?;
-        if !is_whole {
-            repo.clear_locks_of(&worktree, &branch, run.claimed_at.into())?;
-        }
+        repo.clear_locks_of(&worktree, &branch, run.claimed_at.into())?;
+        let mut is_whole = false;
         // Where this is repeated there is nothing left to commit, and what had to be said about it is found here.
         let kept = dir.join(KEPT);
         match std::fs::read_to_string(&kept) {
@@ -223,11 +220,10 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut Held) -
             Err(_) if !started => {}
             Err(_) => {
                 notes.extend(taken.notes.iter().cloned());
-                if !is_whole {
-                    let work = keep_work(context, run, task, &worktree)?;
-                    is_whole = work.is_on_branch;
-                    notes.extend(work.note);
-                }
+                let work = keep_work(context, run, task, &worktree)?;
+                // A clone that was not taken as it is may be tried again, and move the branch.
+                is_whole = work.is_on_branch && taken.refused.is_none();
+                notes.extend(work.note);
                 if !notes.is_empty() {
                     replace_file(&kept, notes.join("\n").as_bytes())?;
                 }
@@ -406,7 +402,9 @@ fn keep_work(context: &Context, run: &Run, task: &Task, worktree: &Path) -> Resu
     let stage = run.stage.as_ref().map_or("work", |stage| stage.as_str());
     let message = format!("{}: {stage} by {}\n\nUncommitted work of run {}.", task.id, run.agent, run.id);
     let note = match repo.commit_all(worktree, &message, &[])? {
-        Committed::Nothing => None,
+        Committed::Nothing => {
+            return Ok(KeptWork { is_on_branch: repo.is_on(worktree, &task.branch())?, note: None });
+        }
         Committed::Branch { branch, .. } if branch == task.branch() => {
             return Ok(KeptWork { is_on_branch: true, note: None });
         }

@@ -128,7 +128,7 @@ impl Supervisor {
         let mut ahead = true;
         for round in 0..ROUNDS_MAX {
             let mut held = std::mem::take(&mut self.held);
-            events.extend(self.look(context, round == 0, &mut held));
+            events.extend(self.look(context, round == 0, Some(&mut held)));
             self.held = held;
             if round == 0 {
                 events.extend(self.meters.look(context, self.engine.pipeline()));
@@ -225,8 +225,9 @@ impl Supervisor {
         }
     }
 
-    /// What has changed outside since the last look, as events.
-    fn look(&self, context: &Context, first: bool, held: &mut Held) -> Vec<Event> {
+    /// What has changed outside since the last look, as events. With `held` what a run left is taken with its end where that
+    /// can be done at once, for which this process must be the one that ticks.
+    fn look(&self, context: &Context, first: bool, mut held: Option<&mut Held>) -> Vec<Event> {
         let pipeline = self.engine.pipeline();
         let mut events = Vec::new();
         if first || pipeline.core.mode.orchestration == Orchestration::Sequential {
@@ -238,7 +239,8 @@ impl Supervisor {
                     let ended = seen.iter().any(is_end);
                     events.extend(seen);
                     // One commit for its end and for what follows from it.
-                    events.extend(ended.then(|| collect_at_once(context, pipeline, run, held)).flatten());
+                    let held = held.as_deref_mut().filter(|_| ended);
+                    events.extend(held.and_then(|held| collect_at_once(context, pipeline, run, held)));
                 }
                 Err(error) => tracing::warn!(run = %run.id, error = chain(&error), "cannot look at a run"),
             }
@@ -270,7 +272,7 @@ impl Supervisor {
 
     /// Whether a look at live runs finds anything new.
     pub(super) fn has_news(&self, context: &Context) -> bool {
-        !self.look(context, false, &mut Held::default()).is_empty()
+        !self.look(context, false, None).is_empty()
     }
 
     /// Effects that are due, wanted, and were not performed a moment ago.

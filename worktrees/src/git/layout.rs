@@ -50,7 +50,7 @@ fn open_sized(file: &Path) -> std::io::Result<(fs::File, u64)> {
     let found =
         fs::File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(file)?;
     let about = found.metadata()?;
-    let regular = about.is_file().then(|| (found, about.len()));
+    let regular = about.is_file().then_some((found, about.len()));
     regular.ok_or_else(|| std::io::Error::other("it is not a regular file"))
 }
 
