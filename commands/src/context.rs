@@ -41,7 +41,7 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Ticking {
     // Dropped first: while the mark is there the lock has to be held.
-    _at_work: AtWork,
+    pub(crate) at_work: AtWork,
     _lock: LockGuard,
 }
 
@@ -466,7 +466,7 @@ impl Context {
     pub fn tick_lock(&self) -> Result<Ticking> {
         let lock = Locker::new(self.state_dir().join("tick.lock"), self.globals.command.clone());
         let lock = lock.acquire(TICK_WAIT)?;
-        Ok(Ticking { _at_work: self.repo().begin_work()?, _lock: lock })
+        Ok(Ticking { at_work: self.repo().begin_work()?, _lock: lock })
     }
 
     /// The lock of the process that ticks by itself; whoever holds it is the monitor.

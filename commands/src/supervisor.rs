@@ -13,6 +13,7 @@ mod commands;
 mod confine;
 pub(crate) mod environment;
 mod finished;
+mod held;
 pub(crate) mod hooks;
 mod idle;
 mod ignored;

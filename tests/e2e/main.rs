@@ -15,6 +15,7 @@ mod done;
 mod failure;
 mod following;
 mod guard;
+mod handover;
 mod hubs;
 mod hybrid;
 mod interactive;

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
+/// What a reader wants to have room for behind the end of a file, in bytes.
+const READ_ROOM: usize = 32;
 /// A directory was moved while the kernel looked: it asks to be asked again.
 const TRIES: usize = 64;
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
@@ -34,8 +36,15 @@ pub struct Entry {
 /// # Errors
 /// When it is not there, is not a regular file, or would be reached through a link or outside of the directory.
 pub fn open(dir: &Path, name: &Path) -> io::Result<File> {
+    open_sized(dir, name).map(|(file, _)| file)
+}
+
+/// The same with its size in bytes.
+fn open_sized(dir: &Path, name: &Path) -> io::Result<(File, u64)> {
     let file = File::from(resolve(dir, name, FILE)?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    let about = file.metadata()?;
+    let regular = about.is_file().then_some((file, about.len()));
+    regular.ok_or_else(|| io::Error::other("it is not a regular file"))
 }
 
 /// Reads a regular file below a directory, which may have so many bytes and not more.
@@ -43,8 +52,11 @@ pub fn open(dir: &Path, name: &Path) -> io::Result<File> {
 /// # Errors
 /// As for [`open`], and when it is longer.
 pub fn read(dir: &Path, name: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(dir, name)?.take((bytes_max as u64).saturating_add(1)).read_to_end(&mut bytes)?;
+    let (file, size) = open_sized(dir, name)?;
+    // Room for all of it and a little more: else it is read in many small steps.
+    let room = usize::try_from(size).unwrap_or(bytes_max).min(bytes_max).saturating_add(READ_ROOM);
+    let mut bytes = Vec::with_capacity(room);
+    file.take((bytes_max as u64).saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() > bytes_max {
         return Err(io::Error::other(format!("it is longer than {bytes_max} bytes")));
     }

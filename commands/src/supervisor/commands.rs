@@ -12,6 +12,7 @@ use pipeline_lib::workflow::{Place, Stage, render};
 use pipeline_worktrees::host::RunKind;
 
 use super::environment::of_commands;
+use super::held::Held;
 use super::launch::{check_out, claim, fresh, prepare_worktree, start, traceparent};
 use super::perform::Failure;
 use super::secrets::Secrets;
@@ -28,6 +29,7 @@ pub(super) fn launch(
     pipeline: &Pipeline,
     run: &Run,
     command: &str,
+    held: &mut Held,
 ) -> Result<Option<Event>, Failure> {
     let missing = |what: &str| Failure::permanent(format!("run {} has no {what}", run.id));
     let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(|| missing("task"))?;
@@ -42,11 +44,14 @@ pub(super) fn launch(
         Place::Worktree => {
             let base = context.base_head()?;
             let path = context.worktree(run.agent.as_str(), Some(&task.id));
-            if prepare_worktree(context, context.repo(), &path, &base)? {
-                return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
+            if !held.hand_over(&path, &task.branch()) {
+                if prepare_worktree(context, context.repo(), &path, &base)? {
+                    return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
+                }
+                branches::start(context, pipeline, run, task, &base)?;
+                check_out(context, pipeline, run, &path, &task.branch())?;
+                held.taken(&path);
             }
-            branches::start(context, pipeline, run, task, &base)?;
-            check_out(context, pipeline, context.repo(), run, &path, &task.branch())?;
             path
         }
     };

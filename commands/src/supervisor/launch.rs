@@ -19,6 +19,7 @@ use pipeline_lib::workflow::{Stage, render};
 use pipeline_worktrees::git::{GitError, Repo};
 use pipeline_worktrees::host::{self, Confinement, RunKind};
 
+use super::held::Held;
 use super::perform::Failure;
 use super::secrets::Secrets;
 use super::{assign, branches, clones, commands, confine, environment, hooks, trespass};
@@ -35,7 +36,12 @@ says at its end.";
 const NOTICE_CHARS_MAX: usize = 500;
 
 /// Starts a run. The answer is an event where the run has to wait for its worktree's set-up.
-pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
+pub(super) fn launch(
+    context: &Context,
+    pipeline: &Pipeline,
+    run: &Run,
+    held: &mut Held,
+) -> Result<Option<Event>, Failure> {
     if let Some(task) = run.task.as_ref().and_then(|id| pipeline.task(id.as_str()))
         && task.runs.is_empty()
         && let Some(workflow) = pipeline.workflow_of(task)
@@ -44,8 +50,8 @@ pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Resul
         Secrets::needed(context, workflow)?;
     }
     match &run.work {
-        Work::Agent => launch_agent(context, pipeline, run),
-        Work::Command { command } | Work::Probe { command } => commands::launch(context, pipeline, run, command),
+        Work::Agent => launch_agent(context, pipeline, run, held),
+        Work::Command { command } | Work::Probe { command } => commands::launch(context, pipeline, run, command, held),
         Work::Gate { command, commit } => launch_gate(context, pipeline, run, command, commit),
         Work::Setup { command, worktree } => launch_setup(context, run, command, worktree),
     }
@@ -54,20 +60,26 @@ pub(super) fn launch(context: &Context, pipeline: &Pipeline, run: &Run) -> Resul
 /// In a run's directory: what its agent was given.
 const GIVEN: &str = "given.md";
 
-fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Option<Event>, Failure> {
+fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut Held) -> Result<Option<Event>, Failure> {
     let missing = |what: &str| Failure::permanent(format!("run {} has no {what}", run.id));
     let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(|| missing("task"))?;
     let stage = pipeline.stage_of(task).ok_or_else(|| missing("stage"))?;
     let repo = context.repo();
     let base = context.base_head()?;
     let path = context.worktree(run.agent.as_str(), Some(&task.id));
-    if prepare_worktree(context, repo, &path, &base)? {
-        return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
+    let is_ready = held.hand_over(&path, &task.branch());
+    if !is_ready {
+        if prepare_worktree(context, repo, &path, &base)? {
+            return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
+        }
+        branches::start(context, pipeline, run, task, &base)?;
     }
-    branches::start(context, pipeline, run, task, &base)?;
     assign::clear(&path, &task.id)?;
     clones::settle(context, Some(run), &path)?;
-    check_out(context, pipeline, repo, run, &path, &task.branch())?;
+    if !is_ready {
+        check_out(context, pipeline, run, &path, &task.branch())?;
+        held.taken(&path);
+    }
     let given = write_task_file(context, pipeline, run, task, stage, &path)?;
     let claim = agent_claim(context, run, task, stage, &path)?;
     trespass::remember(context, run)?;
@@ -95,11 +107,15 @@ pub(super) fn fresh(run: &Run, worktree: String) -> Event {
 pub(super) fn check_out(
     context: &Context,
     pipeline: &Pipeline,
-    repo: &Repo,
     run: &Run,
     path: &Path,
     branch: &str,
 ) -> Result<(), Failure> {
+    let repo = context.repo();
+    // Whoever wrote its claim had made it ready, and its agent may be at work there by now.
+    if host::is_claimed(&context.run_dir(&run.id)) && repo.is_on(path, branch)? {
+        return Ok(());
+    }
     match repo.checkout_branch(path, branch) {
         Err(GitError::Dirty { .. } | GitError::InProgress { .. }) => {
             let reason = format!("uncommitted work found in the worktree of {} before run {}", run.agent, run.id);

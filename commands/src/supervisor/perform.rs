@@ -1,6 +1,6 @@
 //! Performing effects: git and processes. Each effect may be repeated; its result comes back as an event.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Zoned;
@@ -18,6 +18,7 @@ use pipeline_lib::workflow::execute_block::Execute;
 use pipeline_worktrees::git::{self, Advance, Committed, GitError};
 use pipeline_worktrees::host::{self, HostError, Stream};
 
+use super::held::Held;
 use super::launch::{self, replace_file};
 use super::look::{both_outputs, claim_in_files, drawn, read_outcome, read_small};
 use super::secrets::Secrets;
@@ -83,10 +84,10 @@ impl From<std::io::Error> for Failure {
 }
 
 /// Performs an effect. A failure is an event too.
-pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permitted) -> Vec<Event> {
+pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permitted, held: &mut Held) -> Vec<Event> {
     let effect = permitted.effect();
     let result = match effect {
-        Effect::Launch { run } => with_run(pipeline, run, |run| launch::launch(context, pipeline, run)),
+        Effect::Launch { run } => with_run(pipeline, run, |run| launch::launch(context, pipeline, run, held)),
         Effect::Stop { run, reason } => with_run(pipeline, run, |run| {
             let grace = if *reason == StopReason::Claimed { CLAIMED_GRACE } else { STOP_GRACE };
             launch::stop(context, run, word(*reason), grace).map(|()| None)
@@ -95,7 +96,7 @@ pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permit
             with_run(pipeline, run, |run| Ok(Some(urge::urge(context, pipeline, run, *rung))))
         }
         Effect::Collect { run } => with_run(pipeline, run, |run| {
-            let seen = Seen::Collected(collect(context, pipeline, run)?);
+            let seen = Seen::Collected(collect(context, pipeline, run, held)?);
             Ok(Some(Event::Run { run: run.id.clone(), seen }))
         }),
         Effect::JoinParts { task, heads } => join_parts(context, pipeline, task, heads).map(Some),
@@ -133,24 +134,72 @@ fn word(reason: StopReason) -> &'static str {
     }
 }
 
-/// What a run left that has just ended, where nothing has to be done to keep it: the command of a stage in the main
-/// checkout whose files are not wanted. Else that is done once the end is recorded.
-pub(super) fn collect_at_once(context: &Context, pipeline: &Pipeline, run: &Run) -> Option<Event> {
-    if !matches!(run.work, Work::Command { .. } | Work::Probe { .. }) {
+/// What a run left that has just ended, where nothing has to be done to keep it: it worked in the main checkout, or left a
+/// worktree as its branch has it, and no files of it are wanted. Else that is done once the end is recorded.
+pub(super) fn collect_at_once(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut Held) -> Option<Event> {
+    if !matches!(run.work, Work::Agent | Work::Command { .. } | Work::Probe { .. }) {
         return None;
     }
     let task = pipeline.task(run.task.as_ref()?.as_str())?;
     let stage = pipeline.workflow_of(task)?.stage(run.stage.as_ref()?)?;
-    if !stage.artifacts.is_empty() || commands::worktree(context, pipeline, run, task).is_some() {
+    if !stage.artifacts.is_empty() {
         return None;
     }
-    let seen = Seen::Collected(collect(context, pipeline, run).ok()?);
-    Some(Event::Run { run: run.id.clone(), seen })
+    let dir = context.run_dir(&run.id);
+    let worktree = commands::worktree(context, pipeline, run, task);
+    let task_file = match &worktree {
+        Some(worktree) => take_from_whole(context, run, task, worktree, &dir)?,
+        None => None,
+    };
+    let left = Left { place: worktree.as_deref().unwrap_or(context.root()), task_file, notes: Vec::new() };
+    let said = what_was_said(context, pipeline, run, task, &dir, left).ok()?;
+    if let Some(worktree) = worktree {
+        held.hold(worktree, task.branch());
+    }
+    Some(Event::Run { run: run.id.clone(), seen: Seen::Collected(said) })
+}
+
+/// Takes the task file, if the run had one, out of a worktree that is as its branch has it, where the run has moved no other
+/// branch and nobody has begun to collect it. None where more than that has to be done.
+fn take_from_whole(context: &Context, run: &Run, task: &Task, worktree: &Path, dir: &Path) -> Option<Option<String>> {
+    let is_there = |file: PathBuf| std::fs::symlink_metadata(file).is_ok();
+    let (branch, name) = (task.branch(), Context::task_file_name(&task.id));
+    let is_whole = || context.repo().is_as_committed(worktree, &branch).unwrap_or(false);
+    if is_there(dir.join(KEPT)) || is_there(dir.join(trespass::FOUND)) || !is_whole() {
+        return None;
+    }
+    let mut task_file = None;
+    if run.work == Work::Agent {
+        if !has_started(run, dir) || !trespass::is_clear(context, run, &branch) {
+            return None;
+        }
+        task_file = take_task_file(worktree, dir, &name, true).ok()?;
+        trespass::settle(context, run).ok()?;
+    }
+    if has_moved(context, task).ok()? {
+        context.repo().make_durable(worktree).ok()?;
+    }
+    // What has that name now is somebody's work, and git must not ignore it.
+    (!is_there(worktree.join(name))).then_some(task_file)
+}
+
+/// Whether the branch of a task is not where the last of its stages left it, so that somebody else has committed there.
+fn has_moved(context: &Context, task: &Task) -> Result<bool, Failure> {
+    let head = context.repo().branch_head(&task.branch())?;
+    Ok(match task.outputs.last() {
+        Some(output) => head.as_ref() != Some(&output.commit),
+        None => head.is_some() && head != Some(context.base_head()?),
+    })
+}
+
+/// A host may have died before anybody saw it start.
+fn has_started(run: &Run, dir: &Path) -> bool {
+    run.started_at.is_some() || host::start_record(dir).is_ok_and(|start| start.is_some())
 }
 
 /// Reads what an ended run left and keeps its work on the task's branch. The worktree lets go of the branch, so that the
-/// next agent can have it.
-fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collected, Failure> {
+/// next agent can have it, or is held for whoever goes on there.
+fn collect(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut Held) -> Result<Collected, Failure> {
     let gone = || Failure::permanent(format!("the task of run {} is not there", run.id));
     let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str())).ok_or_else(gone)?;
     let repo = context.repo();
@@ -160,8 +209,7 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
         return what_was_said(context, pipeline, run, task, &dir, left);
     };
     let name = Context::task_file_name(&task.id);
-    // A host may have died before anybody saw it start.
-    let started = run.started_at.is_some() || host::start_record(&dir).is_ok_and(|start| start.is_some());
+    let started = has_started(run, &dir);
     let task_file = take_task_file(&worktree, &dir, &name, started)?;
     // What else has that name is the agent's work, and git must not ignore it.
     if std::fs::symlink_metadata(worktree.join(&name)).is_ok() {
@@ -169,11 +217,15 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
     }
     let mut notes = Vec::new();
     let mut found = trespass::Found::default();
+    // Whatever it was committed with: the record of its end relies on it. What we commit is durable as it is.
+    let moved = has_moved(context, task)?;
     let taken = clones::take(context, &worktree)?;
     if worktree.is_dir() {
+        let branch = task.branch();
         let mended = repo.mend(&worktree, &dir)?;
-        found = trespass::compare(context, run, &task.branch(), &worktree, mended)?;
-        repo.clear_locks_of(&worktree, &task.branch(), run.claimed_at.into())?;
+        found = trespass::compare(context, run, &branch, &worktree, mended)?;
+        repo.clear_locks_of(&worktree, &branch, run.claimed_at.into())?;
+        let mut is_whole = false;
         // Where this is repeated there is nothing left to commit, and what had to be said about it is found here.
         let kept = dir.join(KEPT);
         match std::fs::read_to_string(&kept) {
@@ -182,17 +234,24 @@ fn collect(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<Collecte
             Err(_) if !started => {}
             Err(_) => {
                 notes.extend(taken.notes.iter().cloned());
-                notes.extend(keep_work(context, run, task, &worktree)?);
+                let work = keep_work(context, run, task, &worktree)?;
+                // A clone that was not taken as it is may be tried again, and move the branch.
+                is_whole = work.is_on_branch && taken.refused.is_none();
+                notes.extend(work.note);
                 if !notes.is_empty() {
                     replace_file(&kept, notes.join("\n").as_bytes())?;
                 }
             }
         }
         // The files stay as they are: whoever works here next brings them where it needs them, all in one go.
-        repo.let_go(&worktree)?;
+        match is_whole {
+            true => held.hold(worktree.clone(), branch),
+            false => repo.let_go(&worktree)?,
+        }
     }
-    // Whatever the agent committed with: the record of its end relies on it.
-    repo.make_durable(&worktree)?;
+    if moved {
+        repo.make_durable(&worktree)?;
+    }
     found.certain.extend(taken.refused.clone());
     let words = |list: Vec<String>| (!list.is_empty()).then(|| list.join("; "));
     let left = Left { place: &worktree, task_file, notes };
@@ -346,27 +405,34 @@ fn take_task_file(worktree: &Path, dir: &Path, name: &str, started: bool) -> Res
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// What became of uncommitted work.
+struct KeptWork {
+    /// It is on the task's branch now, and the worktree as that is.
+    is_on_branch: bool,
+    /// Where it is instead.
+    note: Option<String>,
+}
+
 /// Commits what is not committed. What ended up beside the task's branch is kept under a rescue reference and said.
-fn keep_work(context: &Context, run: &Run, task: &Task, worktree: &Path) -> Result<Vec<String>, Failure> {
+fn keep_work(context: &Context, run: &Run, task: &Task, worktree: &Path) -> Result<KeptWork, Failure> {
     let repo = context.repo();
     let stage = run.stage.as_ref().map_or("work", |stage| stage.as_str());
     let message = format!("{}: {stage} by {}\n\nUncommitted work of run {}.", task.id, run.agent, run.id);
-    let mut notes = Vec::new();
-    match repo.commit_all(worktree, &message, &[])? {
-        Committed::Nothing => {}
-        Committed::Branch { branch, .. } if branch == task.branch() => {}
+    let note = match repo.commit_all(worktree, &message, &[])? {
+        Committed::Nothing => {
+            return Ok(KeptWork { is_on_branch: repo.is_on(worktree, &task.branch())?, note: None });
+        }
+        Committed::Branch { branch, .. } if branch == task.branch() => {
+            return Ok(KeptWork { is_on_branch: true, note: None });
+        }
         Committed::Branch { branch, commit } => {
-            notes.push(format!(
-                "(its last work is on branch {branch} at {}, not on {})",
-                commit.short(),
-                task.branch()
-            ));
+            Some(format!("(its last work is on branch {branch} at {}, not on {})", commit.short(), task.branch()))
         }
         Committed::Rescued { reference, .. } => {
-            notes.push(format!("(work that was on no branch is kept at {reference}; see `pipeline trash list`)"));
+            Some(format!("(work that was on no branch is kept at {reference}; see `pipeline trash list`)"))
         }
-    }
-    Ok(notes)
+    };
+    Ok(KeptWork { is_on_branch: false, note })
 }
 
 /// Brings the branches of tasks that did parts of a stage together on the task's own, one after the other. Repeated, it

@@ -13,6 +13,7 @@ use pipeline_lib::text;
 use pipeline_lib::workflow::{Figure, Stage, figures};
 use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, Stream};
+use pipeline_worktrees::process::boot_id;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +25,8 @@ use crate::context::Context;
 const INPUTS: &str = "inputs";
 /// Beside the directories of runs: what all stages of a task said, a directory for each task.
 const ALL_INPUTS: &str = ".inputs";
-/// In such a directory: how many outputs are there, and of which run the last one is.
+/// In such a directory: how many outputs are there, of which run the last one is, and since when the machine runs. After a
+/// power cut they are written anew, because none was synced.
 const WRITTEN: &str = ".written";
 /// The directory in a run's that holds what is kept of it.
 const ARTIFACTS: &str = "artifacts";
@@ -83,7 +85,7 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
     }
     if let Some(last) = task.outputs.last().filter(|_| all && before < task.outputs.len()) {
         // Written in place: half of it names no run, and then everything is written anew.
-        fs::write(dir.join(WRITTEN), format!("{} {}", task.outputs.len(), last.run))?;
+        fs::write(dir.join(WRITTEN), format!("{} {} {}", task.outputs.len(), last.run, boot_id()))?;
     }
     Ok(dir)
 }
@@ -101,10 +103,11 @@ fn write_input(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// How many of a task's outputs are in its directory already.
 fn written(dir: &Path, task: &Task) -> usize {
     let text = fs::read_to_string(dir.join(WRITTEN)).unwrap_or_default();
-    let Some((count, run)) = text.split_once(' ') else { return 0 };
-    let count: usize = count.parse().unwrap_or(0);
+    let mut words = text.split(' ');
+    let count: usize = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
     let last = count.checked_sub(1).and_then(|last| task.outputs.get(last));
-    if last.is_some_and(|output| output.run.as_str() == run) { count } else { 0 }
+    let is_of = |output: &StageOutput| words.next() == Some(output.run.as_str()) && words.next() == Some(boot_id());
+    if last.is_some_and(is_of) { count } else { 0 }
 }
 
 /// What was found when a run was collected.

@@ -13,13 +13,14 @@ use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
 use super::finished;
+use super::held::{self, Held};
 use super::idle::{self, Rested};
 use super::look::{look, observe, processes};
 use super::perform::{collect_at_once, perform};
 use super::radar::Radar;
 use super::spending::Meters;
 use super::{alerts, assign, ignored, room, session};
-use crate::context::Context;
+use crate::context::{Context, Ticking};
 use crate::engine::Engine;
 use crate::error::{Result, chain};
 use crate::verbs::events::{Known, sentence};
@@ -52,6 +53,7 @@ pub struct Supervisor {
     assigned: Option<(u64, String)>,
     /// The last fact after which the list of ignored paths was looked at.
     tidied: Option<u64>,
+    held: Held,
     rested: Rested,
     radar: Radar,
     meters: Meters,
@@ -74,6 +76,7 @@ impl Supervisor {
             performed: HashMap::new(),
             assigned: None,
             tidied: None,
+            held: Held::default(),
             rested: Rested::new(),
             radar: Radar::default(),
             meters: Meters::default(),
@@ -108,16 +111,29 @@ impl Supervisor {
     /// # Errors
     /// When another process ticks for too long, or the state cannot be read or written. Live runs are not touched then.
     pub fn tick(&mut self, context: &mut Context) -> Result<TickReport> {
-        let _ticking = context.tick_lock()?;
+        let mut ticking = context.tick_lock()?;
         context.reload()?;
         self.engine.refresh()?;
+        self.settle(context, &mut ticking);
         alerts::collect(context, &mut self.engine);
         let mut report = TickReport::default();
+        let done = self.rounds(context, &mut report);
+        self.held.let_go(context, self.engine.pipeline(), &[]);
+        done?;
+        self.tidy(context);
+        self.snapshot(context, false)?;
+        Ok(report)
+    }
+
+    /// Looks, decides and performs until nothing more follows at this moment.
+    fn rounds(&mut self, context: &Context, report: &mut TickReport) -> Result<()> {
         let mut events = Vec::new();
         // Looking ahead takes its time, so it comes once nothing is left to do.
         let mut ahead = true;
         for round in 0..ROUNDS_MAX {
-            events.extend(self.look(context, round == 0));
+            let mut held = std::mem::take(&mut self.held);
+            events.extend(self.look(context, round == 0, Some(&mut held)));
+            self.held = held;
             if round == 0 {
                 events.extend(self.meters.look(context, self.engine.pipeline()));
             }
@@ -127,6 +143,7 @@ impl Supervisor {
             alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
             let due = self.take_due(|_, _| true);
+            self.held.let_go(context, self.engine.pipeline(), &due);
             if quiet && due.is_empty() && round > 0 {
                 events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
                 if events.is_empty() {
@@ -138,7 +155,7 @@ impl Supervisor {
                 self.engine.make_durable()?;
             }
             for effect in &due {
-                let results = perform(context, self.engine.pipeline(), effect);
+                let results = perform(context, self.engine.pipeline(), effect, &mut self.held);
                 // A failed effect says itself when it is tried again.
                 if results.iter().any(|event| matches!(event, Event::EffectFailed { .. })) {
                     self.performed.remove(&effect.effect().key());
@@ -157,9 +174,7 @@ impl Supervisor {
                 }
             }
         }
-        self.tidy(context);
-        self.snapshot(context, false)?;
-        Ok(report)
+        Ok(())
     }
 
     /// Stops and collects the runs of some agents as far as they have come. Starts nothing and decides nothing else.
@@ -167,8 +182,15 @@ impl Supervisor {
     /// # Errors
     /// When another process ticks for too long, or the state cannot be read or written.
     pub fn wind_down(&mut self, context: &Context, agents: &[AgentName]) -> Result<()> {
-        let _ticking = context.tick_lock()?;
+        let mut ticking = context.tick_lock()?;
         self.engine.refresh()?;
+        self.settle(context, &mut ticking);
+        let wound = self.wind_down_rounds(context, agents);
+        self.held.let_go(context, self.engine.pipeline(), &[]);
+        wound
+    }
+
+    fn wind_down_rounds(&mut self, context: &Context, agents: &[AgentName]) -> Result<()> {
         let mut events = Vec::new();
         for _ in 0..ROUNDS_MAX {
             for run in self.engine.pipeline().core.runs.values().filter(|run| agents.contains(&run.agent)) {
@@ -192,7 +214,7 @@ impl Supervisor {
                 self.engine.make_durable()?;
             }
             for effect in &due {
-                events.extend(perform(context, self.engine.pipeline(), effect));
+                events.extend(perform(context, self.engine.pipeline(), effect, &mut self.held));
             }
             if facts.is_empty() && events.is_empty() {
                 break;
@@ -201,8 +223,16 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What has changed outside since the last look, as events.
-    fn look(&self, context: &Context, first: bool) -> Vec<Event> {
+    /// Sees to what a killed process left.
+    fn settle(&self, context: &Context, ticking: &mut Ticking) {
+        if let Err(error) = held::settle(context, self.engine.pipeline(), ticking) {
+            tracing::warn!(%error, "worktrees that a killed process left are looked for again");
+        }
+    }
+
+    /// What has changed outside since the last look, as events. With `held` what a run left is taken with its end where that
+    /// can be done at once, for which this process must be the one that ticks.
+    fn look(&self, context: &Context, first: bool, mut held: Option<&mut Held>) -> Vec<Event> {
         let pipeline = self.engine.pipeline();
         let mut events = Vec::new();
         if first || pipeline.core.mode.orchestration == Orchestration::Sequential {
@@ -215,7 +245,8 @@ impl Supervisor {
                     let ended = seen.iter().any(is_end);
                     events.extend(seen);
                     // One commit for its end and for what follows from it.
-                    events.extend(ended.then(|| collect_at_once(context, pipeline, run)).flatten());
+                    let held = held.as_deref_mut().filter(|_| ended);
+                    events.extend(held.and_then(|held| collect_at_once(context, pipeline, run, held)));
                 }
                 Err(error) => {
                     self.is_blind.set(true);
@@ -255,7 +286,7 @@ impl Supervisor {
 
     /// Whether a look at live runs finds anything new.
     pub(super) fn has_news(&self, context: &Context) -> bool {
-        !self.look(context, false).is_empty()
+        !self.look(context, false, None).is_empty()
     }
 
     /// Effects that are due, wanted, and were not performed a moment ago.
@@ -282,7 +313,7 @@ impl Supervisor {
     fn write_current_task(&self, context: &Context) {
         let pipeline = self.engine.pipeline();
         let Some(permitted) = pipeline.current_task_effect(read_current_task(context).as_deref()) else { return };
-        for event in perform(context, pipeline, &permitted) {
+        for event in perform(context, pipeline, &permitted, &mut Held::default()) {
             // The next tick compares the file again, so a failed write is only late.
             tracing::warn!(?event, "the current-task file could not be written");
         }

@@ -19,9 +19,11 @@ use crate::context::Context;
 
 /// In a run's directory, where the branches were when it began.
 const SEEN: &str = "branches.json";
-/// In a run's directory, what was found when it had ended, be it nothing: once put right it cannot be found again, and
-/// what happens to branches later is not the run's, even if the state has forgotten that it is settled.
-const FOUND: &str = "trespass";
+/// The same once it was compared: what happens to branches later is not the run's, even if the state has forgotten that it
+/// is settled.
+const COMPARED: &str = "branches-compared.json";
+/// In a run's directory, what was found when it had ended, since once put right it cannot be found again.
+pub(super) const FOUND: &str = "trespass";
 /// The largest such file, in bytes.
 const SEEN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What is said of more branches than this is only how many they are.
@@ -70,13 +72,13 @@ pub(super) fn compare(
         }
     }
     found.certain.extend(mended.into_iter().map(|what| format!("{what}; that was put right")));
-    let seen = before.is_none().then(|| read_small(&dir.join(SEEN), SEEN_BYTES_MAX)).flatten();
-    let seen: BTreeMap<String, CommitId> =
-        seen.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let seen = if before.is_none() { seen(context, run) } else { BTreeMap::new() };
     let now = if seen.is_empty() { BTreeMap::new() } else { context.repo().branches()? };
-    let moved: Vec<_> = seen.iter().filter(|(name, at)| *name != own && now.get(*name) != Some(*at)).collect();
+    let moved: Vec<_> = moved(&seen, &now, own).collect();
     if !moved.is_empty() {
-        let been = context.repo().been_at(worktree, run.claimed_at.as_second())?;
+        let mut been = context.repo().been_at(worktree, run.claimed_at.as_second())?;
+        // One that was handed on from the run before has not moved to where this run began.
+        been.extend(seen.get(own).cloned());
         for (name, at) in moved {
             judge(context, run, (name, at, now.get(name)), &been, &mut found)?;
         }
@@ -94,11 +96,37 @@ pub(super) fn compare(
         let lines = lines.chain(found.possible.iter().map(|words| ("possible", words)));
         let text: String = lines.map(|(kind, words)| format!("{kind} {words}\n")).collect();
         replace_file(&file, text.as_bytes())?;
-    } else if before.is_none() && dir.is_dir() {
-        // It need not outlive a power cut: then it is looked at once more.
-        std::fs::write(&file, [])?;
+    } else if !seen.is_empty() {
+        settle(context, run)?;
     }
     Ok(found)
+}
+
+/// Whether a run that has ended certainly left all branches but its own where they were.
+pub(super) fn is_clear(context: &Context, run: &Run, own: &str) -> bool {
+    let seen = seen(context, run);
+    !seen.is_empty() && context.repo().branches().is_ok_and(|now| moved(&seen, &now, own).next().is_none())
+}
+
+/// That the branches of a run need not be looked at any more. It need not outlive a power cut: then it is done once more.
+pub(super) fn settle(context: &Context, run: &Run) -> Result<(), Failure> {
+    let dir = context.run_dir(&run.id);
+    Ok(std::fs::rename(dir.join(SEEN), dir.join(COMPARED))?)
+}
+
+/// Where the branches were when a run began; nothing where that is not known, or was compared.
+fn seen(context: &Context, run: &Run) -> BTreeMap<String, CommitId> {
+    let bytes = read_small(&context.run_dir(&run.id).join(SEEN), SEEN_BYTES_MAX);
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// The branches that are elsewhere by now, without the run's own.
+fn moved<'s>(
+    seen: &'s BTreeMap<String, CommitId>,
+    now: &BTreeMap<String, CommitId>,
+    own: &str,
+) -> impl Iterator<Item = (&'s String, &'s CommitId)> {
+    seen.iter().filter(move |(name, at)| *name != own && now.get(*name) != Some(*at))
 }
 
 fn judge(

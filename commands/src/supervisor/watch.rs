@@ -165,8 +165,8 @@ enum Place {
 /// which is let go of when its host dies.
 fn is_no_news(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    matches!(name, "tick.lock" | "host.log" | "claim.json" | "branches.json" | "given.md" | "told")
-        || ["state.json", "stdout.log", "stderr.log"].iter().any(|start| name.starts_with(start))
+    let ours = ["tick.lock", "host.log", "claim.json", "branches.json", "branches-compared.json", "given.md", "told"];
+    ours.contains(&name) || ["state.json", "stdout.log", "stderr.log"].iter().any(|start| name.starts_with(start))
 }
 
 /// Whether a notice is about something that we did not do ourselves.

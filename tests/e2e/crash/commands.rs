@@ -74,6 +74,37 @@ fn a_tick_may_be_killed_as_it_hears_of_an_end_and_tells_of_the_next_run() {
     kill_everywhere(&rig, "hear", ONCE, |_| {}, after);
 }
 
+/// The worktree goes from one command to the next without leaving the branch, whether or not there is anything to commit.
+#[test]
+fn a_tick_may_be_killed_as_it_hands_a_worktree_on() {
+    if !strace_is_there() {
+        return;
+    }
+    for first in ["true", "echo one > one.txt"] {
+        let (rig, _) = rig();
+        let stage = |id: &str, run: &str| {
+            let run = format!("{SAY}; {run}").replace("@RIG@", &rig.file("").display().to_string());
+            format!(r#"{{ "id": "{id}", "run": "{run}", "place": "worktree", "merge": false }}"#)
+        };
+        let stages = [stage("first", first), stage("second", "test -z \\\"$(git status --porcelain)\\\"")].join(",");
+        let text = format!(r#"{{ "id": "chain", "stages": [{stages}] }}"#);
+        fs::write(rig.file("r/.pipeline/workflows/chain.json"), text).expect("the workflow");
+        let task = rig.ok(&["task", "add", "two", "--workflow", "chain", "--priority", "1"]).trim().to_owned();
+        rig.ok(&["task", "cancel", "TASK-001"]);
+        rig.tick();
+        rig.wait_until("the end of the first command", |rig| rig.starts().len() == 1 && rig.is_quiet());
+        rig.save();
+        let after = |rig: &Rig, _| {
+            rig.tick_until("the end of the task", |rig| is_over(rig, &task));
+            check(rig, None);
+            rig.check_worktrees();
+            let files = rig.shell(&format!("cd r && git ls-tree --name-only pipeline/{task}"));
+            assert_eq!(files.contains("one.txt"), first != "true", "{files}");
+        };
+        kill_everywhere(&rig, "hand on", ONCE, |_| {}, after);
+    }
+}
+
 #[test]
 fn the_host_of_commands_may_be_killed_anywhere() {
     if !strace_is_there() {

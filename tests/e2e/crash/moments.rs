@@ -116,6 +116,7 @@ pub(super) fn kill_everywhere_as(
 
 fn completes(rig: &Rig, tasks: &[String], attempts: &BTreeMap<&str, usize>) {
     rig.finish(tasks);
+    rig.check_worktrees();
     rig.check(tasks, attempts);
 }
 

@@ -450,6 +450,15 @@ impl Rig {
         }
     }
 
+    /// That no worktree has a branch where no run is left: whoever ticks after one that was killed lets go of what that held.
+    pub(super) fn check_worktrees(&self) {
+        self.tick();
+        let heads = self.shell(
+            "for tree in r/.pipeline/worktrees/*; do echo $tree $(git -C $tree rev-parse --abbrev-ref HEAD); done",
+        );
+        assert!(heads.lines().all(|line| line.ends_with(" HEAD")), "{heads}\n{}", self.report());
+    }
+
     /// Ends what is in the way of removing the directory.
     pub(super) fn end_processes(&self) {
         drop(Processes(self.processes.0.clone()));

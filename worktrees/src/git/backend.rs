@@ -156,6 +156,10 @@ pub(super) trait Backend: Send {
     fn remove_worktree(&self, checkout: &Checkout) -> Result<(), GitError>;
 
     fn head(&self, checkout: &Checkout) -> Result<Head, GitError>;
+    /// Whether what HEAD of a checkout says is in a file of this name, and nowhere else.
+    fn heads_are_files(&self) -> bool {
+        true
+    }
     /// Points HEAD at a full reference or detaches it, without touching files or index.
     fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError>;
     /// Where HEAD of a checkout has been, with the second since 1970 of each move, where that is not a file of lines.

@@ -327,6 +327,10 @@ impl Backend for Command {
         Ok(Head { reference, commit: commit.map(CommitId::from) })
     }
 
+    fn heads_are_files(&self) -> bool {
+        false
+    }
+
     fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError> {
         let git = self.on_head(checkout);
         let git = match to {

@@ -4,6 +4,7 @@
 //!
 //! What has to be durable at which moment is decided elsewhere.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -16,7 +17,10 @@ use git2::{ConfigLevel, Repository};
 use super::backend::Checkout;
 use super::process::Git;
 use super::{GitError, Repo, layout};
+use crate::beneath;
 
+/// So many files are synced one by one.
+const FILES_MAX: usize = 64;
 /// What makes the library sync objects and references, with the folders that name them. It reads it from files only.
 const SETTING: &[u8] = b"[core]\n\tfsyncObjectFiles = true\n";
 
@@ -56,6 +60,26 @@ pub(super) fn sync_all_on(dir: &Path) -> Result<(), GitError> {
         Ok(())
     };
     sync().map_err(GitError::io("make durable", dir))
+}
+
+/// Waits until these files of a checkout are on disk, with the folders that name them. Where they are few, nobody waits for
+/// what others write to the file system, which may be much where something is being built.
+pub(super) fn sync_changed<'p>(root: &Path, changed: impl Iterator<Item = &'p Path>) -> Result<(), GitError> {
+    let changed: Vec<&Path> = changed.collect();
+    if changed.len() > FILES_MAX {
+        return sync_all_on(root);
+    }
+    let sync = |file: io::Result<File>, path: &Path| match file {
+        Ok(file) => file.sync_all().map_err(GitError::io("make durable", &root.join(path))),
+        // It was taken away, or is a link, which is all in its name.
+        Err(_) => Ok(()),
+    };
+    let mut folders = BTreeSet::new();
+    for path in changed {
+        sync(beneath::open(root, path), path)?;
+        folders.extend(path.ancestors().skip(1));
+    }
+    folders.into_iter().try_for_each(|folder| sync(File::open(root.join(folder)), folder))
 }
 
 impl Repo {

@@ -15,6 +15,8 @@ use super::backend::{Checkout, Head};
 
 /// The longest of the files that are read here.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// What a reader wants to have room for behind the end of a file, in bytes.
+const READ_ROOM: usize = 32;
 
 /// The short name of a full branch reference.
 pub(super) fn branch_name(full: &str) -> Option<String> {
@@ -32,16 +34,32 @@ pub(super) fn read_head(admin: &Path) -> Result<Head, GitError> {
     })
 }
 
+/// The branch that `HEAD` of a private git directory names, as it is written there; none if there is no such file.
+pub(super) fn head_branch(admin: &Path) -> Result<Option<String>, GitError> {
+    let content = read_optional(&admin.join("HEAD"))?;
+    Ok(content.and_then(|content| branch_name(content.trim_end().strip_prefix("ref:")?.trim())))
+}
+
 /// Opens a file that an agent may have made something else of: no pipe is waited for.
 pub(super) fn open(file: &Path) -> std::io::Result<fs::File> {
+    open_sized(file).map(|(found, _)| found)
+}
+
+/// The same with its size in bytes.
+fn open_sized(file: &Path) -> std::io::Result<(fs::File, u64)> {
     let found =
         fs::File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(file)?;
-    if found.metadata()?.is_file() { Ok(found) } else { Err(std::io::Error::other("it is not a regular file")) }
+    let about = found.metadata()?;
+    let regular = about.is_file().then_some((found, about.len()));
+    regular.ok_or_else(|| std::io::Error::other("it is not a regular file"))
 }
 
 fn read(file: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(file)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let (open, size) = open_sized(file)?;
+    // Room for all of it and a little more: else it is read in many small steps.
+    let room = usize::try_from(size.min(BYTES_MAX)).unwrap_or(0).saturating_add(READ_ROOM);
+    let mut bytes = Vec::with_capacity(room);
+    open.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > BYTES_MAX {
         return Err(std::io::Error::other(format!("it is longer than {BYTES_MAX} bytes")));
     }

@@ -17,7 +17,7 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, graph, layout, populate, trial};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, graph, head, layout, populate, trial};
 
 pub(super) struct LibGit {
     repo: Repository,
@@ -363,13 +363,12 @@ impl Backend for LibGit {
     }
 
     fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError> {
-        self.with(checkout, |repo| {
-            let set = match to {
-                Ok(reference) => repo.set_head(reference),
-                Err(commit) => repo.set_head_detached(oid(commit.as_str())?),
-            };
-            set.map_err(GitError::lib(format!("set HEAD of {}", checkout.path.display())))
-        })
+        let before = self.head(checkout)?;
+        let after = match to {
+            Ok(reference) => Head { reference: Some(reference.to_owned()), commit: self.read_ref(reference)? },
+            Err(commit) => Head { reference: None, commit: Some(commit.clone()) },
+        };
+        head::point(&self.repo, &checkout.admin, &before, &after)
     }
 
     fn moves(&self, _: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError> {

@@ -23,6 +23,7 @@ mod durable;
 mod error;
 mod files;
 mod graph;
+mod head;
 mod layout;
 mod libgit;
 mod merge;

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
+use super::backend::Checkout;
 use super::{GitError, Repo};
 use crate::process::Stat;
 
@@ -24,11 +25,26 @@ const MARK: &str = "pipeline-at-work";
 pub struct AtWork {
     /// None where the mark of a dead process stays, because it could not be told for certain who owns its locks.
     mark: Option<File>,
+    /// Whether the process before was killed, and what it left beside its locks was not seen to yet.
+    after_kill: bool,
+}
+
+impl AtWork {
+    /// Whether the process that worked before was killed, so that it may have left worktrees in the middle of something.
+    #[must_use]
+    pub fn is_after_kill(&self) -> bool {
+        self.after_kill
+    }
+
+    /// That such worktrees were seen to. Without it whoever works next hears of the killed process again.
+    pub fn settle(&mut self) {
+        self.after_kill = false;
+    }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        if let Some(mark) = &self.mark
+        if let Some(mark) = self.mark.as_ref().filter(|_| !self.after_kill)
             && let Err(error) = set_time(mark, AT_REST)
         {
             tracing::warn!(%error, "cannot take the mark of our work away");
@@ -54,7 +70,7 @@ impl Repo {
     /// When the git directory cannot be read or written.
     pub fn begin_work(&self) -> Result<AtWork, GitError> {
         let path = self.common.join(MARK);
-        let mut keep = false;
+        let (mut keep, mut after_kill) = (false, false);
         if let Some(since) = modified(&path).filter(|since| *since != SystemTime::UNIX_EPOCH) {
             let mut locks = Vec::new();
             find_locks(&self.common, &mut locks)?;
@@ -62,14 +78,15 @@ impl Repo {
                 find_locks_below(&self.common.join(folder), &mut locks)?;
             }
             keep = !self.clear(&locks, since)?;
+            after_kill = true;
         }
         if keep {
-            return Ok(AtWork { mark: None });
+            return Ok(AtWork { mark: None, after_kill });
         }
         let mark = File::options().create(true).truncate(false).write(true).open(&path);
         let mark = mark.map_err(GitError::io("open", &path))?;
         set_time(&mark, NOW).map_err(GitError::io("write", &path))?;
-        Ok(AtWork { mark: Some(mark) })
+        Ok(AtWork { mark: Some(mark), after_kill })
     }
 
     /// Removes the locks that an agent left which was killed at work on a branch. Nothing of it may live any more.
@@ -77,10 +94,20 @@ impl Repo {
     /// # Errors
     /// When the git directory cannot be read or written.
     pub fn clear_locks_of(&self, worktree: &Path, branch: &str, since: SystemTime) -> Result<(), GitError> {
-        let mut locks = vec![self.common.join(format!("refs/heads/{branch}.lock"))];
-        find_locks(&self.checkout(worktree)?.admin, &mut locks)?;
-        locks.retain(|lock| lock.symlink_metadata().is_ok());
+        let locks = self.locks_of(&self.checkout(worktree)?, branch)?;
         self.clear(&locks, since).map(drop)
+    }
+
+    /// Whether there is a lock in a checkout, or one of a branch.
+    pub(super) fn has_locks(&self, checkout: &Checkout, branch: &str) -> Result<bool, GitError> {
+        Ok(!self.locks_of(checkout, branch)?.is_empty())
+    }
+
+    fn locks_of(&self, checkout: &Checkout, branch: &str) -> Result<Vec<PathBuf>, GitError> {
+        let mut locks = vec![self.common.join(format!("refs/heads/{branch}.lock"))];
+        find_locks(&checkout.admin, &mut locks)?;
+        locks.retain(|lock| lock.symlink_metadata().is_ok());
+        Ok(locks)
     }
 
     /// Removes those of the locks that were made since then and whose owner cannot be alive; false if one may be.
@@ -221,7 +248,12 @@ mod tests {
         for name in ["index.lock", "HEAD.lock", "refs/heads/main.lock"] {
             assert!(!lock(name).exists(), "{name}");
         }
+        let mut next = repo.begin_work().unwrap();
+        assert!(next.is_after_kill(), "nobody has seen to what else it left");
+        next.settle();
+        drop(next);
         assert_eq!(modified(&lock(MARK)), Some(SystemTime::UNIX_EPOCH));
+        assert!(!repo.begin_work().unwrap().is_after_kill());
         assert!(lock("config.lock").exists() && lock("pipeline-worktrees.lock").exists());
     }
 
@@ -243,7 +275,7 @@ mod tests {
         drop(repo.begin_work().unwrap());
         assert!(lock.exists());
         drop(held);
-        drop(repo.begin_work().unwrap());
+        repo.begin_work().unwrap().settle();
         assert!(!lock.exists() && modified(&repo.common.join(MARK)) == Some(SystemTime::UNIX_EPOCH));
     }
 

@@ -40,7 +40,8 @@ impl Repo {
             }
             seconds::after(checkout, switch, &before);
             // Until they are on disk, an update counts as cut short.
-            durable::sync_all_on(&checkout.path)?;
+            let changed = switch.open.iter().chain(&switch.settled).map(|change| change.path.as_path());
+            durable::sync_changed(&checkout.path, changed)?;
         }
         end(checkout)
     }
@@ -94,7 +95,10 @@ impl Repo {
         from: &CommitId,
         to: &CommitId,
     ) -> Result<Switch, GitError> {
-        let changes = self.backend.diff(&self.tree_of(from)?, &self.tree_of(to)?, false)?;
+        let changes = match from == to {
+            true => Vec::new(),
+            false => self.backend.diff(&self.tree_of(from)?, &self.tree_of(to)?, false)?,
+        };
         let mut switch =
             Switch { from: from.clone(), to: to.clone(), settled: Vec::new(), open: Vec::new(), verified: false };
         let dirty =

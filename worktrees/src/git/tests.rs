@@ -7,6 +7,7 @@ mod durable;
 mod planted;
 mod seconds;
 mod trial;
+mod whole;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

@@ -86,13 +86,39 @@ impl Repo {
     /// The checkouts that a branch belongs to: where HEAD points at it, or where it is being rebased.
     pub(super) fn checkouts_of(&self, branch: &str) -> Result<Vec<Checkout>, GitError> {
         let mut found = Vec::new();
-        // A directory that is gone holds nothing that could be lost and cannot be worked with.
-        for info in self.worktrees()?.into_iter().filter(|info| !info.prunable) {
-            if info.branch.as_deref() == Some(branch) {
-                found.push(self.checkout(&info.path)?);
-            } else if self.rebases(&info.path, branch)? {
+        for (path, is_there) in self.paths_of(branch)? {
+            match self.checkout(&path) {
+                Ok(checkout) => found.push(checkout),
+                Err(error) if is_there => return Err(error),
                 // A worktree of something else that is in disorder is nobody's problem here.
-                found.extend(self.checkout(&info.path).ok());
+                Err(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same as paths, each with whether HEAD points at it. A directory that is gone holds nothing that could be lost and
+    /// cannot be worked with.
+    fn paths_of(&self, branch: &str) -> Result<Vec<(PathBuf, bool)>, GitError> {
+        let mut found = Vec::new();
+        if self.backend.heads_are_files() {
+            // This is asked for before every checkout, and only those that name the branch are looked at closely.
+            for admin in std::iter::once(self.common.clone()).chain(layout::entries(&self.common)?) {
+                let is_there = layout::head_branch(&admin)?.as_deref() == Some(branch);
+                if is_there || rebased_branch_at(&admin)?.as_deref() == Some(branch) {
+                    let path = match admin == self.common {
+                        true => Some(self.main.clone()),
+                        false => layout::read_entry(admin)?.map(|entry| entry.path),
+                    };
+                    found.extend(path.filter(|path| path.exists()).map(|path| (path, is_there)));
+                }
+            }
+            return Ok(found);
+        }
+        for info in self.worktrees()?.into_iter().filter(|info| !info.prunable) {
+            let is_there = info.branch.as_deref() == Some(branch);
+            if is_there || self.rebases(&info.path, branch)? {
+                found.push((info.path, is_there));
             }
         }
         Ok(found)
@@ -308,12 +334,7 @@ impl Repo {
 
     /// The branch that a rebase in this checkout will move when it ends.
     pub(super) fn rebased_branch(&self, checkout: &Checkout) -> Result<Option<String>, GitError> {
-        for folder in ["rebase-merge", "rebase-apply"] {
-            if let Some(name) = layout::read_optional(&checkout.admin.join(folder).join("head-name"))? {
-                return Ok(layout::branch_name(name.trim_end()));
-            }
-        }
-        Ok(None)
+        rebased_branch_at(&checkout.admin)
     }
 
     /// The files that differ between where a worktree's branch left `base` and the worktree as it is now, uncommitted
@@ -330,7 +351,7 @@ impl Repo {
         self.changes_of_trees(&self.tree_of(&from)?, &tree)
     }
 
-    /// Checks out a branch in a clean worktree. Ignored files stay.
+    /// Checks out a branch in a clean worktree, be it checked out there already. Ignored files stay.
     ///
     /// # Errors
     /// When the worktree is not clean, or the branch is checked out elsewhere.
@@ -340,8 +361,8 @@ impl Repo {
         let lock = self.lock()?;
         let checkout = self.checkout(worktree)?;
         let head = self.backend.head(&checkout)?;
-        if head.reference.as_deref() == Some(&*full) && head.commit.is_some() {
-            return Ok(());
+        if let (true, Some(there)) = (head.reference.as_deref() == Some(&*full), &head.commit) {
+            return self.move_clean(&checkout, there);
         }
         let target =
             self.backend.read_ref(&full)?.ok_or_else(|| GitError::NoSuchBranch { branch: branch.to_owned() })?;
@@ -375,6 +396,31 @@ impl Repo {
     pub fn rest(&self, worktree: &Path, at: &CommitId) -> Result<(), GitError> {
         let on_branch = self.backend.head(&self.checkout(worktree)?)?.reference.is_some();
         if on_branch { Ok(()) } else { self.detach(worktree, at) }
+    }
+
+    /// Whether a worktree has a branch checked out, whatever else is in it.
+    ///
+    /// # Errors
+    /// When the worktree is not one of this repository.
+    pub fn is_on(&self, worktree: &Path, branch: &str) -> Result<bool, GitError> {
+        let head = self.backend.head(&self.checkout(worktree)?)?;
+        Ok(head.commit.is_some() && head.reference.as_deref() == Some(&*full_name(branch)?))
+    }
+
+    /// Whether a worktree is just as its branch has it: nothing in it has to be kept, finished or put right before somebody
+    /// else works there. What git ignores does not count.
+    ///
+    /// # Errors
+    /// When the worktree is not one of this repository, or cannot be read.
+    pub fn is_as_committed(&self, worktree: &Path, branch: &str) -> Result<bool, GitError> {
+        let checkout = self.checkout(worktree)?;
+        let head = self.backend.head(&checkout)?;
+        let is_there = head.commit.is_some() && head.reference.as_deref() == Some(&*full_name(branch)?);
+        Ok(is_there
+            && !self.is_lent(&checkout)
+            && !self.has_locks(&checkout, branch)?
+            && !self.in_progress(&checkout)?
+            && self.differences(&checkout)?.is_empty())
     }
 
     /// Takes a worktree off its branch, so that another may check it out. HEAD stays at the same commit and no file
@@ -424,6 +470,15 @@ impl Repo {
         let files = [status.changed.as_slice(), status.untracked.as_slice()].concat();
         if files.is_empty() { Ok(()) } else { Err(GitError::Dirty { path, files }) }
     }
+}
+
+fn rebased_branch_at(admin: &Path) -> Result<Option<String>, GitError> {
+    for folder in ["rebase-merge", "rebase-apply"] {
+        if let Some(name) = layout::read_optional(&admin.join(folder).join("head-name"))? {
+            return Ok(layout::branch_name(name.trim_end()));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the content of a `.git` file leads to a private git directory.
