@@ -88,7 +88,7 @@ impl Outcome {
         {
             return Err(OutcomeError::Decision { word: text::one_line(word, 60) });
         }
-        let summary = file.summary.map(|summary| text::safe(summary.trim(), SUMMARY_CHARS_MAX));
+        let summary = file.summary.as_deref().map(shown);
         Ok(Self { run, status, decision, summary: summary.filter(|summary| !summary.is_empty()) })
     }
 
@@ -99,11 +99,16 @@ impl Outcome {
             run: self.run.as_ref().map(|run| run.as_str().to_owned()),
             status: self.status.outcome_word().to_owned(),
             decision: self.decision.clone(),
-            summary: self.summary.as_deref().map(|summary| text::safe(summary.trim(), SUMMARY_CHARS_MAX)),
+            summary: self.summary.as_deref().map(shown),
         };
         // Strings alone cannot fail to be written; an empty object would be refused by whoever reads it.
         serde_json::to_string(&file).unwrap_or_else(|_| "{}".to_owned())
     }
+}
+
+/// A summary as it is kept. What cannot be shown may have hidden white space at its ends.
+fn shown(summary: &str) -> String {
+    text::safe(summary.trim(), SUMMARY_CHARS_MAX).trim().to_owned()
 }
 
 /// Whether a text can be a decision: one short word without anything that a shell, a terminal or Markdown would notice.
@@ -129,6 +134,8 @@ mod tests {
         assert_eq!(outcome.status, ClaimStatus::Completed);
         assert_eq!(outcome.decision.as_deref(), Some("success"));
         assert_eq!(outcome.summary.as_deref(), Some("did it"));
+        let hidden = Outcome::parse(br#"{"status":"ok","summary":"\u202e did it \u202e"}"#).unwrap();
+        assert_eq!(hidden.summary.as_deref(), Some("did it"));
         let least = Outcome::parse(b" {\"status\":\"needs-review\"} \n").unwrap();
         assert_eq!(least, Outcome { run: None, status: ClaimStatus::NeedsReview, decision: None, summary: None });
     }
