@@ -14,7 +14,6 @@ use pipeline_lib::event::{Event, Request};
 use pipeline_lib::ids::{AgentName, CommitId, RunId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::registry::Registry;
-use pipeline_lib::run::{Run, Work};
 use pipeline_lib::settings::Settings;
 use pipeline_lib::workflow::Workflow;
 use pipeline_state::{LockGuard, Locker, Options};
@@ -387,18 +386,6 @@ impl Context {
     #[must_use]
     pub fn run_dir(&self, run: &RunId) -> PathBuf {
         self.runs_dir().join(run.as_str())
-    }
-
-    /// The file in which a run's agent or command may report its outcome.
-    pub(crate) fn outcome_file(&self, run: &Run) -> PathBuf {
-        self.outcome_dir(run).join("outcome.json")
-    }
-
-    /// The directory of that file: in a run's directory one that belongs to its agent, which may have no other there. A
-    /// command is confined nowhere, and a directory more for each would only take time.
-    pub(crate) fn outcome_dir(&self, run: &Run) -> PathBuf {
-        let dir = self.run_dir(&run.id);
-        if run.work == Work::Agent { dir.join("out") } else { dir }
     }
 
     /// The name of a task's file in a worktree.

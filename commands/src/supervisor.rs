@@ -9,6 +9,7 @@ mod alerts;
 mod assign;
 mod branches;
 pub(crate) mod clones;
+mod collect;
 mod commands;
 mod confine;
 pub(crate) mod environment;

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::registry::Registry;
+use pipeline_lib::run::{Run, Work};
 
-use super::{Globals, Site};
+use super::{Context, Globals, Site};
 use crate::config::{self, Definitions, Loaded, Sources, WorkflowSet};
 use crate::error::{CommandError, Result, exit};
 
@@ -75,4 +76,18 @@ pub(super) fn read_configuration(
     let mut workflows = config::load_workflows(&folder.join("workflows"), &loaded.config.roles());
     let registry = config::load_registry(&folder.join(REGISTRY_FILE), &mut workflows).map_err(invalid)?;
     Ok((loaded, definitions, workflows, registry))
+}
+
+impl Context {
+    /// The file in which a run's agent or command may report its outcome.
+    pub(crate) fn outcome_file(&self, run: &Run) -> PathBuf {
+        self.outcome_dir(run).join("outcome.json")
+    }
+
+    /// The directory of that file: in a run's directory one that belongs to its agent, which may have no other there. A
+    /// command is confined nowhere, and a directory more for each would only take time.
+    pub(crate) fn outcome_dir(&self, run: &Run) -> PathBuf {
+        let dir = self.run_dir(&run.id);
+        if run.work == Work::Agent { dir.join("out") } else { dir }
+    }
 }

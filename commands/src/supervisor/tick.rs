@@ -12,11 +12,12 @@ use pipeline_lib::mode::Orchestration;
 use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 
+use super::collect::collect_at_once;
 use super::finished;
 use super::held::{self, Held};
 use super::idle::{self, Rested};
 use super::look::{look, observe, processes};
-use super::perform::{collect_at_once, perform};
+use super::perform::perform;
 use super::radar::Radar;
 use super::spending::Meters;
 use super::{alerts, assign, ignored, room, session};
