@@ -103,7 +103,8 @@ pub async fn run_loop(
                 };
                 (next_wake(supervisor, pause, ticked_at), notice.text, again)
             }
-            Err(_) if !context.root().exists() => return Err(gone(context)),
+            // A disk that does not answer is none that is gone.
+            Err(_) if matches!(context.root().try_exists(), Ok(false)) => return Err(gone(context)),
             Err(error) if passes(&error) => {
                 let text = error.message.clone();
                 tracing::warn!(error = text, "a tick failed");
