@@ -131,7 +131,8 @@ pub(super) fn collect(
         let branch = task.branch();
         let mended = repo.mend(&worktree, &dir)?;
         found = trespass::compare(context, run, &branch, &worktree, mended)?;
-        repo.clear_locks_of(&worktree, &branch, run.claimed_at.into())?;
+        // One that an earlier run left, and whose owner might have lived then, would stop every commit of this task.
+        repo.clear_locks_of(&worktree, &branch, task.started_at.unwrap_or(run.claimed_at).into())?;
         let mut is_whole = false;
         // Where this is repeated there is nothing left to commit, and what had to be said about it is found here.
         let kept = dir.join(KEPT);

@@ -1,5 +1,9 @@
 //! What a power cut leaves.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, SystemTime};
+
 use super::*;
 
 #[test]
@@ -28,4 +32,36 @@ fn the_library_syncs_what_it_writes_whatever_is_configured() {
     let repo = crate::git::durable::careful(git2::Repository::open(&lab.main).unwrap()).unwrap();
     assert!(repo.config().unwrap().get_bool("core.fsyncObjectFiles").unwrap());
     assert_eq!(git(&lab.main, &["config", "core.fsyncObjectFiles"]), "false", "nobody's configuration is changed");
+}
+
+/// A git that works in a checkout until its input ends.
+fn git_at_work(dir: &Path) -> Child {
+    let mut git = Command::new("git");
+    let mut git = git.current_dir(dir).args(["-c", "alias.wait=!echo; cat", "wait"]);
+    git = git.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = git.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    child
+}
+
+/// A power cut leaves the lock of a branch while an agent commits. Afterwards other agents work all the time.
+#[test]
+fn a_lock_belongs_to_no_git_that_began_later() {
+    let lab = Lab::new(Kind::Library);
+    let (path, lock) = (lab.worktree("one"), lab.main.join(".git/refs/heads/one.lock"));
+    let clear = || lab.repo.clear_locks_of(&path, "one", SystemTime::UNIX_EPOCH).unwrap();
+    let mut older = git_at_work(&lab.main);
+    fs::write(&lock, "").unwrap();
+    clear();
+    assert!(lock.exists(), "it may be that git's");
+    drop(older.stdin.take());
+    older.wait().unwrap();
+    let a_moment_ago = SystemTime::now() - Duration::from_secs(2);
+    fs::File::options().write(true).open(&lock).unwrap().set_modified(a_moment_ago).unwrap();
+    let mut later = git_at_work(&lab.main);
+    clear();
+    assert!(!lock.exists(), "it cannot be that git's");
+    drop(later.stdin.take());
+    later.wait().unwrap();
 }
