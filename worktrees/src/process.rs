@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,9 @@ pub fn is_stopped(pid: u32) -> bool {
     i32::try_from(pid).ok().and_then(Stat::read).is_some_and(|stat| stat.is_stopped())
 }
 
+/// In which `/proc` tells when a process started: `USER_HZ`, which is the same on every machine that Linux runs on today.
+pub(crate) const TICKS_A_SECOND: u64 = 100;
+
 /// What `/proc/<pid>/stat` says about a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
@@ -124,6 +128,15 @@ impl Stat {
         let mut line = [0; STAT_BYTES_MAX];
         let read = fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line)).ok()?;
         Self::parse(line.get(..read)?)
+    }
+
+    /// When the process began, by the wall clock as it goes now.
+    #[must_use]
+    pub fn began(&self) -> Option<SystemTime> {
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let since_boot = Duration::new(u64::try_from(since_boot.tv_sec).ok()?, u32::try_from(since_boot.tv_nsec).ok()?);
+        let millis = self.start_time.checked_mul(1_000)? / TICKS_A_SECOND;
+        SystemTime::now().checked_sub(since_boot.checked_sub(Duration::from_millis(millis))?)
     }
 
     /// Whether the process is a zombie or about to vanish.

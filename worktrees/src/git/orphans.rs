@@ -54,8 +54,6 @@ impl Drop for AtWork {
 
 /// How much later than a lock a process may seem to have begun that made it: both clocks go in steps.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
-/// In which `/proc` tells when a process started: `USER_HZ`, which is the same on every machine that Linux runs on today.
-const TICKS_A_SECOND: u64 = 100;
 /// No time of anybody's work.
 const AT_REST: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// The time that a file made at this moment would have: comparable with that of locks, unlike a more exact one.
@@ -154,7 +152,7 @@ impl Repo {
             let dir = entry.path();
             let foreign = fs::metadata(&dir).map_or(true, |metadata| metadata.uid() != found.uid());
             let is_older = |stat: Stat| {
-                began(&stat).is_none_or(|began| found.modified().map_or(true, |made| began <= made + CLOCK_SLACK))
+                stat.began().is_none_or(|began| found.modified().map_or(true, |made| began <= made + CLOCK_SLACK))
             };
             if foreign || Stat::read(pid).is_none_or(|stat| stat.is_dead() || !is_older(stat)) {
                 continue;
@@ -183,14 +181,6 @@ impl Repo {
         }
         Ok(false)
     }
-}
-
-/// When a process began, by the wall clock as it goes now.
-fn began(stat: &Stat) -> Option<SystemTime> {
-    let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let since_boot = Duration::new(u64::try_from(since_boot.tv_sec).ok()?, u32::try_from(since_boot.tv_nsec).ok()?);
-    let millis = stat.start_time.checked_mul(1_000)? / TICKS_A_SECOND;
-    SystemTime::now().checked_sub(since_boot.checked_sub(Duration::from_millis(millis))?)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

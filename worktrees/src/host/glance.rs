@@ -10,7 +10,7 @@ use pipeline_lib::terminal::wire::{Decoder, Reply, Request, VERSION, encode};
 use pipeline_lib::terminal::{Frame, Input, Size};
 
 use super::{HostError, connect, pane};
-use crate::process::{Stat, Table};
+use crate::process::{Stat, TICKS_A_SECOND, Table};
 
 /// How long a host may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
@@ -18,8 +18,6 @@ const ANSWER_WAIT: Duration = Duration::from_millis(500);
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Programs that an agent uses live shorter than it does: those that it begins with are its own parts.
 const OWN_PARTS: Duration = Duration::from_secs(15);
-/// In which `/proc` tells when a process started: `USER_HZ`, which is the same on every machine that Linux runs on today.
-const TICKS_A_SECOND: u64 = 100;
 
 /// What the terminal of a run shows now, top row first.
 ///
