@@ -162,6 +162,14 @@ impl Site {
         format!("{status}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", last(&events), last(&said))
     }
 
+    /// Why the first tasks that are not completed are where they are.
+    fn explain_open(&self) -> String {
+        let listed: Value = serde_json::from_str(&self.must_do(&["task", "list", "--json"])).expect("a document");
+        let open = listed["tasks"].as_array().expect("tasks").iter().filter(|task| task["status"] != "completed");
+        let ids = open.filter_map(|task| task["id"].as_str()).take(10);
+        ids.map(|id| self.must_do(&["explain", id]) + &self.must_do(&["task", "show", id])).collect()
+    }
+
     fn end(&self, mut monitor: Child) {
         monitor.kill().expect("the monitor's end");
         monitor.wait().expect("the monitor's end");
@@ -205,7 +213,13 @@ fn cut_under_merges(file_system: &str, cuts: usize, wrapper: &str) -> Result<usi
         tell(file_system, "under agents", round);
     }
     let monitor = site.monitor("");
-    site.must_do(&["wait", "--for", "completed", "--timeout", "300s"]);
+    let ended = pipeline(&site.repository).args(["wait", "--for", "completed", "--timeout", "300s"]).output();
+    if !ended.expect("the program").status.success() {
+        let left = site.explain_open();
+        let report = site.report();
+        site.end(monitor);
+        return Err(format!("{file_system}, at the end: not all is completed:\n{left}\n{report}"));
+    }
     site.end(monitor);
     let completed = site.check(&completed).map_err(|wrong| format!("{file_system}, at the end: {wrong}"))?;
     let changed = site.git(&["status", "--porcelain"])?;
