@@ -101,7 +101,10 @@ impl Repo {
             return Ok(());
         }
         tracing::warn!(index = %index.display(), "the index was left empty by a power cut and is made anew");
-        let draft = checkout.admin.join("pipeline-index");
+        // Not by a name that begins as our own locks do: theirs stay, and git's is in nobody's way once its owner is gone.
+        let draft = checkout.admin.join("index.mending");
+        // Whoever was at it before was killed, or is about to fail: one process at a time works on the repository.
+        layout::remove(&checkout.admin.join("index.mending.lock"))?;
         layout::remove(&draft)?;
         let git = Git::new(&checkout.path).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common);
         git.env("GIT_WORK_TREE", &checkout.path).env("GIT_INDEX_FILE", &draft).args(["read-tree", "HEAD"]).run()?;

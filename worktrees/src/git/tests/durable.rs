@@ -13,8 +13,12 @@ fn an_index_that_a_power_cut_left_empty_is_made_anew() {
         write(&path, "a.txt", "changed\n");
         write(&path, "new.txt", "new\n");
         let index = git(&path, &["rev-parse", "--git-path", "index"]);
-        fs::write(path.join(index), "").unwrap();
+        fs::write(path.join(&index), "").unwrap();
         fs::write(lab.main.join(".git/index"), "").unwrap();
+        // Another power cut, while it was being made.
+        for left in ["mending", "mending.lock"] {
+            fs::write(path.join(&index).with_extension(left), "half").unwrap();
+        }
         let Committed::Branch { commit, .. } = lab.repo.commit_all(&path, "work", &[]).unwrap() else { panic!() };
         let changed = git(&lab.main, &["diff", "--name-only", "main", commit.as_str()]);
         assert_eq!(changed.lines().collect::<Vec<_>>(), ["a.txt", "new.txt"], "{:?}", lab.kind);
