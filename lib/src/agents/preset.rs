@@ -142,13 +142,26 @@ const AIDER: PresetInfo = PresetInfo {
         "--no-gitignore",
         "--no-suggest-shell-commands",
         "--no-detect-urls",
+        // What it says only once it would open in a browser.
+        "--no-show-model-warnings",
+        "--no-show-release-notes",
         "--model={model?}",
         "--read",
         "{task_file}",
         "--message",
         "{prompt}",
     ],
-    interactive: &["aider", "--no-check-update", "--no-gitignore", "--model={model?}", "--read", "{task_file}"],
+    interactive: &[
+        "aider",
+        "--no-check-update",
+        "--no-gitignore",
+        // Questions before it begins, into which the prompt would be pasted.
+        "--no-show-model-warnings",
+        "--no-show-release-notes",
+        "--model={model?}",
+        "--read",
+        "{task_file}",
+    ],
     prompt_by_paste: true,
     format: Format::Aider,
     exit_is_claim: true,
@@ -523,7 +536,7 @@ mod tests {
             for template in [info.headless, info.interactive] {
                 let argv = expand(template, &vars()).unwrap();
                 assert_eq!(argv.first().map_or("", String::as_str), info.program);
-                assert!(argv.iter().all(|argument| !argument.contains("model")), "{argv:?}");
+                assert!(argv.iter().all(|argument| !argument.starts_with("--model")), "{argv:?}");
                 let named = Vars { model: Some("m-1".into()), ..vars() };
                 if template.iter().any(|argument| argument.contains("{model?}")) {
                     assert!(expand(template, &named).unwrap().contains(&"--model=m-1".to_owned()));
