@@ -201,7 +201,9 @@ pub fn read(rules: Option<&Rules>, lines: &[String], unchanged_since: Timestamp,
         status.iter().enumerate().rev().find(|(at, line)| begins(line) && is_own(*at)).map(|(_, line)| *line)
     };
     if let Some(line) = found(&rules.limit) {
-        return reading(Doing::RateLimited { until: reset::from_message(line, now) }, line);
+        // When it ends may stand in another line of the same message.
+        let until = reset::from_message(line, now).or_else(|| reset::from_message(&status.join(" "), now));
+        return reading(Doing::RateLimited { until }, line);
     }
     if let Some(line) = found(&rules.login) {
         return reading(Doing::AuthFailed, line);
