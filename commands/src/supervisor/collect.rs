@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
-use pipeline_lib::agents::outage_in_errors;
+use pipeline_lib::agents::failure_in_errors;
 use pipeline_lib::agents::stream::{Format, Summary, summarize};
 use pipeline_lib::claim::{self, Decision};
 use pipeline_lib::event::{Collected, Event, Seen};
@@ -287,7 +287,7 @@ fn summary_of(pipeline: &Pipeline, run: &Run, dir: &Path) -> Option<Summary> {
     let mut summary = summarize(format, &stdout, &now);
     if summary.failure.is_none() && run.work == Work::Agent {
         let errors = host::tail(dir, Stream::Stderr, ERRORS_BYTES_MAX).unwrap_or_default();
-        summary.failure = outage_in_errors(&errors);
+        summary.failure = failure_in_errors(format, &stdout, &errors, &now);
     }
     Some(summary)
 }
