@@ -114,13 +114,12 @@ impl Engine {
         &self.store
     }
 
-    /// Catches up with other processes; the facts that are new, or `None` if too much happened to list.
+    /// Catches up with other processes.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn refresh(&mut self) -> Result<Option<Vec<Record<Fact>>>> {
-        let refreshed = self.store.refresh()?;
-        Ok((!refreshed.reloaded).then_some(refreshed.records))
+    pub fn refresh(&mut self) -> Result<()> {
+        Ok(self.store.refresh()?)
     }
 
     /// Sees to it that what was read survives a power cut: nothing is done outside for what might never have been.
