@@ -6,7 +6,7 @@ use pipeline_lib::decide::{Now, decide};
 use pipeline_lib::event::{Event, Refusal, Request};
 use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::number_of;
-use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::pipeline::{Pipeline, Readable};
 use pipeline_lib::task::BRANCHES;
 use pipeline_lib::view::{self, Attention, Seen};
 use pipeline_state::{ErrorKind, LockedStore, Machine, Record, Store, Transaction, render_snapshot};
@@ -31,6 +31,10 @@ impl Machine for Kept {
 
     fn apply(&mut self, record: &Record<Fact>) {
         self.0.apply(record.at, &record.fact);
+    }
+
+    fn check(bytes: &[u8]) -> serde_json::Result<()> {
+        serde_json::from_slice::<Readable>(bytes).map(drop)
     }
 }
 

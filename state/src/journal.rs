@@ -309,8 +309,7 @@ pub(crate) fn create_segment<M: Machine>(layout: &Layout, number: u64, position:
         .map_err(|error| unstorable(error.to_string()))?
         .ok_or_else(|| unstorable("a checkpoint of more than 4 GiB".to_owned()))?;
     // A checkpoint that cannot be read back would hide every record before it.
-    serde_json::from_slice::<M>(&bytes[bytes.len() - frame.len as usize..])
-        .map_err(|error| unstorable(error.to_string()))?;
+    M::check(&bytes[bytes.len() - frame.len as usize..]).map_err(|error| unstorable(error.to_string()))?;
     let file = files::write_tmp(&layout.segment_tmp(), &bytes)?;
     drop(bytes);
     let id = FileId::of_file(&file, &path)?;
