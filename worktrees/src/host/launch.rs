@@ -32,20 +32,18 @@ const KILL_PASS: Duration = Duration::from_millis(250);
 /// Claims a run: makes its directory and says there what its host is to do. A claim that is there already stays, so
 /// that whoever repeats this after a crash changes nothing. The run's id is added to the claimed environment.
 ///
+/// A power cut may take the claim until its host has recorded the start: nothing has begun then, and it is made again.
+///
 /// # Errors
-/// When the directory or the claim cannot be made durable.
+/// When the directory or the claim cannot be written.
 pub fn prepare(run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
     let mut claim = claim.clone();
     claim.env.insert(RUN_ID_VARIABLE.to_owned(), claim.run.as_str().to_owned());
-    if claim.place.is_some() {
-        files::create_private(run_dir)?;
-        if read_claim(run_dir)?.is_some() {
-            return Ok(());
-        }
-        return files::replace(run_dir, CLAIM, &claim, false);
+    files::create_private(run_dir)?;
+    if read_claim(run_dir)?.is_some() {
+        return Ok(());
     }
-    files::create_dir(run_dir)?;
-    files::write_once(run_dir, CLAIM, &claim).map(drop)
+    files::replace(run_dir, CLAIM, &claim, false)
 }
 
 /// Whether a run has been claimed, so that its host may have begun.
