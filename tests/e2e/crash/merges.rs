@@ -159,7 +159,20 @@ impl Site {
         let logs: String = logs.map(|log| last(&fs::read_to_string(log.path()).unwrap_or_default())).collect();
         let said = fs::read_to_string(self.elsewhere.path().join("monitor")).unwrap_or_default();
         let (status, events) = (self.must_do(&["status"]), self.must_do(&["events"]));
-        format!("{status}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", last(&events), last(&said))
+        format!("{}\n{status}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", self.unfinished(), last(&events), last(&said))
+    }
+
+    /// The tasks that are not completed and why, each with all that was recorded of the first of them.
+    fn unfinished(&self) -> String {
+        let status: Value = serde_json::from_str(&self.must_do(&["status", "--json"])).expect("a document");
+        let open = status["tasks"].as_object().expect("tasks").iter().filter(|(_, task)| task["status"] != "completed");
+        let mut told: String =
+            open.clone().map(|(id, task)| format!("{id} {}: {}\n", task["status"], task["reason"])).collect();
+        if let Some((first, _)) = open.into_iter().next() {
+            let events = self.must_do(&["events"]);
+            told.extend(events.lines().filter(|event| event.contains(first)).map(|event| format!("{event:.600}\n")));
+        }
+        told
     }
 
     fn end(&self, mut monitor: Child) {
@@ -205,7 +218,13 @@ fn cut_under_merges(file_system: &str, cuts: usize, wrapper: &str) -> Result<usi
         tell(file_system, "under agents", round);
     }
     let monitor = site.monitor("");
-    site.must_do(&["wait", "--for", "completed", "--timeout", "300s"]);
+    let wait = ["wait", "--for", "completed", "--timeout", "300s"];
+    let waited = pipeline(&site.repository).args(wait).stdout(Stdio::null()).status().expect("the program");
+    if !waited.success() {
+        let report = site.report();
+        site.end(monitor);
+        return Err(format!("{file_system}: what was begun comes to no end:\n{report}"));
+    }
     site.end(monitor);
     let completed = site.check(&completed).map_err(|wrong| format!("{file_system}, at the end: {wrong}"))?;
     let changed = site.git(&["status", "--porcelain"])?;

@@ -16,7 +16,7 @@ use git2::{ConfigLevel, Repository};
 
 use super::backend::Checkout;
 use super::process::Git;
-use super::{GitError, Repo, layout};
+use super::{GitError, Repo};
 use crate::beneath;
 
 /// So many files are synced one by one.
@@ -101,8 +101,10 @@ impl Repo {
             return Ok(());
         }
         tracing::warn!(index = %index.display(), "the index was left empty by a power cut and is made anew");
-        let draft = checkout.admin.join("pipeline-index");
-        layout::remove(&draft)?;
+        // Of its own each time: one that a power cut or a kill left is locked, and nobody would ever unlock it.
+        let folder = tempfile::Builder::new().prefix("pipeline-index-").tempdir_in(&checkout.admin);
+        let folder = folder.map_err(GitError::io("create a directory in", &checkout.admin))?;
+        let draft = folder.path().join("index");
         let git = Git::new(&checkout.path).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common);
         git.env("GIT_WORK_TREE", &checkout.path).env("GIT_INDEX_FILE", &draft).args(["read-tree", "HEAD"]).run()?;
         std::fs::rename(&draft, &index).map_err(GitError::io("replace", &index))

@@ -25,6 +25,25 @@ fn an_index_that_a_power_cut_left_empty_is_made_anew() {
     });
 }
 
+/// The power may go while an index is made anew, and go again. What the first attempt left must not stop the next ones.
+#[test]
+fn an_index_is_made_anew_whatever_an_attempt_before_left() {
+    each(|lab| {
+        let path = lab.worktree("one");
+        let admin = lab.main.join(".git/worktrees/one");
+        write(&path, "new.txt", "new\n");
+        for left in ["pipeline-index.lock", "pipeline-index"] {
+            fs::write(admin.join(left), "half").unwrap();
+        }
+        let folder = admin.join("pipeline-index-left");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("index.lock"), "half").unwrap();
+        fs::write(admin.join("index"), "").unwrap();
+        assert!(matches!(lab.repo.commit_all(&path, "work", &[]).unwrap(), Committed::Branch { .. }), "{:?}", lab.kind);
+        assert_eq!(git(&path, &["status", "--porcelain"]), "", "{:?}", lab.kind);
+    });
+}
+
 #[test]
 fn the_library_syncs_what_it_writes_whatever_is_configured() {
     let lab = Lab::new(Kind::Library);
