@@ -221,5 +221,6 @@ fn a_flood_of_output_does_no_harm() {
     let dir = s.repo().join(".pipeline/runs").join(run);
     let bytes: u64 = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes < 40_000_000, "{bytes} bytes in {}", dir.display());
+    s.wait_for(&s.path("seen/T-1.test.1.md"));
     assert!(s.seen("T-1.test.1", "md").len() < 64 * 1024);
 }

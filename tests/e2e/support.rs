@@ -504,6 +504,7 @@ impl Sandbox {
         };
         let mut places = vec![folder.join("runs"), self.path("at")];
         places.extend(below("runs").into_iter().filter(|run| !run.join("exit.json").exists()));
+        places.extend(below("runs/.commands").into_iter().filter(|place| place.is_dir()));
         places.extend(below("worktrees"));
         places
     }
@@ -514,7 +515,8 @@ impl Sandbox {
         let said = |run: &Path| {
             ["start.json", "exit.json", "out/outcome.json"].iter().filter(|name| run.join(name).exists()).count()
         };
-        runs.map(|run| 1 + said(&run.path())).sum()
+        let shared = fs::read_to_string(self.repo().join(".pipeline/runs/.commands/.records")).unwrap_or_default();
+        runs.map(|run| 1 + said(&run.path())).sum::<usize>() + shared.lines().count()
     }
 
     /// What a person would want to see when a test fails.
@@ -624,7 +626,7 @@ struct Notices(OwnedFd);
 impl Notices {
     fn of(folders: &[PathBuf]) -> Self {
         let handle = inotify::init(CreateFlags::CLOEXEC).expect("inotify");
-        let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE;
+        let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB;
         for folder in folders {
             // A folder that is gone again has nothing to say.
             let _ = inotify::add_watch(handle.as_fd(), folder, flags);

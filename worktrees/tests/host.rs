@@ -124,7 +124,7 @@ fn a_command_that_ignores_being_asked_is_killed() {
     let run = Run::shell("trap '' TERM INT HUP; echo $$ > ready; while :; do sleep 600; done");
     run.start();
     let shell = run.wait_pid("ready");
-    let outcome = host::request_stop(&run.dir(), "claimed", Duration::from_millis(50)).unwrap();
+    let outcome = host::request_stop(&run.dir(), None, "claimed", Duration::from_millis(50)).unwrap();
     assert_eq!(outcome, StopOutcome::Requested);
     assert_eq!(run.wait_ended().how, How::Stopped { reason: "claimed".to_owned() });
     assert!(!shell.is_alive());
@@ -135,11 +135,11 @@ fn a_later_request_shortens_the_time_that_is_left() {
     let run = Run::shell("trap 'echo yes > heard' TERM; echo $$ > ready; while :; do sleep 600; done");
     run.start();
     run.wait_line("ready");
-    host::request_stop(&run.dir(), "first", Duration::MAX).unwrap();
+    host::request_stop(&run.dir(), None, "first", Duration::MAX).unwrap();
     run.wait_line("heard");
-    host::request_stop(&run.dir(), "second", Duration::from_millis(10)).unwrap();
+    host::request_stop(&run.dir(), None, "second", Duration::from_millis(10)).unwrap();
     assert_eq!(run.wait_ended().how, How::Stopped { reason: "first".to_owned() });
-    assert_eq!(host::request_stop(&run.dir(), "third", Duration::ZERO).unwrap(), StopOutcome::AlreadyEnded);
+    assert_eq!(host::request_stop(&run.dir(), None, "third", Duration::ZERO).unwrap(), StopOutcome::AlreadyEnded);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_command_that_was_stopped_by_a_signal_still_hears_that_it_should_end() {
     let run = Run::shell("trap 'echo heard; exit 0' TERM; echo $$ > ready; kill -STOP $$; while :; do sleep 600; done");
     run.start();
     run.wait_line("ready");
-    host::request_stop(&run.dir(), "stopped", Duration::from_secs(600)).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::from_secs(600)).unwrap();
     assert_eq!(run.wait_ended().how, How::Stopped { reason: "stopped".to_owned() });
 }
 
@@ -171,7 +171,7 @@ fn daemons_in_sessions_of_their_own_are_killed_when_a_run_is_stopped() {
     run.start();
     let daemon = run.wait_pid("daemon");
     assert!(daemon.is_alive());
-    host::request_stop(&run.dir(), "stopped", Duration::from_millis(50)).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::from_millis(50)).unwrap();
     run.wait_ended();
     assert!(!daemon.is_alive());
     assert_eq!(run.remains(), []);
@@ -269,7 +269,7 @@ fn a_dead_host_is_seen_and_what_it_left_is_killed() {
     };
     assert_eq!(start.host, host);
     assert!(child.is_alive() && daemon.is_alive());
-    assert_eq!(host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap(), StopOutcome::Interrupted);
+    assert_eq!(host::request_stop(&run.dir(), None, "stopped", Duration::ZERO).unwrap(), StopOutcome::Interrupted);
     let killed = host::kill_remains(&run.dir()).unwrap();
     assert_eq!((killed.processes, killed.unkillable), (4, vec![]));
     assert!(!child.is_alive() && !daemon.is_alive());
@@ -285,7 +285,7 @@ fn a_run_cancelled_before_its_start_never_starts() {
     assert_eq!(host::observe(&run.dir()), Observation::NotStarted);
     host::prepare(&run.dir(), &run.claim).unwrap();
     assert_eq!(host::observe(&run.dir()), Observation::NotStarted);
-    assert_eq!(host::request_stop(&run.dir(), "cancelled", Duration::ZERO).unwrap(), StopOutcome::NeverStarted);
+    assert_eq!(host::request_stop(&run.dir(), None, "cancelled", Duration::ZERO).unwrap(), StopOutcome::NeverStarted);
     run.host_again();
     assert_eq!(run.wait_ended().how, How::NeverStarted { reason: "cancelled".to_owned() });
     assert!(!run.file("ran").exists());
@@ -311,7 +311,7 @@ fn after_a_reboot_no_pid_is_trusted() {
     let earlier = Identity { boot_id: "another boot".to_owned(), ..child.clone() };
     assert!(!earlier.signal(Signal::KILL) && child.is_alive());
     assert!(host.is_alive());
-    host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::ZERO).unwrap();
     run.wait_ended();
 }
 
@@ -323,7 +323,7 @@ fn the_host_lives_in_a_session_of_its_own_and_the_command_in_a_group_of_its_own(
     assert_eq!(rustix::process::getsid(pid(&host)).unwrap().as_raw_nonzero().get(), host.pid);
     assert_eq!(rustix::process::getpgid(pid(&child)).unwrap().as_raw_nonzero().get(), child.pid);
     assert_ne!(host.pid, own_pid());
-    host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::ZERO).unwrap();
     run.wait_ended();
     wait_dead(&host);
 }

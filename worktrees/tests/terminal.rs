@@ -258,7 +258,7 @@ fn a_new_size_reaches_the_program() {
     other.look(Some(Size { columns: 0, rows: u16::MAX }), 0);
     other.wait_for(|frame| frame.size == Size { columns: 2, rows: 500 });
     viewer.wait_for(|frame| frame.size == Size { columns: 2, rows: 500 });
-    host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::ZERO).unwrap();
     run.wait_ended();
 }
 
@@ -286,7 +286,7 @@ fn the_size_goes_with_whoever_wanted_it() {
     let mut last = Viewer::looking(&run);
     drop(first);
     last.wait_for(|frame| frame.size == size(55, 12));
-    host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::ZERO).unwrap();
     run.wait_ended();
 }
 
@@ -332,7 +332,7 @@ fn input_that_is_not_read_is_refused_and_the_host_goes_on() {
     assert_eq!(replies, [true, true, false, false]);
     let small = viewer.input(Input::Key(Key { code: KeyCode::Enter, shift: false, alt: false, control: false }));
     assert_eq!(small, Reply::Taken);
-    host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::ZERO).unwrap();
     assert!(matches!(run.wait_ended().how, How::Stopped { .. }));
 }
 
@@ -479,7 +479,7 @@ fn stopping_ends_the_whole_tree() {
     run.start();
     let (shell, daemon) = (run.wait_pid("ready"), run.wait_pid("daemon"));
     let mut viewer = Viewer::looking(&run);
-    let outcome = host::request_stop(&run.dir(), "stopped", Duration::from_millis(50)).unwrap();
+    let outcome = host::request_stop(&run.dir(), None, "stopped", Duration::from_millis(50)).unwrap();
     assert_eq!(outcome, StopOutcome::Requested);
     assert_eq!(run.wait_ended().how, How::Stopped { reason: "stopped".to_owned() });
     viewer.wait_end();
@@ -527,7 +527,7 @@ fn a_path_may_be_longer_than_a_socket_may() {
     host::prepare(&deep, &run.claim).unwrap();
     host::spawn_host(&support::program(), &deep).unwrap();
     wait_in(&deep, || host::connect(&deep).ok());
-    host::request_stop(&deep, "stopped", Duration::ZERO).unwrap();
+    host::request_stop(&deep, None, "stopped", Duration::ZERO).unwrap();
     wait_in(&deep, || matches!(host::observe(&deep), Observation::Ended(_)).then_some(()));
 }
 
@@ -556,7 +556,7 @@ fn output_that_comes_without_a_pause_does_not_keep_a_stop_from_being_heard() {
     let mut viewer = Viewer::looking(&run);
     viewer.wait_text("x");
     let begun = Instant::now();
-    host::request_stop(&run.dir(), "stopped", Duration::from_secs(600)).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::from_secs(600)).unwrap();
     assert_eq!(run.wait_ended().how, How::Stopped { reason: "stopped".to_owned() });
     assert!(begun.elapsed() < LIMIT);
 }
@@ -570,6 +570,6 @@ fn a_prompt_is_pasted_when_the_program_reads() {
     run.start();
     assert_eq!(run.wait_line("heard"), "got \u{1b}[200~do the\ttask\u{1b}[201~");
     assert_eq!(host::unsent_prompt(&run.dir()), None);
-    host::request_stop(&run.dir(), "stopped", Duration::ZERO).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::ZERO).unwrap();
     run.wait_ended();
 }

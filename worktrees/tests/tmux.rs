@@ -179,7 +179,7 @@ fn the_hosts_environment_is_on_no_command_line_and_in_no_other_session() {
         assert!(!of(process, "cmdline").contains("s3cret"));
     }
     for run in [&one, &two] {
-        host::request_stop(&run.dir(), "stopped", Duration::from_secs(10)).unwrap();
+        host::request_stop(&run.dir(), None, "stopped", Duration::from_secs(10)).unwrap();
         run.wait_ended();
     }
 }
@@ -238,7 +238,7 @@ fn a_stop_ends_all_of_it_and_the_server_with_its_last_run() {
     run.start();
     shows(&run, has("up"));
     let (server, sleeper) = (server(&run), run.wait_pid("sleeper"));
-    host::request_stop(&run.dir(), "stopped", Duration::from_secs(10)).unwrap();
+    host::request_stop(&run.dir(), None, "stopped", Duration::from_secs(10)).unwrap();
     assert_eq!(run.wait_ended().how, How::Stopped { reason: "stopped".to_owned() });
     wait_dead(&sleeper);
     wait_dead(&server);
@@ -308,7 +308,7 @@ fn runs_whose_names_begin_alike_and_servers_of_others_are_told_apart() {
     wait_in(&one.dir(), || panes[0].input(&[key(KeyCode::Enter)], &InputModes::default()).is_err().then_some(()));
     assert!(long_host.is_alive());
     for run in [&long, &other] {
-        host::request_stop(&run.dir(), "stopped", Duration::from_secs(10)).unwrap();
+        host::request_stop(&run.dir(), None, "stopped", Duration::from_secs(10)).unwrap();
         run.wait_ended();
     }
 }

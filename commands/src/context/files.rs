@@ -81,13 +81,18 @@ pub(super) fn read_configuration(
 impl Context {
     /// The file in which a run's agent or command may report its outcome.
     pub(crate) fn outcome_file(&self, run: &Run) -> PathBuf {
-        self.outcome_dir(run).join("outcome.json")
+        self.outcome_dir(run).join(match run.work {
+            Work::Agent => "outcome.json".to_owned(),
+            _ => format!("{}.json", run.id),
+        })
     }
 
     /// The directory of that file: in a run's directory one that belongs to its agent, which may have no other there. A
-    /// command is confined nowhere, and a directory more for each would only take time.
+    /// command is confined nowhere, so that all of them have one, and no directory is made for a run that keeps nothing.
     pub(crate) fn outcome_dir(&self, run: &Run) -> PathBuf {
-        let dir = self.run_dir(&run.id);
-        if run.work == Work::Agent { dir.join("out") } else { dir }
+        match run.work {
+            Work::Agent => self.run_dir(&run.id).join("out"),
+            _ => self.runs_dir().join(".outcomes"),
+        }
     }
 }

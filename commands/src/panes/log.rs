@@ -199,10 +199,11 @@ impl Log {
         let note = match (&self.failed, growth.and_then(Growth::polls)) {
             (Some(why), _) => Some(why.clone()),
             (None, _) if self.complete => Some(ENDED.to_owned()),
-            (None, _) if !run.live && !self.dir.is_dir() => Some("what it wrote is no longer kept".to_owned()),
+            (None, _) if !run.live && !self.dir.is_dir() => Some("it wrote nothing that is kept".to_owned()),
             (None, _) if !run.live => Some("the run has ended".to_owned()),
-            (None, Some(why)) => Some(format!("looking every {} ms: {why}", POLL.as_millis())),
-            (None, None) => None,
+            // One that has written nothing yet may have no directory.
+            (None, Some(why)) if self.dir.is_dir() => Some(format!("looking every {} ms: {why}", POLL.as_millis())),
+            (None, _) => None,
         };
         let frame = Arc::new(self.document.frame(wish.size, offset));
         Pane { run: Some(run.id.clone()), source: Source::Log, frame, note }

@@ -10,6 +10,7 @@ use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_worktrees::git::{GitError, Repo};
 use pipeline_worktrees::host;
 
+use super::launch::may_have_begun;
 use super::perform::Failure;
 use crate::context::Context;
 
@@ -59,8 +60,7 @@ pub(super) fn set_strange_aside(
     task: &Task,
     base: &CommitId,
 ) -> Result<(), Failure> {
-    // Whoever wrote the claim of this run had looked at the branch before, and its agent may be at work there by now.
-    if has_output(pipeline, task) || run.is_some_and(|run| host::is_claimed(&context.run_dir(&run.id))) {
+    if has_output(pipeline, task) {
         return Ok(());
     }
     let repo = context.repo();
@@ -69,6 +69,10 @@ pub(super) fn set_strange_aside(
     }
     let branch = task.branch();
     let Some(head) = repo.branch_head(&branch)? else { return Ok(()) };
+    // Whoever claimed this run had looked at the branch before, and its agent or command may be at work there by now.
+    if run.is_some_and(|run| may_have_begun(context, run)) {
+        return Ok(());
+    }
     let begun_at = parents_head(repo, pipeline, task)?;
     for start in [Some(base), begun_at.as_ref()].into_iter().flatten() {
         if repo.is_ancestor(&head, start)? {
@@ -142,10 +146,6 @@ fn has_worked(context: &Context, pipeline: &Pipeline, task: &Task) -> bool {
 }
 
 fn has_run(context: &Context, run: &RunSummary) -> bool {
-    if matches!(run.how, Ended::NotStarted { .. }) {
-        return false;
-    }
-    // One that was stopped before it began has a claim and nothing else. Of one whose folder is gone anything may be true.
-    let dir = context.run_dir(&run.id);
-    host::has_started(&dir) || !host::is_claimed(&dir)
+    // Of one that nothing is known of any more anything may be true.
+    !matches!(run.how, Ended::NotStarted { .. }) && !host::never_began(&context.run_dir(&run.id))
 }

@@ -17,6 +17,7 @@ use pipeline_lib::workflow::execute_block::Execute;
 use pipeline_worktrees::git::Committed;
 use pipeline_worktrees::host::{self, HostError, Stream};
 
+use super::confine::private_dir;
 use super::held::Held;
 use super::launch::replace_file;
 use super::look::{both_outputs, claim_in_files, drawn, read_outcome, read_small};
@@ -116,6 +117,7 @@ pub(super) fn collect(
         let left = Left { place: context.root(), task_file: None, notes: Vec::new() };
         return what_was_said(context, pipeline, run, task, &dir, left);
     };
+    private_dir(&dir)?;
     let name = Context::task_file_name(&task.id);
     let started = has_started(run, &dir);
     let task_file = take_task_file(&worktree, &dir, &name, started)?;

@@ -11,6 +11,7 @@ use pipeline_lib::task::Task;
 use pipeline_lib::workflow::{Place, Stage, render};
 use pipeline_worktrees::host::RunKind;
 
+use super::confine::private_dir;
 use super::environment::of_commands;
 use super::held::Held;
 use super::launch::{check_out, claim, fresh, prepare_worktree, start, traceparent};
@@ -90,6 +91,8 @@ fn environment(
     let mut env = of_commands(context);
     Secrets::of(context, stage)?.give(stage, &mut env)?;
     let inputs = results::write_inputs(context, run, task, stage)?;
+    let outcome = context.outcome_file(run);
+    outcome.parent().map(private_dir).transpose()?;
     let vars = if stage.env.is_empty() { serde_json::Value::Null } else { pipeline.variables(task, stage) };
     for (name, template) in &stage.env {
         let value = render::text(template, &vars).map_err(|error| {
@@ -115,7 +118,7 @@ fn environment(
         ("PIPELINE_ROOT".to_owned(), text(context.root())),
         ("PIPELINE_BRANCH".to_owned(), task.branch()),
         ("PIPELINE_BASE".to_owned(), context.base().to_owned()),
-        ("PIPELINE_OUTCOME_FILE".to_owned(), text(&context.outcome_file(run))),
+        ("PIPELINE_OUTCOME_FILE".to_owned(), text(&outcome)),
         ("PIPELINE_INPUTS".to_owned(), text(&inputs)),
         ("PIPELINE_ATTEMPT".to_owned(), run.attempt.to_string()),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),

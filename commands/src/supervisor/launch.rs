@@ -112,8 +112,8 @@ pub(super) fn check_out(
     branch: &str,
 ) -> Result<(), Failure> {
     let repo = context.repo();
-    // Whoever wrote its claim had made it ready, and its agent may be at work there by now.
-    if host::is_claimed(&context.run_dir(&run.id)) && repo.is_on(path, branch)? {
+    // Whoever claimed it had made it ready, and its agent or command may be at work there by now.
+    if may_have_begun(context, run) && repo.is_on(path, branch)? {
         return Ok(());
     }
     match repo.checkout_branch(path, branch) {
@@ -460,31 +460,32 @@ pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Op
     let dir = context.run_dir(&run.id);
     let mut claim = claim.clone();
     let host = environment::entrust(&Secrets::known(context, stage), &mut claim, context.host_program());
-    claim.place = is_shared(run, &claim).then(|| place_of(run).to_owned());
-    host::prepare(&dir, &claim)?;
-    host::spawn_host(&host, &dir)?;
-    Ok(())
+    claim.place = place_of(run).filter(|_| is_shared(&claim)).map(str::to_owned);
+    Ok(host::begin(&host, &dir, &claim)?)
 }
 
-/// The place of a run that has no host of its own: no agent is two at once.
-pub(super) fn place_of(run: &Run) -> &str {
-    run.agent.as_str()
+/// The place of a run that may have no host of its own: no agent is two at once.
+pub(super) fn place_of(run: &Run) -> Option<&str> {
+    (run.work != Work::Agent).then(|| run.agent.as_str())
 }
 
-/// Asks a run's host to stop. A run that was never claimed on disk gets a claim first, so that its end can be recorded.
-pub(super) fn stop(context: &Context, run: &Run, reason: &str, grace: Duration) -> Result<(), Failure> {
+/// Whether whoever started this run before came so far that it may have begun.
+pub(super) fn may_have_begun(context: &Context, run: &Run) -> bool {
     let dir = context.run_dir(&run.id);
-    let nothing = claim(run, RunKind::Agent, vec!["true".to_owned()], BTreeMap::new(), PathBuf::from("/"));
-    host::prepare(&dir, &nothing)?;
-    host::request_stop(&dir, reason, grace)?;
+    host::is_claimed(&dir) || place_of(run).is_some_and(|place| host::is_told(&dir, place))
+}
+
+/// Asks a run's host to stop.
+pub(super) fn stop(context: &Context, run: &Run, reason: &str, grace: Duration) -> Result<(), Failure> {
+    host::request_stop(&context.run_dir(&run.id), place_of(run), reason, grace)?;
     Ok(())
 }
 
 /// Whether a command may run in the same host as the one before it, so that no process has to be started for each. What
 /// is written down nowhere is in the environment of one host alone, services would be taken for something that the next
 /// one left, and what is confined or drawn in a terminal shares its host with nothing.
-fn is_shared(run: &Run, claim: &host::Claim) -> bool {
+fn is_shared(claim: &host::Claim) -> bool {
     let has_its_own = !claim.secrets.is_empty() || !claim.given.is_empty() || claim.confinement.is_some();
-    let is_seen = claim.terminal.is_some() || claim.multiplexer.is_some() || run.interactive;
-    run.work != Work::Agent && !has_its_own && !claim.leaves_services && !is_seen
+    let is_seen = claim.terminal.is_some() || claim.multiplexer.is_some();
+    !has_its_own && !claim.leaves_services && !is_seen
 }

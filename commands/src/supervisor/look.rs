@@ -19,6 +19,7 @@ use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, Stream, Why};
 use pipeline_worktrees::process::Table;
 
+use super::launch::place_of;
 use super::secrets::Secrets;
 use super::session;
 use crate::context::Context;
@@ -53,7 +54,7 @@ pub(super) fn processes(pipeline: &Pipeline) -> Arc<Table> {
 
 fn glance(context: &Context, pipeline: &Pipeline, run: &Run, table: &Table) -> RunSeen {
     let dir = context.run_dir(&run.id);
-    let process = match host::observe(&dir) {
+    let process = match place_of(run).map_or_else(|| host::observe(&dir), |place| host::observe_at(&dir, place)) {
         Observation::NotStarted => ProcessSeen::NotStarted,
         Observation::Starting => ProcessSeen::Starting,
         Observation::Running { .. } => ProcessSeen::Alive,
@@ -282,7 +283,7 @@ pub(super) fn read_small(path: &Path, bytes_max: usize) -> Option<Vec<u8>> {
 
 /// Reads what an agent left as its outcome, in a folder that it may have replaced as well.
 pub(super) fn read_outcome(context: &Context, run: &Run) -> Option<Vec<u8>> {
-    let (dir, file) = (context.run_dir(&run.id), context.outcome_file(run));
+    let (dir, file) = (context.runs_dir(), context.outcome_file(run));
     beneath::read(&dir, file.strip_prefix(&dir).ok()?, outcome::FILE_BYTES_MAX).ok()
 }
 

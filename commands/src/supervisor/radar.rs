@@ -148,13 +148,14 @@ fn in_turn(mut stale: Vec<(Pair, Seen)>, cursor: Option<&Pair>, entropy: u64) ->
     stale
 }
 
-/// Each task with base, and each two of them once.
+/// Each task with base, and each two of them once. A branch on which nothing was done yet merges with everything.
 fn pairs(base: &CommitId, heads: &[(&TaskId, CommitId)]) -> HashMap<Pair, Seen> {
     let mut pairs = HashMap::new();
+    let heads: Vec<_> = heads.iter().filter(|(_, head)| head != base).collect();
     for (at, (task, head)) in heads.iter().enumerate() {
         let alone = Seen { base: base.clone(), head: head.clone(), other: None };
         pairs.insert(((*task).clone(), None), alone);
-        for (other, theirs) in heads.iter().skip(at + 1) {
+        for (other, theirs) in heads.iter().skip(at + 1).copied() {
             // The order of names, so that it is the same pair whoever is older.
             let ((a, ours), (b, theirs)) =
                 if task < other { ((task, head), (other, theirs)) } else { ((other, theirs), (task, head)) };
@@ -192,6 +193,7 @@ mod tests {
         heads[0].1 = CommitId::from("new".to_owned());
         assert_eq!(moved(&all("b1", &heads)), 1 + 4);
         assert_eq!(moved(&all("b2", &heads)), 15);
+        assert_eq!(all("c3", &heads).len(), 4 + 4 * 3 / 2, "one of them has done nothing yet");
     }
 
     #[test]

@@ -2,8 +2,7 @@
 //! figures it is measured by. Nothing here decides what follows from them.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::globs;
@@ -17,6 +16,7 @@ use pipeline_worktrees::process::boot_id;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::confine::private_dir;
 use super::launch::replace_file;
 use super::perform::Failure;
 use crate::context::Context;
@@ -25,9 +25,13 @@ use crate::context::Context;
 const INPUTS: &str = "inputs";
 /// Beside the directories of runs: what all stages of a task said, a directory for each task.
 const ALL_INPUTS: &str = ".inputs";
-/// In such a directory: how many outputs are there, of which run the last one is, and since when the machine runs. After a
-/// power cut they are written anew, because none was synced.
+/// In such a directory: how many outputs are there, of which run the last one is, and since when the machine runs, a line
+/// each time and the last one counts. After a power cut they are written anew, because none was synced.
 const WRITTEN: &str = ".written";
+/// How much of its end is read.
+const WRITTEN_BYTES_MAX: u64 = 512;
+/// In place of such a directory where no stage has said anything yet. Nothing is in it.
+const NO_INPUTS: &str = ".none";
 /// The directory in a run's that holds what is kept of it.
 const ARTIFACTS: &str = "artifacts";
 /// How much of an earlier output is handed on; the whole of it is named.
@@ -52,7 +56,12 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
         true => context.runs_dir().join(ALL_INPUTS).join(task.id.as_str()),
         false => context.run_dir(&run.id).join(INPUTS),
     };
-    let before = if all { written(&dir, task) } else { 0 };
+    if all && task.outputs.is_empty() {
+        let none = context.runs_dir().join(ALL_INPUTS).join(NO_INPUTS);
+        private_dir(&none)?;
+        return Ok(none);
+    }
+    let before = if all { written(&dir, task)? } else { 0 };
     if all && before == 0 {
         // A task of this name may have been here before the state was reset.
         match fs::remove_dir_all(&dir) {
@@ -61,7 +70,7 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
         }
     }
     // As everything of a run, for its owner alone.
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+    private_dir(&dir)?;
     let wanted = |output: &&StageOutput| all || stage.inputs.iter().any(|name| name == output.stage.as_str());
     // In order, so that what a stage said last is what is there.
     for output in task.outputs.iter().skip(before).filter(wanted) {
@@ -84,8 +93,9 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
         write_input(&dir.join(format!("{}.json", output.stage)), about.to_string().as_bytes())?;
     }
     if let Some(last) = task.outputs.last().filter(|_| all && before < task.outputs.len()) {
-        // Written in place: half of it names no run, and then everything is written anew.
-        fs::write(dir.join(WRITTEN), format!("{} {} {}", task.outputs.len(), last.run, boot_id()))?;
+        // Half of a line names no run, and then everything is written anew.
+        let mut file = fs::File::options().append(true).create(true).open(dir.join(WRITTEN))?;
+        file.write_all(format!("\n{} {} {}", task.outputs.len(), last.run, boot_id()).as_bytes())?;
     }
     Ok(dir)
 }
@@ -101,13 +111,21 @@ fn write_input(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// How many of a task's outputs are in its directory already.
-fn written(dir: &Path, task: &Task) -> usize {
-    let text = fs::read_to_string(dir.join(WRITTEN)).unwrap_or_default();
-    let mut words = text.split(' ');
+fn written(dir: &Path, task: &Task) -> Result<usize, Failure> {
+    let mut file = match fs::File::open(dir.join(WRITTEN)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(WRITTEN_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut words = text.rsplit('\n').next().unwrap_or_default().split(' ');
     let count: usize = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
     let last = count.checked_sub(1).and_then(|last| task.outputs.get(last));
     let is_of = |output: &StageOutput| words.next() == Some(output.run.as_str()) && words.next() == Some(boot_id());
-    if last.is_some_and(is_of) { count } else { 0 }
+    Ok(if last.is_some_and(is_of) { count } else { 0 })
 }
 
 /// What was found when a run was collected.
@@ -170,6 +188,7 @@ fn report(place: &Path, name: &str) -> Result<String, String> {
 /// Copies the files that match into the run's directory and lists them there; the answer is for people.
 fn keep(dir: &Path, wanted: &[String], place: &Path) -> Result<String, Failure> {
     let kept = dir.join(ARTIFACTS);
+    private_dir(dir)?;
     let mut found = Vec::new();
     find(place, "", wanted, 0, &mut found);
     found.sort();

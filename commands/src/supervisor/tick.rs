@@ -11,6 +11,7 @@ use pipeline_lib::ids::AgentName;
 use pipeline_lib::mode::Orchestration;
 use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
+use pipeline_worktrees::host;
 
 use super::collect::collect_at_once;
 use super::finished;
@@ -363,6 +364,8 @@ impl Supervisor {
         let begun = Instant::now();
         let seen = look(context, self.engine.pipeline());
         self.engine.write_snapshot(&seen)?;
+        let runs = &self.engine.pipeline().core.runs;
+        host::discard_records(&context.runs_dir(), |run| runs.contains_key(run));
         self.snapshot_cost = begun.elapsed();
         self.snapshot_at = Some(Instant::now());
         self.snapshot_seq = self.engine.pipeline().core.seq;

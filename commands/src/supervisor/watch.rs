@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::run::Work;
 use pipeline_worktrees::host;
 use pipeline_worktrees::watch::{Change, Watcher};
 use tokio::sync::mpsc;
@@ -219,10 +218,9 @@ fn watch_what_matters(
     let mut wanted: BTreeSet<PathBuf> = context.watched_dirs().into_iter().collect();
     for run in pipeline.core.runs.values() {
         let dir = context.run_dir(&run.id);
-        if run.work == Work::Agent {
-            wanted.extend([dir, context.worktree(run.agent.as_str(), run.task.as_ref())]);
-        } else {
-            wanted.insert(host::watched_dir(&dir, place_of(run)));
+        match place_of(run) {
+            Some(place) => drop(wanted.insert(host::watched_dir(&dir, place))),
+            None => wanted.extend([dir, context.worktree(run.agent.as_str(), run.task.as_ref())]),
         }
     }
     wanted.retain(|dir| dir.is_dir());

@@ -159,20 +159,15 @@ impl Site {
         let logs: String = logs.map(|log| last(&fs::read_to_string(log.path()).unwrap_or_default())).collect();
         let said = fs::read_to_string(self.elsewhere.path().join("monitor")).unwrap_or_default();
         let (status, events) = (self.must_do(&["status"]), self.must_do(&["events"]));
-        format!("{}\n{status}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", self.unfinished(), last(&events), last(&said))
+        format!("{status}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", last(&events), last(&said))
     }
 
-    /// The tasks that are not completed and why, each with all that was recorded of the first of them.
-    fn unfinished(&self) -> String {
-        let status: Value = serde_json::from_str(&self.must_do(&["status", "--json"])).expect("a document");
-        let open = status["tasks"].as_object().expect("tasks").iter().filter(|(_, task)| task["status"] != "completed");
-        let mut told: String =
-            open.clone().map(|(id, task)| format!("{id} {}: {}\n", task["status"], task["reason"])).collect();
-        if let Some((first, _)) = open.into_iter().next() {
-            let events = self.must_do(&["events"]);
-            told.extend(events.lines().filter(|event| event.contains(first)).map(|event| format!("{event:.600}\n")));
-        }
-        told
+    /// Why the first tasks that are not completed are where they are.
+    fn explain_open(&self) -> String {
+        let listed: Value = serde_json::from_str(&self.must_do(&["task", "list", "--json"])).expect("a document");
+        let open = listed["tasks"].as_array().expect("tasks").iter().filter(|task| task["status"] != "completed");
+        let ids = open.filter_map(|task| task["id"].as_str()).take(10);
+        ids.map(|id| self.must_do(&["explain", id]) + &self.must_do(&["task", "show", id])).collect()
     }
 
     fn end(&self, mut monitor: Child) {
@@ -218,12 +213,12 @@ fn cut_under_merges(file_system: &str, cuts: usize, wrapper: &str) -> Result<usi
         tell(file_system, "under agents", round);
     }
     let monitor = site.monitor("");
-    let wait = ["wait", "--for", "completed", "--timeout", "300s"];
-    let waited = pipeline(&site.repository).args(wait).stdout(Stdio::null()).status().expect("the program");
-    if !waited.success() {
+    let ended = pipeline(&site.repository).args(["wait", "--for", "completed", "--timeout", "300s"]).output();
+    if !ended.expect("the program").status.success() {
+        let left = site.explain_open();
         let report = site.report();
         site.end(monitor);
-        return Err(format!("{file_system}: what was begun comes to no end:\n{report}"));
+        return Err(format!("{file_system}, at the end: not all is completed:\n{left}\n{report}"));
     }
     site.end(monitor);
     let completed = site.check(&completed).map_err(|wrong| format!("{file_system}, at the end: {wrong}"))?;

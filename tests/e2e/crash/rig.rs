@@ -321,14 +321,28 @@ impl Rig {
         let runs = self.file("r/.pipeline/runs");
         let open = fs::read_dir(&runs).into_iter().flatten().flatten().map(|entry| entry.path());
         let open = open.filter(|dir| !dir.join("exit.json").exists());
-        Watch::of(open.chain([runs.clone(), self.file("")]))
+        Watch::of(open.chain(self.places()).chain([runs.clone(), self.file("")]))
+    }
+
+    /// The places of commands.
+    fn places(&self) -> Vec<PathBuf> {
+        let all = fs::read_dir(self.file("r/.pipeline/runs/.commands")).into_iter().flatten().flatten();
+        all.map(|entry| entry.path()).filter(|place| place.is_dir()).collect()
     }
 
     /// Whether every claimed run has its exit record.
     pub(super) fn is_quiet(&self) -> bool {
         let runs = fs::read_dir(self.file("r/.pipeline/runs")).into_iter().flatten().flatten();
         let is_run = |dir: &PathBuf| !dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        runs.map(|entry| entry.path()).filter(is_run).all(|dir| dir.join("exit.json").exists())
+        let records = fs::read_to_string(self.file("r/.pipeline/runs/.commands/.records")).unwrap_or_default();
+        let told = self.places().into_iter().filter_map(|place| fs::read_to_string(place.join("told")).ok());
+        // A line is a checksum, the run, and its claim.
+        let is_over = |line: &str| {
+            let run = line.split(' ').nth(1).unwrap_or_default();
+            run.is_empty() || records.contains(&format!(r#"{{"exit":{{"dir":"{run}""#))
+        };
+        told.into_iter().all(|told| told.lines().all(is_over))
+            && runs.map(|entry| entry.path()).filter(is_run).all(|dir| dir.join("exit.json").exists())
     }
 
     /// Keeps everything as it is now. No process may be at work.
@@ -471,7 +485,8 @@ pub(super) struct Watch(OwnedFd);
 impl Watch {
     pub(super) fn of(dirs: impl IntoIterator<Item = PathBuf>) -> Self {
         let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).expect("inotify");
-        let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
+        use inotify::WatchFlags as On;
+        let flags = On::CREATE | On::MOVED_TO | On::CLOSE_WRITE | On::ATTRIB;
         for dir in dirs {
             // One that vanished meanwhile has nothing to say.
             inotify::add_watch(&fd, &dir, flags).ok();

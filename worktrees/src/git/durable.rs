@@ -16,7 +16,7 @@ use git2::{ConfigLevel, Repository};
 
 use super::backend::Checkout;
 use super::process::Git;
-use super::{GitError, Repo};
+use super::{GitError, Repo, layout};
 use crate::beneath;
 
 /// So many files are synced one by one.
@@ -101,10 +101,11 @@ impl Repo {
             return Ok(());
         }
         tracing::warn!(index = %index.display(), "the index was left empty by a power cut and is made anew");
-        // Of its own each time: one that a power cut or a kill left is locked, and nobody would ever unlock it.
-        let folder = tempfile::Builder::new().prefix("pipeline-index-").tempdir_in(&checkout.admin);
-        let folder = folder.map_err(GitError::io("create a directory in", &checkout.admin))?;
-        let draft = folder.path().join("index");
+        // Not by a name that begins as our own locks do: theirs stay, and git's is in nobody's way once its owner is gone.
+        let draft = checkout.admin.join("index.mending");
+        // Whoever was at it before was killed, or is about to fail: one process at a time works on the repository.
+        layout::remove(&checkout.admin.join("index.mending.lock"))?;
+        layout::remove(&draft)?;
         let git = Git::new(&checkout.path).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common);
         git.env("GIT_WORK_TREE", &checkout.path).env("GIT_INDEX_FILE", &draft).args(["read-tree", "HEAD"]).run()?;
         std::fs::rename(&draft, &index).map_err(GitError::io("replace", &index))

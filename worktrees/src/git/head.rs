@@ -1,62 +1,154 @@
-//! Pointing HEAD of a checkout elsewhere, as git does where references are files: a lock, a line in the log, and a rename.
+//! Pointing HEAD of a checkout elsewhere and making a branch that was not there, as git does where references are files: a
+//! lock, a line in the log, and a rename. What is written is on disk before it has its name; the log need not be.
 //!
-//! Whether it may point there is not asked here. The library would ask: it opens every other worktree to find out who has the
-//! branch, which whoever calls this knows.
+//! Whether HEAD may point there is not asked here. The library would ask: it opens every other worktree to find out who has
+//! the branch, which whoever calls this knows. And the library would sync logs and their folders, on which nothing relies.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use git2::{Repository, Signature};
+use git2::{Oid, Reference, Repository, Signature};
 
 use super::backend::Head;
 use super::{GitError, layout};
 
-/// Points `HEAD` of a private git directory from where it is to where it is to be, and logs it as the configuration says.
-pub(super) fn point(repo: &Repository, admin: &Path, from: &Head, to: &Head) -> Result<(), GitError> {
-    let config = repo.config().map_err(GitError::lib("read the configuration"))?;
-    // Git knows one more value, `always`, which is none of these.
-    let is_logged = config.get_bool("core.logallrefupdates").unwrap_or(true);
-    let who = repo.signature().or_else(|_| Signature::now("unknown", "unknown"));
-    write(admin, from, to, &who.map_err(GitError::lib("find out who moves HEAD"))?, is_logged)
+/// A file of packed references that is longer is left to the library.
+const PACKED_BYTES_MAX: u64 = 64 * 1024;
+
+/// Whether references are logged, and in whose name.
+pub(super) struct Logging {
+    is_on: bool,
+    name: String,
+    email: String,
+}
+
+impl Logging {
+    /// As the configuration says.
+    pub(super) fn of(repo: &Repository) -> Result<Self, GitError> {
+        let config = repo.config().map_err(GitError::lib("read the configuration"))?;
+        // Git knows one more value, `always`, which is none of these.
+        let is_on = config.get_bool("core.logallrefupdates").unwrap_or(true);
+        let who = repo.signature().or_else(|_| Signature::now("unknown", "unknown"));
+        let who = who.map_err(GitError::lib("find out who moves references"))?;
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Self { is_on, name: text(who.name_bytes()), email: text(who.email_bytes()) })
+    }
+
+    fn who(&self) -> Result<Signature<'static>, GitError> {
+        Signature::now(&self.name, &self.email).map_err(GitError::lib("say who moves references"))
+    }
+}
+
+/// Points `HEAD` of a private git directory from where it is to where it is to be.
+pub(super) fn point(logging: &Logging, admin: &Path, from: &Head, to: &Head) -> Result<(), GitError> {
+    write(admin, from, to, &logging.who()?, logging.is_on)
 }
 
 /// What was logged before goes on being logged, whatever `is_logged` says.
 fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: bool) -> Result<(), GitError> {
-    let (file, lock) = (admin.join("HEAD"), admin.join("HEAD.lock"));
     let content = match (&to.reference, &to.commit) {
         (Some(reference), _) => format!("ref: {reference}\n"),
         (None, Some(commit)) => format!("{commit}\n"),
         (None, None) => return Err(GitError::NoSuchCommit { rev: "HEAD".to_owned() }),
     };
-    let mut open = match OpenOptions::new().write(true).create_new(true).open(&lock) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(GitError::Locked { file: lock }),
-        open => open.map_err(GitError::io("create", &lock))?,
-    };
-    let mut replace = || {
-        open.write_all(content.as_bytes())?;
-        // A power cut must not leave a HEAD that says nothing.
-        open.sync_all()?;
-        if let Some(mut log) = log(admin, is_logged)? {
-            log.write_all(&line(from, to, who))?;
+    let entry = line(from, to, who);
+    match replace(&admin.join("HEAD"), &content, &admin.join("logs/HEAD"), &entry, is_logged, || true) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(GitError::Locked { file: admin.join("HEAD.lock") })
         }
-        fs::rename(&lock, &file)
+        Err(error) => Err(GitError::io("write", &admin.join("HEAD"))(error)),
+    }
+}
+
+/// Makes a branch that is not there, and says whether it was made. Nothing where that is not plain, be it that something is
+/// in the way: then the library is to be asked, which knows what to say.
+pub(super) fn make_branch(
+    logging: &Logging,
+    common: &Path,
+    name: &str,
+    at: Oid,
+    reason: &str,
+) -> Result<Option<bool>, GitError> {
+    let file = common.join(name);
+    let folder = file.parent().filter(|folder| folder.is_dir());
+    let is_plain = name.starts_with("refs/heads/") && Reference::is_valid_name(name) && !file.is_dir();
+    let Some(folder) = folder.filter(|_| is_plain && !is_packed(common, name)) else { return Ok(None) };
+    let none = "0".repeat(at.to_string().len());
+    let entry = entry(&none, &at.to_string(), &logging.who()?, reason);
+    // Asked while nobody else can make it.
+    let is_new = || file.symlink_metadata().is_err();
+    match replace(&file, &format!("{at}\n"), &common.join("logs").join(name), &entry, logging.is_on, is_new) {
+        Ok(false) => Ok(Some(false)),
+        Ok(true) => {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(GitError::io("make durable", folder))?;
+            Ok(Some(true))
+        }
+        Err(error) => {
+            tracing::debug!(name, %error, "a branch is left to the library");
+            Ok(None)
+        }
+    }
+}
+
+/// Whether a packed reference has this name, or one above or below it, as far as that is quickly found.
+fn is_packed(common: &Path, name: &str) -> bool {
+    let file = common.join("packed-refs");
+    match file.symlink_metadata() {
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Ok(found) if found.len() > PACKED_BYTES_MAX => true,
+        Ok(_) => fs::read(&file).map_or(true, |bytes| {
+            let text = String::from_utf8_lossy(&bytes);
+            let is_below =
+                |below: &str, above: &str| below.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'));
+            let mut names = text.lines().filter_map(|line| line.split_once(' ')).map(|(_, packed)| packed);
+            names.any(|packed| packed == name || is_below(packed, name) || is_below(name, packed))
+        }),
+    }
+}
+
+/// Writes a reference in place of the one there may be, and a line of its log, while its lock is held, if it is still wanted
+/// then; says whether it was.
+fn replace(
+    file: &Path,
+    content: &str,
+    log: &Path,
+    entry: &[u8],
+    is_logged: bool,
+    is_wanted: impl FnOnce() -> bool,
+) -> io::Result<bool> {
+    let mut lock = file.as_os_str().to_owned();
+    lock.push(".lock");
+    let mut open = OpenOptions::new().write(true).create_new(true).open(&lock)?;
+    let write = || {
+        if !is_wanted() {
+            fs::remove_file(&lock)?;
+            return Ok(false);
+        }
+        open.write_all(content.as_bytes())?;
+        // A power cut must not leave one that says nothing.
+        open.sync_all()?;
+        if let Some(mut log) = open_log(log, is_logged)? {
+            log.write_all(entry)?;
+        }
+        fs::rename(&lock, file)?;
+        Ok(true)
     };
-    let replaced = replace();
-    if replaced.is_err() {
+    let written = write();
+    if written.is_err() {
         // What is left of it would keep everybody out. The error that counts is the first one.
         drop(fs::remove_file(&lock));
     }
-    replaced.map_err(GitError::io("write", &file))
+    written
 }
 
-/// The log of HEAD, made where there is to be one.
-fn log(admin: &Path, is_logged: bool) -> io::Result<Option<File>> {
-    let path = admin.join("logs/HEAD");
-    let append = |create| OpenOptions::new().append(true).create(create).open(&path);
+/// The log of a reference, made where there is to be one.
+fn open_log(path: &Path, is_logged: bool) -> io::Result<Option<File>> {
+    let append = |create| OpenOptions::new().append(true).create(create).open(path);
     match append(false) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_logged => {
-            fs::create_dir_all(admin.join("logs"))?;
+            path.parent().map(fs::create_dir_all).transpose()?;
             append(true).map(Some)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -64,20 +156,24 @@ fn log(admin: &Path, is_logged: bool) -> io::Result<Option<File>> {
     }
 }
 
-/// A line of the log, as git writes it when a checkout moves.
+/// A line of the log of HEAD, as git writes it when a checkout moves.
 fn line(from: &Head, to: &Head, who: &Signature<'_>) -> Vec<u8> {
     let none = || "0".repeat(from.commit.as_ref().or(to.commit.as_ref()).map_or(40, |id| id.as_str().len()));
     let id = |head: &Head| head.commit.as_ref().map_or_else(none, |id| id.as_str().to_owned());
     let name = |head: &Head| head.reference.as_deref().and_then(layout::branch_name).unwrap_or_else(|| id(head));
+    entry(&id(from), &id(to), who, &format!("checkout: moving from {} to {}", name(from), name(to)))
+}
+
+/// A line of a log, as git writes it.
+fn entry(from: &str, to: &str, who: &Signature<'_>, message: &str) -> Vec<u8> {
     let zone = who.when().offset_minutes();
     let (sign, zone) = (if zone < 0 { '-' } else { '+' }, zone.unsigned_abs());
     let zone = format!("{sign}{:02}{:02}", zone / 60, zone % 60);
-    let mut line = format!("{} {} ", id(from), id(to)).into_bytes();
+    let mut line = format!("{from} {to} ").into_bytes();
     line.extend_from_slice(who.name_bytes());
     line.extend_from_slice(b" <");
     line.extend_from_slice(who.email_bytes());
-    line.extend_from_slice(format!("> {} {zone}\tcheckout: moving from ", who.when().seconds()).as_bytes());
-    line.extend_from_slice(format!("{} to {}\n", name(from), name(to)).as_bytes());
+    line.extend_from_slice(format!("> {} {zone}\t{message}\n", who.when().seconds()).as_bytes());
     line
 }
 
@@ -122,5 +218,37 @@ mod tests {
         fs::write(dir.path().join("logs"), "in the way").unwrap();
         assert!(write(dir.path(), &on("", None), &on("main", Some('a')), &who, true).is_err());
         assert!(!lock.exists() && !dir.path().join("HEAD").exists());
+    }
+
+    #[test]
+    fn a_branch_is_made_as_git_makes_it_and_only_where_that_is_plain() {
+        let dir = tempfile::tempdir().unwrap();
+        let common = dir.path();
+        let logging = Logging { is_on: true, name: "A Tester".to_owned(), email: "t@example.org".to_owned() };
+        let at = Oid::from_str(&"a".repeat(40)).unwrap();
+        let make = |name: &str| make_branch(&logging, common, name, at, "pipeline: branch created").unwrap();
+        let packed = |text: &str| fs::write(common.join("packed-refs"), text).unwrap();
+        assert_eq!(make("refs/heads/task/one"), None, "its folder is made by the library");
+        fs::create_dir_all(common.join("refs/heads/task/below")).unwrap();
+        assert_eq!(make("refs/heads/task/one"), Some(true));
+        assert_eq!(fs::read_to_string(common.join("refs/heads/task/one")).unwrap(), format!("{at}\n"));
+        let log = fs::read_to_string(common.join("logs/refs/heads/task/one")).unwrap();
+        assert!(log.starts_with(&format!("{} {at} A Tester <t@example.org> ", "0".repeat(40))), "{log}");
+        assert!(log.ends_with("\tpipeline: branch created\n"), "{log}");
+        assert_eq!(make("refs/heads/task/one"), Some(false), "it is there");
+        assert!(!common.join("refs/heads/task/one.lock").exists());
+        for name in ["refs/heads/task/below", "refs/heads/task/..", "refs/tags/one", "HEAD"] {
+            assert_eq!(make(name), None, "{name}");
+        }
+        fs::write(common.join("refs/heads/task/two.lock"), "").unwrap();
+        assert_eq!(make("refs/heads/task/two"), None, "somebody else is making it");
+        assert!(common.join("refs/heads/task/two.lock").exists());
+        let line = |name: &str| format!("# pack-refs with: peeled\n{at} refs/heads/main\n{at} {name}\n^{at}\n");
+        for (name, is_plain) in [("task/three", false), ("task/three/x", false), ("task", false), ("task/thre", true)] {
+            packed(&line(&format!("refs/heads/{name}")));
+            assert_eq!(make("refs/heads/task/three").is_some(), is_plain, "{name}");
+        }
+        packed(&line("refs/heads/x").repeat(1_000));
+        assert_eq!(make("refs/heads/task/four"), None, "long lists are left to the library");
     }
 }

@@ -3,7 +3,7 @@
 //! A worktree is opened from the side of the repository, because an agent can rewrite the `.git` file of its worktree. No
 //! policy is decided here.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +24,12 @@ pub(super) struct LibGit {
     common: PathBuf,
     /// Handles on checkouts, by path and private git directory: opening one costs more than most of what is done with it.
     kept: RefCell<HashMap<(PathBuf, PathBuf), Repository>>,
+    logging: OnceCell<head::Logging>,
 }
 
 impl LibGit {
     pub(super) fn new(repo: Repository, common: PathBuf) -> Self {
-        Self { repo, common, kept: RefCell::default() }
+        Self { repo, common, kept: RefCell::default(), logging: OnceCell::new() }
     }
 
     /// Opens a checkout from the side of the repository: the `.git` of a worktree, which an agent can rewrite, is not read.
@@ -63,6 +64,17 @@ impl LibGit {
             self.kept.borrow_mut().insert(key, repo);
         }
         result
+    }
+
+    /// As it was when it was first asked: a handle is opened anew before long.
+    fn logging(&self) -> Result<&head::Logging, GitError> {
+        match self.logging.get() {
+            Some(logging) => Ok(logging),
+            None => {
+                let logging = head::Logging::of(&self.repo)?;
+                Ok(self.logging.get_or_init(|| logging))
+            }
+        }
     }
 
     fn commit(&self, id: &CommitId) -> Result<git2::Commit<'_>, GitError> {
@@ -118,6 +130,13 @@ impl Backend for LibGit {
 
     fn change_ref(&self, change: &RefChange<'_>) -> Result<bool, GitError> {
         let &RefChange { name, old, new, reason } = change;
+        if let (None, Some(new)) = (old, new) {
+            // What it names has to be there, which the library asks too.
+            let at = self.commit(new)?.id();
+            if let Some(made) = head::make_branch(self.logging()?, &self.common, name, at, reason)? {
+                return Ok(made);
+            }
+        }
         let result = match (old, new) {
             (None, Some(new)) => self.repo.reference(name, oid(new.as_str())?, false, reason).map(drop),
             (Some(old), Some(new)) => {
@@ -368,7 +387,7 @@ impl Backend for LibGit {
             Ok(reference) => Head { reference: Some(reference.to_owned()), commit: self.read_ref(reference)? },
             Err(commit) => Head { reference: None, commit: Some(commit.clone()) },
         };
-        head::point(&self.repo, &checkout.admin, &before, &after)
+        head::point(self.logging()?, &checkout.admin, &before, &after)
     }
 
     fn moves(&self, _: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError> {

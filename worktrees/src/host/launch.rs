@@ -1,5 +1,4 @@
-//! A run seen from outside: claiming it, starting its host, reading how it is, asking it to stop, and ending what a
-//! dead host left.
+//! A run driven from outside: claiming it, starting its host, asking it to stop, and ending what a dead host left.
 //!
 //! Every function returns at once. None remembers anything but which hosts this process has to reap.
 
@@ -10,63 +9,59 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use pipeline_lib::ids::RunId;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
-use serde::de::DeserializeOwned;
 
-use super::files::{self, CHILD, CLAIM, EXIT, HOST_LOG, Lock, START, STOP};
-use super::records::{Claim, ExitRecord, How, Observation, StartRecord, StopRequest, VERSION, Why};
-use super::shared::{self, Known};
-use super::{HostError, RUN_ID_VARIABLE, place, tmux, tree};
-use crate::process::{Identity, Table, boot_id, with_environment};
+use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, STOP};
+use super::observe::{is_over, lock_and_start, read_child, read_claim, read_exit};
+use super::records::{Claim, ExitRecord, How, StopRequest};
+use super::{HostError, RUN_ID_VARIABLE, place, shared, tmux, tree};
+use crate::process::{Identity, Table, with_environment};
 
 /// How often what remains of a run is looked for and killed before the rest is called unkillable.
 const KILL_PASSES_MAX: usize = 40;
 /// How often what a dead host was starting is looked at before it is taken for something else.
 const EXECUTING_LOOKS_MAX: usize = 50;
-/// A run at a place is shown by its host within this time; if it is not, the host could not write.
-const SHOWN_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 /// How long each of these waits for the killed to be gone.
 const KILL_PASS: Duration = Duration::from_millis(250);
 
-/// Claims a run: makes its directory and says there what its host is to do. A claim that is there already stays, so
-/// that whoever repeats this after a crash changes nothing. The run's id is added to the claimed environment.
+/// Starts a run as its claim says: with a host of its own, or by telling that of its place, which is started where none
+/// lives. Whoever repeats this after a crash begins nothing twice.
+///
+/// # Errors
+/// When the claim cannot be kept, or no host can be started.
+pub fn begin(host: &HostProgram, run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
+    let Some(name) = &claim.place else {
+        prepare(run_dir, claim)?;
+        return spawn_host(host, run_dir);
+    };
+    be_ready_to_spawn();
+    let run_dir = std::path::absolute(run_dir).map_err(HostError::io("find", run_dir))?;
+    let place = place::directory(&run_dir, name)?;
+    place::tell(&place, &run_dir, &identified(claim), |place| spawn_detached(host, place))
+}
+
+/// Claims a run that has a host of its own: makes its directory and says there what the host is to do. A claim that is there
+/// already stays, so that whoever repeats this after a crash changes nothing. The run's id is added to the claimed
+/// environment.
 ///
 /// A power cut may take the claim until its host has recorded the start: nothing has begun then, and it is made again.
 ///
 /// # Errors
 /// When the directory or the claim cannot be written.
 pub fn prepare(run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
-    let mut claim = claim.clone();
-    claim.env.insert(RUN_ID_VARIABLE.to_owned(), claim.run.as_str().to_owned());
     files::create_private(run_dir)?;
     if read_claim(run_dir)?.is_some() {
         return Ok(());
     }
-    files::replace(run_dir, CLAIM, &claim, false)
+    files::replace(run_dir, CLAIM, &identified(claim), false)
 }
 
-/// Whether a run has been claimed, so that its host may have begun.
-#[must_use]
-pub fn is_claimed(run_dir: &Path) -> bool {
-    run_dir.join(CLAIM).symlink_metadata().is_ok()
-}
-
-/// Whether the host of a run has begun it. What cannot be read may have begun.
-#[must_use]
-pub fn has_started(run_dir: &Path) -> bool {
-    if files::exists(run_dir, START) {
-        return true;
-    }
-    match shared::find(run_dir) {
-        Ok(Some(known)) => known.start.is_some(),
-        // The records that hosts share are discarded in time, and a short command leaves its end alone.
-        Ok(None) => match read_exit(run_dir) {
-            Ok(exit) => exit.is_some_and(|exit| !matches!(exit.how, How::NeverStarted { .. })),
-            Err(_) => true,
-        },
-        Err(_) => true,
-    }
+fn identified(claim: &Claim) -> Claim {
+    let mut claim = claim.clone();
+    claim.env.insert(RUN_ID_VARIABLE.to_owned(), claim.run.as_str().to_owned());
+    claim
 }
 
 /// How to start a host.
@@ -102,21 +97,21 @@ static HOSTS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 /// # Errors
 /// When the program cannot be started, or tmux is missing or refuses.
 pub fn spawn_host(host: &HostProgram, run_dir: &Path) -> Result<(), HostError> {
+    be_ready_to_spawn();
+    let run_dir = std::path::absolute(run_dir).map_err(HostError::io("find", run_dir))?;
+    if let Some(claim) = read_claim(&run_dir)?
+        && let Some(multiplexer) = &claim.multiplexer
+    {
+        return tmux::start(multiplexer, host, &claim, &run_dir);
+    }
+    spawn_detached(host, &run_dir)
+}
+
+fn be_ready_to_spawn() {
     reap_hosts();
     // What a shell left open in this process is nobody's business below it, and a host that inherits any of it has to
     // begin anew. It is one call of the system.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    let run_dir = std::path::absolute(run_dir).map_err(HostError::io("find", run_dir))?;
-    if let Some(claim) = read_claim(&run_dir)? {
-        if let Some(multiplexer) = &claim.multiplexer {
-            return tmux::start(multiplexer, host, &claim, &run_dir);
-        }
-        if let Some(name) = &claim.place {
-            let place = place::directory(&run_dir, name)?;
-            return place::tell(&place, &run_dir, |place| spawn_detached(host, place));
-        }
-    }
-    spawn_detached(host, &run_dir)
 }
 
 fn spawn_detached(host: &HostProgram, run_dir: &Path) -> Result<(), HostError> {
@@ -151,183 +146,6 @@ pub fn reap_hosts() {
         .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
 }
 
-/// Says how a run is.
-#[must_use]
-pub fn observe(run_dir: &Path) -> Observation {
-    observe_on(run_dir, boot_id())
-}
-
-/// Says how a run is on a machine in the given boot.
-#[must_use]
-pub fn observe_on(run_dir: &Path, boot_id: &str) -> Observation {
-    match try_observe(run_dir, boot_id) {
-        Ok(observation) => observation,
-        Err(HostError::Format { path, message }) => Observation::Corrupt { path, message },
-        Err(HostError::Io { ref path, ref source, .. }) => {
-            Observation::Corrupt { path: path.clone(), message: source.to_string() }
-        }
-        Err(error) => Observation::Corrupt { path: run_dir.to_owned(), message: error.to_string() },
-    }
-}
-
-fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> {
-    if let Some(known) = shared::find(run_dir)? {
-        return observe_known(run_dir, boot_id, known);
-    }
-    if let Some(record) = read_exit(run_dir)? {
-        return Ok(Observation::Ended(record));
-    }
-    // While this is held no host can start, so the records read under it belong together.
-    let (lock, start) = lock_and_start(run_dir, files::lock_shared)?;
-    // It may have ended between the first look and the lock.
-    if let Some(record) = read_exit(run_dir)? {
-        return Ok(Observation::Ended(record));
-    }
-    let observation = match (start, &lock) {
-        (None, Lock::Taken) => Observation::Starting,
-        (None, Lock::Held(_)) => {
-            // A claim no host can read would be handed to one host after the other.
-            match read_claim(run_dir)?.and_then(|claim| claim.place) {
-                Some(name) => return observe_told(run_dir, boot_id, &name),
-                None => Observation::NotStarted,
-            }
-        }
-        (Some(start), _) if start.host.boot_id != boot_id => Observation::Interrupted { start, why: Why::Reboot },
-        // Somebody may have removed or replaced the lock file of a living host: it is asked about by name as well.
-        (Some(start), Lock::Held(_)) if !start.host.is_alive() => {
-            Observation::Interrupted { start, why: Why::HostDied }
-        }
-        (Some(start), _) => Observation::Running { start, child: read_child(run_dir)? },
-    };
-    Ok(observation)
-}
-
-/// A run of a place that has begun, or is over.
-fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observation, HostError> {
-    match known {
-        Known { exit: Some(record), .. } => Ok(Observation::Ended(record)),
-        Known { start: Some(start), .. } if start.host.boot_id != boot_id => {
-            Ok(ended_alone(run_dir)?.unwrap_or(Observation::Interrupted { start, why: Why::Reboot }))
-        }
-        Known { start: Some(start), .. } if !start.host.is_alive() => {
-            // It may have recorded the end before it died.
-            match shared::find(run_dir)?.and_then(|known| known.exit) {
-                Some(record) => Ok(Observation::Ended(record)),
-                None => Ok(ended_alone(run_dir)?.unwrap_or(Observation::Interrupted { start, why: Why::HostDied })),
-            }
-        }
-        // A command that is over in a moment is shown by its end alone.
-        Known { start: Some(start), .. } if !files::exists(run_dir, START) && is_recent(&start) => {
-            Ok(Observation::Starting)
-        }
-        Known { start: Some(start), .. } => {
-            Ok(Observation::Running { start, child: read_child(run_dir).unwrap_or_default() })
-        }
-        Known { start: None, exit: None } => Ok(Observation::NotStarted),
-    }
-}
-
-fn is_recent(start: &StartRecord) -> bool {
-    let age = Timestamp::now().duration_since(start.started_at);
-    !age.is_negative() && age < SHOWN_WITHIN
-}
-
-/// The end of a run of a place where the shared records could not take it. A copy that a power cut damaged is none.
-fn ended_alone(run_dir: &Path) -> Result<Option<Observation>, HostError> {
-    match read_exit(run_dir) {
-        Ok(record) => Ok(record.map(Observation::Ended)),
-        Err(HostError::Format { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// A run of a place that has not begun: it may be about to, if a living host was told of it.
-fn observe_told(run_dir: &Path, boot_id: &str, name: &str) -> Result<Observation, HostError> {
-    let place = place::directory(run_dir, name)?;
-    // While it is held no host can begin at the place, so what is found then does not change.
-    let lock = files::lock_shared(&place)?;
-    let told = match (&lock, place::Told::open(&place)?) {
-        (Lock::Taken, Some(mut told)) => told.names(run_dir)?,
-        (Lock::Taken, None) | (Lock::Held(_), _) => false,
-    };
-    match shared::find(run_dir)? {
-        Some(known) => observe_known(run_dir, boot_id, known),
-        None if told => Ok(Observation::Starting),
-        None => Ok(Observation::NotStarted),
-    }
-}
-
-/// Takes the lock and reads the start record. A host that is killed while it starts its command leaves the lock to that
-/// half-started process for a moment, until the program is executed; so a lock whose host is dead is waited for.
-fn lock_and_start(
-    run_dir: &Path,
-    lock: impl Fn(&Path) -> Result<Lock, HostError>,
-) -> Result<(Lock, Option<StartRecord>), HostError> {
-    let mut tries = 0;
-    loop {
-        let locked = lock(run_dir)?;
-        let start = read_start(run_dir)?;
-        let is_orphaned = matches!(locked, Lock::Taken) && start.as_ref().is_some_and(|start| !start.host.is_alive());
-        tries += 1;
-        if !is_orphaned || tries == files::LOCK_TRIES {
-            return Ok((locked, start));
-        }
-        rustix::thread::sched_yield();
-    }
-}
-
-/// The claim of a run. An empty file is what a power cut left of one that was not durable, which is made again.
-pub(super) fn read_claim(run_dir: &Path) -> Result<Option<Claim>, HostError> {
-    unless_empty(read_record(run_dir, CLAIM, |claim: &Claim| claim.version))
-}
-
-/// What a host wrote of the process it started: for whoever comes after it, and not made durable.
-fn read_child(run_dir: &Path) -> Result<Option<Identity>, HostError> {
-    unless_empty(files::read(run_dir, CHILD))
-}
-
-/// A record that is not made durable is there and empty after a power cut, which is as if it were not there.
-fn unless_empty<T>(read: Result<Option<T>, HostError>) -> Result<Option<T>, HostError> {
-    match read {
-        Err(HostError::Format { path, .. }) if std::fs::metadata(&path).is_ok_and(|found| found.len() == 0) => Ok(None),
-        other => other,
-    }
-}
-
-/// What the host of a run recorded before it started the command, if it came so far.
-///
-/// # Errors
-/// When the record is there and cannot be read.
-pub fn start_record(run_dir: &Path) -> Result<Option<StartRecord>, HostError> {
-    match shared::find(run_dir)?.and_then(|known| known.start) {
-        Some(start) => Ok(Some(start)),
-        None => read_start(run_dir),
-    }
-}
-
-fn read_start(run_dir: &Path) -> Result<Option<StartRecord>, HostError> {
-    read_record(run_dir, START, |record: &StartRecord| record.version)
-}
-
-fn read_exit(run_dir: &Path) -> Result<Option<ExitRecord>, HostError> {
-    read_record(run_dir, EXIT, |record: &ExitRecord| record.version)
-}
-
-fn read_record<T: DeserializeOwned>(
-    run_dir: &Path,
-    name: &str,
-    version: impl Fn(&T) -> u32,
-) -> Result<Option<T>, HostError> {
-    let record = files::read(run_dir, name)?;
-    match record.as_ref().map(version) {
-        Some(found) if found != VERSION => Err(HostError::Format {
-            path: run_dir.join(name),
-            message: format!("its form is {found}, this program reads {VERSION}"),
-        }),
-        _ => Ok(record),
-    }
-}
-
 /// What a request to stop did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopOutcome {
@@ -341,21 +159,32 @@ pub enum StopOutcome {
     Interrupted,
 }
 
-/// Asks for a run to be stopped. Repeating it does no harm, and a later request may shorten the time that is left.
+/// Asks for a run to be stopped, which may have been told of at a place or be unknown to any host: then it never begins.
+/// Repeating it does no harm, and a later request may shorten the time that is left.
 ///
 /// # Errors
 /// When the request cannot be made durable, or a record cannot be read.
-pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<StopOutcome, HostError> {
+pub fn request_stop(
+    run_dir: &Path,
+    place: Option<&str>,
+    reason: &str,
+    grace: Duration,
+) -> Result<StopOutcome, HostError> {
     if is_over(run_dir)? {
         return Ok(StopOutcome::AlreadyEnded);
+    }
+    if !run_dir.is_dir() {
+        files::create_dir(run_dir)?;
     }
     let request =
         StopRequest { reason: reason.to_owned(), grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) };
     // The request comes first. A host writes its start record and then looks for a request; we write the request and
     // then look for a start record. Whatever the order, at least one of us sees the other.
     files::replace(run_dir, STOP, &request, true)?;
-    if let Some(name) = read_claim(run_dir)?.and_then(|claim| claim.place) {
-        return place::stop(run_dir, &name, reason);
+    if let Some(name) = place
+        && let Some(outcome) = place::stop(run_dir, &place::directory(run_dir, name)?)?
+    {
+        return Ok(outcome);
     }
     let (lock, start) = lock_and_start(run_dir, files::lock_exclusive)?;
     if read_exit(run_dir)?.is_some() {
@@ -363,11 +192,11 @@ pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<Sto
     }
     match (lock, start) {
         (Lock::Held(_), None) => {
-            let Some(claim) = files::read::<Claim>(run_dir, CLAIM)? else {
-                return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
-            };
+            let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
+            let run = RunId::new(&name)
+                .map_err(|error| HostError::Format { path: run_dir.to_owned(), message: error.to_string() })?;
             let how = How::NeverStarted { reason: reason.to_owned() };
-            files::write_once(run_dir, EXIT, &ExitRecord::without_work(claim.run, how, Timestamp::now()))?;
+            files::write_once(run_dir, EXIT, &ExitRecord::without_work(run, how, Timestamp::now()))?;
             Ok(StopOutcome::NeverStarted)
         }
         (Lock::Held(_), Some(start)) if !start.host.is_alive() => Ok(StopOutcome::Interrupted),
@@ -378,14 +207,6 @@ pub fn request_stop(run_dir: &Path, reason: &str, grace: Duration) -> Result<Sto
             }
             Ok(StopOutcome::Requested)
         }
-    }
-}
-
-/// Whether the end of a run is recorded.
-pub(super) fn is_over(run_dir: &Path) -> Result<bool, HostError> {
-    match shared::find(run_dir)? {
-        Some(known) => Ok(known.exit.is_some() || ended_alone(run_dir)?.is_some()),
-        None => Ok(read_exit(run_dir)?.is_some()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::HostError;
-use super::files::{open_append, open_regular};
+use super::files::{create_private, open_append, open_regular};
 use super::mask::Mask;
 
 /// A file that is not the first begins with a line of this form, which is not output of the command.
@@ -79,7 +79,7 @@ impl CappedLog {
         })
     }
 
-    /// The same without making a file before there is something to write.
+    /// The same without making a file, or the directory for it, before there is something to write.
     pub(super) fn unmade(run_dir: &Path, stream: Stream, file_bytes_max: u64, mask: Mask) -> Self {
         Self {
             file: None,
@@ -122,7 +122,8 @@ impl CappedLog {
 
     fn put(&mut self, mut bytes: &[u8]) {
         if self.unmade && !bytes.is_empty() {
-            self.file = open_append(&self.path).ok();
+            let made = self.path.parent().is_none_or(|dir| create_private(dir).is_ok());
+            self.file = made.then(|| open_append(&self.path).ok()).flatten();
             self.unmade = false;
         }
         while !bytes.is_empty() {

@@ -8,7 +8,8 @@
 //!
 //! An agent's run has a host of its own. Commands share one for each place in which they run, one after the other, so that
 //! no process has to be started but the command's own; see [`Claim::place`]. The records of such runs are in one file, where
-//! what several hosts append at once becomes durable together. Whoever asks here need not know which it is.
+//! what several hosts append at once becomes durable together, and a directory is made only for those that leave something.
+//! Whoever asks here need not know which it is.
 //!
 //! A command may have a terminal, which its host keeps whether or not anybody looks; see [`connect`]. Or tmux keeps it,
 //! and the host is in a pane of tmux; see [`pane`].
@@ -22,6 +23,7 @@ mod launch;
 mod logs;
 mod mask;
 mod namespaces;
+mod observe;
 mod place;
 mod records;
 mod run;
@@ -39,14 +41,15 @@ use std::path::PathBuf;
 pub use confine::{Confinement, available as sandbox_available, main as confined_main};
 pub use glance::{screen, tools, type_into};
 pub use launch::{
-    HostProgram, Killed, StopOutcome, has_started, is_claimed, kill_remains, observe, observe_on, prepare, reap_hosts,
-    request_stop, spawn_host, start_record,
+    HostProgram, Killed, StopOutcome, begin, kill_remains, prepare, reap_hosts, request_stop, spawn_host,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use namespaces::available as namespaces_available;
-pub use place::{is_place, watched_dir};
+pub use observe::{has_started, is_claimed, never_began, observe, observe_at, observe_on, start_record};
+pub use place::{is_place, is_told, watched_dir};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;
+pub use shared::discard as discard_records;
 pub use terminal::{connect, replay, unsent_prompt};
 pub use tmux::{Multiplexer, Pane, Shown, VERSION_MIN as TMUX_VERSION_MIN, pane, version as tmux_version};
 

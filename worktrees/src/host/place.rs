@@ -1,27 +1,32 @@
 //! Hosts that outlive a run: one for each place in which commands run, one command after the other. What a command does
 //! not have to wait for is the start of a process, and a directory made durable for each of its records.
 //!
-//! A place is a directory beside those of the runs, with the lock that its host holds for life and the list of runs that
+//! A place is a directory beside those of the runs, with the lock that its host holds for life and the list of claims that
 //! it was told of. The rules are those of every host but one: a start is durable before the command begins, a run that has
 //! begun is never begun again, and of a run whose host died nothing is concluded but that. An end is told before it is
 //! durable, and made so while whoever was told records it for itself. At most one run is at a place at any time, so that
 //! everything below the host is of that run.
+//!
+//! A run at a place has a directory of its own only once there is something to keep in it: output, a request to stop, or
+//! what shows a command to others that is not over in a moment.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::fs::OFlags;
+use rustix::event::Timespec;
+use rustix::fs::{AtFlags, CWD, OFlags, Timestamps, UTIME_NOW, utimensat};
 use rustix::process::Signal;
 
 use super::HostError;
 use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, START, exists};
-use super::launch::{StopOutcome, is_over, read_claim};
-use super::records::{ExitRecord, How, StartRecord, VERSION};
+use super::launch::StopOutcome;
+use super::observe::is_over;
+use super::records::{Claim, ExitRecord, StartRecord, VERSION};
 use super::run::{detach, note, run};
 use super::shared::{self, Records};
 use super::supervise::timespec;
@@ -36,20 +41,20 @@ const IDLE_VARIABLE: &str = "PIPELINE_HOST_IDLE_MS";
 const SETTLE_AFTER: Duration = Duration::from_millis(5);
 /// How often a host looks for what it was told where it cannot watch.
 const LOOK_UNWATCHED: Duration = Duration::from_millis(200);
-/// The list of a place begins anew once all of it was taken and it is longer than this.
-const TOLD_BYTES_MAX: u64 = 64 * 1024;
+/// The list of a place begins anew once all that it names has begun and it is longer than this.
+const TOLD_BYTES_MAX: u64 = 16 * 1024;
 /// The list of a place is waited for so long where somebody else has it, which is for a few reads and the start of a host.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How often it is tried at once, which is enough where it is only read.
 const TOLD_TRIES: usize = 20;
 /// How long after each further attempt.
 const LOCK_PAUSE: Duration = Duration::from_micros(100);
-/// In a place: the runs that its host was told of, a line each.
+/// In a place: the claims that its host was told of, a line each.
 const TOLD: &str = "told";
 /// In a place: who its last host is or was.
 const HOST: &str = "host.json";
-/// In a place: closed by its host whenever there is something new about a run. Nothing is in it; whoever watches the
-/// place is woken, without the file that a copy of each record would need.
+/// In a place: touched by its host whenever there is something new about a run. Nothing is in it; whoever watches the
+/// place is woken, without the file that a copy of each record would need. The host does not hear of it itself.
 const NEWS: &str = ".news";
 
 /// The directory of a run's place.
@@ -69,6 +74,17 @@ pub fn watched_dir(run_dir: &Path, place: &str) -> PathBuf {
         Ok(at_place) if !exists(run_dir, HOST_LOG) => at_place,
         Ok(_) | Err(_) => run_dir.to_owned(),
     }
+}
+
+/// Whether a run was told of at a place, so that its host may have begun it. What cannot be read may have been.
+#[must_use]
+pub fn is_told(run_dir: &Path, place: &str) -> bool {
+    let told = || match Told::open(&directory(run_dir, place)?)? {
+        Some(told) => told.names(run_dir),
+        None => Ok(false),
+    };
+    // In this order: what the list no longer names is on record.
+    told().unwrap_or(true) || !matches!(shared::find(run_dir), Ok(None))
 }
 
 /// Whether a directory is a place rather than a run's. Its host has no agent.
@@ -91,12 +107,12 @@ pub(super) struct Told {
 impl Told {
     /// Opens it, making the place where there is none.
     pub(super) fn make(place: &Path) -> Result<Self, HostError> {
-        if !place.is_dir() {
-            files::create_dir(place)?;
+        if let Some(told) = Self::open(place)? {
+            return Ok(told);
         }
+        files::create_dir(place)?;
         let path = place.join(TOLD);
-        let file = files::open_append(&path)?;
-        drop(file);
+        drop(files::open_append(&path)?);
         Self::open(place)?.ok_or_else(|| HostError::io("open", &path)(std::io::ErrorKind::NotFound.into()))
     }
 
@@ -127,39 +143,56 @@ impl Told {
         Ok(Some(Self { file, path }))
     }
 
-    /// What was added after a position, which moves to the end.
-    fn read_on(&mut self, at: &mut u64) -> Result<Vec<String>, HostError> {
-        let mut text = String::new();
-        let len = self.file.metadata().map_err(HostError::io("read", &self.path))?.len();
+    /// The claims that were added after a position, which moves behind them. Whoever asks has begun all that came before.
+    fn read_on(&mut self, at: &mut u64) -> Result<Vec<Claim>, HostError> {
+        let len = self.len()?;
         if len < *at {
             *at = 0;
         }
-        self.file.seek(SeekFrom::Start(*at)).map_err(HostError::io("read", &self.path))?;
-        self.file.read_to_string(&mut text).map_err(HostError::io("read", &self.path))?;
-        *at += text.len() as u64;
-        if *at > TOLD_BYTES_MAX {
+        if len == *at && len > TOLD_BYTES_MAX {
             self.clear()?;
             *at = 0;
         }
-        Ok(text.lines().map(str::to_owned).collect())
+        let lines = self.lines(*at, len)?;
+        *at = len;
+        let claim = |line: &str| match serde_json::from_str(line.split_once(' ')?.1) {
+            Ok(claim) => Some(claim),
+            Err(error) => {
+                note(&format!("something that was told here cannot be read: {error}"));
+                None
+            }
+        };
+        Ok(lines.iter().filter_map(|line| claim(line)).collect())
+    }
+
+    fn len(&self) -> Result<u64, HostError> {
+        Ok(self.file.metadata().map_err(HostError::io("read", &self.path))?.len())
+    }
+
+    /// The whole lines between two positions.
+    fn lines(&self, from: u64, to: u64) -> Result<Vec<String>, HostError> {
+        let mut bytes = vec![0; usize::try_from(to.saturating_sub(from)).unwrap_or(0)];
+        self.file.read_exact_at(&mut bytes, from).map_err(HostError::io("read", &self.path))?;
+        Ok(shared::whole_lines(&bytes).map(str::to_owned).collect())
     }
 
     fn clear(&mut self) -> Result<(), HostError> {
         files::open_append(&self.path)?.set_len(0).map_err(HostError::io("write", &self.path))
     }
 
-    fn add(&mut self, run_dir: &Path) -> Result<(), HostError> {
-        let line = format!("{}\n", name(run_dir));
+    fn add(&mut self, run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
+        let failed =
+            |error: serde_json::Error| HostError::Format { path: self.path.clone(), message: error.to_string() };
+        let line = shared::as_line(&format!("{} {}", name(run_dir), serde_json::to_string(claim).map_err(failed)?));
         let mut file = files::open_append(&self.path)?;
         file.write_all(line.as_bytes()).map_err(HostError::io("write", &self.path))
     }
 
-    /// Whether a host that lives was told of a run, and may yet begin it.
-    pub(super) fn names(&mut self, run_dir: &Path) -> Result<bool, HostError> {
-        let mut text = String::new();
-        self.file.seek(SeekFrom::Start(0)).map_err(HostError::io("read", &self.path))?;
-        self.file.read_to_string(&mut text).map_err(HostError::io("read", &self.path))?;
-        Ok(text.lines().any(|line| line == name(run_dir)))
+    /// Whether it names a run: its host, if it lives, has begun it or may yet.
+    pub(super) fn names(&self, run_dir: &Path) -> Result<bool, HostError> {
+        let run = name(run_dir);
+        let named = |line: &String| line.split_once(' ').is_some_and(|(told, _)| told == run);
+        Ok(self.lines(0, self.len()?)?.iter().any(named))
     }
 }
 
@@ -167,31 +200,23 @@ impl Told {
 pub(super) fn tell(
     place: &Path,
     run_dir: &Path,
+    claim: &Claim,
     start: impl FnOnce(&Path) -> Result<(), HostError>,
 ) -> Result<(), HostError> {
     let mut told = Told::make(place)?;
     match files::lock_shared(place)? {
         // The host looks at the list a last time while nobody else can, before it lets go of its lock: it reads this.
         Lock::Taken => {
-            told.add(run_dir)?;
-            if is_left_by_the_dead(place)? { begin_anew(told, place, run_dir, start) } else { Ok(()) }
+            told.add(run_dir, claim)?;
+            if !is_left_by_the_dead(place)? {
+                return Ok(());
+            }
         }
-        Lock::Held(free) => {
-            drop(free);
-            begin_anew(told, place, run_dir, start)
-        }
+        Lock::Held(free) => drop(free),
     }
-}
-
-fn begin_anew(
-    mut told: Told,
-    place: &Path,
-    run_dir: &Path,
-    start: impl FnOnce(&Path) -> Result<(), HostError>,
-) -> Result<(), HostError> {
     // What a dead host was told of and never began is told again by whoever still wants it.
     told.clear()?;
-    told.add(run_dir)?;
+    told.add(run_dir, claim)?;
     start(place)
 }
 
@@ -212,42 +237,33 @@ fn is_left_by_the_dead(place: &Path) -> Result<bool, HostError> {
     Ok(false)
 }
 
-/// The rest of a request that concerns a run of a place. As everywhere, the host looks for a request after it has recorded
-/// the start, and here the start is looked for after the request was made.
-pub(super) fn stop(run_dir: &Path, name: &str, reason: &str) -> Result<StopOutcome, HostError> {
-    let place = directory(run_dir, name)?;
+/// The rest of a request that concerns a run which was told of at a place; nothing where it was not. As everywhere, the host
+/// looks for a request after it has recorded the start, and here the start is looked for after the request was made.
+pub(super) fn stop(run_dir: &Path, place: &Path) -> Result<Option<StopOutcome>, HostError> {
     // Nobody is told of anything meanwhile.
-    let mut told = Told::make(&place)?;
-    let lock = files::lock_exclusive(&place)?;
+    let Some(told) = Told::open(place)? else {
+        return Ok(None);
+    };
+    let lock = files::lock_exclusive(place)?;
+    let is_named = told.names(run_dir)?;
     let known = shared::find(run_dir)?;
     if is_over(run_dir)? {
-        return Ok(StopOutcome::AlreadyEnded);
+        return Ok(Some(StopOutcome::AlreadyEnded));
     }
-    match (known.and_then(|known| known.start), lock) {
+    Ok(match (known.and_then(|known| known.start), lock) {
         (Some(start), _) if !start.host.is_alive() => match is_over(run_dir)? {
-            true => Ok(StopOutcome::AlreadyEnded),
-            false => Ok(StopOutcome::Interrupted),
+            true => Some(StopOutcome::AlreadyEnded),
+            false => Some(StopOutcome::Interrupted),
         },
         (Some(start), _) => {
             // It only wakes: by the time it comes another run may be at the place.
             start.host.signal(Signal::HUP);
-            Ok(StopOutcome::Requested)
+            Some(StopOutcome::Requested)
         }
-        (None, Lock::Taken) if told.names(run_dir)? => Ok(StopOutcome::Requested),
-        (None, _) => {
-            let Some(claim) = read_claim(run_dir)? else {
-                return Err(HostError::Format { path: run_dir.join(CLAIM), message: "there is none".to_owned() });
-            };
-            let how = How::NeverStarted { reason: reason.to_owned() };
-            let record = ExitRecord::without_work(claim.run, how, Timestamp::now());
-            let runs = run_dir.parent().unwrap_or(run_dir);
-            let mut records = Records::open(runs)?;
-            records.exit(run_dir, &record)?;
-            records.settle()?;
-            files::replace(run_dir, EXIT, &record, false)?;
-            Ok(StopOutcome::NeverStarted)
-        }
-    }
+        (None, Lock::Taken) if is_named => Some(StopOutcome::Requested),
+        // Whoever is told of it later finds its end.
+        (None, _) => None,
+    })
 }
 
 /// The main function of a place's host.
@@ -269,8 +285,8 @@ pub(super) fn main(place: &Path) -> Result<(), HostError> {
     let idle = std::env::var(IDLE_VARIABLE).ok().and_then(|ms| ms.parse().ok()).map_or(IDLE, Duration::from_millis);
     let queue = VecDeque::new();
     let mut host = Host { runs, place, lock: Some(lock), identity, records, wakes, idle, queue, at: 0 };
-    while let Some(run_dir) = host.next()? {
-        host.serve(&run_dir)?;
+    while let Some(claim) = host.next()? {
+        host.serve(&claim)?;
     }
     host.records.settle()
 }
@@ -283,20 +299,20 @@ struct Host<'a> {
     records: Records,
     wakes: Wakes,
     idle: Duration,
-    queue: VecDeque<String>,
+    queue: VecDeque<Claim>,
     at: u64,
 }
 
 impl Host<'_> {
     /// The next run that it was told of; nothing when it is to end.
-    fn next(&mut self) -> Result<Option<PathBuf>, HostError> {
+    fn next(&mut self) -> Result<Option<Claim>, HostError> {
         let (idle, settle) = (Instant::now() + self.idle, Instant::now() + SETTLE_AFTER);
         loop {
             if self.wakes.is_to_leave() || !self.lock.as_ref().is_some_and(|lock| lock.is_of(self.place)) {
                 return Ok(None);
             }
-            if let Some(run) = self.queue.pop_front() {
-                return Ok(Some(self.runs.join(run)));
+            if let Some(claim) = self.queue.pop_front() {
+                return Ok(Some(claim));
             }
             // What we closed ourselves is among it. Whatever comes after this is read now, or heard of.
             self.wakes.empty_directory();
@@ -332,30 +348,30 @@ impl Host<'_> {
     }
 
     /// Runs a command, if it is still to be run.
-    fn serve(&mut self, run_dir: &Path) -> Result<(), HostError> {
+    fn serve(&mut self, claim: &Claim) -> Result<(), HostError> {
+        let run_dir = &self.runs.join(claim.run.as_str());
         let known = shared::find(run_dir)?.is_some();
         if known || exists(run_dir, EXIT) || exists(run_dir, START) {
             return Ok(());
         }
-        let claim = match read_claim(run_dir) {
-            Ok(Some(claim)) => claim,
-            Ok(None) => return Ok(()),
-            // Whoever looks at the run finds the same, and says so.
-            Err(error) => {
-                note(&error.to_string());
-                return Ok(());
-            }
-        };
+        if claim.version != VERSION {
+            note(&format!("{} is not begun: its form is {}, this program reads {VERSION}", claim.run, claim.version));
+            return Ok(());
+        }
         let host = self.identity.clone();
         let start = StartRecord { version: VERSION, run: claim.run.clone(), host, started_at: Timestamp::now() };
         self.records.start(run_dir, &start)?;
-        let watch = self.wakes.watch(run_dir);
-        // For whoever looks into the directory; what counts is written.
-        let tell = || {
+        let mut watch = None;
+        // For whoever looks for it in a directory; what counts is written.
+        let showing = || {
+            if let Err(error) = files::create_private(run_dir) {
+                note(&error.to_string());
+            }
+            watch = self.wakes.watch(run_dir);
+            drop(files::replace(run_dir, CLAIM, claim, false));
             drop(files::replace(run_dir, START, &start, false));
-            say_news(self.place);
         };
-        let (record, _) = run(run_dir, &claim, start.started_at, &self.wakes, None, tell);
+        let (record, _) = run(run_dir, claim, start.started_at, &self.wakes, None, (showing, || say_news(self.place)));
         self.wakes.unwatch(watch);
         self.finish(run_dir, &record)?;
         if record.unkillable.is_empty() {
@@ -369,10 +385,12 @@ impl Host<'_> {
 
     fn finish(&mut self, run_dir: &Path, record: &ExitRecord) -> Result<(), HostError> {
         match self.records.exit(run_dir, record) {
-            // Whoever waits for it goes on while the copy is written.
+            // Whoever waits for it goes on while the copy is written, where there is anything that it is beside.
             Ok(()) => {
                 say_news(self.place);
-                if let Err(error) = files::replace(run_dir, EXIT, record, false) {
+                if run_dir.is_dir()
+                    && let Err(error) = files::replace(run_dir, EXIT, record, false)
+                {
                     note(&error.to_string());
                 }
                 Ok(())
@@ -381,7 +399,7 @@ impl Host<'_> {
                 note(&format!("{error}; the end is in the run's directory alone"));
                 // Whoever looks finds it there once this host is gone, since one that lives may still be writing.
                 self.wakes.leave();
-                let written = super::run::write_exit(run_dir, record);
+                let written = files::create_dir(run_dir).and_then(|()| super::run::write_exit(run_dir, record));
                 say_news(self.place);
                 written
             }
@@ -391,5 +409,9 @@ impl Host<'_> {
 
 /// Wakes whoever watches the place. Nobody depends on it: whoever looks at the runs finds the same.
 fn say_news(place: &Path) {
-    drop(files::open_append(&place.join(NEWS)));
+    let (path, now) = (place.join(NEWS), Timespec { tv_sec: 0, tv_nsec: UTIME_NOW });
+    let times = Timestamps { last_access: now, last_modification: now };
+    if utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+        drop(files::open_append(&path));
+    }
 }

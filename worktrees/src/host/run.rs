@@ -144,7 +144,7 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
     if !files::write_once_on(run_dir, START, &start, CLAIM)? {
         return Ok(());
     }
-    let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, || {});
+    let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, (|| {}, || {}));
     if let Some(confinement) = &claim.confinement {
         confine::clear(&confinement.scratch);
     }
@@ -209,14 +209,15 @@ impl Ends {
     }
 }
 
-/// Runs the command of a claim to its end. `begun` is called while it runs, once it does.
+/// Runs the command of a claim to its end. While it runs, once it does, it is shown in the directory, before which
+/// `showing` is called, and after which `shown` is. At a place neither is where it is over in a moment.
 pub(super) fn run(
     run_dir: &Path,
     claim: &Claim,
     started_at: Timestamp,
     wakes: &Wakes,
     tty: Option<Tty>,
-    begun: impl FnOnce(),
+    (showing, shown): (impl FnOnce(), impl FnOnce()),
 ) -> (ExitRecord, Option<Terminal>) {
     let over = |how| ExitRecord::without_work(claim.run.clone(), how, started_at);
     let failed = |kind, message| (over(How::SpawnFailed { message, kind }), None);
@@ -250,12 +251,13 @@ pub(super) fn run(
     }
     let pid = i32::try_from(child.id()).unwrap_or(0);
     let show = || {
+        showing();
         if let Some(identity) = Identity::of(pid)
             && let Err(error) = files::replace(run_dir, CHILD, &identity, false)
         {
             note(&error.to_string());
         }
-        begun();
+        shown();
     };
     prefer_for_oom(pid);
     let Ends { terminal, pane, printed } = ends;

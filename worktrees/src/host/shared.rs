@@ -3,8 +3,9 @@
 //! made durable a moment later: whoever builds on it records it durably for itself, and one that a power cut takes is that
 //! of a run which began and did not end, and is told as such.
 //!
-//! A run's own directory has copies for whoever watches it, which a power cut may take. This file is what counts: a run
-//! that it knows has begun, or is over, whatever else is there. The meaning of the records is elsewhere.
+//! A run's own directory, where it has one, has copies for whoever looks into it, which a power cut may take. This file is
+//! what counts: a run that it knows has begun, or is over, whatever else is there. It is discarded by whoever knows which
+//! runs live. The meaning of the records is elsewhere.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
@@ -28,7 +29,7 @@ const TURNING: &str = ".turning.lock";
 const BYTES_MAX: u64 = 1024 * 1024;
 /// Files that are over and kept all the same.
 const FILES_KEPT: usize = 2;
-/// Ends that a reader remembers. They are in the runs' directories too, and only those of live runs are asked for.
+/// Ends that a reader remembers. Only those of live runs are asked for, and soon after they came.
 const ENDS_MAX: usize = 4_096;
 
 /// What is known of one run.
@@ -90,10 +91,8 @@ impl Records {
         let path = self.dir.join(RECORDS);
         let text = serde_json::to_string(line)
             .map_err(|error| HostError::Format { path: path.clone(), message: error.to_string() })?;
-        // A line begins with a line's end as well: what a power cut left unfinished does not spoil what comes after it.
-        let text = format!("\n{:08x} {text}\n", crc32fast::hash(text.as_bytes()));
         self.unsettled = true;
-        self.file.write_all(text.as_bytes()).map_err(HostError::io("write", &path))
+        self.file.write_all(as_line(&text).as_bytes()).map_err(HostError::io("write", &path))
     }
 
     pub(super) fn is_unsettled(&self) -> bool {
@@ -124,7 +123,6 @@ impl Records {
             std::fs::rename(&path, &aside).map_err(HostError::io("rename", &path))?;
         }
         self.file = Self::open_in(&self.dir)?;
-        discard_finished(&self.dir);
         Ok(())
     }
 }
@@ -137,35 +135,23 @@ fn name(run_dir: &Path) -> String {
     run_dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Removes older files in which nothing begins that has not ended. One that stays only takes room.
-fn discard_finished(dir: &Path) {
-    let mut older = record_files(dir);
+/// Removes older files of these runs' records in which nothing is said of a run that lives. One that stays only takes room.
+pub fn discard(runs: &Path, is_live: impl Fn(&str) -> bool) {
+    let dir = runs.join(DIR);
+    let mut older = record_files(&dir);
     older.retain(|path| path.file_name().is_some_and(|name| name != RECORDS));
     // Their names are times.
     older.sort();
-    let most = older.len().saturating_sub(FILES_KEPT);
-    let Some(rest) = older.get(most..) else { return };
-    let ended_later: Vec<String> =
-        rest.iter().chain([&dir.join(RECORDS)]).flat_map(|path| unfinished(path).1).collect();
-    for path in older.iter().take(most) {
-        if unfinished(path).0.iter().all(|run| ended_later.contains(run)) {
+    for path in older.iter().take(older.len().saturating_sub(FILES_KEPT)) {
+        let mut lives = false;
+        let bytes = std::fs::read(path).unwrap_or_default();
+        each(&bytes, |line| match line {
+            Line::Start { dir, .. } | Line::Exit { dir, .. } => lives |= is_live(&dir),
+        });
+        if !lives {
             drop(std::fs::remove_file(path));
         }
     }
-}
-
-/// The runs that begin in a file and do not end there, and those that only end there.
-fn unfinished(path: &Path) -> (Vec<String>, Vec<String>) {
-    let (mut began, mut ended) = (Vec::new(), Vec::new());
-    let bytes = std::fs::read(path).unwrap_or_default();
-    each(&bytes, |line| match line {
-        Line::Start { dir, .. } => began.push(dir),
-        Line::Exit { dir, .. } => match began.iter().position(|run| *run == dir) {
-            Some(at) => drop(began.swap_remove(at)),
-            None => ended.push(dir),
-        },
-    });
-    (began, ended)
 }
 
 fn record_files(dir: &Path) -> Vec<PathBuf> {
@@ -174,19 +160,27 @@ fn record_files(dir: &Path) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_name().to_str().is_some_and(is_records)).map(|entry| entry.path()).collect()
 }
 
-/// Tells of every whole line and says how far these reach. A line that is not what was written there says nothing.
+/// A line for a file that many append to, which tells whether it is whole. It begins with a line's end as well: what
+/// somebody left unfinished does not spoil what comes after it.
+pub(super) fn as_line(text: &str) -> String {
+    format!("\n{:08x} {text}\n", crc32fast::hash(text.as_bytes()))
+}
+
+/// What such lines say. One that is not what was written there says nothing.
+pub(super) fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    bytes.split(|byte| *byte == b'\n').filter_map(|line| {
+        let (Some(sum), Some(b' '), Some(text)) = (line.get(..8), line.get(8), line.get(9..)) else { return None };
+        let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
+        (sum == crc32fast::hash(text)).then(|| std::str::from_utf8(text).ok())?
+    })
+}
+
+/// Tells of every whole line and says how far these reach.
 fn each(bytes: &[u8], mut tell: impl FnMut(Line)) -> usize {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let lines = bytes.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
-    for line in lines {
-        let (Some(sum), Some(b' '), Some(text)) = (line.get(..8), line.get(8), line.get(9..)) else { continue };
-        let sum = std::str::from_utf8(sum).ok().and_then(|sum| u32::from_str_radix(sum, 16).ok());
-        if sum == Some(crc32fast::hash(text))
-            && let Ok(line) = serde_json::from_slice(text)
-        {
-            tell(line);
-        }
-    }
+    whole_lines(bytes.get(..whole).unwrap_or_default())
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .for_each(&mut tell);
     whole
 }
 
@@ -347,6 +341,12 @@ mod tests {
         }
     }
 
+    fn index_anew(dir: &Path, check: impl FnOnce(&Index)) {
+        let mut index = Index::default();
+        index.refresh(dir, newest(dir).unwrap()).unwrap();
+        check(&index);
+    }
+
     #[test]
     fn a_long_file_is_followed_by_another_and_what_runs_is_not_forgotten() {
         let runs = tempfile::tempdir().unwrap();
@@ -377,7 +377,12 @@ mod tests {
             assert!(index.runs["R-slow"].exit.is_some(), "its host went on in the file that it began in");
         }
         fill(4, &mut ended);
-        assert_eq!(record_files(&dir).len(), FILES_KEPT + 1, "what is over is discarded");
+        let all = record_files(&dir).len();
+        discard(runs.path(), |run| run == "R-slow" || run == "R-2");
+        assert!(record_files(&dir).len() < all, "what is settled is discarded");
+        index_anew(&dir, |index| assert!(index.runs["R-slow"].start.is_some() && index.runs["R-2"].exit.is_some()));
+        discard(runs.path(), |_| false);
+        assert_eq!(record_files(&dir).len(), FILES_KEPT + 1);
         reader.refresh(&dir, newest(&dir).unwrap()).unwrap();
         assert!(reader.runs["R-9"].exit.is_some());
     }

@@ -15,6 +15,9 @@ use rustix::process::Signal;
 
 use crate::support::{Run, program, wait_dead, wait_in};
 
+/// The name of the place.
+const COMMAND: &str = "command-1";
+
 /// Some runs at one place.
 struct Place {
     base: tempfile::TempDir,
@@ -42,21 +45,29 @@ impl Place {
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
         let run = RunId::new(&self.name(run)).unwrap();
         let mut claim = Claim::new(run, RunKind::Agent, argv, env, self.base.path().to_owned());
-        claim.place = Some("command-1".to_owned());
+        claim.place = Some(COMMAND.to_owned());
         claim
     }
 
     fn start(&self, run: &str, script: &str) {
-        host::prepare(&self.dir(run), &self.claim(run, script)).unwrap();
-        host::spawn_host(&program(), &self.dir(run)).unwrap();
+        host::begin(&program(), &self.dir(run), &self.claim(run, script)).unwrap();
+    }
+
+    /// The directory of the place.
+    fn at(&self) -> PathBuf {
+        self.base.path().join("runs/.commands").join(COMMAND)
     }
 
     fn seen(&self, run: &str) -> Observation {
-        host::observe(&self.dir(run))
+        host::observe_at(&self.dir(run), COMMAND)
+    }
+
+    fn stop(&self, run: &str, reason: &str, grace: Duration) -> StopOutcome {
+        host::request_stop(&self.dir(run), Some(COMMAND), reason, grace).unwrap()
     }
 
     fn ended(&self, run: &str) -> ExitRecord {
-        wait_in(&self.dir(run), || match self.seen(run) {
+        wait_in(&self.at(), || match self.seen(run) {
             Observation::Ended(record) => Some(record),
             Observation::Corrupt { path, message } => panic!("{}: {message}", path.display()),
             _ => None,
@@ -64,7 +75,7 @@ impl Place {
     }
 
     fn running(&self, run: &str) -> (Identity, Identity) {
-        wait_in(&self.dir(run), || match self.seen(run) {
+        wait_in(&self.at(), || match self.seen(run) {
             Observation::Running { start, child: Some(child) } => Some((start.host, child)),
             Observation::Ended(record) => panic!("ended too early: {record:?}"),
             _ => None,
@@ -107,7 +118,7 @@ fn one_host_runs_one_command_after_the_other() {
     assert!(second.cpu_ms > 0);
     assert_eq!(host::start_record(&place.dir("one")).unwrap().unwrap().run.as_str(), place.name("one"));
     // Whoever tells it again of a run that is over starts nothing.
-    host::spawn_host(&program(), &place.dir("one")).unwrap();
+    place.start("one", "echo again");
     place.start("three", "true");
     place.ended("three");
     assert_eq!(place.ended("one").duration_ms, first.duration_ms);
@@ -125,19 +136,57 @@ fn what_one_command_leaves_behind_is_gone_before_the_next() {
 }
 
 #[test]
+fn a_run_has_a_directory_once_something_is_to_be_kept_of_it() {
+    let place = Place::new();
+    place.start("one", "true");
+    place.ended("one");
+    assert!(!place.dir("one").exists());
+    place.start("two", "echo said");
+    place.ended("two");
+    assert_eq!(place.out("two"), "said\n");
+    // One that is not over in a moment is shown.
+    place.start("three", "until [ -e go ]; do sleep 0.01; done");
+    place.running("three");
+    assert!(place.dir("three").join("claim.json").exists());
+    fs::write(place.file("go"), "").unwrap();
+    place.ended("three");
+}
+
+#[test]
+fn what_was_told_half_is_passed_over_and_the_list_does_not_grow() {
+    use std::io::Write as _;
+    let place = Place::new();
+    place.start("one", "true");
+    place.ended("one");
+    let told = place.at().join("told");
+    let add = |text: &str| fs::OpenOptions::new().append(true).open(&told).unwrap().write_all(text.as_bytes()).unwrap();
+    add("\n00000000 R-torn {\"version\":1");
+    place.start("two", "true");
+    place.ended("two");
+    assert!(host::is_told(&place.dir("two"), COMMAND) && !host::is_told(&place.dir("three"), COMMAND));
+    add(&"\n".repeat(256 * 1024));
+    // It begins anew when whoever is told next has begun and ended, and not before.
+    for n in 0..3 {
+        place.start(&format!("run-{n}"), "true");
+        place.ended(&format!("run-{n}"));
+    }
+    assert!(fs::metadata(&told).unwrap().len() < 64 * 1024);
+    assert!(host::is_told(&place.dir("two"), COMMAND), "it is on record");
+}
+
+#[test]
 fn a_host_that_has_nothing_to_do_rests() {
     use rustix::fs::inotify;
     let place = Place::new();
     place.start("one", "true");
     place.ended("one");
     let looks = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
-    let told = place.dir("one").parent().unwrap().join(".commands/command-1/told");
-    inotify::add_watch(&looks, &told, inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE).unwrap();
+    inotify::add_watch(&looks, place.at().join("told"), inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE)
+        .unwrap();
     // Somebody else is busy for a while.
     let mut claim = place.claim("two", "i=0; while test $i -lt 100000; do i=$((i+1)); done");
     claim.place = Some("command-2".to_owned());
-    host::prepare(&place.dir("two"), &claim).unwrap();
-    host::spawn_host(&program(), &place.dir("two")).unwrap();
+    host::begin(&program(), &place.dir("two"), &claim).unwrap();
     place.ended("two");
     let mut buffer = [std::mem::MaybeUninit::uninit(); 64 * 1024];
     let mut events = inotify::Reader::new(&looks, &mut buffer);
@@ -154,22 +203,20 @@ fn a_request_to_stop_means_one_run() {
     let place = Place::new();
     place.start("one", "trap '' TERM; sleep 600 & wait; sleep 600");
     let (host, child) = place.running("one");
-    assert_eq!(
-        host::request_stop(&place.dir("one"), "claimed", Duration::from_millis(20)).unwrap(),
-        StopOutcome::Requested
-    );
+    assert_eq!(place.stop("one", "claimed", Duration::from_millis(20)), StopOutcome::Requested);
     assert_eq!(place.ended("one").how, How::Stopped { reason: "claimed".to_owned() });
     assert!(!child.is_alive());
-    assert_eq!(host::request_stop(&place.dir("one"), "again", Duration::ZERO).unwrap(), StopOutcome::AlreadyEnded);
+    assert_eq!(place.stop("one", "again", Duration::ZERO), StopOutcome::AlreadyEnded);
     place.start("two", "exit 4");
     assert_eq!(place.ended("two").how, How::Exited { code: 4 });
     assert!(host.is_alive());
     // One that is asked to stop before anybody is told of it never begins, whoever is told of it later.
-    host::prepare(&place.dir("three"), &place.claim("three", "echo ran > ran")).unwrap();
     assert_eq!(place.seen("three"), Observation::NotStarted);
-    let outcome = host::request_stop(&place.dir("three"), "cancelled", Duration::ZERO).unwrap();
-    assert_eq!(outcome, StopOutcome::NeverStarted);
-    host::spawn_host(&program(), &place.dir("three")).unwrap();
+    assert_eq!(place.stop("three", "cancelled", Duration::ZERO), StopOutcome::NeverStarted);
+    assert!(host::never_began(&place.dir("three")) && !host::never_began(&place.dir("two")));
+    place.start("three", "echo ran > ran");
+    place.start("four", "true");
+    place.ended("four");
     assert_eq!(place.ended("three").how, How::NeverStarted { reason: "cancelled".to_owned() });
     assert!(!place.file("ran").exists());
 }
@@ -179,8 +226,7 @@ fn a_time_limit_ends_the_run_and_not_the_host() {
     let place = Place::new();
     let mut claim = place.claim("one", "sleep 600 & sleep 600");
     claim.timeout_ms = Some(30);
-    host::prepare(&place.dir("one"), &claim).unwrap();
-    host::spawn_host(&program(), &place.dir("one")).unwrap();
+    host::begin(&program(), &place.dir("one"), &claim).unwrap();
     assert_eq!(place.ended("one").how, How::TimedOut);
     assert_eq!(place.remains("one"), []);
     place.start("two", "true");
@@ -206,8 +252,8 @@ fn a_dead_host_interrupts_its_run_and_the_next_has_another() {
     assert!(!child.is_alive() && !daemon.is_alive());
     assert!(matches!(place.seen("two"), Observation::Running { .. }), "{:?}", place.seen("two"));
     // Whoever tells of the first one again starts nothing.
-    host::spawn_host(&program(), &place.dir("one")).unwrap();
-    host::request_stop(&place.dir("two"), "stopped", Duration::ZERO).unwrap();
+    place.start("one", "echo x >> ran");
+    place.stop("two", "stopped", Duration::ZERO);
     place.ended("two");
     place.start("three", "true");
     place.ended("three");
@@ -232,7 +278,6 @@ fn a_host_that_is_asked_to_end_ends_its_run_first() {
 #[test]
 fn the_shared_records_count_whatever_is_in_the_directory() {
     let place = Place::new();
-    let claim = |run: &str| place.dir(run).join("claim.json");
     place.start("one", "echo x >> ran; echo $$ > up; sleep 600");
     let (host, _) = place.running("one");
     fs::remove_file(place.dir("one").join("start.json")).unwrap();
@@ -241,17 +286,13 @@ fn the_shared_records_count_whatever_is_in_the_directory() {
         host::observe_on(&place.dir("one"), "another boot"),
         Observation::Interrupted { why: Why::Reboot, .. }
     ));
-    host::request_stop(&place.dir("one"), "stopped", Duration::ZERO).unwrap();
+    place.stop("one", "stopped", Duration::ZERO);
     place.ended("one");
     for (name, text) in [("exit.json", ""), ("start.json", "{"), ("claim.json", "")] {
         fs::write(place.dir("one").join(name), text).unwrap();
         assert!(matches!(place.seen("one"), Observation::Ended(_)), "{name}: {:?}", place.seen("one"));
     }
-    // A claim that was lost is made again, and the run still begins once.
-    host::prepare(&place.dir("two"), &place.claim("two", "echo y >> ran")).unwrap();
-    fs::write(claim("two"), "").unwrap();
-    assert_eq!(place.seen("two"), Observation::NotStarted);
-    place.start("two", "echo y >> ran");
+    place.start("two", "echo y >> ran; echo said");
     place.ended("two");
     fs::remove_dir_all(place.dir("two")).unwrap();
     place.start("two", "echo y >> ran");
@@ -281,8 +322,7 @@ fn whoever_watches_a_place_hears_of_starts_of_ends_and_of_the_death_of_its_host(
     host::kill_remains(&place.dir("two")).unwrap();
     // One with a host of its own is watched where that host writes.
     let alone = Run::shell("true");
-    host::prepare(&alone.dir(), &alone.claim).unwrap();
-    host::spawn_host(&program(), &alone.dir()).unwrap();
+    host::begin(&program(), &alone.dir(), &alone.claim).unwrap();
     assert_eq!(host::watched_dir(&alone.dir(), "command-1"), alone.dir());
     alone.wait_ended();
 }
@@ -292,8 +332,6 @@ fn a_host_goes_with_its_directory() {
     let place = Place::new();
     place.start("one", "true");
     place.ended("one");
-    // Nothing more is written there after this.
-    wait_in(&place.dir("one"), || place.dir("one").join("exit.json").exists().then_some(()));
     let host = host::start_record(&place.dir("one")).unwrap().unwrap().host;
     fs::remove_dir_all(place.base.path().join("runs")).unwrap();
     wait_dead(&host);
@@ -304,8 +342,8 @@ fn a_name_is_no_way_out_of_the_directory() {
     for name in ["", ".", "..", "../x", "/x", "a/b"] {
         let mut run = Run::shell("true");
         run.claim.place = Some(name.to_owned());
-        host::prepare(&run.dir(), &run.claim).unwrap();
-        assert!(matches!(host::spawn_host(&program(), &run.dir()), Err(HostError::Format { .. })), "{name}");
+        let begun = host::begin(&program(), &run.dir(), &run.claim);
+        assert!(matches!(begun, Err(HostError::Format { .. })), "{name}");
     }
 }
 
@@ -333,7 +371,7 @@ fn hosts_killed_at_any_moment_lose_nothing_and_repeat_nothing() {
                 Observation::NotStarted => {
                     assert!(!again && ran() == 0, "moment {moment}");
                     again = true;
-                    host::spawn_host(&program(), &place.dir("one")).unwrap();
+                    place.start("one", "echo once >> count; sleep 0.002");
                     place.ended("one");
                 }
                 Observation::Ended(record) => {

@@ -125,7 +125,8 @@ impl Drop for Run {
 pub(crate) fn wait_in<T>(dir: &Path, ask: impl Fn() -> Option<T>) -> T {
     let until = Instant::now() + LIMIT;
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
-    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
+    use inotify::WatchFlags as On;
+    let events = On::CREATE | On::MOVED_TO | On::CLOSE_WRITE | On::ATTRIB;
     inotify::add_watch(&watch, dir, events).unwrap();
     loop {
         if let Some(answer) = ask() {

@@ -62,10 +62,9 @@ pub(super) fn print(call: &Call, args: &Logs, context: &Context, engine: &mut En
         growth.wait();
     }
     reader.finish()?;
-    if !wanted.live && !dir.is_dir() {
-        call.output.note(&format!("the output of run {} is no longer kept", wanted.run));
-    } else if printed_nothing(&dir) {
-        call.output.note(&nothing_printed(engine.pipeline(), &wanted));
+    if printed_nothing(&dir) {
+        let kept = if wanted.live || dir.is_dir() { "" } else { " that is kept" };
+        call.output.note(&nothing_printed(engine.pipeline(), &wanted, kept));
     }
     Ok(())
 }
@@ -75,8 +74,8 @@ fn printed_nothing(dir: &Path) -> bool {
     is_empty(Stream::Stdout) && is_empty(Stream::Stderr)
 }
 
-/// That a run printed nothing, and which other runs its task has had, the newest first.
-fn nothing_printed(pipeline: &Pipeline, wanted: &Wanted) -> String {
+/// That a run printed nothing, or nothing of which more is known, and which other runs its task has had, the newest first.
+fn nothing_printed(pipeline: &Pipeline, wanted: &Wanted, kept: &str) -> String {
     let runs = wanted.task.as_ref().and_then(|task| pipeline.task(task.as_str())).map(|task| &task.runs);
     let named = |run: &RunSummary| format!("{} ({} of {} by {})", run.id, run.work, run.stage, run.agent);
     let all: Vec<&RunSummary> = runs.into_iter().flatten().rev().collect();
@@ -84,8 +83,10 @@ fn nothing_printed(pipeline: &Pipeline, wanted: &Wanted) -> String {
     let others: Vec<String> =
         all.iter().filter(|run| run.id != wanted.run).take(OTHERS_MAX).map(|run| named(run)).collect();
     match others.is_empty() {
-        true => format!("run {this} printed nothing"),
-        false => format!("run {this} printed nothing; others: {}; see `pipeline logs --run ID`", others.join(", ")),
+        true => format!("run {this} printed nothing{kept}"),
+        false => {
+            format!("run {this} printed nothing{kept}; others: {}; see `pipeline logs --run ID`", others.join(", "))
+        }
     }
 }
 

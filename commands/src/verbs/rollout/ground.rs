@@ -127,12 +127,12 @@ async fn end_of(dir: &Path, limit: Duration) -> Result<std::result::Result<(), S
             Observation::NotStarted | Observation::Starting | Observation::Running { .. } => {}
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            host::request_stop(dir, "stopped", STOP_GRACE)?;
+            host::request_stop(dir, None, "stopped", STOP_GRACE)?;
             return Ok(Err("it did not end in time".to_owned()));
         }
         tokio::select! {
             by_person = &mut asked => {
-                host::request_stop(dir, "stopped", STOP_GRACE)?;
+                host::request_stop(dir, None, "stopped", STOP_GRACE)?;
                 by_person?;
                 return Err(CommandError::new(exit::INTERRUPTED, "interrupted", "the gate was stopped; nothing was changed"));
             }

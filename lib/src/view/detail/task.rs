@@ -221,7 +221,7 @@ pub struct Output {
     pub lines: Arc<Vec<Arc<Line>>>,
     /// There is more before that.
     pub is_cut: bool,
-    /// It is no longer kept.
+    /// Nothing of it is kept, be it that there was nothing.
     pub is_gone: bool,
 }
 

@@ -79,7 +79,7 @@ pub(super) fn draw(painter: &mut Painter<'_>, model: &Model, area: Rect, detail:
             painter.text(below.x, below.y, below.width, &format!("Reading{}", theme.ellipsis()), theme.dim());
         }
         Some(output) if output.is_gone && output.lines.is_empty() => {
-            super::say(painter, below, &["What it printed is no longer kept."])
+            super::say(painter, below, &["It printed nothing that is kept."])
         }
         Some(output) if output.lines.is_empty() => super::say(painter, below, &["It has printed nothing."]),
         Some(output) => draw_lines(painter, below, output, top(model, extent(area, detail))),

@@ -13,8 +13,12 @@ fn an_index_that_a_power_cut_left_empty_is_made_anew() {
         write(&path, "a.txt", "changed\n");
         write(&path, "new.txt", "new\n");
         let index = git(&path, &["rev-parse", "--git-path", "index"]);
-        fs::write(path.join(index), "").unwrap();
+        fs::write(path.join(&index), "").unwrap();
         fs::write(lab.main.join(".git/index"), "").unwrap();
+        // Another power cut, while it was being made.
+        for left in ["mending", "mending.lock"] {
+            fs::write(path.join(&index).with_extension(left), "half").unwrap();
+        }
         let Committed::Branch { commit, .. } = lab.repo.commit_all(&path, "work", &[]).unwrap() else { panic!() };
         let changed = git(&lab.main, &["diff", "--name-only", "main", commit.as_str()]);
         assert_eq!(changed.lines().collect::<Vec<_>>(), ["a.txt", "new.txt"], "{:?}", lab.kind);
@@ -22,25 +26,6 @@ fn an_index_that_a_power_cut_left_empty_is_made_anew() {
         assert_eq!(lab.repo.advance_branch("main", &lab.head("main"), &to).unwrap(), Advance::Moved, "{:?}", lab.kind);
         assert_eq!(lab.status(), "", "{:?}", lab.kind);
         assert_eq!(read(&lab.main, "a.txt"), "changed\n");
-    });
-}
-
-/// The power may go while an index is made anew, and go again. What the first attempt left must not stop the next ones.
-#[test]
-fn an_index_is_made_anew_whatever_an_attempt_before_left() {
-    each(|lab| {
-        let path = lab.worktree("one");
-        let admin = lab.main.join(".git/worktrees/one");
-        write(&path, "new.txt", "new\n");
-        for left in ["pipeline-index.lock", "pipeline-index"] {
-            fs::write(admin.join(left), "half").unwrap();
-        }
-        let folder = admin.join("pipeline-index-left");
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("index.lock"), "half").unwrap();
-        fs::write(admin.join("index"), "").unwrap();
-        assert!(matches!(lab.repo.commit_all(&path, "work", &[]).unwrap(), Committed::Branch { .. }), "{:?}", lab.kind);
-        assert_eq!(git(&path, &["status", "--porcelain"]), "", "{:?}", lab.kind);
     });
 }
 
