@@ -67,6 +67,8 @@ try claim sh -c "cat '$main/.pipeline/runs/$PIPELINE_RUN_ID/claim.json'"
 try record touch "$main/.pipeline/runs/$PIPELINE_RUN_ID/planted"
 try secrets cat "$main/.pipeline/secrets.env"
 try approve @PIPELINE@ task approve OTHER
+try cancel @PIPELINE@ task cancel T-1
+try edit @PIPELINE@ task edit T-1 --priority 5
 try mode @PIPELINE@ mode shadow --yes
 @PIPELINE@ status 2> "$PIPELINE_WORKTREE/status.txt"
 try kill kill -CONT $PPID
@@ -166,7 +168,7 @@ fn without_a_sandbox_what_a_hijacked_agent_did_is_noticed_and_put_back() {
     for name in ["main_checkout", "home", "base", "hook", "config", "state", "socket", "tcp"] {
         assert!(worked.iter().any(|worked| worked == name), "{name} not in {worked:?}");
     }
-    for name in ["approve", "mode"] {
+    for name in ["approve", "cancel", "edit", "mode"] {
         assert!(!worked.iter().any(|worked| worked == name), "{name}");
     }
     let status = s.status();

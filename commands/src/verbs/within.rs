@@ -39,8 +39,9 @@ pub(crate) fn refuse_for_agents(call: &Call, verb: &Verb) -> Result<()> {
 
 fn decides(verb: &Verb) -> bool {
     match verb {
+        // It may look, and propose work.
         Verb::Task(args) => {
-            matches!(args.verb, TaskVerb::Approve(_) | TaskVerb::Reject(_) | TaskVerb::Rollback(_))
+            !matches!(args.verb, TaskVerb::List(_) | TaskVerb::Show(_) | TaskVerb::Add(_) | TaskVerb::Import(_))
         }
         Verb::Agent(args) => !matches!(args.verb, AgentVerb::List | AgentVerb::Logs(_)),
         Verb::Undo(_) | Verb::Mode(_) | Verb::Pilot(_) | Verb::Rollout(_) | Verb::Trash(_) => true,
