@@ -6,7 +6,7 @@ use pipeline_lib::decide::{Now, decide};
 use pipeline_lib::event::{Event, Refusal, Request};
 use pipeline_lib::fact::Fact;
 use pipeline_lib::ids::number_of;
-use pipeline_lib::pipeline::Pipeline;
+use pipeline_lib::pipeline::{Pipeline, Readable};
 use pipeline_lib::task::BRANCHES;
 use pipeline_lib::view::{self, Attention, Seen};
 use pipeline_state::{ErrorKind, LockedStore, Machine, Record, Store, Transaction, render_snapshot};
@@ -31,6 +31,10 @@ impl Machine for Kept {
 
     fn apply(&mut self, record: &Record<Fact>) {
         self.0.apply(record.at, &record.fact);
+    }
+
+    fn check(bytes: &[u8]) -> serde_json::Result<()> {
+        serde_json::from_slice::<Readable>(bytes).map(drop)
     }
 }
 
@@ -114,13 +118,12 @@ impl Engine {
         &self.store
     }
 
-    /// Catches up with other processes; the facts that are new, or `None` if too much happened to list.
+    /// Catches up with other processes.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn refresh(&mut self) -> Result<Option<Vec<Record<Fact>>>> {
-        let refreshed = self.store.refresh()?;
-        Ok((!refreshed.reloaded).then_some(refreshed.records))
+    pub fn refresh(&mut self) -> Result<()> {
+        Ok(self.store.refresh()?)
     }
 
     /// Sees to it that what was read survives a power cut: nothing is done outside for what might never have been.

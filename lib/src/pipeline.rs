@@ -10,6 +10,7 @@ mod category;
 mod idle;
 mod index;
 mod rest;
+mod stored;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use category::CategoryWait;
 pub use index::Counts;
 pub(crate) use index::{Mark, Queue, QueueId, ReadyKey};
 pub use rest::{OUTAGE_TOLD_AT, Outage, Pause};
+pub use stored::Readable;
 pub(crate) use tasks::Slot;
 pub use tasks::Tasks;
 
@@ -293,30 +295,6 @@ pub struct Pipeline {
 impl PartialEq for Pipeline {
     fn eq(&self, other: &Self) -> bool {
         self.core == other.core && self.tasks == other.tasks
-    }
-}
-
-impl Serialize for Pipeline {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut state = serializer.serialize_struct("Pipeline", 2)?;
-        state.serialize_field("core", &self.core)?;
-        state.serialize_field("tasks", &self.tasks)?;
-        state.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Pipeline {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Stored {
-            core: Core,
-            tasks: Tasks,
-        }
-        let Stored { core, tasks } = Stored::deserialize(deserializer)?;
-        let mut pipeline = Self { core, tasks, queue: Queue::default() };
-        pipeline.rebuild_index();
-        Ok(pipeline)
     }
 }
 

@@ -14,6 +14,10 @@ use crate::layout::Layout;
 use crate::machine::Record;
 use crate::replay::{self, Rest};
 
+/// So many bytes are read at once, where no record is longer: a reader that follows a long history, or that was away for a
+/// while, holds a small part of it.
+const PIECE_BYTES: u64 = 64 << 10;
+
 /// Records in order, from all kept segments. `None` means "no more yet": asking again later goes on from there. After an
 /// error about damage it goes on behind the damage.
 #[derive(Debug)]
@@ -80,9 +84,12 @@ impl Events {
             self.start_over()?;
             return Ok(true);
         }
-        let bytes = files::read_from(&place.file, place.offset, &place.path)?;
+        let (bytes, is_part) = read_part(place)?;
         let (good, rest) = take(&bytes, self.seq, &mut self.ready);
         place.offset += good as u64;
+        if is_part {
+            return Ok(true);
+        }
         if rest == Rest::Damaged || (rest == Rest::Torn && successor) {
             // A write that was being taken back looks like this for a moment.
             let again = files::read_from(&place.file, place.offset, &place.path)?;
@@ -178,6 +185,21 @@ fn corrupt(place: &Place, detail: &str) -> StateError {
     StateError::Corrupt { path: place.path.clone(), offset: place.offset, detail: detail.to_owned() }
 }
 
+/// Reads on in a segment: a part of what follows that begins with a good frame and behind which there may be more, or all
+/// that is left, whatever it is.
+fn read_part(place: &Place) -> Result<(Vec<u8>, bool)> {
+    let piece = files::read_some(&place.file, place.offset, PIECE_BYTES, &place.path)?;
+    if (piece.len() as u64) < PIECE_BYTES || format::decode_frame(&piece).is_some() {
+        let is_part = piece.len() as u64 == PIECE_BYTES;
+        return Ok((piece, is_part));
+    }
+    drop(piece);
+    let mut bytes = files::read_from(&place.file, place.offset, &place.path)?;
+    let first = format::decode_frame(&bytes).map(|(frame, _)| frame.size());
+    bytes.truncate(first.unwrap_or(bytes.len()));
+    Ok((bytes, first.is_some()))
+}
+
 /// Takes the good frames at the start of `bytes`.
 fn take(bytes: &[u8], since: u64, ready: &mut VecDeque<Record<Value>>) -> (usize, Rest) {
     let mut good = 0;
@@ -234,6 +256,30 @@ mod tests {
         }
         let first = store.events(0).next().unwrap().unwrap();
         assert_eq!(first.into_event()["name"], "a");
+    }
+
+    #[test]
+    fn a_long_history_is_read_in_parts_and_a_long_record_whole() {
+        let room = Room::new();
+        let mut store = room.open();
+        let long = i64::try_from(PIECE_BYTES).unwrap() / 20;
+        let mut written = 0;
+        for batch in [1, long, 1, 2 * long, 3, 1].into_iter().chain((0..40).map(|_| long / 30)) {
+            add(&mut store, "a", &(0..batch).collect::<Vec<i64>>()).unwrap();
+            written += u64::try_from(batch).unwrap();
+        }
+        let mut events = store.events(0);
+        let mut held_most = 0;
+        for seq in 1..=written {
+            assert_eq!(events.next().unwrap().unwrap().seq, seq);
+            held_most = held_most.max(events.ready.len());
+        }
+        assert!(events.next().is_none());
+        // No more than the longest record has facts.
+        assert!(held_most < usize::try_from(2 * long).unwrap(), "{held_most} of {written}");
+        for since in [0, 1, 7, written / 2, written - 1, written] {
+            assert_eq!(seqs(&mut store.events(since)), (since + 1..=written).collect::<Vec<_>>(), "since {since}");
+        }
     }
 
     #[test]

@@ -209,8 +209,13 @@ pub(crate) fn remove_quietly(path: &Path) {
 
 /// Reads from `offset` up to the length the file has now.
 pub(crate) fn read_from(file: &File, offset: u64, path: &Path) -> Result<Vec<u8>> {
+    read_some(file, offset, u64::MAX, path)
+}
+
+/// The same, but no more than `bytes_max`.
+pub(crate) fn read_some(file: &File, offset: u64, bytes_max: u64, path: &Path) -> Result<Vec<u8>> {
     let len = file.metadata().map_err(StateError::read(path))?.len();
-    let want = usize::try_from(len.saturating_sub(offset))
+    let want = usize::try_from(len.saturating_sub(offset).min(bytes_max))
         .map_err(|_| StateError::refused(path, "it is larger than the address space"))?;
     let mut bytes = vec![0; want];
     let mut done = 0;

@@ -16,6 +16,8 @@
 //! bytes that UTF-8 never contains: a payload cannot look like a frame, which lets a scan tell an unfinished last write from
 //! damage before good records.
 
+use serde::Serialize;
+
 /// Readers accept any; writers refuse a greater major.
 pub(crate) const FORMAT: Version = Version { major: 1, minor: 0 };
 
@@ -79,21 +81,34 @@ pub(crate) fn decode_header(bytes: &[u8]) -> Option<Version> {
     Some(Version { major: half(8), minor: half(10) })
 }
 
-/// Appends one frame; `None` if the payload is longer than a frame can say.
-pub(crate) fn encode_frame(out: &mut Vec<u8>, seq: u64, count: u32, previous: u32, payload: &[u8]) -> Option<Frame> {
+/// Appends one frame whose payload is this as JSON, which stands in memory only there; `None` if it is longer than a frame
+/// can say.
+pub(crate) fn encode_frame_of(
+    out: &mut Vec<u8>,
+    seq: u64,
+    count: u32,
+    previous: u32,
+    payload: &impl Serialize,
+) -> serde_json::Result<Option<Frame>> {
+    let start = out.len();
+    out.resize(start + FRAME_HEADER_LEN, 0);
+    serde_json::to_writer(&mut *out, payload)?;
+    Ok(fill_header(&mut out[start..], seq, count, previous))
+}
+
+/// Writes the header of a frame before its payload, which is there already.
+fn fill_header(frame: &mut [u8], seq: u64, count: u32, previous: u32) -> Option<Frame> {
+    let (header, payload) = frame.split_at_mut(FRAME_HEADER_LEN);
     let len = u32::try_from(payload.len()).ok()?;
     let payload_sum = crc32fast::hash(payload);
-    let start = out.len();
-    out.reserve(FRAME_HEADER_LEN + payload.len());
-    out.extend_from_slice(&FRAME_MAGIC);
-    out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&seq.to_le_bytes());
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&previous.to_le_bytes());
-    out.extend_from_slice(&payload_sum.to_le_bytes());
-    let sum = crc32fast::hash(&out[start..]);
-    out.extend_from_slice(&sum.to_le_bytes());
-    out.extend_from_slice(payload);
+    header[..4].copy_from_slice(&FRAME_MAGIC);
+    header[4..8].copy_from_slice(&len.to_le_bytes());
+    header[8..16].copy_from_slice(&seq.to_le_bytes());
+    header[16..20].copy_from_slice(&count.to_le_bytes());
+    header[20..24].copy_from_slice(&previous.to_le_bytes());
+    header[24..28].copy_from_slice(&payload_sum.to_le_bytes());
+    let sum = crc32fast::hash(&header[..28]);
+    header[28..].copy_from_slice(&sum.to_le_bytes());
     Some(Frame { seq, count, previous, len, payload_sum, sum })
 }
 
@@ -154,6 +169,13 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode_header(&bad), None, "bit {bit}");
         }
+    }
+
+    fn encode_frame(out: &mut Vec<u8>, seq: u64, count: u32, previous: u32, payload: &[u8]) -> Option<Frame> {
+        let start = out.len();
+        out.resize(start + FRAME_HEADER_LEN, 0);
+        out.extend_from_slice(payload);
+        fill_header(&mut out[start..], seq, count, previous)
     }
 
     proptest! {

@@ -304,16 +304,17 @@ fn take_back(file: &File, end: u64) {
 pub(crate) fn create_segment<M: Machine>(layout: &Layout, number: u64, position: &Position<M>) -> Result<(Tail, u32)> {
     let path = layout.segment(number);
     let unstorable = |detail: String| StateError::Unstorable { path: path.clone(), detail };
-    let payload = serde_json::to_vec(&position.machine).map_err(|error| unstorable(error.to_string()))?;
-    // A checkpoint that cannot be read back would hide every record before it.
-    serde_json::from_slice::<M>(&payload).map_err(|error| unstorable(error.to_string()))?;
     let mut bytes = format::encode_header(FORMAT).to_vec();
-    let frame = format::encode_frame(&mut bytes, position.seq, 0, position.chain, &payload)
+    let frame = format::encode_frame_of(&mut bytes, position.seq, 0, position.chain, &position.machine)
+        .map_err(|error| unstorable(error.to_string()))?
         .ok_or_else(|| unstorable("a checkpoint of more than 4 GiB".to_owned()))?;
+    // A checkpoint that cannot be read back would hide every record before it.
+    M::check(&bytes[bytes.len() - frame.len as usize..]).map_err(|error| unstorable(error.to_string()))?;
     let file = files::write_tmp(&layout.segment_tmp(), &bytes)?;
+    drop(bytes);
     let id = FileId::of_file(&file, &path)?;
     files::commit_tmp(&path, &layout.segment_tmp())?;
-    let mut tail = Segment { path, id, file, bytes }.tail(number, FORMAT, &frame);
+    let mut tail = Segment { path, id, file, bytes: Vec::new() }.tail(number, FORMAT, &frame);
     tail.synced = tail.end;
     Ok((tail, frame.sum))
 }

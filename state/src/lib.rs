@@ -32,7 +32,7 @@ pub use locked::{LockedStore, Transaction};
 pub use machine::{Machine, Record};
 pub use repair::{Repaired, RepairedSegment};
 pub use snapshot::{read_snapshot, render as render_snapshot, snapshot_edit};
-pub use store::{Options, Refreshed, Store};
+pub use store::{Options, Store};
 
 #[cfg(test)]
 mod damage_tests;

@@ -212,7 +212,6 @@ impl<'s, M: Machine> LockedStore<'s, M> {
         store.position.chain = frame.sum;
         store.durable = store.position.seq;
         store.stale = false;
-        store.remember(pending);
         self.rotate_if_due();
         Ok(())
     }

@@ -16,6 +16,15 @@ pub trait Machine: Clone + Serialize + DeserializeOwned + Default {
     /// Applies one fact. It must not fail and must depend on nothing but its arguments, or replay would differ from
     /// what happened.
     fn apply(&mut self, record: &Record<Self::Fact>);
+
+    /// Whether the value could be read from these bytes. To be overridden where that is found out without making a second
+    /// whole one.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    fn check(bytes: &[u8]) -> serde_json::Result<()> {
+        serde_json::from_slice::<Self>(bytes).map(drop)
+    }
 }
 
 /// One entry of the journal.

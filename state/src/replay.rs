@@ -1,6 +1,11 @@
 //! From bytes to a machine: decodes frames, checks that they follow one another, and applies their facts. Decides nothing
 //! about damage; it says where the good bytes end and what lies behind them.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::{Result, StateError};
@@ -129,6 +134,28 @@ pub(crate) fn decode_raw(frame: &Frame, payload: &[u8]) -> Option<Vec<Record<Val
     Some(bodies.into_iter().zip(frame.seq..).map(|(body, seq)| body.with_seq(seq)).collect())
 }
 
+/// A list of which each element was read and none is kept.
+struct Each<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Each<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for One<T> {
+            type Value = Each<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Each<T>, A::Error> {
+                while list.next_element::<T>()?.is_some() {}
+                Ok(Each(PhantomData))
+            }
+        }
+        deserializer.deserialize_seq(One(PhantomData))
+    }
+}
+
 /// The frame of one batch, after making sure that it can be read back: what is in the journal must never be what stops
 /// the next start.
 pub(crate) fn encode_batch<M: Machine>(
@@ -139,11 +166,12 @@ pub(crate) fn encode_batch<M: Machine>(
     let unstorable = |detail: String| StateError::Unstorable { path: path.to_owned(), detail };
     let first = records.first().ok_or_else(|| unstorable("a batch without records".to_owned()))?.seq;
     let bodies: Vec<crate::machine::BodyRef<'_, M::Fact>> = records.iter().map(Into::into).collect();
-    let payload = serde_json::to_vec(&bodies).map_err(|error| unstorable(error.to_string()))?;
-    serde_json::from_slice::<Vec<Body<M::Fact>>>(&payload).map_err(|error| unstorable(error.to_string()))?;
     let count = u32::try_from(records.len()).map_err(|error| unstorable(error.to_string()))?;
     let mut bytes = Vec::new();
-    let frame = format::encode_frame(&mut bytes, first, count, chain, &payload)
+    let frame = format::encode_frame_of(&mut bytes, first, count, chain, &bodies)
+        .map_err(|error| unstorable(error.to_string()))?
         .ok_or_else(|| unstorable("a batch of more than 4 GiB".to_owned()))?;
+    let payload = &bytes[bytes.len() - frame.len as usize..];
+    serde_json::from_slice::<Each<Body<M::Fact>>>(payload).map_err(|error| unstorable(error.to_string()))?;
     Ok((bytes, frame))
 }

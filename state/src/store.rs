@@ -13,12 +13,9 @@ use crate::journal::{self, Damage, Segment, Tail};
 use crate::layout::Layout;
 use crate::lock::Locker;
 use crate::locked::{LockedStore, Transaction};
-use crate::machine::{Machine, Record};
+use crate::machine::Machine;
 use crate::replay::{self, Position, Rest};
 use crate::snapshot;
-
-/// Records remembered for the next [`Store::refresh`]; a caller that never asks must not make us grow.
-const BACKLOG: usize = 10_000;
 
 /// How often a reader looks again before it believes in damage: a writer may have taken a failed write back meanwhile.
 const READ_ATTEMPTS: usize = 3;
@@ -50,21 +47,6 @@ impl Default for Options {
     }
 }
 
-/// What [`Store::refresh`] brought.
-#[derive(Debug, Clone)]
-pub struct Refreshed<F> {
-    /// Every record applied since the last refresh, our own commits among them.
-    pub records: Vec<Record<F>>,
-    /// The machine was read anew, or too much happened: `records` is not the whole difference.
-    pub reloaded: bool,
-}
-
-impl<F> Default for Refreshed<F> {
-    fn default() -> Self {
-        Refreshed { records: Vec::new(), reloaded: false }
-    }
-}
-
 /// A machine kept on disk, as this process last read it.
 pub struct Store<M: Machine> {
     pub(crate) layout: Layout,
@@ -86,7 +68,9 @@ pub struct Store<M: Machine> {
     /// Batches may grow to this before a new segment is tried.
     pub(crate) rotate_at: u64,
     notices: Vec<Notice>,
-    backlog: Refreshed<M::Fact>,
+    /// How often everything was read anew.
+    #[cfg(test)]
+    pub(crate) reloads: u32,
 }
 
 impl<M: Machine> fmt::Debug for Store<M> {
@@ -123,7 +107,8 @@ impl<M: Machine> Store<M> {
             trusted: false,
             poisoned: None,
             notices: Vec::new(),
-            backlog: Refreshed::default(),
+            #[cfg(test)]
+            reloads: 0,
         };
         store.note_loaded(loaded.damage);
         if let Some(snapshot) = snapshot_seq.filter(|&seq| seq > store.seq()) {
@@ -178,12 +163,9 @@ impl<M: Machine> Store<M> {
         Ok(FileId::at(&self.layout.segment(number + 1))?.is_some())
     }
 
-    /// Catches up with other processes, reading only what is new, and returns what was applied since the last time.
-    pub fn refresh(&mut self) -> Result<Refreshed<M::Fact>> {
-        if self.changed()? {
-            self.catch_up(false)?;
-        }
-        Ok(std::mem::take(&mut self.backlog))
+    /// Catches up with other processes, reading only what is new.
+    pub fn refresh(&mut self) -> Result<()> {
+        if self.changed()? { self.catch_up(false) } else { Ok(()) }
     }
 
     /// Takes the lock and catches up.
@@ -227,14 +209,6 @@ impl<M: Machine> Store<M> {
         self.notices.push(notice);
     }
 
-    pub(crate) fn remember(&mut self, records: Vec<Record<M::Fact>>) {
-        if self.backlog.records.len() + records.len() > BACKLOG {
-            self.backlog = Refreshed { records: Vec::new(), reloaded: true };
-        } else {
-            self.backlog.records.extend(records);
-        }
-    }
-
     /// Reads everything again from the newest checkpoint.
     pub(crate) fn reload(&mut self) -> Result<()> {
         let loaded = read_settled(&self.layout)?;
@@ -243,7 +217,10 @@ impl<M: Machine> Store<M> {
         self.newest = loaded.newest;
         self.stale = false;
         self.durable = 0;
-        self.backlog = Refreshed { records: Vec::new(), reloaded: true };
+        #[cfg(test)]
+        {
+            self.reloads += 1;
+        }
         self.note_loaded(loaded.damage);
         Ok(())
     }
@@ -293,12 +270,10 @@ impl<M: Machine> Store<M> {
                 return Ok(false);
             }
             let bytes = files::read_from(&tail.file, tail.end, &tail.path)?;
-            let mut records = Vec::new();
             let unknown = self.position.unknown;
-            let extent = replay::replay(&mut self.position, &bytes, |record| records.push(record));
+            let extent = replay::replay(&mut self.position, &bytes, |_| {});
             tail.advance(&extent);
             self.newest.2 = self.newest.2.max(tail.end);
-            self.remember(records);
             if extent.rest == Rest::Damaged || (successor && extent.rest == Rest::Torn) {
                 return Ok(false);
             }

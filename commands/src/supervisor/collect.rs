@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 use pipeline_lib::agents::failure_in_errors;
-use pipeline_lib::agents::stream::{Format, Summary, summarize};
+use pipeline_lib::agents::reading::{Reading, Way};
+use pipeline_lib::agents::stream::{FINAL_TEXT_BYTES_MAX, Format, OUTPUT_BYTES_MAX, Summary, sniff, summarize};
 use pipeline_lib::claim::{self, Decision};
 use pipeline_lib::event::{Collected, Event, Seen};
 use pipeline_lib::pipeline::Pipeline;
@@ -14,7 +15,7 @@ use pipeline_lib::task::Task;
 use pipeline_lib::text;
 use pipeline_lib::workflow::execute_block::Execute;
 use pipeline_worktrees::git::Committed;
-use pipeline_worktrees::host::{self, Stream};
+use pipeline_worktrees::host::{self, HostError, Stream};
 
 use super::confine::private_dir;
 use super::held::Held;
@@ -26,9 +27,9 @@ use super::{assign, clones, commands, proposals, results, spending, trespass};
 use crate::context::Context;
 use crate::error::chain;
 
-/// How much of an agent's output is parsed for its last words and its use of a model.
-const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The same for what a session drew.
+/// So much of an agent's output is read at once, where it can be read in pieces.
+const PIECE_BYTES: usize = 256 * 1024;
+/// How much of what a session drew is read.
 const SESSION_BYTES_MAX: usize = 64 * 1024;
 /// How much of the end of a standard error is looked at.
 const ERRORS_BYTES_MAX: usize = 16 * 1024;
@@ -283,13 +284,45 @@ fn summary_of(pipeline: &Pipeline, run: &Run, dir: &Path) -> Option<Summary> {
         let end = host::tail(dir, Stream::Stdout, SESSION_BYTES_MAX).unwrap_or_default();
         return Some(summarize(Format::Plain, &drawn(&end), &now));
     }
-    let stdout = host::tail(dir, Stream::Stdout, STREAM_BYTES_MAX).unwrap_or_default();
-    let mut summary = summarize(format, &stdout, &now);
+    let mut summary = summary_of_stream(dir, format, &now).unwrap_or_default();
     if summary.failure.is_none() && run.work == Work::Agent {
         let errors = host::tail(dir, Stream::Stderr, ERRORS_BYTES_MAX).unwrap_or_default();
-        summary.failure = failure_in_errors(format, &stdout, &errors, &now);
+        if !errors.is_empty() {
+            // What its output ends with tells whether it got on after all; of a format that is read as a whole, all of it.
+            let bytes_max = if format.way() == Way::Whole { OUTPUT_BYTES_MAX } else { PIECE_BYTES };
+            let output = host::tail(dir, Stream::Stdout, bytes_max).unwrap_or_default();
+            summary.failure = failure_in_errors(format, &output, &errors, &now);
+        }
     }
     Some(summary)
+}
+
+/// An agent may print as much as it likes, and what is read of it at once stays small where its format allows it.
+fn summary_of_stream(dir: &Path, format: Format, now: &Zoned) -> Result<Summary, HostError> {
+    let format = match format {
+        Format::Auto => {
+            let begin = host::read_log(dir, Stream::Stdout, 0, PIECE_BYTES)?;
+            sniff(&String::from_utf8_lossy(&begin.bytes))
+        }
+        known => known,
+    };
+    match format.way() {
+        Way::Whole => Ok(summarize(format, &host::tail(dir, Stream::Stdout, OUTPUT_BYTES_MAX)?, now)),
+        Way::ByItsEnd => Ok(summarize(format, &host::tail(dir, Stream::Stdout, FINAL_TEXT_BYTES_MAX)?, now)),
+        Way::InPieces => {
+            let mut reading = Reading::new(format, now);
+            let end = host::read_log(dir, Stream::Stdout, 0, 0)?.end;
+            let mut from = end.saturating_sub(OUTPUT_BYTES_MAX as u64);
+            loop {
+                let piece = host::read_log(dir, Stream::Stdout, from, PIECE_BYTES)?;
+                if piece.bytes.is_empty() {
+                    return Ok(reading.finish());
+                }
+                reading.read(&piece.bytes);
+                from = piece.from + piece.bytes.len() as u64;
+            }
+        }
+    }
 }
 
 /// Moves the task file out of the worktree into the run's directory, where it stays as evidence, and reads it. Of a run

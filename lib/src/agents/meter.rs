@@ -6,21 +6,16 @@ use std::collections::BTreeMap;
 
 use jiff::Zoned;
 
+use super::reading::Lines;
 use super::stream::{Format, Reader, sniff};
 use super::{Tokens, summarize};
 use crate::run::Usage;
-
-/// A line that is longer is passed over: no event that tells of use is.
-const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Adds up what an output tells of use.
 #[derive(Debug, Clone, Default)]
 pub struct Meter {
     format: Option<Format>,
-    /// The beginning of a line whose end has not come.
-    unfinished: Vec<u8>,
-    /// What is left of a line that is passed over.
-    skipping: bool,
+    pieces: Lines,
     tokens: Option<Tokens>,
     cost_usd: f64,
     messages: BTreeMap<String, Tokens>,
@@ -29,21 +24,9 @@ pub struct Meter {
 impl Meter {
     /// Reads the next piece of the output, which may end anywhere.
     pub fn read(&mut self, format: Format, piece: &[u8], now: &Zoned) {
-        let Some(end) = piece.iter().rposition(|byte| *byte == b'\n') else {
-            self.keep(piece);
-            return;
-        };
-        let (whole, rest) = piece.split_at(end + 1);
-        let skip = if std::mem::take(&mut self.skipping) {
-            self.unfinished.clear();
-            whole.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1)
-        } else {
-            0
-        };
-        let mut lines = std::mem::take(&mut self.unfinished);
-        lines.extend_from_slice(whole.get(skip..).unwrap_or_default());
-        self.lines(format, &String::from_utf8_lossy(&lines), now);
-        self.keep(rest);
+        if let Some(whole) = self.pieces.whole(piece) {
+            self.lines(format, &whole, now);
+        }
     }
 
     /// What was used so far, as far as it was told.
@@ -51,16 +34,6 @@ impl Meter {
     pub fn used(&self) -> Usage {
         let tokens = self.tokens.or_else(|| self.messages.values().copied().reduce(Tokens::plus)).unwrap_or_default();
         Usage { tokens: tokens.input.saturating_add(tokens.output), cost_usd: self.cost_usd }
-    }
-
-    fn keep(&mut self, piece: &[u8]) {
-        if !self.skipping {
-            self.unfinished.extend_from_slice(piece);
-        }
-        if self.unfinished.len() > LINE_BYTES_MAX {
-            self.unfinished = Vec::new();
-            self.skipping = true;
-        }
     }
 
     fn lines(&mut self, format: Format, text: &str, now: &Zoned) {
@@ -95,6 +68,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agents::reading::LINE_BYTES_MAX;
 
     fn at() -> Zoned {
         "2026-07-24T10:00:00Z".parse::<jiff::Timestamp>().unwrap().to_zoned(jiff::tz::TimeZone::UTC)
@@ -158,7 +132,7 @@ mod tests {
         for _ in 0..6 {
             meter.read(Format::ClaudeJson, &vec![b'x'; 1024 * 1024], &at());
         }
-        assert!(meter.unfinished.len() <= LINE_BYTES_MAX);
+        assert!(meter.pieces.unfinished.len() <= LINE_BYTES_MAX);
         meter.read(Format::ClaudeJson, format!("x\n{CLAUDE}").as_bytes(), &at());
         assert_eq!(meter.used().tokens, 200, "what comes after it is read");
     }

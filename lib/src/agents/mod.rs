@@ -8,6 +8,7 @@ pub mod meter;
 pub mod needs;
 mod outage;
 pub mod preset;
+pub mod reading;
 pub mod reset;
 pub mod stream;
 mod text_stream;

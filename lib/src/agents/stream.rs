@@ -156,8 +156,9 @@ pub fn summarize(format: Format, output: &str, now: &Zoned) -> Summary {
     reader.finish(output)
 }
 
-/// Tells the format by the first event of a known one.
-pub(super) fn sniff(output: &str) -> Format {
+/// Tells the format by the first event of a known one, which is among the first lines if there is any.
+#[must_use]
+pub fn sniff(output: &str) -> Format {
     for event in output.lines().take(50).filter_map(event) {
         let kind = str_at(&event, "type").unwrap_or("");
         if kind.starts_with("thread.") || kind.starts_with("turn.") || kind.starts_with("item.") {
@@ -294,7 +295,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(mut self, output: &str) -> Summary {
+    pub(super) fn finish(mut self, output: &str) -> Summary {
         self.out.failure = self.error.take();
         self.out.tokens = self.tokens();
         let last = match (&self.out.failure, &self.out.final_text) {
@@ -624,7 +625,7 @@ fn claude_tokens(usage: &Value) -> Tokens {
 }
 
 /// Whether a line of a JSON stream is something a person would read.
-fn is_speech(line: &str) -> bool {
+pub(super) fn is_speech(line: &str) -> bool {
     let line = line.trim();
     !line.is_empty() && !line.starts_with('{')
 }

@@ -2,13 +2,15 @@
 //! the index can order and compare without names.
 
 use std::fmt;
+use std::sync::Arc;
 
 use foldhash::HashMap;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ids::TaskId;
+use crate::ids::{TaskId, WorkflowId};
 use crate::task::Task;
+use crate::workflow::Workflow;
 
 /// Where a task stands in the table.
 pub(crate) type Slot = u32;
@@ -110,6 +112,40 @@ impl<'de> Deserialize<'de> for Tasks {
     }
 }
 
+/// Tasks that started on the same map have it in common, as they had before they were written down: a map may be many
+/// times as large as all else that is known of a task. Known are those that were read last, by name.
+fn share_map(task: &mut Task, maps: &mut HashMap<WorkflowId, Arc<Workflow>>) {
+    let Some(pinned) = &mut task.pinned else { return };
+    match maps.get(&pinned.id) {
+        Some(known) if known == pinned => *pinned = Arc::clone(known),
+        _ => drop(maps.insert(pinned.id.clone(), Arc::clone(pinned))),
+    }
+}
+
+/// That a list of tasks could be read.
+pub(super) struct EachTask;
+
+impl<'de> Deserialize<'de> for EachTask {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(OneByOne)
+    }
+}
+
+struct OneByOne;
+
+impl<'de> Visitor<'de> for OneByOne {
+    type Value = EachTask;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InSlots.expecting(f)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<EachTask, A::Error> {
+        while list.next_element::<Task>()?.is_some() {}
+        Ok(EachTask)
+    }
+}
+
 /// Reads tasks straight into their slots: a list of them is large, and each verb reads it.
 struct InSlots;
 
@@ -123,7 +159,9 @@ impl<'de> Visitor<'de> for InSlots {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tasks, A::Error> {
         let mut slots: Vec<Option<Task>> = Vec::new();
         let mut by_id = HashMap::default();
-        while let Some(task) = list.next_element()? {
+        let mut maps = HashMap::default();
+        while let Some(mut task) = list.next_element::<Task>()? {
+            share_map(&mut task, &mut maps);
             slots.push(Some(task));
         }
         by_id.reserve(slots.len());

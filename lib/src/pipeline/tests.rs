@@ -1,8 +1,11 @@
 //! Tests of what facts do to the state: whoever reads the journal comes to the same, and strange facts do no harm.
 
-use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
-use super::Pipeline;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{Pipeline, Readable};
 use crate::decide::tests::world::*;
 use crate::event::NewTask;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
@@ -27,6 +30,49 @@ fn a_state_survives_a_checkpoint_with_its_index() {
     let loaded: Pipeline = serde_json::from_slice(&bytes).unwrap();
     assert!(loaded == w.p && loaded.index_picture() == w.p.index_picture());
     assert_eq!(serde_json::to_vec(&loaded).unwrap(), bytes);
+}
+
+/// A large map on which a thousand tasks started stands in memory once, be it read from a checkpoint.
+#[test]
+fn tasks_that_are_read_have_the_map_in_common_that_they_started_on() {
+    let w = busy();
+    let mut stored = serde_json::to_value(&w.p).unwrap();
+    let started = |task: &&mut Value| task["pinned"].is_object();
+    let one = stored["tasks"].as_array_mut().unwrap().iter_mut().find(started).unwrap().clone();
+    let copy = |(name, map, order): (&str, &str, u64)| {
+        let mut task = one.clone();
+        (task["id"], task["pinned"]["name"], task["order"]) = (name.into(), map.into(), order.into());
+        task
+    };
+    let more = [("P", "old", 3), ("Q", "old", 4), ("R", "new", 5), ("S", "new", 6)].map(copy);
+    stored["tasks"].as_array_mut().unwrap().extend(more);
+    let bytes = serde_json::to_vec(&stored).unwrap();
+    let loaded: Pipeline = serde_json::from_slice(&bytes).unwrap();
+    let map = |id: &str| loaded.task(id).unwrap().pinned.as_ref().unwrap();
+    assert!(Arc::ptr_eq(map("A"), map("B")) && Arc::ptr_eq(map("P"), map("Q")) && Arc::ptr_eq(map("R"), map("S")));
+    assert_eq!([map("A"), map("P"), map("R")].map(|map| map.name.as_str()), [map("B").name.as_str(), "old", "new"]);
+    assert!(serde_json::to_value(&loaded).unwrap() == stored);
+}
+
+#[test]
+fn what_could_not_be_read_is_not_readable() {
+    let stored = serde_json::to_value(&busy().p).unwrap();
+    let both = |stored: &Value| {
+        let bytes = serde_json::to_vec(stored).unwrap();
+        (serde_json::from_slice::<Readable>(&bytes).is_ok(), serde_json::from_slice::<Pipeline>(&bytes).is_ok())
+    };
+    assert_eq!(both(&stored), (true, true));
+    for (pointer, value) in [
+        ("/tasks/1/priority", Value::from("high")),
+        ("/tasks/2/id", Value::from("../x")),
+        ("/tasks/0/state", Value::from("lost")),
+        ("/tasks", Value::Null),
+        ("/core/seq", Value::Null),
+    ] {
+        let mut strange = stored.clone();
+        *strange.pointer_mut(pointer).unwrap() = value;
+        assert_eq!(both(&strange), (false, false), "{pointer}");
+    }
 }
 
 #[test]

@@ -258,11 +258,8 @@ fn names_of(call: &str) -> Option<(&str, &str)> {
     Some((quoted.next()?, quoted.next()?))
 }
 
-#[test]
-fn what_git_holds_is_on_disk_before_it_has_its_name() {
-    if !strace_is_there() {
-        return;
-    }
+/// The calls by which a task is made and merged that sync something or name something, in order.
+fn calls_of_a_task() -> String {
     let rig = Rig::new();
     let task = rig.add("one");
     let trace = "trace=fsync,syncfs,rename,renameat,renameat2,link,linkat";
@@ -276,6 +273,41 @@ fn what_git_holds_is_on_disk_before_it_has_its_name() {
         text.push_str(&fs::read_to_string(&recording).expect("a recording"));
         rig.status_of(&task) == "completed"
     });
+    text
+}
+
+/// Whoever finds a start finds all that it stands on: the claim, which says what was begun, and the way to both.
+#[test]
+fn a_claim_is_on_disk_before_the_start_has_its_name() {
+    if !strace_is_there() {
+        return;
+    }
+    let text = calls_of_a_task();
+    let (mut synced, mut starts) = (BTreeSet::new(), 0);
+    for call in text.lines().filter(|call| call.ends_with("= 0") || call.contains("<unfinished")) {
+        if call.contains(" fsync(") {
+            synced.extend(file_of(call));
+        }
+        let start = names_of(call).and_then(|(from, to)| Some((from, to.strip_suffix("/start.json")?)));
+        let Some((from, run)) = start else { continue };
+        // That of a command at a place is a copy.
+        if !synced.contains(from) {
+            continue;
+        }
+        let runs = run.rsplit_once('/').map_or("", |(runs, _)| runs);
+        let claim = format!("{run}/claim.json");
+        assert!(synced.contains(claim.as_str()) && synced.contains(runs), "{run} was begun too early:\n{text}");
+        starts += 1;
+    }
+    assert!(starts >= 2, "both stages were begun:\n{text}");
+}
+
+#[test]
+fn what_git_holds_is_on_disk_before_it_has_its_name() {
+    if !strace_is_there() {
+        return;
+    }
+    let text = calls_of_a_task();
     let (mut synced, mut named) = (BTreeSet::new(), BTreeSet::new());
     for call in text.lines().filter(|call| call.ends_with("= 0") || call.contains("<unfinished")) {
         if call.contains(" fsync(") {

@@ -49,8 +49,31 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), HostError> {
 
 /// Writes a record durably unless there is one already, and says whether it was written.
 pub(super) fn write_once<T: Serialize>(dir: &Path, name: &str, record: &T) -> Result<bool, HostError> {
+    write_once_behind(dir, name, record, || Ok(()))
+}
+
+/// The same behind another record and the directory itself, neither of which was made durable when it was made: what is
+/// there of this record after a power cut stands on all that came before it.
+pub(super) fn write_once_on<T: Serialize>(dir: &Path, name: &str, record: &T, other: &str) -> Result<bool, HostError> {
+    write_once_behind(dir, name, record, || {
+        let path = dir.join(other);
+        match open_regular(&path)? {
+            Some(file) => file.sync_all().map_err(HostError::io("make durable", &path))?,
+            None => return Err(HostError::io("make durable", &path)(io::ErrorKind::NotFound.into())),
+        }
+        dir.parent().map_or(Ok(()), sync_dir)
+    })
+}
+
+fn write_once_behind<T: Serialize>(
+    dir: &Path,
+    name: &str,
+    record: &T,
+    before: impl FnOnce() -> Result<(), HostError>,
+) -> Result<bool, HostError> {
     let path = dir.join(name);
     let temporary = write_temporary(dir, &path, record)?;
+    before()?;
     temporary.as_file().sync_all().map_err(HostError::io("make durable", &path))?;
     match temporary.persist_noclobber(&path) {
         Ok(_) => {}

@@ -46,11 +46,16 @@ pub fn begin(host: &HostProgram, run_dir: &Path, claim: &Claim) -> Result<(), Ho
 /// already stays, so that whoever repeats this after a crash changes nothing. The run's id is added to the claimed
 /// environment.
 ///
+/// A power cut may take the claim until its host has recorded the start: nothing has begun then, and it is made again.
+///
 /// # Errors
-/// When the directory or the claim cannot be made durable.
+/// When the directory or the claim cannot be written.
 pub fn prepare(run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
-    files::create_dir(run_dir)?;
-    files::write_once(run_dir, CLAIM, &identified(claim)).map(drop)
+    files::create_private(run_dir)?;
+    if read_claim(run_dir)?.is_some() {
+        return Ok(());
+    }
+    files::replace(run_dir, CLAIM, &identified(claim), false)
 }
 
 fn identified(claim: &Claim) -> Claim {

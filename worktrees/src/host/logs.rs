@@ -298,7 +298,8 @@ pub fn tail(run_dir: &Path, stream: Stream, bytes_max: usize) -> Result<String, 
         let skip = chunk.bytes.iter().take(3).take_while(is_continuation).count();
         chunk.bytes.drain(..skip);
     }
-    Ok(String::from_utf8_lossy(&chunk.bytes).into_owned())
+    // What is valid is not copied.
+    Ok(String::from_utf8(chunk.bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// The SHA-256 of all that is kept of both streams, in hexadecimal: what a gate's evidence refers to.

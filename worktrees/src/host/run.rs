@@ -141,7 +141,7 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
         return Err(HostError::io("read", "/proc/self/stat")(std::io::ErrorKind::NotFound.into()));
     };
     let start = StartRecord { version: VERSION, run: claim.run.clone(), host: identity, started_at: Timestamp::now() };
-    if !files::write_once(run_dir, START, &start)? {
+    if !files::write_once_on(run_dir, START, &start, CLAIM)? {
         return Ok(());
     }
     let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, (|| {}, || {}));
