@@ -14,8 +14,11 @@ use super::backend::{Checkout, Differences, Switch, TreeChange, text};
 use super::process::Git;
 use super::{GitError, Repo, durable, layout, seconds};
 
-/// In the private git directory of a checkout while its files are updated: from which commit to which.
+/// In the private git directory of a checkout while its files are updated: from which commit to which. Updates that were cut
+/// short stand before the present one: what they left is in the way of a later one until that writes the same files.
 const UNDERWAY: &str = "pipeline-update";
+/// Of more updates that were cut short the oldest are forgotten.
+const UNDERWAY_MAX: usize = 32;
 /// The mode of a path that is another repository.
 const SUBMODULE: u32 = 0o160_000;
 
@@ -29,11 +32,12 @@ impl Repo {
         }
         if !switch.settled.is_empty() || !switch.open.is_empty() {
             let before = seconds::before(checkout, switch)?;
-            begin(checkout, switch)?;
+            let earlier = updates(checkout)?;
+            begin(checkout, &earlier, switch)?;
             match self.backend.switch(checkout, switch) {
                 // What is in the way was found before anything was written.
                 Err(error @ GitError::Dirty { .. }) => {
-                    end(checkout)?;
+                    note(checkout, &earlier)?;
                     return Err(error);
                 }
                 other => other?,
@@ -43,25 +47,57 @@ impl Repo {
             let changed = switch.open.iter().chain(&switch.settled).map(|change| change.path.as_path());
             durable::sync_changed(&checkout.path, changed)?;
         }
-        end(checkout)
+        self.end(checkout, switch)
     }
 
-    /// What an update that was cut short was about to write. Git writes into the files themselves, or takes them away
+    /// That an update is made. One that was cut short before is over as well once none of its files is left as it was.
+    fn end(&self, checkout: &Checkout, switch: &Switch) -> Result<(), GitError> {
+        let all = updates(checkout)?;
+        if all.is_empty() {
+            return Ok(());
+        }
+        let written: BTreeSet<&Path> =
+            switch.open.iter().chain(&switch.settled).map(|change| change.path.as_path()).collect();
+        let mut open = Vec::new();
+        for update in all.into_iter().filter(|(from, to)| (from, to) != (&switch.from, &switch.to)) {
+            if self.changes_of(&update)?.iter().any(|change| !written.contains(change.path.as_path())) {
+                open.push(update);
+            }
+        }
+        note(checkout, &open)
+    }
+
+    /// What an update was about to write. Commits that are gone cannot have been meant by anything that still counts.
+    fn changes_of(&self, (from, to): &(CommitId, CommitId)) -> Result<Vec<TreeChange>, GitError> {
+        match self.tree_of(from).and_then(|from| Ok((from, self.tree_of(to)?))) {
+            Ok((from, to)) => self.backend.diff(&from, &to, false),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// What updates that were cut short were about to write. Git writes into the files themselves, or takes them away
     /// first, so that one of them may hold only the beginning of what it was to become.
     fn cut_short(&self, checkout: &Checkout) -> Result<Vec<TreeChange>, GitError> {
-        let Some(record) = layout::read_optional(&checkout.admin.join(UNDERWAY))? else { return Ok(Vec::new()) };
-        let mut commits = record.split_whitespace().map(|id| CommitId::from(id.to_owned()));
-        let (Some(from), Some(to)) = (commits.next(), commits.next()) else { return Ok(Vec::new()) };
-        // Commits that are gone cannot have been meant by anything that still counts.
-        let trees = self.tree_of(&from).and_then(|from| Ok((from, self.tree_of(&to)?)));
-        let Ok((from, to)) = trees else { return Ok(Vec::new()) };
-        self.backend.diff(&from, &to, false)
+        let mut changes = Vec::new();
+        for update in updates(checkout)? {
+            changes.extend(self.changes_of(&update)?);
+        }
+        Ok(changes)
     }
 
     /// Whether a path is as an update left it that was cut short: gone, or with a beginning of what it was to become.
     /// Nobody's words are lost when it is written again.
     fn is_torn(&self, checkout: &Checkout, path: &Path, cut_short: &[TreeChange]) -> Result<bool, GitError> {
-        let Some(change) = cut_short.iter().find(|change| change.path == path) else { return Ok(false) };
+        for change in cut_short.iter().filter(|change| change.path == path) {
+            if self.is_torn_by(checkout, change)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_torn_by(&self, checkout: &Checkout, change: &TreeChange) -> Result<bool, GitError> {
+        let path = change.path.as_path();
         let Some(new) = change.new.as_ref().filter(|new| new.mode != SUBMODULE) else { return Ok(false) };
         let indexed = self.backend.indexed(checkout, path)?;
         if indexed.is_some() && indexed != change.old && indexed.as_ref() != Some(new) {
@@ -155,14 +191,32 @@ impl Repo {
     }
 }
 
-/// Writes down what is about to be written.
-fn begin(checkout: &Checkout, switch: &Switch) -> Result<(), GitError> {
-    layout::replace(&checkout.admin.join(UNDERWAY), format!("{} {}\n", switch.from, switch.to).as_bytes())
+/// The updates that are under way or were cut short, the oldest first.
+fn updates(checkout: &Checkout) -> Result<Vec<(CommitId, CommitId)>, GitError> {
+    let record = layout::read_optional(&checkout.admin.join(UNDERWAY))?.unwrap_or_default();
+    let update = |line: &str| {
+        let (from, to) = line.split_once(' ')?;
+        Some((CommitId::from(from.to_owned()), CommitId::from(to.trim().to_owned())))
+    };
+    Ok(record.lines().filter_map(update).collect())
 }
 
-fn end(checkout: &Checkout) -> Result<(), GitError> {
+/// Writes down what is about to be written.
+fn begin(checkout: &Checkout, earlier: &[(CommitId, CommitId)], switch: &Switch) -> Result<(), GitError> {
+    let this = (switch.from.clone(), switch.to.clone());
+    let mut all: Vec<_> = earlier.iter().filter(|update| **update != this).cloned().collect();
+    all.push(this);
+    note(checkout, all.get(all.len().saturating_sub(UNDERWAY_MAX)..).unwrap_or_default())
+}
+
+/// Writes down which updates are under way or were cut short.
+fn note(checkout: &Checkout, updates: &[(CommitId, CommitId)]) -> Result<(), GitError> {
     let record = checkout.admin.join(UNDERWAY);
-    if record.exists() { layout::remove(&record) } else { Ok(()) }
+    if updates.is_empty() {
+        return if record.exists() { layout::remove(&record) } else { Ok(()) };
+    }
+    let text: String = updates.iter().map(|(from, to)| format!("{from} {to}\n")).collect();
+    layout::replace(&record, text.as_bytes())
 }
 
 /// The paths on disk that hold something which is not in the old commit and that the change would replace.

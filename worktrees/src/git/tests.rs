@@ -749,6 +749,37 @@ fn a_checkout_whose_files_were_cut_short_completes() {
     });
 }
 
+/// What an update left that was cut short is in the way of nobody else's, and of its own only until that comes again, be it
+/// as another merge.
+#[test]
+fn a_checkout_whose_files_were_cut_short_completes_after_other_updates() {
+    each(|lab| {
+        let first = lab.head("main");
+        let (one, two) = (lab.branch("one", &[("one.txt", "1\n")]), lab.branch("two", &[("two.txt", "2\n")]));
+        let record = lab.main.join(".git/pipeline-update");
+        // Both were cut short, one after the other.
+        for (file, cut) in [("one.txt", lab.merge(&one)), ("two.txt", lab.merge(&two))] {
+            let checkout = lab.repo.checkout(&lab.main).unwrap();
+            let differences = lab.repo.differences(&checkout).unwrap();
+            let switch = lab.repo.plan(&checkout, &differences, &first, &cut).unwrap();
+            let before = fs::read_to_string(&record).unwrap_or_default();
+            lab.repo.apply(&checkout, &switch).unwrap();
+            write(&lab.main, file, "");
+            fs::write(&record, format!("{before}{first} {cut}\n")).unwrap();
+        }
+        let advance = |task: &CommitId| {
+            let (base, merge) = (lab.head("main"), lab.merge(task));
+            assert_eq!(lab.repo.advance_branch("main", &base, &merge).unwrap(), Advance::Moved, "{:?}", lab.kind);
+        };
+        advance(&lab.branch("three", &[("three.txt", "3\n")]));
+        advance(&two);
+        assert!(record.exists(), "{:?}: what the other one left is still there", lab.kind);
+        advance(&one);
+        assert_eq!((lab.status(), record.exists()), (String::new(), false), "{:?}", lab.kind);
+        assert_eq!((read(&lab.main, "one.txt"), read(&lab.main, "two.txt")), ("1\n".to_owned(), "2\n".to_owned()));
+    });
+}
+
 #[test]
 fn an_update_is_taken_back_when_the_branch_was_lost() {
     each(|lab| {
