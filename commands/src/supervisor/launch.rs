@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pipeline_lib::agents::needs;
-use pipeline_lib::agents::preset::{Vars, expand, git_write_roots};
+use pipeline_lib::agents::template::{Vars, expand, git_write_roots};
 use pipeline_lib::claim::marker::{Choice, Earlier, TaskFile, render_task_file};
 use pipeline_lib::decide::gate_worktree;
 use pipeline_lib::event::{Event, Seen};

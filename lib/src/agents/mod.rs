@@ -11,12 +11,14 @@ pub mod preset;
 pub mod reading;
 pub mod reset;
 pub mod stream;
+pub mod template;
 mod text_stream;
 pub mod transcript;
 
 pub use errors::failure_in_errors;
-pub use preset::{Preset, PresetInfo, TemplateError, Vars, expand};
+pub use preset::{Preset, PresetInfo};
 pub use stream::{Activity, Failure, Format, Summary, Tokens, summarize};
+pub use template::{TemplateError, Vars, expand};
 
 #[cfg(test)]
 mod tried_tests;

@@ -45,7 +45,13 @@ pub fn folders(preset: Preset) -> &'static [&'static str] {
         Preset::Aider => &[".aider", ".cache/litellm"],
         Preset::Goose => &[".config/goose", ".local/share/goose", ".local/state/goose"],
         Preset::Gemini => &[".gemini"],
-        Preset::Opencode => &[".config/opencode", ".local/share/opencode", ".local/state/opencode", ".cache/opencode"],
+        Preset::Opencode => &[
+            ".config/opencode",
+            ".local/share/opencode",
+            ".local/share/opentui",
+            ".local/state/opencode",
+            ".cache/opencode",
+        ],
         Preset::Demo | Preset::Custom | Preset::Command => &[],
     }
 }

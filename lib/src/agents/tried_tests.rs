@@ -258,7 +258,7 @@ fn gemini_says_in_its_errors_what_keeps_it_from_working() {
             "unreachable",
         ),
         (
-            "Please set an Auth method in your /home/user/.gemini/settings.json or specify one of the following environment variables before running: GEMINI_API_KEY, GOOGLE_GENAI_USE_VERTEXAI, GOOGLE_GENAI_USE_GCA\n".to_owned(),
+            "Please set an Auth method in your /repo/.gemini/settings.json or specify one of the following environment variables before running: GEMINI_API_KEY, GOOGLE_GENAI_USE_VERTEXAI, GOOGLE_GENAI_USE_GCA\n".to_owned(),
             "auth",
         ),
         ("Invalid auth method selected.\n".to_owned(), "auth"),
