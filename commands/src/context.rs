@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use pipeline_lib::agents::preset::{Vars, expand};
+use pipeline_lib::agents::template::{Vars, expand};
 use pipeline_lib::decide::gate_worktree;
 use pipeline_lib::event::{Event, Request};
 use pipeline_lib::ids::{AgentName, CommitId, RunId, TaskId};

@@ -112,6 +112,31 @@ fn a_lost_login_rests_the_preset_until_a_person_mends_it() {
     assert_eq!(runs(&s, "A"), [("void".to_owned(), 1), ("void".to_owned(), 1), ("passed".to_owned(), 1)]);
 }
 
+/// Aider ends with 0 whatever happened. What it keeps for itself in its folder is not committed with its work.
+#[test]
+fn an_aider_whose_key_is_refused_has_claimed_nothing_and_its_own_files_stay_out() {
+    let s = Sandbox::new();
+    one_stage(&s, "write");
+    let agents = preset(&s, "writer", "write", "aider");
+    s.init("production", &format!("[project]\nbase = \"main\"\n[scheduler]\nbackoff = \"0s\"\nretries = 0\n{agents}"));
+    let own =
+        "put .aider.chat.history.md '# chat'; put .aider.input.history '+ do it'; put .aider.tags.cache.v4/cache.db x";
+    let refused = "printf 'Aider v0.86.2\\n\\nlitellm.AuthenticationError: AuthenticationError: OpenAIException - Incorrect \\nAPI key provided: dummy.\\nThe API provider is not able to authenticate you. Check your API key.\\n'";
+    let done = "put work.txt hello; echo 'Tokens: 1.2k sent, 40 received.'; echo 'Applied edit to work.txt'";
+    s.plan("A.write.1", &format!("{own}; {refused}"));
+    s.plan("A.write.2", &format!("{own}; {done}"));
+    s.add("A", &["--workflow", "write"]);
+    let status = s.tick_until("the preset rests", |status| !attention(status).is_empty());
+    assert_eq!(attention(&status), [("rate_limited".to_owned(), String::new())]);
+    let summary = status["attention"][0]["summary"].as_str().unwrap();
+    assert!(summary.contains("aider agents rest until") && summary.contains("Incorrect API key"), "{summary}");
+    s.run(["agent", "start", "writer"]).ok();
+    s.tick_to("A", "completed");
+    assert_eq!(runs(&s, "A"), [("void".to_owned(), 1), ("passed".to_owned(), 1)]);
+    let files = s.git(&["ls-tree", "-r", "--name-only", "main"]);
+    assert!(files.contains("work.txt") && !files.contains(".aider"), "{files}");
+}
+
 /// A network that is down burns no attempt, whichever way the program says so; only what lasts comes to a person.
 #[test]
 fn an_agent_that_cannot_reach_its_service_is_tried_again_later() {

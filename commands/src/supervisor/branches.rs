@@ -115,10 +115,13 @@ pub(super) fn set_strange_aside(
     Ok(())
 }
 
-/// Whether a live run other than this one works in a worktree.
+/// Whether a live run other than this one may be at work in a worktree. One that is claimed and was not started yet is not:
+/// whatever branch is checked out there was left by somebody before it.
 pub(super) fn is_in_use(context: &Context, pipeline: &Pipeline, run: Option<&Run>, worktree: &std::path::Path) -> bool {
     let mut others = pipeline.core.runs.values().filter(|live| run.is_none_or(|run| live.id != run.id));
-    others.any(|live| context.worktree(live.agent.as_str(), live.task.as_ref()) == worktree)
+    others.any(|live| {
+        context.worktree(live.agent.as_str(), live.task.as_ref()) == worktree && may_have_begun(context, live)
+    })
 }
 
 /// The task that a task does a part of.

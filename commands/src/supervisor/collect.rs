@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
-use pipeline_lib::agents::outage_in_errors;
+use pipeline_lib::agents::failure_in_errors;
 use pipeline_lib::agents::reading::{Reading, Way};
 use pipeline_lib::agents::stream::{FINAL_TEXT_BYTES_MAX, Format, OUTPUT_BYTES_MAX, Summary, sniff, summarize};
 use pipeline_lib::claim::{self, Decision};
@@ -287,7 +287,12 @@ fn summary_of(pipeline: &Pipeline, run: &Run, dir: &Path) -> Option<Summary> {
     let mut summary = summary_of_stream(dir, format, &now).unwrap_or_default();
     if summary.failure.is_none() && run.work == Work::Agent {
         let errors = host::tail(dir, Stream::Stderr, ERRORS_BYTES_MAX).unwrap_or_default();
-        summary.failure = outage_in_errors(&errors);
+        if !errors.is_empty() {
+            // What its output ends with tells whether it got on after all; of a format that is read as a whole, all of it.
+            let bytes_max = if format.way() == Way::Whole { OUTPUT_BYTES_MAX } else { PIECE_BYTES };
+            let output = host::tail(dir, Stream::Stdout, bytes_max).unwrap_or_default();
+            summary.failure = failure_in_errors(format, &output, &errors, &now);
+        }
     }
     Some(summary)
 }

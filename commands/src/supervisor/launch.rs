@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pipeline_lib::agents::preset::{Vars, expand, git_write_roots};
+use pipeline_lib::agents::needs;
+use pipeline_lib::agents::template::{Vars, expand, git_write_roots};
 use pipeline_lib::claim::marker::{Choice, Earlier, TaskFile, render_task_file};
 use pipeline_lib::decide::gate_worktree;
 use pipeline_lib::event::{Event, Seen};
@@ -151,6 +152,11 @@ fn write_task_file(
         return Err(Failure::permanent(message));
     }
     context.repo().exclude(&format!("/{name}"))?;
+    // Nothing of what its program keeps there for itself may be committed with the work.
+    let preset = pipeline.core.agents.get(&run.agent).map(|agent| agent.preset);
+    for line in preset.map(needs::leavings).unwrap_or_default() {
+        context.repo().exclude(line)?;
+    }
     let earlier: Vec<Earlier<'_>> = task
         .outputs
         .iter()

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use pipeline_lib::agents::failure_in_errors;
 use pipeline_lib::agents::stream::{Activity, summarize};
 use pipeline_lib::claim::{marker, outcome};
 use pipeline_lib::event::{Event, Seen as RunEvent};
@@ -28,6 +29,8 @@ use crate::context::Context;
 const MOMENT: Duration = Duration::from_millis(200);
 /// How much of a log's end is read for the last line and the present activity.
 const GLANCE_BYTES: usize = 16 * 1024;
+/// How much of its errors is read for what it cannot get on with.
+const ERRORS_BYTES: usize = 8 * 1024;
 /// How much of a failed gate's output is handed back to the agent.
 const OUTPUT_CHARS_MAX: usize = 6_000;
 
@@ -72,11 +75,19 @@ fn glance(context: &Context, pipeline: &Pipeline, run: &Run, table: &Table) -> R
         Some(summary) => summary.last_line.clone(),
         None => text::one_line(text::tail_lines(output.trim_end(), 1), 200),
     };
+    let hindered = format.filter(|_| process == ProcessSeen::Alive).and_then(|format| {
+        let errors = host::tail(&dir, Stream::Stderr, ERRORS_BYTES).unwrap_or_default();
+        failure_in_errors(format, &output, &errors, &jiff::Zoned::now())
+    });
     let activity = summary.and_then(|s| s.activity).map(|activity| match activity {
         Activity::Thinking => "its stream says it is thinking".to_owned(),
         Activity::Tool { name } => format!("its stream says it is using {}", text::one_line(&name, 40)),
         Activity::Message => "its stream says it is writing".to_owned(),
     });
+    let activity = match hindered {
+        Some(failure) => Some(format!("it goes on trying: {}", text::one_line(failure.text(), 120))),
+        None => activity,
+    };
     let unsent = run.interactive.then(|| host::unsent_prompt(&dir)).flatten().map(|why| {
         let why = text::one_line(&why, 100);
         format!("its prompt was not pasted: {why}; `pipeline agent send {} TEXT` gives it one", run.agent)

@@ -1,5 +1,5 @@
 //! What the known agent programs need besides their work: variables with their keys, folders of their own, a network. A
-//! name that ends with `*` stands for all that begin so.
+//! name that ends with `*` stands for all that begin so. Also what they leave behind.
 //!
 //! Taken from the documentation of the programs; what is missing here is added in the settings.
 
@@ -45,8 +45,32 @@ pub fn folders(preset: Preset) -> &'static [&'static str] {
         Preset::Aider => &[".aider", ".cache/litellm"],
         Preset::Goose => &[".config/goose", ".local/share/goose", ".local/state/goose"],
         Preset::Gemini => &[".gemini"],
-        Preset::Opencode => &[".config/opencode", ".local/share/opencode", ".local/state/opencode", ".cache/opencode"],
+        Preset::Opencode => &[
+            ".config/opencode",
+            ".local/share/opencode",
+            ".local/share/opentui",
+            ".local/state/opencode",
+            ".cache/opencode",
+        ],
         Preset::Demo | Preset::Custom | Preset::Command => &[],
+    }
+}
+
+/// What a program leaves in the folder that it works in and that is no part of the work, as lines of an ignore file.
+#[must_use]
+pub fn leavings(preset: Preset) -> &'static [&'static str] {
+    match preset {
+        Preset::Aider => {
+            &["/.aider.chat.history.md", "/.aider.input.history", "/.aider.llm.history", "/.aider.tags.cache.v*/"]
+        }
+        Preset::Claude
+        | Preset::Codex
+        | Preset::Goose
+        | Preset::Gemini
+        | Preset::Opencode
+        | Preset::Demo
+        | Preset::Custom
+        | Preset::Command => &[],
     }
 }
 

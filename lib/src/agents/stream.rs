@@ -10,7 +10,7 @@ use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{outage, reset, text_stream};
+use super::{aider, errors, outage, reset, text_stream};
 use crate::text;
 
 /// How much of the output is looked at: its end, in bytes.
@@ -146,7 +146,7 @@ pub fn summarize(format: Format, output: &str, now: &Zoned) -> Summary {
     let mut reader = Reader::new(now);
     match format {
         Format::Auto => return summarize(sniff(output), output, now),
-        Format::Aider => return text_stream::aider(output, now),
+        Format::Aider => return aider::read(output, now),
         Format::Plain => return text_stream::plain(output, now),
         _ => reader.each(format, output),
     }
@@ -582,12 +582,9 @@ impl<'a> Reader<'a> {
             }
             "error" => {
                 let error = event.get("error").unwrap_or(&Value::Null);
-                let name = str_at(error, "name").unwrap_or("error");
-                let message =
-                    text_at(error, "/data/message").or_else(|| text_at(error, "/message")).unwrap_or_default();
-                let status = error.pointer("/data/statusCode").map(Value::to_string).unwrap_or_default();
-                self.fails(&format!("{name} {status} {message}"));
-                if name == "ProviderAuthError" {
+                self.fails(&errors::opencode_message(error));
+                if str_at(error, "name") == Some("ProviderAuthError") {
+                    let message = text_at(error, "/data/message").unwrap_or_default();
                     self.error = Some(Failure::Auth { text: text::one_line(&message, LINE_CHARS_MAX) });
                 }
             }

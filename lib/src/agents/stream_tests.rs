@@ -324,7 +324,7 @@ proptest! {
 
 #[test]
 fn a_program_says_at_the_end_of_its_errors_that_it_cannot_reach_its_service() {
-    use crate::agents::outage_in_errors;
+    let outage_in_errors = |errors: &str| crate::agents::failure_in_errors(Format::ClaudeJson, "", errors, &now());
     let refused = "Unable to connect to Anthropic services\n\nFailed to connect to api.anthropic.com: ECONNREFUSED\n";
     let text = "Failed to connect to api.anthropic.com: ECONNREFUSED".to_owned();
     assert_eq!(outage_in_errors(refused), Some(Failure::Unreachable { text }));

@@ -32,8 +32,9 @@ pub(super) fn decided(
     let (decision, unclear) = match (claim.and_then(|claim| claim.decision.as_deref()), said) {
         (Some(word), _) => (known_decision(task, stage, word), format!("`{}`", text::one_line(word, 80))),
         (None, Decision::Chosen { choice, .. }) => (known_decision(task, stage, choice), format!("`{choice}`")),
-        // That is not silence.
-        (None, Decision::NotListed { .. } | Decision::Unclear) => (None, decision::quoted(words)),
+        // That is not silence. A stage that lists no word knows one all the same.
+        (None, Decision::NotListed { word }) => (known_decision(task, stage, word), decision::quoted(words)),
+        (None, Decision::Unclear) => (None, decision::quoted(words)),
         (None, Decision::None) => {
             let decision = stage.default_decision().map(str::to_owned);
             return Decided { decision, unclear: None };

@@ -181,7 +181,7 @@ impl Rules<'_> {
         };
         let said = run.claim.clone().filter(|c| c.source == ClaimSource::Command).or_else(|| left.claim.clone());
         let claim = said.or_else(|| run.claim.clone());
-        let claim = claim.or_else(|| self.exit_code_claim(run, how, at, &left.decision));
+        let claim = claim.or_else(|| self.exit_code_claim(run, how, at, left));
         let outcome = self.outcome(run, stage, how, claim.as_ref(), left);
         let Decided { decision, unclear } = decided(task, run, stage, claim.as_ref(), &left.decision, &left.summary);
         let answer = match (&stage.doing, &run.work) {

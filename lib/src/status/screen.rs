@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{Dialog, Doing};
 use crate::agents::preset::Preset;
 use crate::agents::reset;
+use crate::agents::stream::{Failure, classify};
 
 /// How many lines above the input line belong to the program's own drawing.
 const STATUS_LINES: usize = 6;
@@ -31,6 +32,8 @@ pub struct Reading {
     pub choices: Vec<Choice>,
     /// Whether the number of a choice may only move the dialog's cursor to it, so that Enter is wanted as well.
     pub wants_enter: bool,
+    /// Whether the choices are buttons in one line, of which the one that permits is chosen: Enter takes it, Escape refuses.
+    pub buttons: bool,
     /// Since when the screen has not changed.
     pub unchanged_since: Timestamp,
 }
@@ -55,9 +58,23 @@ pub struct Rules {
     /// When they were last compared with the real program, and with which version of it; or that they were not.
     pub dated: String,
     /// What an input line begins with, once the lines of its box are taken off.
+    #[serde(default)]
     composer: Vec<String>,
+    /// What the line below the input line contains, for a program whose input line has no sign of its own.
+    #[serde(default)]
+    footer: Vec<String>,
+    /// The program writes one line below the other: only the last line can be its input line, and it works while it is not.
+    #[serde(default)]
+    line_by_line: bool,
+    /// How many lines above the input line belong to the program's own drawing, where it is not the usual number.
+    #[serde(default)]
+    status_lines: Option<usize>,
     /// What a line that says that the agent works contains.
+    #[serde(default)]
     working: Vec<String>,
+    /// The same of one that says that it waits to ask its service again, and why.
+    #[serde(default)]
+    retrying: Vec<String>,
     /// What the program asks, and what kind of question that is.
     dialogs: Vec<DialogRule>,
     /// What a line that says that a limit is reached begins with, behind its sign.
@@ -80,6 +97,9 @@ struct DialogRule {
     /// The number of a choice may only move the cursor to it.
     #[serde(default)]
     wants_enter: bool,
+    /// The answers are buttons, and the one that permits is chosen.
+    #[serde(default)]
+    buttons: bool,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -138,10 +158,12 @@ pub fn read(rules: Option<&Rules>, lines: &[String], unchanged_since: Timestamp,
         line: String::new(),
         choices: Vec::new(),
         wants_enter: false,
+        buttons: false,
         unchanged_since,
     };
     let Some(rules) = rules else { return nothing };
-    let lines: Vec<&str> = lines.iter().map(|line| inside(line)).filter(|line| !line.is_empty()).collect();
+    let drawn: Vec<&String> = lines.iter().filter(|line| !inside(line).is_empty()).collect();
+    let lines: Vec<&str> = drawn.iter().map(|line| inside(line)).collect();
     let composer = lines.iter().rposition(|line| is_composer(rules, line));
     // A menu below the input line, or without one, has taken its place.
     let bottom = &lines[composer.map_or(0, |at| at + 1)..];
@@ -155,24 +177,54 @@ pub fn read(rules: Option<&Rules>, lines: &[String], unchanged_since: Timestamp,
     if let Some((rule, line)) = dialog(rules, bottom) {
         let doing = rule.map_or(Doing::Dialog(Dialog::Unknown), |rule| rule.kind.doing());
         let wants_enter = rule.is_some_and(|rule| rule.wants_enter);
-        return Reading { composer: false, choices: choices(bottom), wants_enter, ..reading(doing, line) };
+        let buttons = rule.is_some_and(|rule| rule.buttons);
+        return Reading { composer: false, choices: choices(bottom), wants_enter, buttons, ..reading(doing, line) };
     }
-    let end = composer.unwrap_or(lines.len());
-    let status = &lines[end.saturating_sub(STATUS_LINES)..end];
-    if let Some(line) = status.iter().rev().find(|line| says_working(rules, line)) {
+    let own = rules.status_lines.unwrap_or(STATUS_LINES);
+    let last = &lines[lines.len().saturating_sub(own)..];
+    if let Some(line) = last.iter().rev().find(|line| contains_signed(&rules.retrying, line)) {
+        return reading(retrying(line, now), line);
+    }
+    if let (true, Some(line)) = (rules.line_by_line, bottom.last()) {
+        return Reading { composer: false, ..reading(Doing::Working, line) };
+    }
+    let end = composer.map_or(lines.len(), |at| if rules.footer.is_empty() { at } else { at + 1 });
+    let from = end.saturating_sub(own);
+    let status = &lines[from..end];
+    if let Some(line) = status.iter().rev().find(|line| contains_signed(&rules.working, line)) {
         return reading(Doing::Working, line);
     }
-    let starts = |known: &[String], line: &str| known.iter().any(|begin| behind_sign(line).starts_with(begin.as_str()));
-    if let Some(line) = status.iter().rev().find(|line| starts(&rules.limit, line)) {
-        return reading(Doing::RateLimited { until: reset::from_message(line, now) }, line);
+    // Where only a line below the input line is known, what the agent writes stands near it, but not behind a bar.
+    let is_own = |at: usize| rules.footer.is_empty() || drawn[from + at].trim_start().starts_with('┃');
+    let found = |known: &[String]| {
+        let begins = |line: &str| known.iter().any(|begin| behind_sign(line).starts_with(begin.as_str()));
+        status.iter().enumerate().rev().find(|(at, line)| begins(line) && is_own(*at)).map(|(_, line)| *line)
+    };
+    if let Some(line) = found(&rules.limit) {
+        // When it ends may stand in another line of the same message.
+        let until = reset::from_message(line, now).or_else(|| reset::from_message(&status.join(" "), now));
+        return reading(Doing::RateLimited { until }, line);
     }
-    if let Some(line) = status.iter().rev().find(|line| starts(&rules.login, line)) {
+    if let Some(line) = found(&rules.login) {
         return reading(Doing::AuthFailed, line);
     }
     if composer.is_some() {
         return reading(Doing::TurnEnded, "");
     }
     nothing
+}
+
+/// What a program does that waits to ask its service again: `Rate limit reached … [retrying in 1h 59m attempt #1]`.
+fn retrying(line: &str, now: &Zoned) -> Doing {
+    // Something may move through its first words.
+    let words: String = line.chars().map(|c| if c.is_ascii() { c } else { ' ' }).collect();
+    match classify(&words.replace("retrying in", "try again in"), now) {
+        Failure::RateLimited { until, .. } => Doing::RateLimited { until },
+        Failure::Auth { .. } => Doing::AuthFailed,
+        Failure::Unreachable { .. } | Failure::ContextFull { .. } | Failure::Refused { .. } | Failure::Other { .. } => {
+            Doing::Working
+        }
+    }
 }
 
 /// A line without the lines of the box around it.
@@ -187,16 +239,18 @@ fn behind_sign(line: &str) -> &str {
 
 fn is_composer(rules: &Rules, line: &str) -> bool {
     let begins = rules.composer.iter().any(|begin| line == begin.trim_end() || line.starts_with(begin.as_str()));
-    begins && item(line).is_none()
+    let footer = rules.footer.iter().any(|words| line.contains(words.as_str()));
+    footer || (begins && item(line).is_none())
 }
 
-/// Something moves before it, as no quoted text has: it begins with a sign, and stands where the program draws.
-fn says_working(rules: &Rules, line: &str) -> bool {
+/// Whether a line contains one of these and something moves before it, as no quoted text has: it begins with a sign, and
+/// stands where the program draws.
+fn contains_signed(known: &[String], line: &str) -> bool {
     let signed = line
         .chars()
         .next()
         .is_some_and(|c| !c.is_alphanumeric() && !matches!(c, '"' | '\'' | '`' | '(' | '>' | '-' | '+' | '|'));
-    signed && rules.working.iter().any(|mark| line.contains(mark.as_str()))
+    signed && known.iter().any(|mark| line.contains(mark.as_str()))
 }
 
 /// The dialog that has taken the place of the input line. A menu without a known question is a dialog too.
@@ -237,9 +291,11 @@ fn item(line: &str) -> Option<Item<'_>> {
 
 fn choices(bottom: &[&str]) -> Vec<Choice> {
     let refuses = |text: &str| {
-        ["No", "Reject", "Deny", "Cancel", "Don't", "Quit", "Back"].iter().any(|word| text.starts_with(word))
+        ["No", "Reject", "Deny", "Cancel", "Don't", "Quit", "Back", "Stop"].iter().any(|word| text.starts_with(word))
     };
-    bottom
+    // Another list may stand above.
+    let first = bottom.iter().rposition(|line| item(line).is_some_and(|item| item.number == "1")).unwrap_or(0);
+    bottom[first..]
         .iter()
         .filter_map(|line| item(line))
         .map(|item| Choice {

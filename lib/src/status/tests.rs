@@ -7,7 +7,7 @@ use super::hooks::{Moment, read};
 use super::{Dialog, Doing, screen};
 use crate::agents::preset::Preset;
 
-const FIXTURES: [(&str, &str); 44] = [
+const FIXTURES: [(&str, &str); 61] = [
     ("01-dialog-dismissed", include_str!("fixtures/01-dialog-dismissed.json")),
     ("01-interrupted", include_str!("fixtures/01-interrupted.json")),
     ("01-interrupted-codex", include_str!("fixtures/01-interrupted-codex.json")),
@@ -45,13 +45,30 @@ const FIXTURES: [(&str, &str); 44] = [
     ("21-permission-codex", include_str!("fixtures/21-permission-codex.json")),
     ("22-aider-asks", include_str!("fixtures/22-aider-asks.json")),
     ("22-aider-open", include_str!("fixtures/22-aider-open.json")),
-    ("23-gemini-asks", include_str!("fixtures/23-gemini-asks.json")),
     ("24-flicker", include_str!("fixtures/24-flicker.json")),
     ("25-said", include_str!("fixtures/25-said.json")),
     ("25-said-and-over", include_str!("fixtures/25-said-and-over.json")),
     ("26-plain", include_str!("fixtures/26-plain.json")),
     ("26-plain-stuck", include_str!("fixtures/26-plain-stuck.json")),
     ("26-plain-unread", include_str!("fixtures/26-plain-unread.json")),
+    ("27-aider-works", include_str!("fixtures/27-aider-works.json")),
+    ("27-aider-open", include_str!("fixtures/27-aider-open.json")),
+    ("27-aider-creates", include_str!("fixtures/27-aider-creates.json")),
+    ("27-aider-retries", include_str!("fixtures/27-aider-retries.json")),
+    ("28-gemini-trust", include_str!("fixtures/28-gemini-trust.json")),
+    ("28-gemini-open", include_str!("fixtures/28-gemini-open.json")),
+    ("28-gemini-works", include_str!("fixtures/28-gemini-works.json")),
+    ("28-gemini-permission", include_str!("fixtures/28-gemini-permission.json")),
+    ("28-gemini-limit-dialog", include_str!("fixtures/28-gemini-limit-dialog.json")),
+    ("28-gemini-limit", include_str!("fixtures/28-gemini-limit.json")),
+    ("28-gemini-key", include_str!("fixtures/28-gemini-key.json")),
+    ("28-gemini-login", include_str!("fixtures/28-gemini-login.json")),
+    ("29-opencode-start", include_str!("fixtures/29-opencode-start.json")),
+    ("29-opencode-works", include_str!("fixtures/29-opencode-works.json")),
+    ("29-opencode-open", include_str!("fixtures/29-opencode-open.json")),
+    ("29-opencode-permission", include_str!("fixtures/29-opencode-permission.json")),
+    ("29-opencode-limit", include_str!("fixtures/29-opencode-limit.json")),
+    ("29-opencode-key", include_str!("fixtures/29-opencode-key.json")),
 ];
 
 #[test]
@@ -112,6 +129,55 @@ fn the_choices_of_a_dialog_are_read() {
         ["Trust this folder?", "  1. Trust and continue", "› 2. Back to Agent Command Center"].map(str::to_owned);
     let reading = screen::read(screen::rules(Preset::Codex), &lines, now.timestamp(), &now);
     assert!(reading.wants_enter && reading.choices[1].refuses && reading.choices[1].chosen);
+}
+
+/// What the real programs showed in November 2026: only the menu that is asked counts, buttons are pressed, and how long a
+/// limit lasts is said beside it.
+#[test]
+fn dialogs_of_gemini_and_opencode_are_read() {
+    let now = "2026-11-02T10:00:00Z".parse::<jiff::Timestamp>().unwrap().to_zoned(TimeZone::UTC);
+    let read = |preset, lines: &[&str]| {
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        screen::read(screen::rules(preset), &lines, now.timestamp(), &now)
+    };
+    let trust = read(
+        Preset::Gemini,
+        &[
+            "Tips for getting started:",
+            "1. Create GEMINI.md files to customize your interactions",
+            "2. /help for more information",
+            " │ Do you trust the files in this folder?            │",
+            " │ ● 1. Trust folder (repo)                          │",
+            " │   2. Trust parent folder (work)                   │",
+            " │   3. Don't trust                                  │",
+        ],
+    );
+    let choices: Vec<_> = trust.choices.iter().map(|c| (c.key.as_str(), c.text.as_str(), c.refuses)).collect();
+    let asked =
+        [("1", "Trust folder (repo)", false), ("2", "Trust parent folder (work)", false), ("3", "Don't trust", true)];
+    assert_eq!(choices, asked);
+    let permission = read(
+        Preset::Opencode,
+        &["  ┃  △ Permission required", "  ┃   Allow once   Allow always   Reject   ⇆ select  enter confirm"],
+    );
+    assert!(permission.buttons && permission.choices.is_empty() && !permission.composer);
+    let waiting = read(
+        Preset::Opencode,
+        &[
+            "  ┃  Build · Lab Lab",
+            "   ⬝⬝■Rate⬝limit reached for lab… (click to expand) [retrying in 1h 59m attempt #1] esc",
+        ],
+    );
+    let until = Some("2026-11-02T11:59:00Z".parse().unwrap());
+    assert_eq!(waiting.doing, Some(Doing::RateLimited { until }));
+    let down =
+        read(Preset::Opencode, &["  ┃  Build · Lab Lab", "   ■⬝⬝ Cannot connect to API [retrying in 8s attempt #3]"]);
+    assert_eq!(down.doing, Some(Doing::Working), "it goes on by itself");
+    let quoted = read(
+        Preset::Opencode,
+        &["     Incorrect API key provided: is now said.", "  ┃  Build · Lab Lab", "   ctrl+p commands"],
+    );
+    assert_eq!(quoted.doing, Some(Doing::TurnEnded), "the agent writes about it");
 }
 
 #[test]

@@ -105,6 +105,50 @@ fn a_tick_may_be_killed_as_it_hands_a_worktree_on() {
     }
 }
 
+/// The second stage of a task goes on in another worktree than its first, and the next task takes that one.
+#[test]
+fn a_tick_may_be_killed_as_a_task_changes_its_worktree() {
+    if !strace_is_there() {
+        return;
+    }
+    let (rig, _) = rig();
+    rig.ok(&["task", "cancel", "TASK-001"]);
+    let config = fs::read_to_string(rig.file("r/.pipeline/config.toml")).expect("the settings");
+    let config = config.replace("[scheduler]\n", "[scheduler]\nmax_commands = 2\n");
+    assert!(config.contains("max_commands"));
+    fs::write(rig.file("r/.pipeline/config.toml"), config).expect("the settings");
+    // The first ones end between two ticks.
+    let stage = |id: &str| {
+        let run = format!(r#"{SAY}; until [ -e \"@RIG@/go\" ]; do sleep 0.01; done; echo {id} > {id}.txt"#);
+        let run = run.replace("@RIG@", &rig.file("").display().to_string());
+        format!(r#"{{ "id": "{id}", "run": "{run}", "place": "worktree", "merge": false }}"#)
+    };
+    for (id, stages) in [("once", stage("first")), ("twice", stage("first") + "," + &stage("second"))] {
+        let text = format!(r#"{{ "id": "{id}", "stages": [{stages}] }}"#);
+        fs::write(rig.file(&format!("r/.pipeline/workflows/{id}.json")), text).expect("the workflow");
+    }
+    let add = |workflow: &str, priority: &str| {
+        let added = rig.ok(&["task", "add", "some", "--workflow", workflow, "--priority", priority]);
+        added.trim().to_owned()
+    };
+    let tasks = [add("once", "1"), add("twice", "2")];
+    rig.tick();
+    rig.wait_until("the first commands", |rig| rig.starts().len() == 2);
+    fs::write(rig.file("go"), "").expect("a file");
+    rig.wait_until("the ends of the first commands", Rig::is_quiet);
+    let tasks = [&tasks[..], &[add("once", "3")]].concat();
+    rig.save();
+    let after = |rig: &Rig, _| {
+        rig.tick_until("the end of the tasks", |rig| tasks.iter().all(|task| is_over(rig, task)));
+        rig.check_worktrees();
+        let runs: BTreeSet<String> = rig.starts().into_iter().map(|start| start.run).collect();
+        assert_eq!((runs.len(), rig.starts().len()), (4, 4), "{}", rig.report());
+        let files = rig.shell(&format!("cd r && git ls-tree --name-only pipeline/{}", tasks[1]));
+        assert!(files.contains("first.txt") && files.contains("second.txt"), "{files}");
+    };
+    kill_everywhere(&rig, "swap", ONCE, |_| {}, after);
+}
+
 #[test]
 fn the_host_of_commands_may_be_killed_anywhere() {
     if !strace_is_there() {

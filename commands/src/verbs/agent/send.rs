@@ -131,8 +131,10 @@ fn answering(session: &Session, shown: Option<&Reading>, answer: &str) -> Result
     if let Some(choice) = reading.choices.iter().find(wanted) {
         return Ok(choice.key.chars().map(key).collect());
     }
-    // A question in one line is answered by a letter.
+    // Buttons are pressed; a question in one line is answered by a letter.
     match answer {
+        "yes" if reading.buttons => Ok(vec![press(KeyCode::Enter)]),
+        "no" if reading.buttons => Ok(vec![press(KeyCode::Escape)]),
         "yes" | "no" if reading.choices.is_empty() => {
             Ok(vec![key(answer.chars().next().unwrap_or('n')), press(KeyCode::Enter)])
         }
@@ -261,6 +263,7 @@ mod tests {
                 })
                 .to_vec(),
             wants_enter: true,
+            buttons: false,
             unchanged_since: jiff::Timestamp::UNIX_EPOCH,
         };
         let one = [press(KeyCode::Char('1'))];

@@ -73,7 +73,8 @@ impl Rules<'_> {
     /// A one-shot program that ends well has done its work unless it says otherwise. Of a conversational one, which
     /// also ends well when it gives up, that is believed only together with a clear decision. A session in a terminal
     /// ends well whenever somebody closes it, which says nothing.
-    pub(super) fn exit_code_claim(&self, run: &Run, how: &Ended, at: Timestamp, decision: &Decision) -> Option<Claim> {
+    /// Nor is a program believed that said why it could not go on: some end well all the same.
+    pub(super) fn exit_code_claim(&self, run: &Run, how: &Ended, at: Timestamp, left: &Collected) -> Option<Claim> {
         if run.interactive {
             return None;
         }
@@ -90,8 +91,8 @@ impl Rules<'_> {
             });
         }
         let one_shot = self.p.core.agents.get(&run.agent).is_none_or(|a| a.preset.info().exit_is_claim);
-        let said = matches!(decision, Decision::Chosen { .. });
-        (*how == Ended::Exited { code: 0 } && (one_shot || said)).then_some(Claim {
+        let said = matches!(left.decision, Decision::Chosen { .. });
+        (*how == Ended::Exited { code: 0 } && left.failure.is_none() && (one_shot || said)).then_some(Claim {
             status: ClaimStatus::Completed,
             decision: None,
             summary: None,

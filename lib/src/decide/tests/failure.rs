@@ -55,6 +55,28 @@ fn crash_timeout_signal_interruption_and_a_failed_claim_are_all_attempts() {
     }
 }
 
+/// Aider ends with 0 also when its key was refused or its model never answered.
+#[test]
+fn a_program_that_ends_well_and_said_why_it_could_not_go_on_has_claimed_nothing() {
+    use crate::agents::stream::Failure;
+    let text = || "its model has not answered".to_owned();
+    for (failure, status, attempts) in [
+        (Failure::Auth { text: text() }, "do_ready", 0),
+        (Failure::RateLimited { until: None, text: text() }, "do_ready", 0),
+        (Failure::Unreachable { text: text() }, "do_ready", 0),
+        (Failure::Other { text: text() }, "do_ready", 1),
+    ] {
+        let mut w = one();
+        assert!(w.p.core.agents.values().all(|agent| agent.preset.info().exit_is_claim));
+        let left = crate::event::Collected { failure: Some(failure.clone()), ..left_nothing() };
+        w.work("A", OK, left);
+        assert_eq!((w.status("A").as_str(), w.task("A").attempt), (status, attempts), "{failure:?}");
+    }
+    let mut w = one();
+    w.work("A", OK, left_nothing());
+    assert_eq!(w.task("A").runs[0].verdict, Verdict::Passed, "without one its end is its claim");
+}
+
 #[test]
 fn waits_double_up_to_the_cap_and_are_jittered() {
     let mut w = World::workers(1, |s| {

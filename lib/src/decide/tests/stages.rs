@@ -94,6 +94,22 @@ fn a_stated_decision_is_followed_and_nothing_unclear_is_ever_approval() {
 }
 
 #[test]
+fn a_stage_that_lists_no_decision_knows_success() {
+    for (word, status) in [("success", "completed"), ("approved", "awaiting_approval")] {
+        let mut w = on_with(solo_named(), |_| {});
+        for _ in 0..2 {
+            let mut left = left(ClaimStatus::Completed);
+            left.decision = Decision::NotListed { word: word.to_owned() };
+            w.work("A", OK, left);
+            if w.status("A") == "completed" {
+                break;
+            }
+        }
+        assert_eq!(w.status("A"), status, "{word}");
+    }
+}
+
+#[test]
 fn what_is_unclear_is_asked_once_and_then_goes_to_a_person() {
     let unclear = || {
         let mut left = left(ClaimStatus::Completed);
