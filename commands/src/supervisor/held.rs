@@ -14,7 +14,8 @@ use pipeline_lib::run::{Run, Work};
 use pipeline_lib::task::BRANCHES;
 use pipeline_worktrees::git::GitError;
 
-use super::{branches, commands};
+use super::commands;
+use super::launch::may_have_begun;
 use crate::context::{Context, Ticking};
 
 /// The worktrees, each with the branch that it has and that all of its files are committed on.
@@ -116,11 +117,10 @@ pub(super) fn settle(context: &Context, pipeline: &Pipeline, ticking: &mut Ticki
         return Ok(());
     }
     for info in context.repo().worktrees()? {
-        let of_a_task = info.branch.as_ref().is_some_and(|branch| branch.starts_with(BRANCHES));
-        if of_a_task
-            && !info.prunable
+        let Some(branch) = info.branch.as_ref().filter(|branch| branch.starts_with(BRANCHES)) else { continue };
+        if !info.prunable
             && context.is_our_worktree(&info.path)
-            && !branches::is_in_use(context, pipeline, None, &info.path)
+            && !is_kept(context, pipeline, branch, &info.path)
             && let Err(error) = context.repo().let_go(&info.path)
         {
             tracing::warn!(path = %info.path.display(), %error, "a worktree did not let go of its branch");
@@ -128,4 +128,81 @@ pub(super) fn settle(context: &Context, pipeline: &Pipeline, ticking: &mut Ticki
     }
     ticking.at_work.settle();
     Ok(())
+}
+
+/// Whether somebody works in a worktree, or is about to on the very branch that it has. Who is about to begin there on another
+/// branch does not need this one, which somebody else may be about to begin on elsewhere, before.
+fn is_kept(context: &Context, pipeline: &Pipeline, branch: &str, worktree: &Path) -> bool {
+    let mut runs = pipeline.core.runs.values();
+    runs.any(|run| {
+        let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str()));
+        context.worktree(run.agent.as_str(), run.task.as_ref()) == worktree
+            && (task.is_some_and(|task| task.branch() == branch) || may_have_begun(context, run))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use pipeline_lib::event::{Busy, NewTask, Request};
+    use pipeline_lib::mode::{Mode, Orchestration, Rollout};
+    use pipeline_lib::view::Seen;
+
+    use super::*;
+    use crate::context::{Globals, Site};
+    use crate::engine::Engine;
+    use crate::output::Output;
+
+    fn git(dir: &Path, args: &[&str]) {
+        let who = ["-c", "user.name=T", "-c", "user.email=t@example.org"];
+        assert!(Command::new("git").current_dir(dir).args(who).args(args).status().unwrap().success(), "{args:?}");
+    }
+
+    /// A power cut took the moment at which a worktree had let go of a task's branch, and not what was decided by then: the
+    /// task goes on with another agent, and the agent of that worktree begins another task.
+    #[test]
+    fn whoever_is_about_to_begin_on_another_branch_keeps_nobody_from_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        git(dir.path(), &["init", "-q", "-b", "main"]);
+        git(dir.path(), &["commit", "-q", "--allow-empty", "-m", "start"]);
+        fs::create_dir(dir.path().join(".pipeline")).unwrap();
+        let agent = |name: &str| {
+            format!("[[agents]]\nname = \"{name}\"\nrole = \"architect\"\npreset = \"custom\"\ncommand = [\"true\"]\n")
+        };
+        fs::write(dir.path().join(".pipeline/config.toml"), agent("one") + &agent("two")).unwrap();
+        let globals = Globals { dir: dir.path().to_owned(), ..Globals::default() };
+        let context = Context::load(&globals, &Output::captured().0, Site::find(&globals).unwrap()).unwrap();
+        let mut engine = Engine::init(&context).unwrap();
+        let mode = Mode { orchestration: Orchestration::Parallel, rollout: Rollout::Production };
+        let tasks = vec![NewTask::titled("a"), NewTask::titled("b")];
+        let asked = vec![Request::SetMode { mode, busy: Busy::Refuse, unready: true }, Request::AddTasks(tasks)];
+        engine.ask_all(&context, "test", asked).unwrap();
+        engine.feed(&context, "test", &[], true, &Seen::new()).unwrap();
+        let pipeline = engine.pipeline();
+        let runs: Vec<&Run> = pipeline.core.runs.values().collect();
+        let [first, second] = runs[..] else { panic!("both agents were given a task: {runs:?}") };
+        let place = |run: &Run| context.worktree(run.agent.as_str(), run.task.as_ref());
+        let branch = |run: &Run| pipeline.task(run.task.as_ref().unwrap().as_str()).unwrap().branch();
+        // The worktree of the second has the branch of the first.
+        let (base, path) = (context.base_head().unwrap(), place(second));
+        context.repo().ensure_worktree(&path, &base).unwrap();
+        context.repo().ensure_branch(&branch(first), &base).unwrap();
+        context.repo().checkout_branch(&path, &branch(first)).unwrap();
+        let is_held = || context.repo().worktrees().unwrap().iter().any(|info| info.branch == Some(branch(first)));
+        let after_a_kill = || {
+            fs::write(dir.path().join(".git/pipeline-at-work"), "").unwrap();
+            settle(&context, pipeline, &mut context.tick_lock().unwrap()).unwrap();
+        };
+        // What may have begun there is left alone.
+        let claim = context.run_dir(&second.id).join("claim.json");
+        fs::create_dir_all(claim.parent().unwrap()).unwrap();
+        fs::write(&claim, "{}").unwrap();
+        after_a_kill();
+        assert!(is_held());
+        fs::remove_file(&claim).unwrap();
+        after_a_kill();
+        assert!(!is_held());
+    }
 }
