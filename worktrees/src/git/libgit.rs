@@ -1,14 +1,11 @@
-//! Git through libgit2, in this process: the fast backend, used wherever libgit2 understands the repository.
-//!
-//! A worktree is opened from the side of the repository, because an agent can rewrite the `.git` file of its worktree. No
-//! policy is decided here.
+//! Git through libgit2, in this process: the fast backend, used wherever libgit2 understands the repository. No policy is
+//! decided here.
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
-use git2::{CheckoutNotificationType, ErrorCode, Oid, Repository};
+use git2::{CheckoutNotificationType, ErrorCode, Oid};
 use jiff::Timestamp;
 use pipeline_lib::diff::Diff;
 use pipeline_lib::ids::CommitId;
@@ -17,66 +14,10 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path, text,
 };
-use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, graph, head, layout, populate, trial};
-
-pub(super) struct LibGit {
-    repo: Repository,
-    common: PathBuf,
-    /// Handles on checkouts, by path and private git directory: opening one costs more than most of what is done with it.
-    kept: RefCell<HashMap<(PathBuf, PathBuf), Repository>>,
-    logging: OnceCell<head::Logging>,
-}
+use super::handles::LibGit;
+use super::{DiffLimits, GitError, WorktreeInfo, diff, graph, head, layout, populate, trial};
 
 impl LibGit {
-    pub(super) fn new(repo: Repository, common: PathBuf) -> Self {
-        Self { repo, common, kept: RefCell::default(), logging: OnceCell::new() }
-    }
-
-    /// Opens a checkout from the side of the repository: the `.git` of a worktree, which an agent can rewrite, is not read.
-    fn open(&self, checkout: &Checkout) -> Result<Repository, GitError> {
-        let from = if checkout.admin == self.common { &checkout.path } else { &checkout.admin };
-        let repo = Repository::open(from).and_then(durable::careful);
-        let repo = repo.map_err(GitError::lib(format!("open the worktree {}", checkout.path.display())))?;
-        let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        let of_files = repo.workdir().is_some_and(|files| same(files, &checkout.path));
-        if same(repo.path(), &checkout.admin) && same(repo.commondir(), &self.common) && of_files {
-            Ok(repo)
-        } else {
-            let problem = format!("its git directory is {}", repo.path().display());
-            Err(GitError::NotAWorktree { path: checkout.path.clone(), problem })
-        }
-    }
-
-    /// Works with a handle on a checkout that may have been used before. The index in it has to be read again.
-    fn with<T>(
-        &self,
-        checkout: &Checkout,
-        work: impl FnOnce(&Repository) -> Result<T, GitError>,
-    ) -> Result<T, GitError> {
-        let key = (checkout.path.clone(), checkout.admin.clone());
-        let kept = self.kept.borrow_mut().remove(&key);
-        let repo = match kept {
-            Some(repo) => repo,
-            None => self.open(checkout)?,
-        };
-        let result = work(&repo);
-        if result.is_ok() {
-            self.kept.borrow_mut().insert(key, repo);
-        }
-        result
-    }
-
-    /// As it was when it was first asked: a handle is opened anew before long.
-    fn logging(&self) -> Result<&head::Logging, GitError> {
-        match self.logging.get() {
-            Some(logging) => Ok(logging),
-            None => {
-                let logging = head::Logging::of(&self.repo)?;
-                Ok(self.logging.get_or_init(|| logging))
-            }
-        }
-    }
-
     fn commit(&self, id: &CommitId) -> Result<git2::Commit<'_>, GitError> {
         self.repo.find_commit(oid(id.as_str())?).map_err(GitError::lib(format!("read commit {id}")))
     }

@@ -23,6 +23,7 @@ mod durable;
 mod error;
 mod files;
 mod graph;
+mod handles;
 mod head;
 mod layout;
 mod libgit;
@@ -150,7 +151,7 @@ impl Repo {
         let main = layout::absolute(main)?;
         Ok(Self {
             main,
-            backend: Box::new(libgit::LibGit::new(repo, common.clone())),
+            backend: Box::new(handles::LibGit::new(repo, common.clone())),
             common,
             cleared: planted::Cleared::default(),
         })
