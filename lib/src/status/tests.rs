@@ -134,7 +134,7 @@ fn the_choices_of_a_dialog_are_read() {
 /// What the real programs showed in November 2026: only the menu that is asked counts, buttons are pressed, and how long a
 /// limit lasts is said beside it.
 #[test]
-fn dialogs_of_gemini_and_opencode_are_read() {
+fn dialogs_and_limits_of_aider_gemini_and_opencode_are_read() {
     let now = "2026-11-02T10:00:00Z".parse::<jiff::Timestamp>().unwrap().to_zoned(TimeZone::UTC);
     let read = |preset, lines: &[&str]| {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -173,6 +173,17 @@ fn dialogs_of_gemini_and_opencode_are_read() {
     let down =
         read(Preset::Opencode, &["  ┃  Build · Lab Lab", "   ■⬝⬝ Cannot connect to API [retrying in 8s attempt #3]"]);
     assert_eq!(down.doing, Some(Doing::Working), "it goes on by itself");
+    let limited = read(
+        Preset::Aider,
+        &[
+            "     ░litellm.RateLimitError: RateLimitError: OpenAIException - Rate limit reached for lab on requests",
+            "per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 7140s.",
+            "The API provider has rate limited you. Try again later or check your quotas.",
+            "Readonly: TASK-001.md",
+            ">",
+        ],
+    );
+    assert_eq!(limited.doing, Some(Doing::RateLimited { until }), "it gave up, and its input line is open");
     let quoted = read(
         Preset::Opencode,
         &["     Incorrect API key provided: is now said.", "  ┃  Build · Lab Lab", "   ctrl+p commands"],
