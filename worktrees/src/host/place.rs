@@ -152,6 +152,7 @@ impl Told {
         if len == *at && len > TOLD_BYTES_MAX {
             self.clear()?;
             *at = 0;
+            return Ok(Vec::new());
         }
         let lines = self.lines(*at, len)?;
         *at = len;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipeline_lib::ids::RunId;
 use pipeline_worktrees::host::{
@@ -11,9 +11,10 @@ use pipeline_worktrees::host::{
 };
 use pipeline_worktrees::process::{Identity, with_environment};
 use rustix::event::Timespec;
+use rustix::fs::inotify;
 use rustix::process::Signal;
 
-use crate::support::{Run, program, wait_dead, wait_in};
+use crate::support::{LIMIT, Run, program, wait_dead, wait_in, wait_readable};
 
 /// The name of the place.
 const COMMAND: &str = "command-1";
@@ -171,12 +172,14 @@ fn what_was_told_half_is_passed_over_and_the_list_does_not_grow() {
         place.ended(&format!("run-{n}"));
     }
     assert!(fs::metadata(&told).unwrap().len() < 64 * 1024);
+    let hosts =
+        ["two", "run-0", "run-1", "run-2"].map(|run| host::start_record(&place.dir(run)).unwrap().unwrap().host);
+    assert!(hosts.iter().all(|host| *host == hosts[0]), "one host ran them all: {hosts:?}");
     assert!(host::is_told(&place.dir("two"), COMMAND), "it is on record");
 }
 
 #[test]
 fn a_host_that_has_nothing_to_do_rests() {
-    use rustix::fs::inotify;
     let place = Place::new();
     place.start("one", "true");
     place.ended("one");
@@ -317,8 +320,13 @@ fn whoever_watches_a_place_hears_of_starts_of_ends_and_of_the_death_of_its_host(
     wait_in(&watched("one"), || matches!(place.seen("one"), Observation::Ended(_)).then_some(()));
     place.start("two", "sleep 600");
     place.running("two");
+    let hears = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&hears, watched("two"), inotify::WatchFlags::CLOSE_WRITE).unwrap();
     host.signal(Signal::KILL);
-    wait_in(&watched("two"), || matches!(place.seen("two"), Observation::Interrupted { .. }).then_some(()));
+    assert!(wait_readable(&hears, Instant::now() + LIMIT), "its lock is let go of");
+    // Which is a moment before it counts as dead.
+    wait_dead(&host);
+    assert!(matches!(place.seen("two"), Observation::Interrupted { .. }));
     host::kill_remains(&place.dir("two")).unwrap();
     // One with a host of its own is watched where that host writes.
     let alone = Run::shell("true");
