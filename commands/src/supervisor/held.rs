@@ -14,8 +14,7 @@ use pipeline_lib::run::{Run, Work};
 use pipeline_lib::task::BRANCHES;
 use pipeline_worktrees::git::GitError;
 
-use super::commands;
-use super::launch::may_have_begun;
+use super::{branches, commands};
 use crate::context::{Context, Ticking};
 
 /// The worktrees, each with the branch that it has and that all of its files are committed on.
@@ -117,10 +116,11 @@ pub(super) fn settle(context: &Context, pipeline: &Pipeline, ticking: &mut Ticki
         return Ok(());
     }
     for info in context.repo().worktrees()? {
-        let Some(branch) = info.branch.as_ref().filter(|branch| branch.starts_with(BRANCHES)) else { continue };
-        if !info.prunable
+        let of_a_task = info.branch.as_ref().is_some_and(|branch| branch.starts_with(BRANCHES));
+        if of_a_task
+            && !info.prunable
             && context.is_our_worktree(&info.path)
-            && !is_kept(context, pipeline, branch, &info.path)
+            && !branches::is_in_use(context, pipeline, None, &info.path)
             && let Err(error) = context.repo().let_go(&info.path)
         {
             tracing::warn!(path = %info.path.display(), %error, "a worktree did not let go of its branch");
@@ -128,17 +128,6 @@ pub(super) fn settle(context: &Context, pipeline: &Pipeline, ticking: &mut Ticki
     }
     ticking.at_work.settle();
     Ok(())
-}
-
-/// Whether somebody works in a worktree, or is about to on the very branch that it has. Who is about to begin there on another
-/// branch does not need this one, which somebody else may be about to begin on elsewhere, before.
-fn is_kept(context: &Context, pipeline: &Pipeline, branch: &str, worktree: &Path) -> bool {
-    let mut runs = pipeline.core.runs.values();
-    runs.any(|run| {
-        let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str()));
-        context.worktree(run.agent.as_str(), run.task.as_ref()) == worktree
-            && (task.is_some_and(|task| task.branch() == branch) || may_have_begun(context, run))
-    })
 }
 
 #[cfg(test)]
