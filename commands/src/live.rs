@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline_lib::ids::AgentName;
+use pipeline_lib::ids::{AgentName, RunId};
 use pipeline_lib::terminal::Input;
 use pipeline_lib::view::detail::Look;
 use pipeline_lib::view::pane::{Panes, Wish};
@@ -75,6 +75,8 @@ pub struct Answer {
 pub struct PaneAsk {
     /// The agent.
     pub agent: AgentName,
+    /// The run whose terminal it is meant for, as the person saw it: what was meant for one session reaches no later one.
+    pub run: Option<RunId>,
     /// What.
     pub ask: PaneRequest,
     /// Where the answer goes.

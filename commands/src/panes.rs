@@ -131,7 +131,11 @@ impl Keeper {
                 // Where nobody paints any more, what is shown stays.
                 changed = self.screens.changed(), if painted => painted = changed.is_ok(),
                 asked = self.asks.recv() => match asked {
-                    Some(asked) => self.pass_on(asked),
+                    Some(asked) => {
+                        // Whoever asks may have wished for the picture a moment ago, and keys are not lost over that.
+                        self.reconcile();
+                        self.pass_on(asked);
+                    }
                     None => return,
                 },
             }
@@ -207,9 +211,12 @@ impl Keeper {
     /// Hands on what is asked of a terminal, and sees to it that there is an answer.
     fn pass_on(&self, asked: PaneAsk) {
         let refuse = |why: &str| PaneAnswer::Refused(why.to_owned());
-        let PaneAsk { agent, ask, answer } = asked;
+        let PaneAsk { agent, run, ask, answer } = asked;
         let (sender, receiver) = oneshot::channel();
         let passed = match self.shown.get(&agent) {
+            Some(shown) if run.is_some_and(|run| run != shown.wanted.borrow().run.id) => {
+                Err("the session that it was meant for is over")
+            }
             Some(shown) => shown.asks.try_send(Asked { ask, answer: sender }).map_err(|_| "it is busy"),
             None => Err("it is not shown"),
         };

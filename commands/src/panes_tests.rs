@@ -101,7 +101,7 @@ impl Rig {
 
     fn ask(&mut self, name: &str, ask: PaneRequest) -> PaneAnswer {
         let (answer, answered) = oneshot::channel();
-        self.channels.typed.blocking_send(PaneAsk { agent: agent(name), ask, answer }).unwrap();
+        self.channels.typed.blocking_send(PaneAsk { agent: agent(name), run: None, ask, answer }).unwrap();
         self.runtime.block_on(async { timeout(LIMIT, answered).await }).unwrap().unwrap()
     }
 }
@@ -272,7 +272,7 @@ fn a_session_is_seen_typed_into_and_left() {
     let input = Input::Paste { text: "x".to_owned(), submit: false };
     let (answer, answered) = oneshot::channel();
     let ask = PaneRequest::Input(input.clone());
-    rig.channels.typed.blocking_send(PaneAsk { agent: agent("a"), ask, answer }).unwrap();
+    rig.channels.typed.blocking_send(PaneAsk { agent: agent("a"), run: None, ask, answer }).unwrap();
     assert_eq!(link.next(), Some(Request::Input { input }));
     link.say(&Reply::Taken);
     assert_eq!(answered.blocking_recv().unwrap(), PaneAnswer::Taken);
@@ -307,6 +307,35 @@ fn a_host_that_goes_away_is_looked_for_again_and_the_last_picture_stays() {
     rig.screens.send_replace(screen(&[("a", Some(run("R-2", true, true)))]));
     let (_link, _) = other.greet("R-2", "third");
     rig.wait("a", |pane| texts(pane) == ["third"]);
+}
+
+#[test]
+fn what_is_typed_reaches_the_session_that_it_was_meant_for_or_nobody() {
+    let mut rig = Rig::new(&[("a", Some(run("R-1", true, true)))]);
+    let host = Host::of(&rig.runs.path().join("R-1"));
+    let input = Input::Paste { text: "x".to_owned(), submit: false };
+    let mut typed = |rig: &Rig, run: &str| {
+        let (answer, answered) = oneshot::channel();
+        let (run, ask) = (Some(RunId::new(run).unwrap()), PaneRequest::Input(input.clone()));
+        rig.channels.typed.blocking_send(PaneAsk { agent: agent("a"), run, ask, answer }).unwrap();
+        answered
+    };
+    // At once after the wish: it waits for the connection.
+    rig.wish(&[wish("a")]);
+    let first = typed(&rig, "R-1");
+    let (mut link, _) = host.greet("R-1", "first");
+    assert!(matches!(link.next(), Some(Request::Input { .. })));
+    link.say(&Reply::Taken);
+    assert_eq!(first.blocking_recv().unwrap(), PaneAnswer::Taken);
+    // The next session is there before the person has seen it.
+    let other = Host::of(&rig.runs.path().join("R-2"));
+    rig.screens.send_replace(screen(&[("a", Some(run("R-2", true, true)))]));
+    let late = typed(&rig, "R-1");
+    assert!(matches!(late.blocking_recv().unwrap(), PaneAnswer::Refused(why) if why.contains("is over")));
+    let (mut link, _) = other.greet("R-2", "second");
+    rig.wait("a", |pane| texts(pane) == ["second"]);
+    rig.wish(&[]);
+    assert_eq!(link.next(), None, "nothing of it came here");
 }
 
 #[test]

@@ -118,7 +118,7 @@ enum Woken {
 impl<'a> Loop<'a> {
     fn new(session: Session, how: Attachment, terminal: &'a mut Terminal, signals: Signals) -> io::Result<Self> {
         let asks = session.asks.clone();
-        let outbox = Outbox::new(Box::new(move |_, ask, answer| asks.try_send(Asked { ask, answer }).is_ok()));
+        let outbox = Outbox::new(Box::new(move |_, _, ask, answer| asks.try_send(Asked { ask, answer }).is_ok()));
         let whose = (session.agent.clone(), session.task.clone());
         let frame = Arc::clone(&session.frames.borrow());
         let state = State::new(whose, how, Terminal::size()?, frame);
@@ -238,7 +238,7 @@ impl<'a> Loop<'a> {
                     self.state.wish = (0, None);
                     self.wish();
                 }
-                self.outbox.push(self.state.agent.clone(), PaneRequest::Input(input));
+                self.outbox.push(self.state.agent.clone(), None, PaneRequest::Input(input));
             }
         }
         Ok(None)

@@ -126,8 +126,9 @@ pub(super) async fn drive(
     model.keys = options.keys.clone();
     model.verbs = Arc::new(pipeline_commands::dispatch::verbs());
     let typed = live.typed.clone();
-    let outbox =
-        Outbox::new(Box::new(move |agent, ask, answer| typed.try_send(PaneAsk { agent, ask, answer }).is_ok()));
+    let outbox = Outbox::new(Box::new(move |agent, run, ask, answer| {
+        typed.try_send(PaneAsk { agent, run, ask, answer }).is_ok()
+    }));
     let mut this = Loop {
         terminal,
         live,
@@ -300,7 +301,11 @@ impl Loop<'_> {
                     self.terminal.forget();
                     self.dirty = true;
                 }
-                Intent::Pane(agent, ask) => self.outbox.push(agent, ask),
+                Intent::Pane(agent, ask) => {
+                    let row = self.model.screen.agents.iter().find(|row| row.name == agent);
+                    let run = row.and_then(|row| row.run.as_ref()).map(|run| run.id.clone());
+                    self.outbox.push(agent, run, ask);
+                }
                 Intent::Notify(words) => self.notify(&words)?,
                 Intent::Highlight(ask) => self.highlight(ask),
                 Intent::Copy(text) => self.terminal.copy(&text)?,

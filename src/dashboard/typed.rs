@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use pipeline_commands::live::{PaneAnswer, PaneRequest};
-use pipeline_lib::ids::AgentName;
+use pipeline_lib::ids::{AgentName, RunId};
 use tokio::sync::oneshot;
 
 /// How much may be under way to one terminal without an answer.
@@ -18,7 +18,7 @@ const WAITING_MAX: usize = 8192;
 /// What came of a request: whose terminal, what was asked, and the answer.
 pub(super) type Outcome = (AgentName, PaneRequest, PaneAnswer);
 /// Hands a request over; its answer goes into the channel. False if nobody takes it.
-pub(super) type Send = Box<dyn FnMut(AgentName, PaneRequest, oneshot::Sender<PaneAnswer>) -> bool>;
+pub(super) type Send = Box<dyn FnMut(AgentName, Option<RunId>, PaneRequest, oneshot::Sender<PaneAnswer>) -> bool>;
 
 /// What is on its way.
 pub(super) struct Outbox {
@@ -30,7 +30,8 @@ pub(super) struct Outbox {
 /// What is on its way to one terminal.
 #[derive(Debug, Default)]
 struct Lane {
-    waiting: VecDeque<PaneRequest>,
+    /// Each with the run that it is meant for.
+    waiting: VecDeque<(Option<RunId>, PaneRequest)>,
     under_way: usize,
 }
 
@@ -40,8 +41,8 @@ impl Outbox {
         Self { send, lanes: BTreeMap::new(), answers: FuturesUnordered::new() }
     }
 
-    /// Puts a request behind all others for this terminal.
-    pub(super) fn push(&mut self, agent: AgentName, ask: PaneRequest) {
+    /// Puts a request behind all others for this terminal, meant for this run of the agent and no later one.
+    pub(super) fn push(&mut self, agent: AgentName, run: Option<RunId>, ask: PaneRequest) {
         let lane = self.lanes.entry(agent.clone()).or_default();
         if lane.waiting.len() >= WAITING_MAX {
             let refused = PaneAnswer::Refused("it does not keep up with what is typed".to_owned());
@@ -49,7 +50,7 @@ impl Outbox {
             self.answers.push(std::future::ready((agent, ask, refused)).boxed());
             return;
         }
-        lane.waiting.push_back(ask);
+        lane.waiting.push_back((run, ask));
         self.send_next(&agent);
     }
 
@@ -75,11 +76,11 @@ impl Outbox {
     fn send_next(&mut self, agent: &AgentName) {
         let Some(lane) = self.lanes.get_mut(agent) else { return };
         while lane.under_way < UNDER_WAY_MAX
-            && let Some(ask) = lane.waiting.pop_front()
+            && let Some((run, ask)) = lane.waiting.pop_front()
         {
             let (answer, answered) = oneshot::channel();
             let gone = || PaneAnswer::Refused("its terminal cannot be reached".to_owned());
-            let taken = (self.send)(agent.clone(), ask.clone(), answer);
+            let taken = (self.send)(agent.clone(), run, ask.clone(), answer);
             let agent = agent.clone();
             let outcome = async move {
                 let answer = if taken { answered.await.unwrap_or_else(|_| gone()) } else { gone() };
@@ -110,13 +111,13 @@ mod tests {
         type Sent = VecDeque<(PaneRequest, oneshot::Sender<PaneAnswer>)>;
         let sent: Rc<RefCell<Sent>> = Rc::default();
         let taken = Rc::clone(&sent);
-        let mut outbox = Outbox::new(Box::new(move |_, ask, answer| {
+        let mut outbox = Outbox::new(Box::new(move |_, _, ask, answer| {
             taken.borrow_mut().push_back((ask, answer));
             true
         }));
         let agent = AgentName::new("impl").expect("a name");
         let typed: Vec<char> = ('a'..='z').cycle().take(500).collect();
-        typed.iter().for_each(|c| outbox.push(agent.clone(), key(*c)));
+        typed.iter().for_each(|c| outbox.push(agent.clone(), None, key(*c)));
         for c in typed {
             assert!(sent.borrow().len() <= UNDER_WAY_MAX);
             let (ask, answer) = sent.borrow_mut().pop_front().expect("the next one is sent");
@@ -129,9 +130,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_takes_is_answered_all_the_same() {
-        let mut outbox = Outbox::new(Box::new(|_, _, _| false));
+        let mut outbox = Outbox::new(Box::new(|_, _, _, _| false));
         let agent = AgentName::new("impl").expect("a name");
-        outbox.push(agent.clone(), key('a'));
+        outbox.push(agent.clone(), None, key('a'));
         let refused = matches!(outbox.next().await, Some((_, _, PaneAnswer::Refused(_))));
         assert!(refused);
         assert_eq!(outbox.next().await, None);

@@ -72,7 +72,14 @@ impl Host {
 impl Hosts {
     /// Shows what is wished for.
     fn show(&mut self, model: &mut Model) {
-        let pane = |wish: &Wish| Some((wish.agent.clone(), self.0.get_mut(&wish.agent)?.pane(wish)));
+        let screen = model.screen.clone();
+        let run = |agent: &AgentName| {
+            screen.agents.iter().find(|row| row.name == *agent)?.run.as_ref().map(|run| run.id.clone())
+        };
+        let pane = |wish: &Wish| {
+            let pane = self.0.get_mut(&wish.agent)?.pane(wish);
+            Some((wish.agent.clone(), Pane { run: run(&wish.agent), ..pane }))
+        };
         let panes: Panes = Arc::new(view::wishes(model).iter().filter_map(pane).collect());
         update(model, Message::Panes(panes));
     }
@@ -399,6 +406,22 @@ fn typing_can_begin_on_the_overview() {
     press(&mut model, "2i");
     assert_eq!((model.page, mode(&model)), (Page::Panes, Mode::Typing));
     assert_eq!(sent(&press(&mut model, "x"))[0].0, agent("tester"), "before its picture has come");
+}
+
+#[test]
+fn a_picture_of_what_was_before_says_nothing_against_a_session() {
+    let mut model = model_at(agents(4), (80, 24));
+    // What was shown until a moment ago: that nobody works here, or the end of the run before.
+    for old in [(Source::Nothing, None), (Source::Log, Some(RunId::new("r-0").unwrap()))] {
+        let pane = Pane { run: old.1, ..super::fixture::pane_of(old.0, &["before"]) };
+        let panes: Panes = Arc::new([(agent("tester"), pane)].into_iter().collect());
+        update(&mut model, Message::Panes(Arc::clone(&panes)));
+        press(&mut model, "2i");
+        assert_eq!(mode(&model), Mode::Typing);
+        update(&mut model, Message::Panes(panes));
+        assert_eq!(mode(&model), Mode::Typing, "it is still on its way");
+        press(&mut model, "<c-q>");
+    }
 }
 
 #[test]

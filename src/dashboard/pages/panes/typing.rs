@@ -3,7 +3,8 @@
 use crossterm::event::KeyCode;
 use pipeline_commands::live::PaneRequest;
 use pipeline_lib::terminal;
-use pipeline_lib::view::screen::Tone;
+use pipeline_lib::view::pane::Pane;
+use pipeline_lib::view::screen::{AgentRow, Tone};
 
 use super::{Side, Typing, lay_out, scroll, select, selected, step, takes_keys, turn, zoom};
 use crate::dashboard::keys::Action;
@@ -29,10 +30,9 @@ pub(super) fn begin(model: &mut Model) {
 fn target(model: &Model) -> Result<Typing, String> {
     let Some((_, row)) = model.agent() else { return Err("there is no agent to type into".to_owned()) };
     let (name, run) = (&row.name, row.run.as_ref());
-    let pane = model.shown.get(name);
     // A picture that is still on its way says nothing against it.
     let session = run.is_some_and(|run| run.live && run.interactive);
-    if pane.map_or(session, takes_keys) {
+    if picture(model, row).map_or(session, takes_keys) {
         return Ok(Typing { agent: name.clone(), run: run.map(|run| run.id.clone()) });
     }
     Err(match run {
@@ -43,13 +43,19 @@ fn target(model: &Model) -> Result<Typing, String> {
     })
 }
 
+/// What is shown of an agent's present run. A picture of the run before, or of none, says nothing of this one.
+fn picture<'a>(model: &'a Model, row: &AgentRow) -> Option<&'a Pane> {
+    let run = row.run.as_ref().map(|run| &run.id);
+    model.shown.get(&row.name).filter(|pane| pane.run.as_ref() == run)
+}
+
 /// Ends the typing where what was typed into is over.
 pub(super) fn check(model: &mut Model) {
     let Some(typing) = &model.panes.typing else { return };
     let row = model.screen.agents.iter().find(|row| row.name == typing.agent);
     let run = row.and_then(|row| row.run.as_ref()).map(|run| run.id.clone());
     let chosen = selected(model).as_ref() == Some(&typing.agent);
-    let pane = model.shown.get(&typing.agent);
+    let pane = row.and_then(|row| picture(model, row));
     if chosen && run == typing.run && pane.is_none_or(takes_keys) {
         return;
     }
