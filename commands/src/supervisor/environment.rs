@@ -119,8 +119,11 @@ const OURS: &str = "PIPELINE_";
 const PARAMETERS: &str = "PIPELINE_PARAM_";
 /// How many settings git is given by its environment.
 const GIT_SETTINGS: &str = "GIT_CONFIG_COUNT";
-/// What has git sync what it writes. Otherwise a power cut leaves references to objects that are there and empty.
-pub(super) const SYNCED: [(&str, &str); 1] = [("core.fsync", "added,reference")];
+/// What an agent's git is told: to sync what it writes, for otherwise a power cut leaves references to objects that are there
+/// and empty, and to tidy up in front of the agent. In the background it would be ended with the agent, and the lock that is
+/// left then keeps everybody's git from ever tidying up again.
+pub(super) const SETTLED: [(&str, &str); 3] =
+    [("core.fsync", "added,reference"), ("gc.autoDetach", "false"), ("maintenance.autoDetach", "false")];
 /// What keeps git from tidying up.
 pub(super) const UNTIDIED: [(&str, &str); 2] = [("gc.auto", "0"), ("maintenance.auto", "false")];
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -201,7 +204,7 @@ fn is_plain(name: &str, value: &str) -> bool {
 
 /// Whether it is part of what we tell git, and of nothing else that somebody tells it.
 fn is_setting_of_ours(name: &str, value: &str) -> bool {
-    let said = || SYNCED.iter().chain(&UNTIDIED).any(|(key, set)| [*key, *set].contains(&value));
+    let said = || SETTLED.iter().chain(&UNTIDIED).any(|(key, set)| [*key, *set].contains(&value));
     name == GIT_SETTINGS || (name.starts_with("GIT_CONFIG_") && said())
 }
 
@@ -257,13 +260,24 @@ mod tests {
             ("GIT_CONFIG_KEY_0", "http.extraHeader"),
             ("GIT_CONFIG_VALUE_0", "Authorization: Basic hunter2"),
         ]);
-        tell_git(&mut env, &SYNCED);
-        assert_eq!(env["GIT_CONFIG_COUNT"], "2", "what somebody else tells git is told all the same");
+        tell_git(&mut env, &SETTLED);
+        assert_eq!(env["GIT_CONFIG_COUNT"], "4", "what somebody else tells git is told all the same");
         let mut claim = Claim::new(RunId::new("r").unwrap(), RunKind::Agent, Vec::new(), env, PathBuf::new());
         let host = entrust(&Secrets::default(), &mut claim, &HostProgram::this());
         assert_eq!(
             claim.env.keys().collect::<Vec<_>>(),
-            ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_1", "GIT_CONFIG_VALUE_1", "PATH", "PIPELINE_STAGE", "http_proxy"]
+            [
+                "GIT_CONFIG_COUNT",
+                "GIT_CONFIG_KEY_1",
+                "GIT_CONFIG_KEY_2",
+                "GIT_CONFIG_KEY_3",
+                "GIT_CONFIG_VALUE_1",
+                "GIT_CONFIG_VALUE_2",
+                "GIT_CONFIG_VALUE_3",
+                "PATH",
+                "PIPELINE_STAGE",
+                "http_proxy"
+            ]
         );
         assert_eq!(claim.secrets, ["GIT_CONFIG_KEY_0", "OPENAI_API_KEY"]);
         assert_eq!(claim.given, ["GIT_CONFIG_VALUE_0", "HTTPS_PROXY", "MODEL", "PIPELINE_PARAM_WHAT"]);

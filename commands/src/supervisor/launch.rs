@@ -320,7 +320,7 @@ fn agent_claim(
     if run.interactive {
         env.retain(|name, _| agent.env.contains_key(name) || !is_about_our_terminal(name));
     }
-    environment::tell_git(&mut env, &environment::SYNCED);
+    environment::tell_git(&mut env, &environment::SETTLED);
     let confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
     if let Some(confinement) = &confinement {
         confine::tell(confinement, &mut env, &agent.env);

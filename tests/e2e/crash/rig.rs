@@ -266,9 +266,18 @@ impl Rig {
 
     /// Kills the process that holds the monitor's lock.
     pub(super) fn kill_monitor(&self) {
+        self.signal_monitor(rustix::process::Signal::KILL);
+    }
+
+    /// Asks whichever monitor is at work to end.
+    pub(super) fn end_monitor(&self) {
+        self.signal_monitor(rustix::process::Signal::TERM);
+    }
+
+    fn signal_monitor(&self, signal: rustix::process::Signal) {
         let holder = fs::read_to_string(self.state("monitor.lock")).expect("the monitor's lock");
         let pid = holder.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL).unwrap_or_default();
+        rustix::process::kill_process(pid.expect("a pid"), signal).unwrap_or_default();
     }
 
     /// Ticks until the task is as wished, waking on whatever runs write.
