@@ -314,7 +314,7 @@ fn what_is_typed_reaches_the_session_that_it_was_meant_for_or_nobody() {
     let mut rig = Rig::new(&[("a", Some(run("R-1", true, true)))]);
     let host = Host::of(&rig.runs.path().join("R-1"));
     let input = Input::Paste { text: "x".to_owned(), submit: false };
-    let mut typed = |rig: &Rig, run: &str| {
+    let typed = |rig: &Rig, run: &str| {
         let (answer, answered) = oneshot::channel();
         let (run, ask) = (Some(RunId::new(run).unwrap()), PaneRequest::Input(input.clone()));
         rig.channels.typed.blocking_send(PaneAsk { agent: agent("a"), run, ask, answer }).unwrap();

@@ -281,6 +281,11 @@ impl Supervisor {
         self.meters.due()
     }
 
+    /// When a run whose host was told of it and has not begun it will have to be told again: a host may have been killed then.
+    pub(super) fn repeat_due(&self) -> Option<Instant> {
+        repeat_due(&self.performed)
+    }
+
     /// Whether a run could not be looked at. To look at it is a notice of its own, which must not be heeded at once.
     pub(super) fn is_blind(&self) -> bool {
         self.is_blind.get()
@@ -397,6 +402,13 @@ fn forget<'e>(performed: &mut HashMap<EffectKey, (Effect, Instant)>, due: impl I
     performed.retain(|key, (effect, at)| at.elapsed() < REPEAT_AFTER && due.get(key).is_some_and(|due| *due == effect));
 }
 
+/// When the first start that has not shown itself may be tried again. Nothing else is waited for so: what a merge waits for is
+/// a person's business, and seen when it changes.
+fn repeat_due(performed: &HashMap<EffectKey, (Effect, Instant)>) -> Option<Instant> {
+    let starts = performed.values().filter(|(effect, _)| matches!(effect, Effect::Launch { .. }));
+    starts.map(|(_, at)| *at + REPEAT_AFTER).min()
+}
+
 fn is_end(event: &Event) -> bool {
     matches!(event, Event::Run { seen: RunEvent::Ended { .. }, .. })
 }
@@ -410,7 +422,7 @@ pub(crate) fn read_current_task(context: &Context) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_lib::ids::{CommitId, TaskId};
+    use pipeline_lib::ids::{CommitId, RunId, TaskId};
 
     use super::*;
 
@@ -429,5 +441,18 @@ mod tests {
         performed.insert(first.key(), (first.clone(), Instant::now()));
         forget(&mut performed, std::iter::empty());
         assert!(performed.is_empty(), "where it becomes due again it is wanted again");
+    }
+
+    #[test]
+    fn a_start_that_does_not_show_itself_is_waited_for_and_nothing_else() {
+        let merge = Effect::PrepareMerge { task: TaskId::new("A").unwrap(), head: CommitId::from("c1".to_owned()) };
+        let (begun, at) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let mut performed = HashMap::from([(merge.key(), (merge, begun))]);
+        assert_eq!(repeat_due(&performed), None);
+        for (run, at) in [("r-2", at), ("r-1", begun)] {
+            let start = Effect::Launch { run: RunId::new(run).unwrap() };
+            performed.insert(start.key(), (start, at));
+        }
+        assert_eq!(repeat_due(&performed), Some(begun + REPEAT_AFTER), "the earliest");
     }
 }

@@ -194,11 +194,8 @@ fn next_wake(supervisor: &Supervisor, pause: Duration, ticked_at: Timestamp) -> 
         let wait = at.duration_since(Timestamp::now());
         now + Duration::try_from(wait).unwrap_or(Duration::ZERO)
     });
-    [Some(now + pause), deadline, supervisor.snapshot_due(), supervisor.radar_due(), supervisor.meters_due()]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(now + pause)
+    let ours = [supervisor.snapshot_due(), supervisor.radar_due(), supervisor.meters_due(), supervisor.repeat_due()];
+    ours.into_iter().chain([deadline]).flatten().fold(now + pause, Instant::min)
 }
 
 struct Watching {
