@@ -14,6 +14,7 @@ use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
     file_mode, path,
 };
+use super::orphans::DRAFTS;
 use super::process::Git;
 use super::{DiffLimits, GitError, WorktreeInfo, diff, layout};
 
@@ -457,7 +458,7 @@ impl Backend for Command {
         keep: bool,
     ) -> Result<String, GitError> {
         let index = checkout.admin.join("index");
-        let folder = tempfile::Builder::new().prefix("pipeline-index-").tempdir_in(&checkout.admin);
+        let folder = tempfile::Builder::new().prefix(DRAFTS[1]).tempdir_in(&checkout.admin);
         let folder = folder.map_err(GitError::io("create a directory in", &checkout.admin))?;
         let draft = folder.path().join("index");
         if !keep && index.exists() {

@@ -12,6 +12,7 @@ use pipeline_lib::ids::CommitId;
 
 use super::GitError;
 use super::backend::{Checkout, Head};
+use super::orphans::DRAFTS;
 
 /// The longest of the files that are read here.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -169,7 +170,7 @@ pub(super) fn unused_name(common: &Path, path: &Path) -> String {
 pub(super) fn write_entry(common: &Path, path: &Path, name: &str, at: &CommitId, reason: &str) -> Result<(), GitError> {
     let folder = common.join("worktrees");
     fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
-    let draft = tempfile::Builder::new().prefix("pipeline-worktree-").tempdir_in(common);
+    let draft = tempfile::Builder::new().prefix(DRAFTS[0]).tempdir_in(common);
     let draft = draft.map_err(GitError::io("create a directory in", common))?;
     let mut pointer = path.join(".git").into_os_string().into_encoded_bytes();
     pointer.push(b'\n');
@@ -210,7 +211,7 @@ pub(super) fn exchange(checkout: &Checkout, content: &[u8]) -> Result<(), GitErr
     use std::os::unix::fs::PermissionsExt as _;
     let file = checkout.path.join(".git");
     let write = |folder: &Path| {
-        let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+        let mut draft = tempfile::Builder::new().prefix(DRAFTS[2]).tempfile_in(folder)?;
         draft.write_all(content)?;
         draft.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
         draft.as_file().sync_all()?;
@@ -230,7 +231,7 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> Result<(), GitError> {
     let file = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
     let folder = file.parent().unwrap_or(Path::new("."));
     let write = || {
-        let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+        let mut draft = tempfile::Builder::new().prefix(DRAFTS[2]).tempfile_in(folder)?;
         draft.write_all(content)?;
         let permissions = match fs::metadata(&file) {
             Ok(metadata) => metadata.permissions(),

@@ -1,5 +1,6 @@
-//! Lock files of git whose owner was killed. Git leaves them to a person, since it cannot know whether their owner lives.
-//! We know when an owner of ours died, and look whether any other could live, so that SIGKILL stops nobody's work.
+//! Lock files of git whose owner was killed, and drafts of ours. Git leaves its locks to a person, since it cannot know
+//! whether their owner lives. We know when an owner of ours died, and look whether any other could live, so that SIGKILL
+//! stops nobody's work.
 //!
 //! What the locks protected is repaired by repeating the operation that was cut short, elsewhere.
 
@@ -19,6 +20,9 @@ use crate::process::Stat;
 /// that is the epoch. To set a time costs much less than to make a file and to remove it, and goes to disk in the same
 /// order with the locks that git makes.
 const MARK: &str = "pipeline-at-work";
+/// What the names of files and directories of ours begin with that are not finished, in git's own directories: the entry of a
+/// worktree, an index that nobody else sees, and a file that takes the place of another.
+pub(super) const DRAFTS: [&str; 3] = ["pipeline-worktree-", "pipeline-index-", ".pipeline-draft-"];
 
 /// That this process works on the repository. Whoever begins after one that was killed clears its locks away.
 #[derive(Debug)]
@@ -76,7 +80,7 @@ impl Repo {
         if let Some(since) = modified(&path).filter(|since| *since != SystemTime::UNIX_EPOCH) {
             let mut locks = Vec::new();
             find_locks(&self.common, &mut locks)?;
-            for folder in ["worktrees", "refs", "reftable"] {
+            for folder in ["worktrees", "refs", "reftable", "info"] {
                 find_locks_below(&self.common.join(folder), &mut locks)?;
             }
             keep = !self.clear(&locks, since)?;
@@ -112,23 +116,26 @@ impl Repo {
         Ok(locks)
     }
 
-    /// Removes those of the locks that were made since then and whose owner cannot be alive; false if one may be.
+    /// Removes those of the locks that were made since then and whose owner cannot be alive; false if one may be. A draft is
+    /// in nobody's way, so that nobody waits for its owner.
     fn clear(&self, locks: &[PathBuf], since: SystemTime) -> Result<bool, GitError> {
         let mut all = true;
         for lock in locks {
             let Ok(found) = lock.symlink_metadata() else { continue };
-            let ours = found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
+            let draft = lock.file_name().is_some_and(|name| is_draft(&name.to_string_lossy()));
+            let ours =
+                (found.is_file() || draft && found.is_dir()) && found.uid() == rustix::process::geteuid().as_raw();
             // One that is older was there before the process that died.
             if !ours || found.modified().is_ok_and(|made| made < since) {
                 continue;
             }
             if self.has_living_owner(lock, &found)? {
                 tracing::warn!(lock = %lock.display(), "left alone: its owner may be alive");
-                all = false;
+                all &= draft;
                 continue;
             }
             tracing::warn!(lock = %lock.display(), "removed: whoever made it was killed");
-            match fs::remove_file(lock) {
+            match if found.is_dir() { fs::remove_dir_all(lock) } else { fs::remove_file(lock) } {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(GitError::io("remove", lock)(error));
                 }
@@ -187,7 +194,11 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.symlink_metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
-/// The lock files in one directory. Those of ours, which are held by `flock`, only have names like locks.
+fn is_draft(name: &str) -> bool {
+    DRAFTS.iter().any(|draft| name.starts_with(draft))
+}
+
+/// The lock files and drafts in one directory. Locks of ours, which are held by `flock`, only have names like locks.
 fn find_locks(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -197,7 +208,7 @@ fn find_locks(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
         let entry = entry.map_err(GitError::io("list", dir))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.ends_with(".lock") && !name.starts_with("pipeline-") {
+        if name.ends_with(".lock") && !name.starts_with("pipeline-") || is_draft(&name) {
             found.push(entry.path());
         }
     }
@@ -259,6 +270,36 @@ mod tests {
         assert_eq!(modified(&lock(MARK)), Some(SystemTime::UNIX_EPOCH));
         assert!(!repo.begin_work().unwrap().is_after_kill());
         assert!(lock("config.lock").exists() && lock("pipeline-worktrees.lock").exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_did_not_finish_goes_too() {
+        let (_dir, repo) = repo();
+        let admin = repo.common.join("worktrees/x");
+        let drafts = [
+            repo.common.join("pipeline-worktree-1"),
+            admin.join("pipeline-index-2"),
+            admin.join(".pipeline-draft-3"),
+            repo.common.join("refs/heads/.pipeline-draft-4"),
+        ];
+        let make = || {
+            for draft in &drafts[..2] {
+                fs::create_dir_all(draft).unwrap();
+                fs::write(draft.join("index"), "").unwrap();
+            }
+            drafts[2..].iter().for_each(|draft| fs::write(draft, "").unwrap());
+        };
+        let left = || drafts.iter().filter(|draft| draft.exists()).count();
+        make();
+        drop(repo.begin_work().unwrap());
+        assert_eq!(left(), 4, "nobody was killed, so somebody may be about to finish them");
+        std::mem::forget(repo.begin_work().unwrap());
+        make();
+        for draft in &drafts {
+            File::open(draft).unwrap().set_modified(SystemTime::now()).unwrap();
+        }
+        repo.begin_work().unwrap().settle();
+        assert_eq!(left(), 0);
     }
 
     #[test]
