@@ -99,7 +99,7 @@ fn once(context: &mut Context) -> Result<u8> {
     let report = supervisor.tick(context)?;
     supervisor.snapshot(context, true)?;
     let live = supervisor.engine().pipeline().core.runs.len();
-    let facts = report.facts.len();
+    let facts = report.facts;
     if context.output().json {
         let seq = supervisor.engine().pipeline().core.seq;
         let document = serde_json::json!({ "schema_version": SCHEMA_VERSION, "facts": facts, "live_runs": live, "journal_seq": seq });
