@@ -162,6 +162,18 @@ printed_percentage() {
         END { if (total == "") total = last; gsub(/[ %]/, "", total); print total }' "$1"
 }
 
+# Marks the time from which on reports count. A file's time goes in steps of some milliseconds, so that one which is written at
+# once could seem no newer than the mark: the next step is waited for.
+begin_measuring() {
+    tries=0
+    : > "$work/coverage.began"
+    : > "$work/coverage.step"
+    until [ "$work/coverage.step" -nt "$work/coverage.began" ] || [ $tries -ge 20000 ]; do
+        : > "$work/coverage.step"
+        tries=$((tries + 1))
+    done
+}
+
 # The same in the Cobertura reports that it left, all of them together.
 reported_percentage() {
     find . "$work/results" -newer "$work/coverage.began" -name '*.xml' -not -path './.git/*' 2> /dev/null |
@@ -233,7 +245,7 @@ case $1 in
         rm -rf "$work/coverage" "$work/results"
         why="there is no tool for it here"
         if [ -n "$(command_for coverage)" ]; then
-            : > "$work/coverage.began"
+            begin_measuring
             step coverage || die "the tests failed"
             figure=$(number "$(printed_percentage "$work/coverage.log")")
             [ -n "$figure" ] || figure=$(number "$(reported_percentage)")
