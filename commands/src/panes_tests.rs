@@ -312,7 +312,6 @@ fn a_host_that_goes_away_is_looked_for_again_and_the_last_picture_stays() {
 #[test]
 fn what_is_typed_reaches_the_session_that_it_was_meant_for_or_nobody() {
     let mut rig = Rig::new(&[("a", Some(run("R-1", true, true)))]);
-    let host = Host::of(&rig.runs.path().join("R-1"));
     let input = Input::Paste { text: "x".to_owned(), submit: false };
     let typed = |rig: &Rig, run: &str| {
         let (answer, answered) = oneshot::channel();
@@ -320,9 +319,12 @@ fn what_is_typed_reaches_the_session_that_it_was_meant_for_or_nobody() {
         rig.channels.typed.blocking_send(PaneAsk { agent: agent("a"), run, ask, answer }).unwrap();
         answered
     };
-    // At once after the wish: it waits for the connection.
+    // At once after the wish, and before there is a host: it waits for the connection.
     rig.wish(&[wish("a")]);
     let first = typed(&rig, "R-1");
+    let pane = rig.wait("a", |pane| pane.note.is_some());
+    assert_eq!((pane.run, pane.source, pane.note.as_deref()), (None, Source::Nothing, Some("Its session begins.")));
+    let host = Host::of(&rig.runs.path().join("R-1"));
     let (mut link, _) = host.greet("R-1", "first");
     assert!(matches!(link.next(), Some(Request::Input { .. })));
     link.say(&Reply::Taken);

@@ -19,6 +19,8 @@ use crate::viewer::{Asked, Heard, Over, Peer, View, connect, converse};
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// The longest such wait.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// So often a host that was never reached counts as one that begins, which is for a second and a half: what is typed waits for it.
+const BEGINNING_TRIES: u32 = 4;
 
 /// Keeps the picture until nobody wants it any more.
 pub(super) async fn keep(
@@ -30,15 +32,24 @@ pub(super) async fn keep(
 ) {
     let mut last: Option<Arc<Frame>> = None;
     let mut wait = RETRY_FIRST;
+    let mut tries = 0;
     loop {
         let over = attend(&dir, &place, &wanted, &mut view, &mut asks, &mut last, &mut wait).await;
+        let is_reached = over.is_ok();
         let why = match over {
-            Over::Unwanted => return,
-            Over::Lost(why) if wanted.borrow().run.live => why,
-            Over::Lost(_) | Over::Ended => break,
+            Ok(Over::Unwanted) => return,
+            Ok(Over::Lost(why)) | Err(why) if wanted.borrow().run.live => why,
+            Ok(Over::Lost(_) | Over::Ended) | Err(_) => break,
         };
-        place.put(pane(&wanted, last.as_ref(), Source::Nothing, Some(format!("no terminal: {why}"))));
-        if !pause(wait, &mut wanted, &mut asks).await {
+        tries += 1;
+        let begins = !is_reached && last.is_none() && tries <= BEGINNING_TRIES;
+        let none = pane(&wanted, last.as_ref(), Source::Nothing, Some(format!("no terminal: {why}")));
+        place.put(match begins {
+            // It is no picture of the run: that is still on its way.
+            true => Pane { run: None, note: Some("Its session begins.".to_owned()), ..none },
+            false => none,
+        });
+        if !pause(wait, &mut wanted, &mut asks, begins).await {
             return;
         }
         wait = RETRY_MAX.min(wait * 2);
@@ -50,7 +61,7 @@ pub(super) async fn keep(
     }
 }
 
-/// One connection, from its beginning to its end.
+/// One connection, from its beginning to its end, or why there was none.
 async fn attend(
     dir: &Path,
     place: &Place,
@@ -59,17 +70,14 @@ async fn attend(
     asks: &mut mpsc::Receiver<Asked>,
     last: &mut Option<Arc<Frame>>,
     wait: &mut Duration,
-) -> Over {
-    let peer = match connect(dir).await {
-        Ok(peer) => peer,
-        Err(why) => return Over::Lost(why),
-    };
+) -> Result<Over, String> {
+    let peer = connect(dir).await?;
     let source = match peer {
         Peer::Host(_) => Source::Terminal,
         Peer::Multiplexer(_) => Source::Multiplexer,
     };
     let run = wanted.borrow().run.id.clone();
-    converse(peer, (&run, dir), view, asks, |heard| {
+    let over = converse(peer, (&run, dir), view, asks, |heard| {
         let note = match heard {
             Heard::Picture(frame) => {
                 *last = Some(frame);
@@ -79,8 +87,8 @@ async fn attend(
             Heard::Silence => Some("its host does not answer".to_owned()),
         };
         place.put(pane(wanted, last.as_ref(), source, note));
-    })
-    .await
+    });
+    Ok(over.await)
 }
 
 fn pane(wanted: &watch::Receiver<Wanted>, frame: Option<&Arc<Frame>>, source: Source, note: Option<String>) -> Pane {
@@ -89,8 +97,13 @@ fn pane(wanted: &watch::Receiver<Wanted>, frame: Option<&Arc<Frame>>, source: So
     Pane { run: Some(wanted.run.id.clone()), source, frame, note }
 }
 
-/// Waits before the next attempt. False if nobody wants one.
-async fn pause(wait: Duration, wanted: &mut watch::Receiver<Wanted>, asks: &mut mpsc::Receiver<Asked>) -> bool {
+/// Waits before the next attempt; with `keep` so does what is asked. False if nobody wants one.
+async fn pause(
+    wait: Duration,
+    wanted: &mut watch::Receiver<Wanted>,
+    asks: &mut mpsc::Receiver<Asked>,
+    keep: bool,
+) -> bool {
     let mut over = std::pin::pin!(sleep_until(Instant::now() + wait));
     loop {
         tokio::select! {
@@ -101,7 +114,7 @@ async fn pause(wait: Duration, wanted: &mut watch::Receiver<Wanted>, asks: &mut 
                 Ok(()) => {}
                 Err(_) => return false,
             },
-            asked = asks.recv() => match asked {
+            asked = asks.recv(), if !keep => match asked {
                 Some(asked) => refuse(asked, "it has no terminal now"),
                 None => return false,
             },
