@@ -226,6 +226,15 @@ impl Table {
             .any(|stat| ["cmdline", "environ"].iter().all(|file| is_empty(stat.pid, file)))
     }
 
+    /// The living children of a process, the oldest first.
+    #[must_use]
+    pub fn children(&self, of: i32) -> Vec<Identity> {
+        let children = self.processes.values().filter(|stat| stat.parent == of && !stat.is_dead());
+        let mut children: Vec<Identity> = children.map(|stat| stat.identity()).collect();
+        children.sort_by_key(|child| child.start_time);
+        children
+    }
+
     /// The living processes below the given ones, without those themselves and without this process.
     #[must_use]
     pub fn descendants(&self, of: &[i32]) -> Vec<Identity> {
