@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::screen::Screen;
-use super::support::{Sandbox, is_alive, wait_for_end};
+use super::support::{Sandbox, VERIFY, is_alive, process, wait_for_end};
 
 /// What is said of a machine on which a strict agent sees no process but its own.
 pub(crate) const UNSEEN: &str = "without sight of other processes";
@@ -177,12 +177,31 @@ fn nothing_of_a_strict_agent_outlives_its_host() {
     let host = pid(&record(&s, &run, "start.json"));
     let all = s.processes();
     assert!(all.contains(&agent) && all.contains(&host) && all.len() > 4, "{all:?}");
-    rustix::process::kill_process(super::support::process(host), Signal::KILL).expect("the host is there");
-    for process in all {
-        wait_for_end(process);
-    }
+    rustix::process::kill_process(process(host), Signal::KILL).expect("the host is there");
+    all.into_iter().for_each(wait_for_end);
     assert!(!is_alive(agent));
     s.tick_until("the run is over", |status| status["agents"]["architect"]["run"].is_null());
+}
+
+/// A gate runs what an agent wrote, and sees as little. The other gate is the control.
+#[test]
+fn a_gate_on_the_work_of_a_strict_agent_sees_no_others_either() {
+    let outside = std::process::id();
+    for (gate, ends) in [
+        (format!("test ! -e /proc/{outside} -a -e /proc/$$/stat"), "completed"),
+        (format!("test -e /proc/{outside}"), "blocked"),
+    ] {
+        let s = Sandbox::new();
+        s.init("production", &config(&s, "").replace(VERIFY, &gate));
+        if !has_own_processes(&s) {
+            return;
+        }
+        s.add("T-1", &[]);
+        let status = s.tick_until("it is decided", |status| {
+            ["completed", "blocked"].contains(&status["tasks"]["T-1"]["status"].as_str().unwrap_or_default())
+        });
+        assert_eq!(status["tasks"]["T-1"]["status"], ends, "{gate}: {status}");
+    }
 }
 
 /// Asks what a program asks of its terminal, and writes down what it hears from it.

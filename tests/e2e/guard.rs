@@ -380,7 +380,7 @@ fn where_no_namespaces_can_be_made_a_strict_agent_has_no_shared_memory() {
 #[test]
 fn where_no_processes_can_be_had_a_strict_agent_sees_those_of_others() {
     let s = Sandbox::new();
-    if !has_own_processes(&ready(&s, "")) {
+    if !has_own_processes(ready(&s, "")) {
         return;
     }
     for lacking in [

@@ -385,6 +385,8 @@ mod tests {
         let below_shell: Vec<i32> = Table::read().descendants(&[shell.pid]).iter().map(|found| found.pid).collect();
         let below_us: Vec<i32> = Table::read().descendants(&[own_pid()]).iter().map(|found| found.pid).collect();
         assert_eq!(below_shell, [grandchild]);
+        let children = |of: i32| Table::read().children(of).iter().map(|found| found.pid).collect::<Vec<_>>();
+        assert_eq!((children(shell.pid), children(grandchild)), (vec![grandchild], Vec::new()));
         assert!(below_us.contains(&shell.pid) && below_us.contains(&grandchild));
         assert!(Identity::of(grandchild).unwrap().signal(Signal::KILL));
         child.wait().unwrap();

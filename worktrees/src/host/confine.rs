@@ -199,8 +199,6 @@ pub(super) struct Report(OwnedFd);
 pub(super) struct StandIn {
     /// How it is started.
     pub(super) command: Command,
-    /// What it is.
-    pub(super) part: Part,
     /// Where it says why the command could not be started.
     pub(super) report: Report,
     /// Its end of that. It is inherited, but for one that stays in front: that has it for its input, until it has put there
@@ -208,20 +206,22 @@ pub(super) struct StandIn {
     pub(super) theirs: OwnedFd,
 }
 
-/// Puts this program in the place of a command. It finds the command in the claim.
-pub(super) fn stand_in(run_dir: &Path, to: &Confinement) -> io::Result<StandIn> {
-    let part = match to.level {
-        Sandbox::Strict => match namespaces::known() {
-            Namespaces::All => Part::Front,
-            Namespaces::ButProcesses(_) => Part::Apart,
-            Namespaces::None(_) => Part::Alone,
-        },
-        Sandbox::Off | Sandbox::Basic => Part::Alone,
-    };
-    play(part, run_dir)
+/// The part that this program plays in the place of a command. It is hoped for the best on a machine of which nothing is known
+/// yet, unless it `is_sure`: finding out is as slow as trying.
+pub(super) fn part(level: Sandbox, is_sure: bool) -> Part {
+    if level != Sandbox::Strict {
+        return Part::Alone;
+    }
+    let known = if is_sure { Some(namespaces::known()) } else { namespaces::known_already() };
+    match known {
+        None | Some(Namespaces::All) => Part::Front,
+        Some(Namespaces::ButProcesses(_)) => Part::Apart,
+        Some(Namespaces::None(_)) => Part::Alone,
+    }
 }
 
-fn play(part: Part, run_dir: &Path) -> io::Result<StandIn> {
+/// Puts this program in the place of a command. It finds the command in the claim.
+pub(super) fn stand_in(part: Part, run_dir: &Path) -> io::Result<StandIn> {
     let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg(VERB).arg(part.word()).arg(run_dir);
@@ -229,13 +229,13 @@ fn play(part: Part, run_dir: &Path) -> io::Result<StandIn> {
         rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         command.arg(theirs.as_raw_fd().to_string());
     }
-    Ok(StandIn { command, part, report: Report(ours), theirs })
+    Ok(StandIn { command, report: Report(ours), theirs })
 }
 
 /// Finds out whether a part can be played on this machine.
 pub(super) fn try_out(part: Part) -> Result<(), String> {
     let tried = || -> io::Result<Result<(), (SpawnProblem, String)>> {
-        let StandIn { mut command, report, theirs, .. } = play(part, Path::new(TRY))?;
+        let StandIn { mut command, report, theirs } = stand_in(part, Path::new(TRY))?;
         command.stdin(if part == Part::Front { Stdio::from(theirs.try_clone()?) } else { Stdio::null() });
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         drop((command, theirs));
@@ -359,6 +359,21 @@ mod tests {
         assert_eq!(seen(&[at("elsewhere/x")]), [at("a"), at("d")]);
         assert_eq!(seen(&[PathBuf::from("/nonexistent")]), [dir.path()]);
         assert!(seen(&[dir.path().to_owned()]).is_empty());
+    }
+
+    #[test]
+    fn every_part_is_known_by_its_word() {
+        for part in Part::ALL {
+            assert_eq!(Part::ALL.iter().filter(|other| other.word() == part.word()).count(), 1, "{part:?}");
+        }
+        assert_eq!(main(&["nobody".into(), TRY.into()]), ExitCode::from(NOT_STARTED));
+    }
+
+    #[test]
+    fn what_is_said_of_a_failure_is_told_and_else_that_it_is_unclear() {
+        let said = (SpawnProblem::Missing, "there is no x in PATH".to_owned());
+        assert_eq!(problem(&serde_json::to_vec(&said).unwrap()), said);
+        assert_eq!(problem(b".").0, SpawnProblem::Other);
     }
 
     #[test]

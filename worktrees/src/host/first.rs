@@ -123,7 +123,7 @@ pub(super) fn be_first(claim: Option<&Claim>, front: &mut Option<File>) -> Resul
     leave_output();
     // Where nobody hears any of this, the process in front is gone, and this one in a moment.
     front.write_all(&[BEGUN]).unwrap_or_default();
-    let status = wait_for(child, has_terminal(claim));
+    let Ok(status) = wait_for(child, has_terminal(claim)) else { return Ok(ExitCode::FAILURE) };
     let leaves = reap(WaitOptions::NOHANG);
     if leaves {
         // The process in front ends now. The host is the parent from then on, and ends what is left.
@@ -165,7 +165,8 @@ pub(super) fn command_behind(front: i32) -> Option<Identity> {
     oldest(front).and_then(|first| oldest(first.pid)).or_else(|| Identity::of(front))
 }
 
-fn wait_for(command: Pid, has_terminal: bool) -> WaitStatus {
+/// Waits for the end of the command, and takes in orphans meanwhile.
+fn wait_for(command: Pid, has_terminal: bool) -> rustix::io::Result<WaitStatus> {
     let mut resumed = 0;
     loop {
         match rustix::process::wait(WaitOptions::UNTRACED) {
@@ -178,9 +179,9 @@ fn wait_for(command: Pid, has_terminal: bool) -> WaitStatus {
                     rustix::process::kill_process_group(command, Signal::CONT).unwrap_or_default();
                 }
             }
-            Ok(Some((pid, status))) if pid == command => return status,
-            // Somebody's orphan, or an interruption. The command is our child until it is returned here.
-            _ => {}
+            Ok(Some((pid, status))) if pid == command => return Ok(status),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -242,4 +243,17 @@ fn end_as(status: ExitStatus) -> ExitCode {
     raised.or_else(|_| signal_hook::low_level::raise(signal)).unwrap_or_default();
     signal_hook::low_level::raise(signal).unwrap_or_default();
     u8::try_from(BY_SIGNAL + signal).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_unread_once_its_reader_is_gone() {
+        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
+        assert!(!is_unread(&writer));
+        drop(reader);
+        assert!(is_unread(&writer) && poll(&writer, None));
+    }
 }

@@ -41,10 +41,16 @@ pub fn available() -> Namespaces {
     }
 }
 
+static KNOWN: OnceLock<Namespaces> = OnceLock::new();
+
 /// What is available, found out once.
 pub(super) fn known() -> &'static Namespaces {
-    static KNOWN: OnceLock<Namespaces> = OnceLock::new();
     KNOWN.get_or_init(available)
+}
+
+/// What is available, if that was found out.
+pub(super) fn known_already() -> Option<&'static Namespaces> {
+    KNOWN.get()
 }
 
 /// Moves this process into namespaces of its own, for ever. It must have one thread. Where it fails half-way the process is

@@ -405,17 +405,28 @@ fn spawn(run_dir: &Path, claim: &Claim, ends: &Ends) -> Result<(Child, Part), (S
         return spawned.map(|child| (child, Part::Alone));
     };
     let failed = |error: std::io::Error| (SpawnProblem::Other, format!("cannot confine {program}: {error}"));
-    let StandIn { command, part, report, theirs } = confine::stand_in(run_dir, confinement).map_err(failed)?;
-    let (given, kept) = if part == Part::Front { (Some(theirs), None) } else { (None, Some(theirs)) };
-    let mut child = spawn_in(claim, ends, command, given).map_err(failed)?;
-    drop(kept);
-    report.wait().inspect_err(|_| {
-        // It ends by itself, and what it would have run has not begun.
-        if let Err(error) = child.wait() {
-            note(&format!("the command's place-holder cannot be waited for: {error}"));
+    let attempt = |part: Part| -> Result<(Child, Part), (SpawnProblem, String)> {
+        let StandIn { command, report, theirs } = confine::stand_in(part, run_dir).map_err(failed)?;
+        let (given, kept) = if part == Part::Front { (Some(theirs), None) } else { (None, Some(theirs)) };
+        let mut child = spawn_in(claim, ends, command, given).map_err(failed)?;
+        drop(kept);
+        report.wait().inspect_err(|_| {
+            // It ends by itself, and what it would have run has not begun.
+            if let Err(error) = child.wait() {
+                note(&format!("the command's place-holder cannot be waited for: {error}"));
+            }
+        })?;
+        Ok((child, part))
+    };
+    // The keys of a pane can be given away once.
+    let hoped = confine::part(confinement.level, ends.pane.is_some());
+    attempt(hoped).or_else(|problem| {
+        let unconfined = problem.0 == SpawnProblem::Unconfined && hoped == Part::Front && ends.pane.is_none();
+        match unconfined.then(|| confine::part(confinement.level, true)) {
+            Some(part) if part != hoped => attempt(part),
+            _ => Err(problem),
         }
-    })?;
-    Ok((child, part))
+    })
 }
 
 /// Starts a program with the environment, the input and the output that the claim says. One that stays in front of the
