@@ -237,6 +237,7 @@ fn a_strict_agent_has_its_terminal_to_itself() {
     screen.press("1z");
     screen.shows(&["what now?"]);
     screen.press("i");
+    screen.shows(&["ctrl-q"]);
     screen.press("<c-c>");
     s.wait_for_text(&heard, "it hears Ctrl-C", |text| text.contains("interrupted"));
     // There is nobody to whom it could return, so that it goes on.

@@ -46,6 +46,8 @@ pub(super) fn stand_in_front(
 ) -> Result<ExitCode, (SpawnProblem, String)> {
     let unconfined = |message: String| (SpawnProblem::Unconfined, message);
     let other = |error: &dyn std::error::Error| (SpawnProblem::Other, format!("it has no first process: {error}"));
+    // A convenience in process listings; a kernel that refuses it changes nothing.
+    rustix::thread::set_name(c"pipeline-front").unwrap_or_default();
     for signal in UNHEARD {
         signal_hook::flag::register(signal, Arc::default()).map_err(|error| other(&error))?;
     }
