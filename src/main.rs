@@ -16,8 +16,7 @@ fn main() -> ExitCode {
         return pipeline_commands::host(Path::new(&dir));
     }
     if first.is_some_and(|first| first == "__confine") {
-        let (dir, report) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
-        return pipeline_commands::confined(Path::new(&dir), &report.to_string_lossy());
+        return pipeline_commands::confined(&arguments.collect::<Vec<_>>());
     }
     // What a run has started is found by its environment. Without hiding, a program works and is easier to look into.
     if std::env::var_os("PIPELINE_RUN_ID").is_none()

@@ -29,11 +29,11 @@ pub fn host(run_dir: &std::path::Path) -> std::process::ExitCode {
     pipeline_worktrees::host::main(run_dir)
 }
 
-/// The main function of what stands in for a confined command: confines itself as the run of this directory says, and
-/// becomes the command. `report` is where it says why it could not.
+/// The main function of what stands in for a confined command: confines itself as a run says, and becomes the command or
+/// stays with it. The words say how.
 #[must_use]
-pub fn confined(run_dir: &std::path::Path, report: &str) -> std::process::ExitCode {
-    pipeline_worktrees::host::confined_main(run_dir, report)
+pub fn confined(words: &[std::ffi::OsString]) -> std::process::ExitCode {
+    pipeline_worktrees::host::confined_main(words)
 }
 
 /// Hides this process's memory and environment from the user's other programs, agents among them: both may hold secrets. A

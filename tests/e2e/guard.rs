@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use super::apart::{UNSEEN, has_own_processes};
 use super::support::{Sandbox, program};
 
 /// A configuration with one agent that runs a script of its own.
@@ -71,8 +72,13 @@ try cancel @PIPELINE@ task cancel T-1
 try edit @PIPELINE@ task edit T-1 --priority 5
 try mode @PIPELINE@ mode shadow --yes
 @PIPELINE@ status 2> "$PIPELINE_WORKTREE/status.txt"
-try kill kill -CONT $PPID
-try environ sh -c "head -c 1 /proc/$PPID/environ | grep -q ."
+# One that has its processes for itself has a parent of its own.
+outside=$PPID
+[ "$PPID" = 1 ] && outside=@OUTSIDE@
+try kill kill -CONT "$outside"
+try environ sh -c "head -c 1 /proc/$outside/environ | grep -q ."
+try own_parent sh -c "head -c 1 /proc/$PPID/environ | grep -q . || ls -l /proc/$PPID/fd | grep -q pipe"
+try names sh -c "tr '\0' ' ' < /proc/$outside/cmdline | grep -q ."
 try socket tmux -S @BOX@/tmux.sock list-sessions
 try tcp bash -c "exec 3<>/dev/tcp/127.0.0.1/$PORT"
 # Its own git would run what it planted.
@@ -86,6 +92,7 @@ fn attack(level: &str, further: &str) -> (Sandbox, Vec<String>) {
     let s = Sandbox::new();
     let script = ATTACK.replace("@BOX@", s.path("").to_string_lossy().trim_end_matches('/'));
     let script = script.replace("@MAIN@", &s.repo().to_string_lossy()).replace("@HOME@", &s.environment()["HOME"]);
+    let script = script.replace("@OUTSIDE@", &std::process::id().to_string());
     install(&s, &script.replace("@PIPELINE@", &program().to_string_lossy()));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of this machine");
     let port = listener.local_addr().expect("its address").port();
@@ -122,11 +129,16 @@ fn ended(status: &Value) -> bool {
 
 const WORK: [&str; 5] = ["add", "commit", "amend", "branch", "scratch"];
 
+/// What a strict agent can do where the system lets no user have processes for himself.
+fn names(s: &Sandbox) -> &'static [&'static str] {
+    if has_own_processes(s) { &[] } else { &["names"] }
+}
+
 #[test]
 fn a_hijacked_agent_at_the_basic_level_only_works() {
     let (s, worked) = attack("basic", "");
     // The network is open to it, and that is all.
-    assert_eq!(worked, [&WORK[..], &["settings", "tcp"]].concat());
+    assert_eq!(worked, [&WORK[..], &["settings", "names", "tcp"]].concat());
     assert_eq!(s.status()["tasks"]["T-1"]["status"], "test_ready", "its work counts");
     let about = s.run(["agent", "list", "--json"]).ok().json();
     assert_eq!(about["agents"][0]["sandbox"], "basic");
@@ -138,7 +150,7 @@ fn a_hijacked_agent_at_the_basic_level_only_works() {
 fn a_hijacked_agent_at_the_strict_level_has_no_network_either() {
     let (s, worked) = attack("strict", "");
     // All of git works, in a clone of its own.
-    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory"]].concat());
+    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory"], names(&s)].concat());
     assert_eq!(s.status()["tasks"]["T-1"]["status"], "test_ready", "its work counts");
     let refs = s.git(&["for-each-ref", "--format=%(refname)"]);
     assert_eq!(
@@ -157,8 +169,8 @@ fn a_hijacked_agent_at_the_strict_level_has_no_network_either() {
 
 #[test]
 fn a_strict_agent_has_a_network_where_that_is_said() {
-    let (_s, worked) = attack("strict", "network = true\n");
-    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory", "tcp"]].concat());
+    let (s, worked) = attack("strict", "network = true\n");
+    assert_eq!(worked, [&WORK[..], &["own_home", "stash", "tag", "own_shared_memory"], names(&s), &["tcp"]].concat());
 }
 
 #[test]
@@ -361,6 +373,39 @@ fn where_no_namespaces_can_be_made_a_strict_agent_has_no_shared_memory() {
         let text = s.git(&["show", "pipeline/T-1:shm.txt"]);
         assert!(text.contains("refused") && !shared.exists(), "{call}: {text}");
     }
+}
+
+/// Where only processes cannot be had, because there are to be no namespaces of them or no new view of them, everything else
+/// is as it is otherwise, and said.
+#[test]
+fn where_no_processes_can_be_had_a_strict_agent_sees_those_of_others() {
+    let s = Sandbox::new();
+    if !has_own_processes(ready(&s, "")) {
+        return;
+    }
+    for lacking in [
+        "unshare -Ur sh -c 'echo 0 > /proc/sys/user/max_pid_namespaces && exec \"$0\" \"$@\"'",
+        "unshare -Urm sh -c 'mount -t tmpfs none /proc/tty && exec \"$0\" \"$@\"'",
+    ] {
+        let s = Sandbox::new();
+        let script = "tr '\\0' ' ' < /proc/$PPID/cmdline > parent.txt; kill -CONT $PPID || echo refused >> parent.txt
+            touch /dev/shm/mine && git add -A; git commit -qm work; @PIPELINE@ done --status ok";
+        ready(&s, &script.replace("@PIPELINE@", &program().to_string_lossy()));
+        s.add("T-1", &[]);
+        let said = s.shell(&format!("{lacking} \"$P\" doctor")).says(&["in namespaces of their own", "see the names"]);
+        assert!(!said.stdout.contains(UNSEEN), "{said:?}");
+        s.shell(&format!("{lacking} \"$P\" monitor --once")).ok();
+        s.tick_to("T-1", "test_ready");
+        let text = s.git(&["show", "pipeline/T-1:parent.txt"]);
+        assert!(text.contains("__host") && text.contains("refused"), "{lacking}: {text}");
+    }
+}
+
+/// A strict agent with this script.
+fn ready<'s>(s: &'s Sandbox, script: &str) -> &'s Sandbox {
+    install(s, script);
+    s.init("production", &config(s, "strict", ""));
+    s
 }
 
 const NAMES: [&str; 14] = [

@@ -1,6 +1,7 @@
 //! End-to-end tests: everything through the binary, in sandboxes, with scripted agents and real git.
 
 mod agents;
+mod apart;
 mod bad_input;
 mod budgets;
 mod capture;

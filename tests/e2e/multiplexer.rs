@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
+use super::apart;
 use super::panes::{HOSTILE, check};
 use super::screen::Screen;
 use super::support::{DEADLINE, Sandbox};
@@ -46,6 +47,48 @@ fn sandbox() -> Sandbox {
     let config = sandbox.config("", "").replacen("preset = \"custom\"\n", session, 1);
     sandbox.init("production", &config);
     sandbox
+}
+
+/// A strict agent has its pane for itself as one has that is not confined: its keys, its size, and nobody to return to.
+#[test]
+fn a_strict_session_in_tmux_has_its_pane() {
+    if !has_tmux() {
+        return;
+    }
+    let mut s = Sandbox::new();
+    let sockets = s.path("tmp").to_string_lossy().into_owned();
+    s.set_env("TMUX_TMPDIR", &sockets);
+    s.init("production", &apart::config(&s, "mode = \"interactive\"\nruntime = \"tmux\"\n"));
+    s.plan("arch", apart::SESSION);
+    s.plan("test", "hang");
+    s.add("T-1", &[]);
+    s.tick_to("T-1", "arch_wip");
+    s.wait_at("T-1.arch.1");
+    let bash = std::fs::read_to_string(s.path("seen/bash")).expect("what a shell says");
+    assert!(bash.trim_end().ends_with("fine") && !bash.contains("job control"), "{bash}");
+    let heard = s.path("seen/heard");
+    let keys = |keys: &[&str]| {
+        let panes = tmux(&s, &["list-panes", "-a", "-F", "#{pane_id}"]).stdout;
+        let pane = String::from_utf8(panes).expect("its name");
+        assert!(tmux(&s, &[&["send-keys", "-t", pane.trim()], keys].concat()).status.success());
+    };
+    keys(&["C-c"]);
+    s.wait_for_text(&heard, "it hears Ctrl-C", |text| text.contains("interrupted"));
+    keys(&["C-z"]);
+    keys(&["one", "Enter"]);
+    s.wait_for_text(&heard, "it goes on after Ctrl-Z", |text| text.contains("told one"));
+    assert!(tmux(&s, &["resize-window", "-x", "70", "-y", "20"]).status.success());
+    s.wait_for_text(&heard, "it hears of a size", |text| text.contains("resized"));
+    keys(&["over", "Enter"]);
+    s.wait_for_text(&heard, "it sleeps", |text| text.contains("told over"));
+    keys(&["C-z"]);
+    keys(&["C-c"]);
+    s.wait_for_text(&heard, "what it waits for ends at Ctrl-C", |text| text.contains("awake"));
+    let text = std::fs::read_to_string(&heard).expect("what it heard");
+    assert!(!text.contains("slept") && !text.contains("hung"), "{text}");
+    s.tick_past("T-1", "arch");
+    s.run(["agent", "stop", "--all"]).ok();
+    leaves_nothing(&s);
 }
 
 fn live_run(s: &Sandbox) -> String {

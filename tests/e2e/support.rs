@@ -597,6 +597,16 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
+/// Waits until a process has ended, whoever started it.
+#[track_caller]
+pub(crate) fn wait_for_end(pid: u32) {
+    let ended = match rustix::process::pidfd_open(process(pid), PidfdFlags::empty()) {
+        Ok(handle) => readable_within(&handle, DEADLINE),
+        Err(_) => true,
+    };
+    assert!(ended, "process {pid} goes on");
+}
+
 pub(crate) fn process(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id is not zero")
 }

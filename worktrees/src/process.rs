@@ -226,6 +226,15 @@ impl Table {
             .any(|stat| ["cmdline", "environ"].iter().all(|file| is_empty(stat.pid, file)))
     }
 
+    /// The living children of a process, the oldest first.
+    #[must_use]
+    pub fn children(&self, of: i32) -> Vec<Identity> {
+        let children = self.processes.values().filter(|stat| stat.parent == of && !stat.is_dead());
+        let mut children: Vec<Identity> = children.map(|stat| stat.identity()).collect();
+        children.sort_by_key(|child| child.start_time);
+        children
+    }
+
     /// The living processes below the given ones, without those themselves and without this process.
     #[must_use]
     pub fn descendants(&self, of: &[i32]) -> Vec<Identity> {
@@ -376,6 +385,8 @@ mod tests {
         let below_shell: Vec<i32> = Table::read().descendants(&[shell.pid]).iter().map(|found| found.pid).collect();
         let below_us: Vec<i32> = Table::read().descendants(&[own_pid()]).iter().map(|found| found.pid).collect();
         assert_eq!(below_shell, [grandchild]);
+        let children = |of: i32| Table::read().children(of).iter().map(|found| found.pid).collect::<Vec<_>>();
+        assert_eq!((children(shell.pid), children(grandchild)), (vec![grandchild], Vec::new()));
         assert!(below_us.contains(&shell.pid) && below_us.contains(&grandchild));
         assert!(Identity::of(grandchild).unwrap().signal(Signal::KILL));
         child.wait().unwrap();

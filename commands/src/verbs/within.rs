@@ -57,7 +57,8 @@ fn is_below_an_agent(folder: &Path) -> bool {
         if name.trim_end() == HOST && pid != own_pid() && hosts_an_agent(pid, folder) {
             return true;
         }
-        if stat.parent <= 1 {
+        // The first process of all has none. That of a strict agent's own is called as a host is.
+        if stat.parent < 1 {
             return false;
         }
         pid = stat.parent;

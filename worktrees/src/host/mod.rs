@@ -18,6 +18,7 @@
 
 mod confine;
 mod files;
+mod first;
 mod glance;
 mod launch;
 mod logs;
@@ -44,7 +45,7 @@ pub use launch::{
     HostProgram, Killed, StopOutcome, begin, kill_remains, prepare, reap_hosts, request_stop, spawn_host,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
-pub use namespaces::available as namespaces_available;
+pub use namespaces::{Namespaces, available as namespaces_available};
 pub use observe::{has_started, is_claimed, never_began, observe, observe_at, observe_on, start_record};
 pub use place::{is_place, is_told, watched_dir};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};

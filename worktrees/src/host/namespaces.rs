@@ -2,54 +2,64 @@
 //! empty one, shared memory and message queues that nobody else has. The rules of files and system calls hold without it;
 //! this is a second wall.
 //!
-//! Other processes stay visible by their names and arguments: a command that does not see them needs a first process of its
-//! own world above it, which its signals, its exit code and its terminal would have to go through.
+//! No processes but its own, too, where a first process can see to that: see the module of it.
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{getgid, getuid};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CapabilitySet, UnshareFlags};
+
+use super::confine::{self, Part};
 
 /// Shared memory, as the C library looks for it.
 pub(super) const SHARED_MEMORY: &str = "/dev/shm";
-/// In the place of a run's directory: only to find out whether it can be done.
-const TRY: &str = "--try";
+/// Where the kernel shows processes.
+const PROCESSES: &str = "/proc";
 
-/// Says why this machine makes no namespaces for a strict command. It is tried by another process: one that is half inside
-/// cannot get out again.
-///
-/// # Errors
-/// When it makes none.
-pub fn available() -> Result<(), String> {
-    let mut command = Command::new("/proc/self/exe");
-    command.args(["__confine", TRY, ""]).stdin(Stdio::null()).stdout(Stdio::null());
-    let output = command.stderr(Stdio::piped()).output().map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+/// What a strict command has for itself on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Everything: it sees no process but its own.
+    All,
+    /// Everything but processes, and why: it sees the names and arguments of others.
+    ButProcesses(String),
+    /// Nothing, and why.
+    None(String),
 }
 
-/// Tries it, in a process that does nothing else, if that is what it was started for.
-pub(super) fn tried(run_dir: &Path) -> Option<ExitCode> {
-    if run_dir != Path::new(TRY) {
-        return None;
+/// Says what a strict command has for itself on this machine. It is tried by other processes: one that is half inside cannot
+/// get out again.
+#[must_use]
+pub fn available() -> Namespaces {
+    let Err(why) = confine::try_out(Part::Front) else { return Namespaces::All };
+    match confine::try_out(Part::Apart) {
+        Ok(()) => Namespaces::ButProcesses(why),
+        Err(why) => Namespaces::None(why),
     }
-    Some(match enter(false) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            super::run::say(&why);
-            ExitCode::FAILURE
-        }
-    })
+}
+
+static KNOWN: OnceLock<Namespaces> = OnceLock::new();
+
+/// What is available, found out once.
+pub(super) fn known() -> &'static Namespaces {
+    KNOWN.get_or_init(available)
+}
+
+/// What is available, if that was found out.
+pub(super) fn known_already() -> Option<&'static Namespaces> {
+    KNOWN.get()
 }
 
 /// Moves this process into namespaces of its own, for ever. It must have one thread. Where it fails half-way the process is
-/// of no use any more.
-pub(super) fn enter(network: bool) -> Result<(), String> {
+/// of no use any more. With `processes` the next process that it starts is the first one in a namespace of those.
+pub(super) fn enter(network: bool, processes: bool) -> Result<(), String> {
     let (user, group) = (getuid().as_raw(), getgid().as_raw());
     let mut flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWIPC;
     flags.set(UnshareFlags::NEWNET, !network);
+    flags.set(UnshareFlags::NEWPID, processes);
     #[expect(
         deprecated,
         reason = "what it warns of is descriptors that are not shared any more, which is not asked for"
@@ -69,5 +79,23 @@ pub(super) fn enter(network: bool) -> Result<(), String> {
         mount("tmpfs", SHARED_MEMORY, "tmpfs", flags, Some(c"mode=1777,size=1g,nr_inodes=100k"))
             .map_err(|error| format!("it cannot have shared memory of its own: {error}"))?;
     }
+    if processes {
+        keep_power().map_err(|error| format!("its first process can mount nothing: {error}"))?;
+    }
     Ok(())
+}
+
+/// Keeps the power to mount for the program that is executed next, which has none of its own unless it is root's.
+fn keep_power() -> rustix::io::Result<()> {
+    let mut powers = rustix::thread::capabilities(None)?;
+    powers.inheritable |= CapabilitySet::SYS_ADMIN;
+    rustix::thread::set_capabilities(None, powers)?;
+    rustix::thread::configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)
+}
+
+/// Shows this process, which is the first one in a namespace of processes, the processes of that and no others.
+pub(super) fn see_own_processes() -> Result<(), String> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", PROCESSES, "proc", flags, None)
+        .map_err(|error| format!("it cannot have a {PROCESSES} of its own: {error}"))
 }

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::process::{Signal, WaitStatus};
 
-use super::confine;
+use super::confine::{self, Part, StandIn};
 use super::files::{self, CHILD, CLAIM, EXIT, Lock, START, STOP, exists};
+use super::first;
 use super::logs::{CappedLog, Stream};
 use super::mask::Mask;
 use super::place;
@@ -80,11 +81,6 @@ pub(super) fn note(text: &str) {
     drop(writeln!(std::io::stderr(), "{} {text}", Timestamp::now()));
 }
 
-/// Writes a line to whoever started this process, on its standard error.
-pub(super) fn say(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
-}
-
 /// Gets rid of descriptors that whoever started us left open: one of them may hold somebody's lock, such as that of
 /// `flock cron.lock pipeline …`, for as long as this process lives, and the agent must have none of them at all.
 /// Closing a descriptor nobody owns is only safe by executing anew, which is done at most once.
@@ -112,7 +108,7 @@ fn shed_descriptors() {
     note(&format!("inherited descriptors stay open here: {error}"));
 }
 
-fn name_process() {
+pub(super) fn name_process() {
     // A convenience in process listings; a kernel that refuses it changes nothing.
     rustix::thread::set_name(c"pipeline-host").unwrap_or_default();
 }
@@ -242,8 +238,8 @@ pub(super) fn run(
     // A host that ran others before has their times too.
     let ticks = || Stat::read(own_pid()).map_or(0, |stat| stat.children_ticks);
     let ticks_before = ticks();
-    let mut child = match spawn(run_dir, claim, &ends) {
-        Ok(child) => child,
+    let (mut child, part) = match spawn(run_dir, claim, &ends) {
+        Ok(spawned) => spawned,
         Err((kind, message)) => return failed(kind, message),
     };
     if let (Some(terminal), Some(prompt)) = (&mut ends.terminal, &claim.prompt) {
@@ -252,14 +248,17 @@ pub(super) fn run(
     let pid = i32::try_from(child.id()).unwrap_or(0);
     let show = || {
         showing();
-        if let Some(identity) = Identity::of(pid)
+        let identity = if part == Part::Front { first::command_behind(pid) } else { Identity::of(pid) };
+        if let Some(identity) = identity
             && let Err(error) = files::replace(run_dir, CHILD, &identity, false)
         {
             note(&error.to_string());
         }
         shown();
     };
-    prefer_for_oom(pid);
+    if part != Part::Front {
+        prefer_for_oom(pid);
+    }
     let Ends { terminal, pane, printed } = ends;
     let printed = printed.or_else(|| child.stdout.take().map(Into::into));
     let outputs = [(printed, stdout), (child.stderr.take().map(Into::into), stderr)];
@@ -268,7 +267,7 @@ pub(super) fn run(
     if !brief || !supervisor.run_until(|_| began.checked_add(BRIEF), |now| now.status().is_some()) {
         show();
     }
-    let end = conclude(&mut supervisor, claim, began);
+    let end = conclude(&mut supervisor, claim, part, began);
     let (stdout, stderr) = supervisor.logs();
     let record = ExitRecord {
         how: end.how,
@@ -301,7 +300,7 @@ struct End {
 }
 
 /// Waits for the command, sees to it that nothing of it is left, and takes the rest of its output.
-fn conclude(supervisor: &mut Supervisor<'_>, claim: &Claim, began: Instant) -> End {
+fn conclude(supervisor: &mut Supervisor<'_>, claim: &Claim, part: Part, began: Instant) -> End {
     let timeout = claim.timeout_ms.and_then(|ms| began.checked_add(Duration::from_millis(ms)));
     let over = |now: &Supervisor<'_>| now.status().is_some() || now.stop().is_some() || now.has_lost_terminal();
     let decided = supervisor.run_until(|_| timeout, over);
@@ -310,7 +309,7 @@ fn conclude(supervisor: &mut Supervisor<'_>, claim: &Claim, began: Instant) -> E
         if claim.leaves_services {
             End { how, leftovers: 0, unkillable: Vec::new() }
         } else {
-            end_leftovers(supervisor, how)
+            end_leftovers(supervisor, how, part)
         }
     } else {
         let how = match supervisor.stop() {
@@ -353,16 +352,20 @@ fn how_from(status: WaitStatus) -> How {
 }
 
 /// The command ended by itself; what it left in the background has to go too, since the worktree is needed.
-fn end_leftovers(supervisor: &mut Supervisor<'_>, how: How) -> End {
+fn end_leftovers(supervisor: &mut Supervisor<'_>, how: How, part: Part) -> End {
     if supervisor.is_childless() {
         return End { how, leftovers: 0, unkillable: Vec::new() };
     }
-    let asked = Table::read().descendants(&[own_pid()]);
+    let table = Table::read();
+    // Who takes in what the command left is not of it, and goes when the rest has.
+    let keeper = if part == Part::Front { table.children(own_pid()) } else { Vec::new() };
+    let mut asked = table.descendants(&[own_pid()]);
+    asked.retain(|process| !keeper.contains(process));
     tree::terminate(&asked);
     let limit = Instant::now().checked_add(LEFTOVERS_GRACE);
     supervisor.run_until(|_| limit, Supervisor::is_childless);
     let (killed, unkillable) = kill_tree(supervisor);
-    let all: BTreeSet<Identity> = asked.into_iter().chain(killed).collect();
+    let all: BTreeSet<Identity> = asked.into_iter().chain(killed).filter(|process| !keeper.contains(process)).collect();
     End { how, leftovers: all.len(), unkillable }
 }
 
@@ -388,33 +391,47 @@ fn entrusted(names: &[String]) -> Vec<(&str, OsString)> {
     names.iter().filter_map(|name| Some((name.as_str(), value(name)?))).collect()
 }
 
-fn spawn(run_dir: &Path, claim: &Claim, ends: &Ends) -> Result<Child, (SpawnProblem, String)> {
+fn spawn(run_dir: &Path, claim: &Claim, ends: &Ends) -> Result<(Child, Part), (SpawnProblem, String)> {
     let Some((program, arguments)) = claim.argv.split_first() else {
         return Err((SpawnProblem::Other, "there is no command to run".to_owned()));
     };
     if !claim.cwd.is_dir() {
         return Err((SpawnProblem::Other, format!("{} is not a directory", claim.cwd.display())));
     }
-    if claim.confinement.is_none() {
+    let Some(confinement) = &claim.confinement else {
         let mut command = Command::new(program);
         command.args(arguments);
-        return spawn_in(claim, ends, command).map_err(|error| explain(program, &claim.cwd, &error));
-    }
+        let spawned = spawn_in(claim, ends, command, None).map_err(|error| explain(program, &claim.cwd, &error));
+        return spawned.map(|child| (child, Part::Alone));
+    };
     let failed = |error: std::io::Error| (SpawnProblem::Other, format!("cannot confine {program}: {error}"));
-    let (command, report, theirs) = confine::stand_in(run_dir).map_err(failed)?;
-    let mut child = spawn_in(claim, ends, command).map_err(failed)?;
-    drop(theirs);
-    report.wait().inspect_err(|_| {
-        // It ends by itself, and what it would have run has not begun.
-        if let Err(error) = child.wait() {
-            note(&format!("the command's place-holder cannot be waited for: {error}"));
+    let attempt = |part: Part| -> Result<(Child, Part), (SpawnProblem, String)> {
+        let StandIn { command, report, theirs } = confine::stand_in(part, run_dir).map_err(failed)?;
+        let (given, kept) = if part == Part::Front { (Some(theirs), None) } else { (None, Some(theirs)) };
+        let mut child = spawn_in(claim, ends, command, given).map_err(failed)?;
+        drop(kept);
+        report.wait().inspect_err(|_| {
+            // It ends by itself, and what it would have run has not begun.
+            if let Err(error) = child.wait() {
+                note(&format!("the command's place-holder cannot be waited for: {error}"));
+            }
+        })?;
+        Ok((child, part))
+    };
+    // The keys of a pane can be given away once.
+    let hoped = confine::part(confinement.level, ends.pane.is_some());
+    attempt(hoped).or_else(|problem| {
+        let unconfined = problem.0 == SpawnProblem::Unconfined && hoped == Part::Front && ends.pane.is_none();
+        match unconfined.then(|| confine::part(confinement.level, true)) {
+            Some(part) if part != hoped => attempt(part),
+            _ => Err(problem),
         }
-    })?;
-    Ok(child)
+    })
 }
 
-/// Starts a program with the environment, the input and the output that the claim says.
-fn spawn_in(claim: &Claim, ends: &Ends, mut command: Command) -> std::io::Result<Child> {
+/// Starts a program with the environment, the input and the output that the claim says. One that stays in front of the
+/// command has a pipe for its input, and takes nothing of a terminal but its output.
+fn spawn_in(claim: &Claim, ends: &Ends, mut command: Command, pipe: Option<OwnedFd>) -> std::io::Result<Child> {
     command.env_clear();
     let entrusted = || [&claim.secrets, &claim.given].into_iter().flat_map(|names| entrusted(names));
     let with_terminal = |mut command: Command, variables: [(&str, &str); 2]| {
@@ -425,12 +442,16 @@ fn spawn_in(claim: &Claim, ends: &Ends, mut command: Command) -> std::io::Result
         command
     };
     if let Some(terminal) = &ends.terminal {
-        terminal.spawn(with_terminal(command, TERMINAL_VARIABLES))
+        let command = with_terminal(command, TERMINAL_VARIABLES);
+        match pipe {
+            Some(pipe) => terminal.spawn_in_front(command, pipe),
+            None => terminal.spawn(command),
+        }
     } else if let Some(pane) = &ends.pane {
-        pane.spawn(with_terminal(command, tmux::VARIABLES))
+        pane.spawn(with_terminal(command, tmux::VARIABLES), pipe)
     } else {
         command.envs(&claim.env).envs(entrusted()).current_dir(&claim.cwd).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        command.stdin(pipe.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     }
 }
 
@@ -454,7 +475,7 @@ pub(super) fn explain(program: &str, cwd: &Path, error: &std::io::Error) -> (Spa
 }
 
 /// Best effort: a machine that does not allow it only loses the preference.
-fn prefer_for_oom(pid: i32) {
+pub(super) fn prefer_for_oom(pid: i32) {
     let path = format!("/proc/{pid}/oom_score_adj");
     let current = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
     if let Some(current) = current {

@@ -7,6 +7,7 @@ use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::registry::alerts::Channel;
 use pipeline_lib::settings::Sandbox;
 use pipeline_lib::text::counted;
+use pipeline_worktrees::host::{self, Namespaces};
 
 use super::Finding;
 use crate::config::{AgentConfig, LocatedProblem};
@@ -135,11 +136,20 @@ fn sandboxes(agents: &[AgentConfig]) -> Vec<Finding> {
         findings.push(Finding::warning("sandbox", found, remedy));
     } else if findings.is_empty() && !agents.is_empty() {
         let strict = agents.iter().any(|agent| agent.sandbox == Sandbox::Strict);
-        let apart = strict.then(pipeline_worktrees::host::namespaces_available);
-        let found = match apart {
+        let found = match strict.then(host::namespaces_available) {
             None => "every agent is confined".to_owned(),
-            Some(Ok(())) => "every agent is confined, strict ones in namespaces of their own".to_owned(),
-            Some(Err(why)) => format!("every agent is confined, and strict ones have no shared memory: {why}"),
+            Some(Namespaces::All) => {
+                "every agent is confined, strict ones in namespaces of their own and without sight of other processes"
+                    .to_owned()
+            }
+            Some(Namespaces::ButProcesses(why)) => format!(
+                "every agent is confined, strict ones in namespaces of their own, and they see the names and arguments \
+                 of other processes: {why}"
+            ),
+            Some(Namespaces::None(why)) => format!(
+                "every agent is confined, and strict ones have no shared memory, and see the names and arguments of \
+                 other processes: {why}"
+            ),
         };
         findings.push(Finding::ok("sandbox", found));
     }

@@ -20,9 +20,10 @@ mod viewer;
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -154,6 +155,15 @@ impl Terminal {
     pub(super) fn spawn(&self, command: Command) -> io::Result<Child> {
         let pts = self.pts.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         pty_process::blocking::Command::from(command).spawn_borrowed(pts).map_err(into_io)
+    }
+
+    /// Starts what stays in front of a command that takes this for its terminal by itself, as the first of a session.
+    pub(super) fn spawn_in_front(&self, mut command: Command, input: OwnedFd) -> io::Result<Child> {
+        let pts = self.pts.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        for set in [Command::stdout, Command::stderr] {
+            set(&mut command, Stdio::from(pts.as_fd().try_clone_to_owned()?));
+        }
+        command.stdin(input).process_group(0).spawn()
     }
 
     /// The program has ended: from here on the terminal is over once nobody else has it.

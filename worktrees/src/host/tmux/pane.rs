@@ -133,10 +133,13 @@ impl Inside {
         Ok((inside, output))
     }
 
-    /// Starts a command that has the pane's terminal, in a group of its own that gets the keys.
-    pub(in super::super) fn spawn(&self, mut command: Command) -> io::Result<Child> {
+    /// Starts a command that has the pane's terminal, in a group of its own that gets the keys. Its input may be another.
+    pub(in super::super) fn spawn(&self, mut command: Command, input: Option<OwnedFd>) -> io::Result<Child> {
         for set in [Command::stdin, Command::stdout, Command::stderr] {
             set(&mut command, Stdio::from(self.tty.try_clone()?));
+        }
+        if let Some(input) = input {
+            command.stdin(input);
         }
         let child = command.process_group(0).spawn()?;
         let group = Pid::from_child(&child);
