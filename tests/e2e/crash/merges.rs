@@ -159,7 +159,26 @@ impl Site {
         let logs: String = logs.map(|log| last(&fs::read_to_string(log.path()).unwrap_or_default())).collect();
         let said = fs::read_to_string(self.elsewhere.path().join("monitor")).unwrap_or_default();
         let (status, events) = (self.must_do(&["status"]), self.must_do(&["events"]));
-        format!("{status}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", last(&events), last(&said))
+        let checkout = self.in_the_checkout();
+        format!("{status}\n{checkout}\nevents:\n{}\nlogs:\n{logs}\nsaid:\n{}", last(&events), last(&said))
+    }
+
+    /// What differs in the checkout of base, and what is known of where it comes from.
+    fn in_the_checkout(&self) -> String {
+        let git = |words: &[&str]| self.git(words).unwrap_or_else(|wrong| wrong);
+        let updates = fs::read_to_string(self.repository.join(".git/pipeline-update")).unwrap_or_default();
+        let changed = git(&["status", "--porcelain", "-uall"]);
+        let mut told = format!("checkout:\n{changed}updates:\n{updates}");
+        for file in changed.lines().filter_map(|line| line.get(3..)) {
+            let there = fs::read_to_string(self.repository.join(file)).unwrap_or_default();
+            let (index, log) =
+                (git(&["ls-files", "-s", "--", file]), git(&["log", "--all", "--format=%h %ct %s", "--", file]));
+            told += &format!("{file}: {there:?}\nindex: {index}commits:\n{log}");
+            for commit in updates.split_whitespace().chain(log.lines().filter_map(|line| line.split(' ').next())) {
+                told += &format!("  in {commit}: {:?}\n", self.git(&["show", &format!("{commit}:{file}")]));
+            }
+        }
+        told
     }
 
     /// Why the first tasks that are not completed are where they are.
