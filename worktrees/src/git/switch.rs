@@ -85,22 +85,19 @@ impl Repo {
         Ok(changes)
     }
 
-    /// Whether a path is as an update left it that was cut short: gone, or with a beginning of what it was to become.
-    /// Nobody's words are lost when it is written again.
+    /// Whether a path is as updates left it that were cut short: gone, or with a beginning of what one of them was to make of
+    /// it, and in the index what one of them found or made, which after a power cut need not be the same one. Nobody's words
+    /// are lost when it is written again.
     fn is_torn(&self, checkout: &Checkout, path: &Path, cut_short: &[TreeChange]) -> Result<bool, GitError> {
-        for change in cut_short.iter().filter(|change| change.path == path) {
-            if self.is_torn_by(checkout, change)? {
-                return Ok(true);
-            }
+        let changes: Vec<&TreeChange> = cut_short.iter().filter(|change| change.path == path).collect();
+        let mut made =
+            changes.iter().filter_map(|change| change.new.as_ref()).filter(|new| new.mode != SUBMODULE).peekable();
+        if made.peek().is_none() {
+            return Ok(false);
         }
-        Ok(false)
-    }
-
-    fn is_torn_by(&self, checkout: &Checkout, change: &TreeChange) -> Result<bool, GitError> {
-        let path = change.path.as_path();
-        let Some(new) = change.new.as_ref().filter(|new| new.mode != SUBMODULE) else { return Ok(false) };
         let indexed = self.backend.indexed(checkout, path)?;
-        if indexed.is_some() && indexed != change.old && indexed.as_ref() != Some(new) {
+        let is_known = |change: &&TreeChange| indexed == change.old || indexed == change.new;
+        if indexed.is_some() && !changes.iter().any(is_known) {
             return Ok(false);
         }
         let full = checkout.path.join(path);
@@ -114,10 +111,15 @@ impl Repo {
         let mut written = Vec::new();
         let Ok(mut file) = crate::beneath::open(&checkout.path, path) else { return Ok(false) };
         file.read_to_end(&mut written).map_err(GitError::io("read", &full))?;
-        let whole = Git::new(&self.main).args(["cat-file", "blob", &new.id]).run()?;
         // Line ends may be written in another way than they are stored.
         let stored = |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte != b'\r').collect::<Vec<_>>();
-        Ok(whole.starts_with(&written) || stored(&whole).starts_with(&stored(&written)))
+        for new in made {
+            let whole = Git::new(&self.main).args(["cat-file", "blob", &new.id]).run()?;
+            if whole.starts_with(&written) || stored(&whole).starts_with(&stored(&written)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Finds out whether a checkout can be brought from one commit to another without losing anything, whatever else is

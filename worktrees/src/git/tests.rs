@@ -780,6 +780,44 @@ fn a_checkout_whose_files_were_cut_short_completes_after_other_updates() {
     });
 }
 
+/// A task that is made anew after its update was cut short writes the same files in another way. When that is cut short as
+/// well, a file may be of the one and its entry in the index of the other.
+#[test]
+fn what_two_updates_left_of_one_file_is_written_again() {
+    each(|lab| {
+        let first = lab.head("main");
+        let earlier = lab.merge(&lab.branch("one", &[("new.txt", "first\n"), ("a.txt", "first\n")]));
+        let later = lab.merge(&lab.branch("two", &[("new.txt", "second\n"), ("a.txt", "second\n")]));
+        fs::write(lab.main.join(".git/pipeline-update"), format!("{first} {earlier}\n{first} {later}\n")).unwrap();
+        let both = |indexed: &str, there: &str| {
+            for file in ["new.txt", "a.txt"] {
+                write(&lab.main, file, indexed);
+                git(&lab.main, &["add", file]);
+                write(&lab.main, file, there);
+            }
+        };
+        // What is nobody's but a person's stays, in the index and on disk.
+        for (indexed, there) in [("mine\n", "second\n"), ("first\n", "mine\n")] {
+            both(indexed, there);
+            let found = lab.repo.advance_branch("main", &first, &later).unwrap();
+            assert!(matches!(found, Advance::CheckoutDirty { .. }), "{:?} {found:?}", lab.kind);
+        }
+        both("first\n", "second\n");
+        assert_eq!(lab.repo.advance_branch("main", &first, &later).unwrap(), Advance::Moved, "{:?}", lab.kind);
+        assert_eq!(
+            (lab.status(), read(&lab.main, "new.txt")),
+            (String::new(), "second\n".to_owned()),
+            "{:?}",
+            lab.kind
+        );
+        git(&lab.main, &["update-ref", "refs/heads/main", first.as_str()]);
+        fs::write(lab.main.join(".git/pipeline-update"), format!("{first} {earlier}\n{first} {later}\n")).unwrap();
+        both("second\n", "fir");
+        assert_eq!(lab.repo.advance_branch("main", &first, &later).unwrap(), Advance::Moved, "{:?}", lab.kind);
+        assert_eq!((lab.status(), read(&lab.main, "a.txt")), (String::new(), "second\n".to_owned()), "{:?}", lab.kind);
+    });
+}
+
 #[test]
 fn an_update_is_taken_back_when_the_branch_was_lost() {
     each(|lab| {
