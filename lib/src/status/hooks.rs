@@ -36,7 +36,7 @@ pub struct Hook {
     /// What it says about it, made safe and cut.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub words: String,
-    /// The file in which the program keeps the session, where the session or a turn of it begins or ends.
+    /// The file in which the program keeps the session, where the session or a turn of it begins or ends, or it asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<String>,
 }
@@ -138,9 +138,15 @@ pub fn read(document: &[u8], named: Option<&str>, at: Timestamp) -> Option<Hook>
         words: text::one_line(message, WORDS_MAX),
         transcript: text(&["transcript_path", "transcriptPath"])
             .filter(|path| path.starts_with('/') && path.len() <= PATH_BYTES_MAX)
-            .filter(|_| matches!(moment, Moment::SessionStarted | Moment::Prompted | Moment::TurnEnded))
+            .filter(|_| names_transcript(moment))
             .map(str::to_owned),
     })
+}
+
+/// Whether the file of the session is kept with a moment. Once a turn is often enough, and where it waits for somebody.
+fn names_transcript(moment: Moment) -> bool {
+    let turn = matches!(moment, Moment::SessionStarted | Moment::Prompted | Moment::TurnEnded);
+    turn || matches!(moment, Moment::PermissionAsked | Moment::QuestionAsked)
 }
 
 fn part<'a>(document: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -175,6 +181,7 @@ pub fn follow(hooks: &[Hook], now: &Zoned) -> Option<Said> {
     let main = hooks.iter().find_map(|hook| hook.session.clone());
     let mut said: Option<Said> = None;
     let mut session = main;
+    let mut transcript: Option<&String> = None;
     let mut failed = false;
     for hook in hooks {
         // A new session of the same program takes over only by beginning anew in the same place.
@@ -184,9 +191,14 @@ pub fn follow(hooks: &[Hook], now: &Zoned) -> Option<Said> {
         {
             session.clone_from(&hook.session);
         }
+        // Some programs give a session another name when they go on with another model; it stays in its file.
+        if hook.transcript.is_some() && hook.transcript.as_ref() == transcript {
+            session.clone_from(&hook.session);
+        }
         if hook.session.is_some() && hook.session != session {
             continue;
         }
+        transcript = hook.transcript.as_ref().or(transcript);
         let present = said.as_ref().map(|said| &said.doing);
         // A turn that failed is over too, and some programs say that after it.
         let again = failed && hook.moment == Moment::TurnEnded && !hook.subagent;
