@@ -21,10 +21,11 @@ use crate::context::Context;
 
 /// The variable that tells the hook of a session where to write.
 pub(crate) const FILE_VARIABLE: &str = "PIPELINE_HOOKS_FILE";
-/// In a run's directory: the settings that add the hooks.
-const SETTINGS: &str = "hooks-settings.json";
+/// In a run's directory: a folder with the settings that add the hooks. What loads a part of them lists its folder.
+const FOLDER: &str = "hooks";
+const SETTINGS: &str = "settings.json";
 /// Beside them: what OpenCode loads to have any.
-const PLUGIN: &str = "hooks-opencode.js";
+const PLUGIN: &str = "opencode.js";
 const OPENCODE: &str = include_str!("hooks/opencode.js");
 /// The moments that are listened for, as Claude Code calls them, and whether they are about a tool.
 const MOMENTS: [(&str, bool); 9] = [
@@ -61,30 +62,29 @@ pub(crate) struct Hooks {
     /// Where what is said is written.
     pub(crate) file: PathBuf,
     /// Everything of it that a confined session has to reach.
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) places: [PathBuf; 2],
 }
 
 /// Writes what a session needs to be heard into its run's directory.
 pub(crate) fn prepare(run_dir: &Path, preset: Preset) -> Result<Hooks, Failure> {
     let own = std::env::current_exe()?;
     let own = own.to_string_lossy();
-    let [settings, file, plugin] = [SETTINGS, HOOKS, PLUGIN].map(|name| run_dir.join(name));
-    std::fs::create_dir_all(run_dir)?;
+    let (folder, file) = (run_dir.join(FOLDER), run_dir.join(HOOKS));
+    let settings = folder.join(SETTINGS);
+    std::fs::create_dir_all(&folder)?;
     // A rule of the kernel's is about a file that is there.
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
-    let mut files = vec![settings.clone(), file.clone()];
     let content = match preset {
         Preset::Gemini => json!({ "hooks": of_gemini(&own, Some(&file)) }),
         Preset::Opencode => {
-            replace_file(&plugin, OPENCODE.as_bytes())?;
-            files.push(plugin);
+            replace_file(&folder.join(PLUGIN), OPENCODE.as_bytes())?;
             let options = json!({ "command": [own, "hook"], "file": file.to_string_lossy() });
             json!({ "plugin": [[format!("./{PLUGIN}"), options]] })
         }
         _ => json!({ "hooks": of_claude(&own) }),
     };
     replace_file(&settings, content.to_string().as_bytes())?;
-    Ok(Hooks { settings, notify: json!([own, "hook"]).to_string(), file, files })
+    Ok(Hooks { settings, notify: json!([own, "hook"]).to_string(), places: [folder, file.clone()], file })
 }
 
 fn of_claude(own: &str) -> Map<String, Value> {
@@ -197,13 +197,13 @@ mod tests {
         assert!(command.ends_with("' hook >/dev/null 2>&1 || :") && hook["timeout"] == 5_000, "{command}");
         let opencode = prepare(&run("o"), Preset::Opencode).unwrap();
         let said = settings(&opencode);
-        assert_eq!(said["plugin"][0][0], "./hooks-opencode.js");
+        assert_eq!(said["plugin"][0][0], "./opencode.js");
+        assert!(opencode.settings.with_file_name(PLUGIN).is_file());
         assert_eq!(said["plugin"][0][1]["file"], opencode.file.to_string_lossy().as_ref());
         assert_eq!(said["plugin"][0][1]["command"][1], "hook");
         for hooks in [&claude, &gemini, &opencode] {
-            assert!(hooks.files.iter().all(|file| file.is_file()), "a confined session is let through to files alone");
+            assert!(hooks.places.iter().all(|place| place.exists()), "a rule of the kernel's is about what is there");
         }
-        assert_eq!(opencode.files.len(), 3);
         std::fs::write(&opencode.file, "heard\n").unwrap();
         prepare(&run("o"), Preset::Opencode).unwrap();
         assert_eq!(std::fs::read_to_string(&opencode.file).unwrap(), "heard\n", "what was heard stays");

@@ -323,7 +323,7 @@ fn agent_claim(
     environment::tell_git(&mut env, &environment::SETTLED);
     let mut confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
     if let Some(confinement) = &mut confinement {
-        confinement.write.extend(listening.iter().flat_map(|hooks| hooks.files.iter().cloned()));
+        confinement.write.extend(listening.iter().flat_map(|hooks| hooks.places.iter().cloned()));
         confine::tell(confinement, &mut env, &agent.env);
     }
     env.extend([
