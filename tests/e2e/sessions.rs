@@ -102,7 +102,7 @@ fn a_confined_session_is_heard_and_a_variable_of_a_person_stays() {
         let folder = |name: &str| s.path(name).to_string_lossy().into_owned();
         let [plan, calls, seen, fifo, at] = ["plan", "calls", "seen", "fifo", "at"].map(folder);
         let preset = format!(
-            "preset = \"opencode\"\nmode = \"interactive\"\nsandbox = \"strict\"\nread = [\"{plan}\"]\n\
+            "preset = \"opencode\"\nmode = \"interactive\"\nsandbox = \"strict\"\nnetwork = true\nread = [\"{plan}\"]\n\
              write = [\"{calls}\", \"{seen}\", \"{fifo}\", \"{at}\"]\n{set}"
         );
         s.init("production", &s.config("", "").replacen("preset = \"custom\"\n", &preset, 1));
@@ -121,6 +121,6 @@ hang
         s.wait_at("T-1.arch.1");
         assert_eq!(doing(&s), ("waiting".to_owned(), "hook".to_owned()));
         s.run(["explain", "architect"]).ok().says(&["its hooks say", expected]);
-        s.run(["agent", "send", "architect", "--answer", "x"]);
+        s.run(["agent", "stop", "architect"]).ok();
     }
 }

@@ -215,7 +215,8 @@ const GEMINI: PresetInfo = PresetInfo {
     format: Format::GeminiJson,
     exit_is_claim: false,
     tried: true,
-    note: "headless it trusts its worktree and runs every tool without asking; tried with version 0.61",
+    note: "headless it trusts its worktree and runs every tool without asking; a session is heard where only root can write \
+           its settings, or by an extension that its owner links; tried with version 0.61",
     install: "npm install -g @google/gemini-cli",
 };
 

@@ -107,7 +107,9 @@ pub(super) fn agents(context: &Context) -> Vec<Finding> {
         }
         let path = agent.env.get("PATH").or_else(|| context.environment().get("PATH"));
         match find_program(program, path.map_or(PATH_DEFAULT, String::as_str), context.root()) {
-            Some(found) => Finding::ok(about, format!("{} ({})", found.display(), agent.preset)),
+            Some(found) => {
+                Finding::ok(about, format!("{} ({}: {})", found.display(), agent.preset, agent.preset.info().note))
+            }
             None => {
                 let remedy = format!("Install it, or remove the agent: `pipeline agent remove {}`.", agent.name);
                 Finding::problem(about, format!("its program `{program}` is not there or cannot be executed"), remedy)
