@@ -60,7 +60,7 @@ pub(crate) struct Hooks {
     /// The command for the end of a turn, as a list in JSON.
     pub(crate) notify: String,
     /// Where what is said is written.
-    pub(crate) file: PathBuf,
+    file: PathBuf,
     /// Everything of it that a confined session has to reach.
     pub(crate) places: [PathBuf; 2],
 }
@@ -109,8 +109,16 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+impl Hooks {
+    /// Tells a session where to write, and its program where its settings are.
+    pub(super) fn tell(&self, preset: Preset, env: &mut BTreeMap<String, String>) {
+        env.insert(FILE_VARIABLE.to_owned(), self.file.to_string_lossy().into_owned());
+        env.extend(variable(preset, self, env));
+    }
+}
+
 /// The variable that names the settings file to a program, where it reads it from there and nobody needs it for another.
-pub(super) fn variable(preset: Preset, hooks: &Hooks, env: &BTreeMap<String, String>) -> Option<(String, String)> {
+fn variable(preset: Preset, hooks: &Hooks, env: &BTreeMap<String, String>) -> Option<(String, String)> {
     let name = preset.info().hooks_variable.filter(|_| !is_linked(preset, env))?;
     let dir = hooks.settings.parent()?;
     refused(preset, name, dir, env).is_none().then(|| (name.to_owned(), hooks.settings.to_string_lossy().into_owned()))

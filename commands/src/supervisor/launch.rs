@@ -338,10 +338,7 @@ fn agent_claim(
         ("PIPELINE_OUTCOME_FILE".to_owned(), text(&outcome)),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),
     ]);
-    if let Some(hooks) = &listening {
-        env.insert(hooks::FILE_VARIABLE.to_owned(), text(&hooks.file));
-        env.extend(hooks::variable(agent.preset, hooks, &env));
-    }
+    listening.iter().for_each(|hooks| hooks.tell(agent.preset, &mut env));
     let mut claim = claim(run, RunKind::Agent, argv, env, worktree.to_owned());
     claim.confinement = confinement;
     claim.terminal = run.interactive.then_some(Size::UNSEEN);
