@@ -36,6 +36,7 @@ mod watch;
 
 pub(crate) use confine::{SANDBOX_VARIABLE, lacking as sandbox_lacking};
 pub(crate) use environment::{entrust, of_commands as command_environment};
+pub(crate) use hooks::lacking as hooks_lacking;
 pub(crate) use launch::detach_clean;
 pub use launch::replace_file;
 pub use look::{look, observe};

@@ -92,3 +92,35 @@ hang
     s.run(["agent", "send", "architect", "done"]).ok();
     s.tick_past("T-1", "arch");
 }
+
+/// The settings that add the hooks can be read, and what they say can be written, however far a session is confined. A
+/// variable that a person has set stays theirs.
+#[test]
+fn a_confined_session_is_heard_and_a_variable_of_a_person_stays() {
+    for (set, expected) in [("", "ours"), ("env = { OPENCODE_TUI_CONFIG = \"/mine.json\" }\n", "mine")] {
+        let s = Sandbox::new();
+        let folder = |name: &str| s.path(name).to_string_lossy().into_owned();
+        let [plan, calls, seen, fifo, at] = ["plan", "calls", "seen", "fifo", "at"].map(folder);
+        let preset = format!(
+            "preset = \"opencode\"\nmode = \"interactive\"\nsandbox = \"strict\"\nnetwork = true\nread = [\"{plan}\"]\n\
+             write = [\"{calls}\", \"{seen}\", \"{fifo}\", \"{at}\"]\n{set}"
+        );
+        s.init("production", &s.config("", "").replacen("preset = \"custom\"\n", &preset, 1));
+        let play = r#"
+case "$OPENCODE_TUI_CONFIG" in /mine.json) word=mine ;; *) grep -q opencode.js "$OPENCODE_TUI_CONFIG" && word=ours ;; esac
+ls "${OPENCODE_TUI_CONFIG%/*}" > /dev/null
+printf '{"hook_event_name":"permission.asked","session_id":"s1","message":"%s"}' "$word" | "$program" hook
+: > "$box/at/$key.$n"
+read -r line
+marker COMPLETED
+hang
+"#;
+        s.plan("arch", &format!("program='{}'\n{play}", program().display()));
+        s.add("T-1", &[]);
+        s.tick_to("T-1", "arch_wip");
+        s.wait_at("T-1.arch.1");
+        assert_eq!(doing(&s), ("waiting".to_owned(), "hook".to_owned()));
+        s.run(["explain", "architect"]).ok().says(&["its hooks say", expected]);
+        s.run(["agent", "stop", "architect"]).ok();
+    }
+}

@@ -178,7 +178,9 @@ fn basis(
     write.extend([worktree.to_owned(), scratch.clone()]);
     let mut read = Vec::new();
     for agent in agents {
-        write.extend(needs::folders(agent.preset).iter().filter_map(|name| at_home(name)));
+        let folders: Vec<PathBuf> = needs::folders(agent.preset).iter().filter_map(|name| at_home(name)).collect();
+        folders.iter().for_each(|folder| make_folder(folder));
+        write.extend(folders);
         write.extend(agent.write.iter().filter_map(|path| expand(path, home.as_deref())));
         read.extend(agent.read.iter().filter_map(|path| expand(path, home.as_deref())));
         read.extend(program(agent, worktree));
@@ -221,6 +223,14 @@ fn basis(
     };
     let (read, hidden, write) = (real(read), real(hidden), real(write));
     Ok(Some(Confinement { level, read, hidden, write, scratch, network }))
+}
+
+/// Makes a folder that a program keeps for itself and that it could not make where it is confined. Whether that succeeds
+/// the program says itself. What has an ending is a file, and is left to the program.
+fn make_folder(path: &Path) {
+    if path.extension().is_none() && path.symlink_metadata().is_err() {
+        private_dir(path).ok();
+    }
 }
 
 /// What an agent has of its owner's home: what its program keeps there, what git reads, and what its settings name.

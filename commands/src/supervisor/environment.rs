@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use pipeline_lib::agents::needs;
+use pipeline_lib::agents::preset::Preset;
 use pipeline_worktrees::host::{Claim, ENTRUSTED, HostProgram};
 
 use super::secrets::Secrets;
@@ -199,7 +200,8 @@ fn is_plain(name: &str, value: &str) -> bool {
     let ours = name.starts_with(OURS) && !name.starts_with(PARAMETERS);
     // An address may hold a password.
     let usual = needs::is_among(name, USUAL) && !(value.contains("://") && value.contains('@'));
-    ours || usual || name == "TRACEPARENT" || is_setting_of_ours(name, value)
+    let names_hooks = Preset::ALL.iter().any(|preset| preset.info().hooks_variable == Some(name));
+    ours || usual || names_hooks || name == "TRACEPARENT" || is_setting_of_ours(name, value)
 }
 
 /// Whether it is part of what we tell git, and of nothing else that somebody tells it.

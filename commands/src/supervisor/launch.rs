@@ -310,7 +310,7 @@ fn agent_claim(
         notify: None,
         resume: run.resumes.clone(),
     };
-    let listening = run.interactive.then(|| hooks::prepare(&context.run_dir(&run.id))).transpose()?;
+    let listening = run.interactive.then(|| hooks::prepare(&context.run_dir(&run.id), agent.preset)).transpose()?;
     if let Some(hooks) = &listening {
         (vars.hooks, vars.notify) = (Some(text(&hooks.settings)), Some(hooks.notify.clone()));
     }
@@ -321,8 +321,9 @@ fn agent_claim(
         env.retain(|name, _| agent.env.contains_key(name) || !is_about_our_terminal(name));
     }
     environment::tell_git(&mut env, &environment::SETTLED);
-    let confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
-    if let Some(confinement) = &confinement {
+    let mut confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
+    if let Some(confinement) = &mut confinement {
+        confinement.write.extend(listening.iter().flat_map(|hooks| hooks.places.iter().cloned()));
         confine::tell(confinement, &mut env, &agent.env);
     }
     env.extend([
@@ -337,7 +338,7 @@ fn agent_claim(
         ("PIPELINE_OUTCOME_FILE".to_owned(), text(&outcome)),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),
     ]);
-    env.extend(listening.map(|hooks| (hooks::FILE_VARIABLE.to_owned(), text(&hooks.file))));
+    listening.iter().for_each(|hooks| hooks.tell(agent.preset, &mut env));
     let mut claim = claim(run, RunKind::Agent, argv, env, worktree.to_owned());
     claim.confinement = confinement;
     claim.terminal = run.interactive.then_some(Size::UNSEEN);

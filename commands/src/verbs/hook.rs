@@ -5,13 +5,14 @@
 use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use pipeline_lib::status::hooks::{DOCUMENT_BYTES_MAX, read};
 
 use crate::dispatch::Call;
-use crate::error::{Result, exit};
-use crate::supervisor::hooks::FILE_VARIABLE;
+use crate::error::{CommandError, Result, exit};
+use crate::supervisor::hooks::{FILE_VARIABLE, write_gemini_extension};
 
 /// The file grows no further; a session of so many moments is judged by its screen.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -22,16 +23,32 @@ pub struct HookArgs {
     /// The document, where it is not on stdin
     #[arg(value_name = "DOCUMENT")]
     pub document: Option<String>,
+    /// Write an extension for Gemini CLI into this folder instead; who links it lets every session of theirs be heard
+    #[arg(long, value_name = "FOLDER", conflicts_with = "document")]
+    pub gemini_extension: Option<PathBuf>,
 }
 
 /// Notes a moment of a session.
 ///
 /// # Errors
-/// Never: whoever calls a hook has no use for its errors.
+/// When an extension cannot be written. Never else: whoever calls a hook has no use for its errors.
 pub fn run(call: &Call, args: &HookArgs) -> Result<u8> {
+    if let Some(folder) = &args.gemini_extension {
+        return extension(call, folder);
+    }
     if let Err(error) = note(call, args) {
         call.output.note(&format!("the hook noted nothing: {error}"));
     }
+    Ok(exit::OK)
+}
+
+fn extension(call: &Call, folder: &Path) -> Result<u8> {
+    let folder = std::path::absolute(folder)?;
+    write_gemini_extension(&folder).map_err(|error| {
+        let message = format!("cannot write an extension in {}: {error}", folder.display());
+        CommandError::new(exit::CANNOT_WRITE, "cannot_write", message)
+    })?;
+    call.output.note(&format!("written; to link it: gemini extensions link {}", folder.display()));
     Ok(exit::OK)
 }
 

@@ -44,6 +44,9 @@ pub struct PresetInfo {
     pub headless: &'static [&'static str],
     /// The arguments, program first, for a session in a terminal.
     pub interactive: &'static [&'static str],
+    /// The variable that names one more settings file of the program, by which a session is given hooks. Others take theirs
+    /// as an argument, or have none.
+    pub hooks_variable: Option<&'static str>,
     /// Whether a session takes no task on its command line, so that the prompt is pasted once it is ready for it.
     pub prompt_by_paste: bool,
     /// How its headless output is read.
@@ -89,6 +92,7 @@ const CLAUDE: PresetInfo = PresetInfo {
         "--",
         "{prompt}",
     ],
+    hooks_variable: None,
     prompt_by_paste: false,
     format: Format::ClaudeJson,
     exit_is_claim: false,
@@ -123,6 +127,7 @@ const CODEX: PresetInfo = PresetInfo {
         "--",
         "{prompt}",
     ],
+    hooks_variable: None,
     prompt_by_paste: false,
     format: Format::CodexJson,
     exit_is_claim: false,
@@ -162,6 +167,7 @@ const AIDER: PresetInfo = PresetInfo {
         "--read",
         "{task_file}",
     ],
+    hooks_variable: None,
     prompt_by_paste: true,
     format: Format::Aider,
     exit_is_claim: true,
@@ -183,6 +189,7 @@ const GOOSE: PresetInfo = PresetInfo {
         "--text={prompt}",
     ],
     interactive: &["goose", "session"],
+    hooks_variable: None,
     prompt_by_paste: true,
     format: Format::GooseJson,
     exit_is_claim: false,
@@ -203,11 +210,13 @@ const GEMINI: PresetInfo = PresetInfo {
         "--prompt={prompt}",
     ],
     interactive: &["gemini", "--approval-mode=auto_edit", "--model={model?}", "--prompt-interactive={prompt}"],
+    hooks_variable: Some("GEMINI_CLI_SYSTEM_DEFAULTS_PATH"),
     prompt_by_paste: false,
     format: Format::GeminiJson,
     exit_is_claim: false,
     tried: true,
-    note: "headless it trusts its worktree and runs every tool without asking; tried with version 0.61",
+    note: "headless it trusts its worktree and runs every tool without asking; a session is heard where only root can write \
+           its settings, or by an extension that its owner links; tried with version 0.61",
     install: "npm install -g @google/gemini-cli",
 };
 
@@ -225,6 +234,7 @@ const OPENCODE: PresetInfo = PresetInfo {
         "{prompt}",
     ],
     interactive: &["opencode", "--model={model?}", "--prompt={prompt}"],
+    hooks_variable: Some("OPENCODE_TUI_CONFIG"),
     prompt_by_paste: false,
     format: Format::OpencodeJson,
     exit_is_claim: false,
@@ -240,6 +250,7 @@ const DEMO: PresetInfo = PresetInfo {
     program: "pipeline",
     headless: &["pipeline", "demo-agent", "{task_file}"],
     interactive: &["pipeline", "demo-agent", "{task_file}"],
+    hooks_variable: None,
     prompt_by_paste: false,
     format: Format::Plain,
     exit_is_claim: false,
@@ -252,6 +263,7 @@ const CUSTOM: PresetInfo = PresetInfo {
     program: "",
     headless: &[],
     interactive: &[],
+    hooks_variable: None,
     prompt_by_paste: false,
     format: Format::Auto,
     exit_is_claim: true,
@@ -264,6 +276,7 @@ const COMMAND: PresetInfo = PresetInfo {
     program: "",
     headless: &[],
     interactive: &[],
+    hooks_variable: None,
     prompt_by_paste: false,
     format: Format::Auto,
     exit_is_claim: true,

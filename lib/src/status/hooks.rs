@@ -36,7 +36,7 @@ pub struct Hook {
     /// What it says about it, made safe and cut.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub words: String,
-    /// The file in which the program keeps the session, where the session or a turn of it begins or ends.
+    /// The file in which the program keeps the session, where the session or a turn of it begins or ends, or it asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<String>,
 }
@@ -57,12 +57,16 @@ pub enum Moment {
     PermissionAsked,
     /// It asks something else.
     QuestionAsked,
+    /// What it had asked has been answered.
+    Answered,
     /// It says that nobody has answered for a while.
     Reminded,
     /// Its turn is over.
     TurnEnded,
     /// Its turn is over because something failed; the words say what.
     TurnFailed,
+    /// Its service turned it down, and it waits to try again by itself; the words say why and for how long.
+    Retrying,
     /// A part that worked for it is over.
     SubagentEnded,
     /// The session is over.
@@ -91,11 +95,22 @@ pub fn read(document: &[u8], named: Option<&str>, at: Timestamp) -> Option<Hook>
         "SessionStart" | "session.created" => Moment::SessionStarted,
         "UserPromptSubmit" | "BeforeAgent" => Moment::Prompted,
         "PreToolUse" | "BeforeTool" | "tool.execute.before" => match text(&["tool_name", "toolName", "tool"]) {
-            Some("AskUserQuestion" | "ExitPlanMode") => Moment::QuestionAsked,
+            Some("AskUserQuestion" | "ExitPlanMode" | "ask_user") => Moment::QuestionAsked,
             _ => Moment::ToolStarted,
         },
         "PostToolUse" | "PostToolUseFailure" | "AfterTool" | "tool.execute.after" => Moment::ToolEnded,
         "PermissionRequest" | "permission.asked" | "permission.updated" => Moment::PermissionAsked,
+        "question.asked" => Moment::QuestionAsked,
+        "permission.replied" | "question.replied" | "question.rejected" => Moment::Answered,
+        "session.status" => match text(&["status"]) {
+            Some("busy") => Moment::Prompted,
+            Some("retry") => Moment::Retrying,
+            _ => return None,
+        },
+        // Gemini calls everything that it shows a dialog for a permission.
+        "Notification" if matches!(part(&document, "/details/type"), Some("ask_user" | "exit_plan_mode")) => {
+            Moment::QuestionAsked
+        }
         "Notification" => match kind {
             "permission_prompt" | "ToolPermission" => Moment::PermissionAsked,
             "elicitation_dialog" => Moment::QuestionAsked,
@@ -123,9 +138,19 @@ pub fn read(document: &[u8], named: Option<&str>, at: Timestamp) -> Option<Hook>
         words: text::one_line(message, WORDS_MAX),
         transcript: text(&["transcript_path", "transcriptPath"])
             .filter(|path| path.starts_with('/') && path.len() <= PATH_BYTES_MAX)
-            .filter(|_| matches!(moment, Moment::SessionStarted | Moment::Prompted | Moment::TurnEnded))
+            .filter(|_| names_transcript(moment))
             .map(str::to_owned),
     })
+}
+
+/// Whether the file of the session is kept with a moment. Once a turn is often enough, and where it waits for somebody.
+fn names_transcript(moment: Moment) -> bool {
+    let turn = matches!(moment, Moment::SessionStarted | Moment::Prompted | Moment::TurnEnded);
+    turn || matches!(moment, Moment::PermissionAsked | Moment::QuestionAsked)
+}
+
+fn part<'a>(document: &'a Value, pointer: &str) -> Option<&'a str> {
+    document.pointer(pointer)?.as_str()
 }
 
 /// Whether an entry of the list of things in the background is one that ends. A team mate within the process stays in
@@ -156,6 +181,8 @@ pub fn follow(hooks: &[Hook], now: &Zoned) -> Option<Said> {
     let main = hooks.iter().find_map(|hook| hook.session.clone());
     let mut said: Option<Said> = None;
     let mut session = main;
+    let mut transcript: Option<&String> = None;
+    let mut failed = false;
     for hook in hooks {
         // A new session of the same program takes over only by beginning anew in the same place.
         if hook.moment == Moment::SessionStarted
@@ -164,11 +191,18 @@ pub fn follow(hooks: &[Hook], now: &Zoned) -> Option<Said> {
         {
             session.clone_from(&hook.session);
         }
+        // Some programs give a session another name when they go on with another model; it stays in its file.
+        if hook.transcript.is_some() && hook.transcript.as_ref() == transcript {
+            session.clone_from(&hook.session);
+        }
         if hook.session.is_some() && hook.session != session {
             continue;
         }
+        transcript = hook.transcript.as_ref().or(transcript);
         let present = said.as_ref().map(|said| &said.doing);
-        let Some(doing) = step(present, hook, now) else {
+        // A turn that failed is over too, and some programs say that after it.
+        let again = failed && hook.moment == Moment::TurnEnded && !hook.subagent;
+        let Some(doing) = step(present, hook, now).filter(|_| !again) else {
             if let Some(said) = &mut said {
                 said.heard_at = hook.at;
             }
@@ -178,6 +212,7 @@ pub fn follow(hooks: &[Hook], now: &Zoned) -> Option<Said> {
             Some(said) if said.doing == doing => said.since,
             _ => hook.at,
         };
+        failed = hook.moment == Moment::TurnFailed;
         said = Some(Said { doing, since, heard_at: hook.at, words: hook.words.clone() });
     }
     said
@@ -192,12 +227,15 @@ fn step(present: Option<&Doing>, hook: &Hook, now: &Zoned) -> Option<Doing> {
             Moment::PermissionAsked => Some(Doing::Permission),
             Moment::QuestionAsked => Some(Doing::Question),
             Moment::ToolStarted | Moment::ToolEnded if present == Some(&Doing::Permission) => Some(Doing::Working),
+            Moment::Answered if matches!(present, Some(Doing::Permission | Doing::Question)) => Some(Doing::Working),
             _ => None,
         };
     }
+    // A limit that ends in so many seconds ends that long after it was said.
+    let failure = || classify(&hook.words, &hook.at.to_zoned(now.time_zone().clone()));
     Some(match hook.moment {
         Moment::SessionStarted => Doing::Starting,
-        Moment::Prompted | Moment::ToolStarted | Moment::ToolEnded => Doing::Working,
+        Moment::Prompted | Moment::ToolStarted | Moment::ToolEnded | Moment::Answered => Doing::Working,
         Moment::PermissionAsked => Doing::Permission,
         Moment::QuestionAsked => Doing::Question,
         // A reminder comes a minute after any end of a turn and is no question of its own. Behind work in the
@@ -208,10 +246,14 @@ fn step(present: Option<&Doing>, hook: &Hook, now: &Zoned) -> Option<Doing> {
         },
         Moment::TurnEnded if hook.background > 0 => Doing::Background,
         Moment::TurnEnded => Doing::TurnEnded,
-        Moment::TurnFailed => match classify(&hook.words, now) {
+        Moment::TurnFailed => match failure() {
             Failure::RateLimited { until, .. } => Doing::RateLimited { until },
             Failure::Auth { .. } => Doing::AuthFailed,
             _ => Doing::TurnEnded,
+        },
+        Moment::Retrying => match failure() {
+            Failure::RateLimited { until, .. } => Doing::RateLimited { until },
+            _ => Doing::Working,
         },
         Moment::SubagentEnded => return None,
         Moment::SessionEnded => Doing::Unknown,

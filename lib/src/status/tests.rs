@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::fixture::Fixture;
-use super::hooks::{Moment, read};
+use super::hooks::{Moment, follow, read};
 use super::{Dialog, Doing, screen};
 use crate::agents::preset::Preset;
 
@@ -226,6 +226,40 @@ fn hooks_of_each_program_are_read() {
     assert_eq!(read(stop.as_bytes(), None, at).unwrap().background, 1);
     let part = r#"{"hook_event_name":"PermissionRequest","agent_id":"x"}"#;
     assert!(read(part.as_bytes(), None, at).unwrap().subagent);
+}
+
+/// Sessions as their programs told of them: lines as they were handed to the hook, and after `=>` what follows.
+#[test]
+fn sessions_that_were_heard_are_followed() {
+    let told = [
+        ("gemini", include_str!("heard/gemini-0.61.txt"), 13),
+        ("opencode", include_str!("heard/opencode-1.18.txt"), 12),
+    ];
+    for (name, text, expected) in told {
+        let began: jiff::Timestamp = "2026-11-02T10:00:00Z".parse().unwrap();
+        let (mut hooks, mut found) = (Vec::new(), 0);
+        for (line, nth) in text.lines().zip(1_i64..) {
+            let at = began + jiff::SignedDuration::from_secs(nth);
+            if let Some(expect) = line.strip_prefix("=> ") {
+                let later = began + jiff::SignedDuration::from_hours(1);
+                let said = follow(&hooks, &later.to_zoned(TimeZone::UTC)).expect("something was heard");
+                let doing = serde_json::to_value(&said.doing).unwrap();
+                let word = doing.as_str().or_else(|| doing.as_object()?.keys().next().map(String::as_str));
+                assert_eq!(word, Some(expect), "{name}, line {nth}: {said:?}");
+                if let Doing::RateLimited { until } = said.doing {
+                    assert_eq!(
+                        until,
+                        Some(said.since + jiff::SignedDuration::from_secs(7_200)),
+                        "from when it was said"
+                    );
+                }
+                found += 1;
+            } else if !line.starts_with('#') {
+                hooks.push(read(line.as_bytes(), None, at).unwrap_or_else(|| panic!("{name}, line {nth}: {line}")));
+            }
+        }
+        assert_eq!(found, expected, "{name}");
+    }
 }
 
 #[test]

@@ -123,13 +123,42 @@ impl Talk {
 }
 
 /// What an agent's program has started and that lives: how many processes, and whether one of them is running at this
-/// moment. What it began with are its own parts, such as the servers it talks to, and does not count.
+/// moment. What it began with are its own parts, such as the servers it talks to, and does not count; nor does the program
+/// itself, where it starts anew below its first process.
 #[must_use]
 pub fn tools(table: &Table, host: i32) -> (u32, bool) {
     let below = table.descendants(&[host]);
-    let Some(first) = below.iter().map(|process| process.start_time).min() else { return (0, false) };
-    let parts = OWN_PARTS.as_secs() * TICKS_A_SECOND;
-    let tools: Vec<_> = below.iter().filter(|process| process.start_time > first.saturating_add(parts)).collect();
+    let Some(first) = below.iter().min_by_key(|process| (process.start_time, process.pid)) else { return (0, false) };
+    let parts_until = first.start_time.saturating_add(OWN_PARTS.as_secs() * TICKS_A_SECOND);
+    let itself = words(first.pid);
+    let late = below.iter().filter(|process| process.start_time > parts_until);
+    let tools: Vec<_> = late.filter(|process| !is_again(&itself, &words(process.pid))).collect();
     let runs = |pid: i32| Stat::read(pid).is_some_and(|stat| matches!(stat.state, 'R' | 'D'));
     (u32::try_from(tools.len()).unwrap_or(u32::MAX), tools.iter().any(|tool| runs(tool.pid)))
+}
+
+/// The command line of a process, its words ended by a zero each; empty where it is gone.
+fn words(pid: i32) -> Vec<u8> {
+    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Whether a command line is that of a program started anew: another interpreter or further options before the same words.
+fn is_again(first: &[u8], other: &[u8]) -> bool {
+    let behind = first.iter().position(|byte| *byte == 0).and_then(|end| first.get(end..)).unwrap_or_default();
+    behind.len() > 1 && other.ends_with(behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Gemini CLI does once its folder is trusted.
+    #[test]
+    fn a_program_that_starts_anew_is_no_tool_of_its_own() {
+        let first = b"node\0/bin/gemini\0--prompt-interactive=a b\0";
+        assert!(is_again(first, b"/usr/bin/node\0--max-old-space-size=9\0/bin/gemini\0--prompt-interactive=a b\0"));
+        assert!(!is_again(first, b"sh\0-c\0cargo test\0"));
+        assert!(!is_again(b"opencode\0", b"sh\0"), "a name alone says nothing");
+        assert!(!is_again(b"", b""));
+    }
 }

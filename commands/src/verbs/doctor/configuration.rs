@@ -14,7 +14,7 @@ use crate::config::{AgentConfig, LocatedProblem};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{chain, exit};
-use crate::supervisor::sandbox_lacking;
+use crate::supervisor::{hooks_lacking, sandbox_lacking};
 
 /// Where programs are looked for when nothing says where.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -108,7 +108,9 @@ pub(super) fn agents(context: &Context) -> Vec<Finding> {
         }
         let path = agent.env.get("PATH").or_else(|| context.environment().get("PATH"));
         match find_program(program, path.map_or(PATH_DEFAULT, String::as_str), context.root()) {
-            Some(found) => Finding::ok(about, format!("{} ({})", found.display(), agent.preset)),
+            Some(found) => {
+                Finding::ok(about, format!("{} ({}: {})", found.display(), agent.preset, agent.preset.info().note))
+            }
             None => {
                 let remedy = format!("Install it, or remove the agent: `pipeline agent remove {}`.", agent.name);
                 Finding::problem(about, format!("its program `{program}` is not there or cannot be executed"), remedy)
@@ -116,7 +118,19 @@ pub(super) fn agents(context: &Context) -> Vec<Finding> {
         }
     };
     let agents = &context.config().agents;
-    agents.iter().map(look).chain(sandboxes(agents)).collect()
+    let unheard = agents.iter().filter_map(|agent| unheard(context, agent));
+    agents.iter().map(look).chain(unheard).chain(sandboxes(agents)).collect()
+}
+
+/// What of an agent's session is known from its screen alone, although its program could say more.
+fn unheard(context: &Context, agent: &AgentConfig) -> Option<Finding> {
+    let why = hooks_lacking(context, agent)?;
+    let found = format!("its screen alone says what its sessions do: {why}");
+    let remedy = match agent.preset {
+        Preset::Gemini => "Write an extension that you may link: `pipeline hook --gemini-extension FOLDER`.",
+        _ => "Leave the variable out of its environment, if nothing else needs it.",
+    };
+    Some(Finding::warning(format!("hooks of {}", agent.name), found, remedy))
 }
 
 /// How far the agents are confined, and whether this machine can do it.
