@@ -59,10 +59,10 @@ pub(crate) struct Hooks {
     pub(crate) settings: PathBuf,
     /// The command for the end of a turn, as a list in JSON.
     pub(crate) notify: String,
+    /// Where they are, with what they name.
+    pub(crate) folder: PathBuf,
     /// Where what is said is written.
-    file: PathBuf,
-    /// Everything of it that a confined session has to reach.
-    pub(crate) places: [PathBuf; 2],
+    pub(crate) file: PathBuf,
 }
 
 /// Writes what a session needs to be heard into its run's directory.
@@ -84,7 +84,7 @@ pub(crate) fn prepare(run_dir: &Path, preset: Preset) -> Result<Hooks, Failure> 
         _ => json!({ "hooks": of_claude(&own) }),
     };
     replace_file(&settings, content.to_string().as_bytes())?;
-    Ok(Hooks { settings, notify: json!([own, "hook"]).to_string(), places: [folder, file.clone()], file })
+    Ok(Hooks { settings, notify: json!([own, "hook"]).to_string(), folder, file })
 }
 
 fn of_claude(own: &str) -> Map<String, Value> {
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(said["plugin"][0][1]["file"], opencode.file.to_string_lossy().as_ref());
         assert_eq!(said["plugin"][0][1]["command"][1], "hook");
         for hooks in [&claude, &gemini, &opencode] {
-            assert!(hooks.places.iter().all(|place| place.exists()), "a rule of the kernel's is about what is there");
+            assert!(hooks.folder.exists() && hooks.file.exists(), "a rule of the kernel's is about what is there");
         }
         std::fs::write(&opencode.file, "heard\n").unwrap();
         prepare(&run("o"), Preset::Opencode).unwrap();

@@ -323,7 +323,10 @@ fn agent_claim(
     environment::tell_git(&mut env, &environment::SETTLED);
     let mut confinement = confine::of_agent(context, agent, run, &vars.branch, (worktree, &git_dir))?;
     if let Some(confinement) = &mut confinement {
-        confinement.write.extend(listening.iter().flat_map(|hooks| hooks.places.iter().cloned()));
+        if let Some(hooks) = &listening {
+            confinement.read.push(hooks.folder.clone());
+            confinement.write.push(hooks.file.clone());
+        }
         confine::tell(confinement, &mut env, &agent.env);
     }
     env.extend([

@@ -130,7 +130,10 @@ pub fn tools(table: &Table, host: i32) -> (u32, bool) {
     let below = table.descendants(&[host]);
     let Some(first) = below.iter().min_by_key(|process| (process.start_time, process.pid)) else { return (0, false) };
     let parts_until = first.start_time.saturating_add(OWN_PARTS.as_secs() * TICKS_A_SECOND);
-    let itself = words(first.pid);
+    // What stands above a confined one is ours.
+    let mut began: Vec<_> = below.iter().collect();
+    began.sort_by_key(|process| (process.start_time, process.pid));
+    let itself = began.into_iter().map(|process| words(process.pid)).find(|words| !is_ours(words)).unwrap_or_default();
     let late = below.iter().filter(|process| process.start_time > parts_until);
     let tools: Vec<_> = late.filter(|process| !is_again(&itself, &words(process.pid))).collect();
     let runs = |pid: i32| Stat::read(pid).is_some_and(|stat| matches!(stat.state, 'R' | 'D'));
@@ -140,6 +143,11 @@ pub fn tools(table: &Table, host: i32) -> (u32, bool) {
 /// The command line of a process, its words ended by a zero each; empty where it is gone.
 fn words(pid: i32) -> Vec<u8> {
     std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Whether a command line is that of a process which we put above a confined program.
+fn is_ours(words: &[u8]) -> bool {
+    words.split(|byte| *byte == 0).nth(1) == Some(super::confine::VERB.as_bytes())
 }
 
 /// Whether a command line is that of a program started anew: another interpreter or further options before the same words.
@@ -160,5 +168,6 @@ mod tests {
         assert!(!is_again(first, b"sh\0-c\0cargo test\0"));
         assert!(!is_again(b"opencode\0", b"sh\0"), "a name alone says nothing");
         assert!(!is_again(b"", b""));
+        assert!(is_ours(b"/proc/self/exe\0__confine\0first\0/r\0") && !is_ours(first) && !is_ours(b""));
     }
 }
