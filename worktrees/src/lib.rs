@@ -1,6 +1,7 @@
 //! worktrees
 
 pub mod beneath;
+mod disk;
 pub mod git;
 pub mod host;
 pub mod process;

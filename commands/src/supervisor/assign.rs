@@ -108,10 +108,10 @@ pub(super) fn clear(worktree: &Path, task: &TaskId) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether a file is a task file that we wrote. So is an empty one: it holds nothing that could be lost, and it is what a
+/// Whether a file is a task file that we wrote. So is one that is empty, or all zeros: it holds nothing that could be lost, and it is what a
 /// power cut leaves of one that an agent has just changed.
 pub(super) fn is_ours(file: &Path) -> bool {
-    text_of(file).is_some_and(|text| text.is_empty() || text.contains(OURS))
+    text_of(file).is_some_and(|text| text.bytes().all(|byte| byte == 0) || text.contains(OURS))
 }
 
 fn text_of(file: &Path) -> Option<String> {

@@ -80,11 +80,22 @@ fn take_from_whole(context: &Context, run: &Run, task: &Task, worktree: &Path, d
         task_file = take_task_file(worktree, dir, &name, true).ok()?;
         trespass::settle(context, run).ok()?;
     }
-    if has_moved(context, task).ok()? {
+    if has_moved(context, task).ok()? && !host::is_settled(dir) {
         context.repo().make_durable(worktree).ok()?;
     }
     // What has that name now is somebody's work, and git must not ignore it.
     (!is_there(worktree.join(name))).then_some(task_file)
+}
+
+/// Waits until what an ended run left is on disk, where its host has not: once its end is on record, what is found there
+/// counts as its work, also after a power cut.
+pub(super) fn settle(context: &Context, pipeline: &Pipeline, run: &Run) -> Result<(), Failure> {
+    let task = run.task.as_ref().and_then(|id| pipeline.task(id.as_str()));
+    let worktree = task.and_then(|task| commands::worktree(context, pipeline, run, task));
+    match worktree.filter(|_| run.work.serves_stage() && !host::is_settled(&context.run_dir(&run.id))) {
+        Some(worktree) => Ok(context.repo().make_durable(&worktree)?),
+        None => Ok(()),
+    }
 }
 
 /// Whether the branch of a task is not where the last of its stages left it, so that somebody else has committed there.
@@ -145,6 +156,9 @@ pub(super) fn collect(
             Err(_) if !started => {}
             Err(_) => {
                 notes.extend(taken.notes.iter().cloned());
+                if host::is_of_another_boot(&dir) {
+                    repo.put_back_lost(&worktree)?;
+                }
                 let work = keep_work(context, run, task, &worktree)?;
                 // A clone that was not taken as it is may be tried again, and move the branch.
                 is_whole = work.is_on_branch && taken.refused.is_none();
@@ -160,7 +174,7 @@ pub(super) fn collect(
             false => repo.let_go(&worktree)?,
         }
     }
-    if moved {
+    if moved && !host::is_settled(&dir) {
         repo.make_durable(&worktree)?;
     }
     found.certain.extend(taken.refused.clone());

@@ -469,9 +469,20 @@ pub(super) fn claim(
 pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Option<&Stage>) -> Result<(), Failure> {
     let dir = context.run_dir(&run.id);
     let mut claim = claim.clone();
+    claim.keeps = keeps(context, run, &claim);
     let host = environment::entrust(&Secrets::known(context, stage), &mut claim, context.host_program());
     claim.place = place_of(run).filter(|_| is_shared(&claim)).map(str::to_owned);
     Ok(host::begin(&host, &dir, &claim)?)
+}
+
+/// Where a run leaves what is collected. A gate leaves nothing but its word, and in a person's checkout nothing is collected.
+fn keeps(context: &Context, run: &Run, claim: &host::Claim) -> Vec<PathBuf> {
+    let leaves = matches!(run.work, Work::Agent | Work::Command { .. } | Work::Setup { .. });
+    if leaves && claim.cwd != context.root() {
+        vec![claim.cwd.clone(), context.repo().common_dir().to_owned()]
+    } else {
+        Vec::new()
+    }
 }
 
 /// The place of a run that may have no host of its own: no agent is two at once.

@@ -13,7 +13,7 @@ use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 use pipeline_worktrees::host;
 
-use super::collect::collect_at_once;
+use super::collect::{collect_at_once, settle};
 use super::finished;
 use super::held::{self, Held};
 use super::idle::{self, Rested};
@@ -196,7 +196,14 @@ impl Supervisor {
         let mut events = Vec::new();
         for _ in 0..ROUNDS_MAX {
             for run in self.engine.pipeline().core.runs.values().filter(|run| agents.contains(&run.agent)) {
-                events.extend(observe(context, run)?);
+                let seen = observe(context, run)?;
+                if seen.iter().any(is_end)
+                    && let Err(failure) = settle(context, self.engine.pipeline(), run)
+                {
+                    tracing::warn!(run = %run.id, message = failure.message, "what a run left is not on disk yet");
+                    continue;
+                }
+                events.extend(seen);
             }
             let facts = self.engine.feed(context, self.actor, &events, false, &Seen::new())?;
             events.clear();
@@ -244,11 +251,18 @@ impl Supervisor {
         for run in pipeline.core.runs.values() {
             match observe(context, run) {
                 Ok(seen) => {
-                    let ended = seen.iter().any(is_end);
-                    events.extend(seen);
                     // One commit for its end and for what follows from it.
-                    let held = held.as_deref_mut().filter(|_| ended);
-                    events.extend(held.and_then(|held| collect_at_once(context, pipeline, run, held)));
+                    let held = held.as_deref_mut().filter(|_| seen.iter().any(is_end));
+                    let collected = held.map(|held| collect_at_once(context, pipeline, run, held));
+                    if collected.as_ref().is_some_and(Option::is_none)
+                        && let Err(failure) = settle(context, pipeline, run)
+                    {
+                        self.is_blind.set(true);
+                        tracing::warn!(run = %run.id, message = failure.message, "what a run left is not on disk yet");
+                        continue;
+                    }
+                    events.extend(seen);
+                    events.extend(collected.flatten());
                 }
                 Err(error) => {
                     self.is_blind.set(true);

@@ -35,6 +35,11 @@ const MADE: [&str; 4] = ["1", "2", "3", "left"];
 /// Nothing here takes this long unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// Whether nothing is left of what a file was to hold.
+fn is_void(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 struct Site {
     disk: Disk,
     elsewhere: tempfile::TempDir,
@@ -116,16 +121,16 @@ impl Site {
         tasks.iter().filter(|(_, task)| task["status"] == "completed").map(|(id, _)| id.clone()).collect()
     }
 
-    /// Whether every object is whole, and every reference. An index that is empty is made anew by whoever uses it, but git
-    /// would not look at anything more.
+    /// Whether every object is whole, and every reference. An index of which nothing is left is made anew by whoever uses it,
+    /// but git would not look at anything more.
     fn fsck(&self) -> Result<(), String> {
         let worktrees = fs::read_dir(self.repository.join(".git/worktrees")).into_iter().flatten().flatten();
         let all = worktrees.map(|entry| entry.path()).chain([self.repository.join(".git")]);
-        let is_empty = |index: &PathBuf| index.metadata().is_ok_and(|found| found.len() == 0);
-        let empty: Vec<PathBuf> = all.map(|admin| admin.join("index")).filter(is_empty).collect();
-        empty.iter().for_each(|index| fs::remove_file(index).expect("an index"));
+        let lost = |index: PathBuf| Some(index.clone()).zip(fs::read(index).ok().filter(|found| is_void(found)));
+        let lost: Vec<(PathBuf, Vec<u8>)> = all.filter_map(|admin| lost(admin.join("index"))).collect();
+        lost.iter().for_each(|(index, _)| fs::remove_file(index).expect("an index"));
         let found = self.git(&["fsck", "--no-dangling", "--no-progress"]);
-        empty.iter().for_each(|index| fs::write(index, "").expect("an index"));
+        lost.iter().for_each(|(index, left)| fs::write(index, left).expect("an index"));
         found.map(drop)
     }
 
@@ -147,6 +152,18 @@ impl Site {
                 MADE.map(|part| format!("{task}.{part}")).iter().find(|file| !files.contains(file.as_str()))
             {
                 return Err(format!("{task} counts as completed, and base lacks {lost}"));
+            }
+        }
+        // What is in base once stays there.
+        for task in completed.difference(before) {
+            for part in MADE {
+                let file = format!("{task}.{part}");
+                let made = self.git(&["show", &format!("main:{file}")])?;
+                let (run, rest) = made.split_once(['\n', ' ']).unwrap_or_default();
+                let expected = if part == "left" { String::new() } else { format!("{part}\n") };
+                if !run.starts_with('r') || rest != expected {
+                    return Err(format!("{task} counts as completed, and {file} in base holds {made:?}"));
+                }
             }
         }
         Ok(completed)

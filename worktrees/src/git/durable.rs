@@ -17,8 +17,12 @@ use git2::{ConfigLevel, Repository};
 use super::backend::Checkout;
 use super::process::Git;
 use super::{GitError, Repo, layout};
-use crate::beneath;
+use crate::{beneath, disk};
 
+/// An index begins with its signature and its version.
+const INDEX_BEGIN_BYTES: usize = 8;
+/// An index may end in a checksum of zeros, and an entry before it in a few more; not in so many.
+const INDEX_END_BYTES: usize = 96;
 /// So many files are synced one by one.
 const FILES_MAX: usize = 64;
 /// What makes the library sync objects and references, with the folders that name them. It reads it from files only.
@@ -48,18 +52,7 @@ fn file_of_setting() -> io::Result<File> {
 /// Waits until everything that anybody wrote to the file system of a directory is on disk. For many files this costs far
 /// less than a sync of each, and those of git programs that agents ran are among them.
 pub(super) fn sync_all_on(dir: &Path) -> Result<(), GitError> {
-    let sync = || {
-        let dir = File::open(dir)?;
-        #[cfg(target_os = "linux")]
-        rustix::fs::syncfs(&dir)?;
-        #[cfg(not(target_os = "linux"))]
-        {
-            drop(dir);
-            rustix::fs::sync();
-        }
-        Ok(())
-    };
-    sync().map_err(GitError::io("make durable", dir))
+    disk::sync_all_on(dir).map_err(GitError::io("make durable", dir))
 }
 
 /// Waits until these files of a checkout are on disk, with the folders that name them. Where they are few, nobody waits for
@@ -82,6 +75,29 @@ pub(super) fn sync_changed<'p>(root: &Path, changed: impl Iterator<Item = &'p Pa
     folders.into_iter().try_for_each(|folder| sync(File::open(root.join(folder)), folder))
 }
 
+/// Whether an index begins or ends with what nobody wrote.
+fn is_lost(index: &Path) -> io::Result<bool> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let opened = std::os::unix::fs::OpenOptionsExt::custom_flags(File::options().read(true), flags).open(index);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Ok(false);
+    }
+    let mut bytes = [0; INDEX_END_BYTES];
+    let room = &mut bytes[..INDEX_END_BYTES.min(usize::try_from(found.len()).unwrap_or(INDEX_END_BYTES))];
+    file.read_exact_at(room, 0)?;
+    if disk::is_void(&room[..room.len().min(INDEX_BEGIN_BYTES)]) {
+        return Ok(true);
+    }
+    file.read_exact_at(room, found.len().saturating_sub(room.len() as u64))?;
+    Ok(disk::is_void(room))
+}
+
 impl Repo {
     /// Waits until what is in a worktree and what was committed there, by whatever program, is on disk.
     ///
@@ -93,14 +109,15 @@ impl Repo {
         if worktree.is_dir() { sync_all_on(worktree) } else { Ok(()) }
     }
 
-    /// Makes the index of a checkout anew where a power cut left an empty file of it: neither the library nor git syncs it.
-    /// It is that of HEAD then, and no file of the checkout changes. What was added to it is in the files.
+    /// Makes the index of a checkout anew where a power cut left nothing of it, or not its beginning or its end: neither the
+    /// library nor git syncs it. It is that of HEAD then, and no file of the checkout changes. What was added to it is in the
+    /// files.
     pub(super) fn mend_index(&self, checkout: &Checkout) -> Result<(), GitError> {
         let index = checkout.admin.join("index");
-        if !index.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == 0) {
+        if !is_lost(&index).map_err(GitError::io("read", &index))? {
             return Ok(());
         }
-        tracing::warn!(index = %index.display(), "the index was left empty by a power cut and is made anew");
+        tracing::warn!(index = %index.display(), "a power cut left nothing of the index, which is made anew");
         // Not by a name that begins as our own locks do: theirs stay, and git's is in nobody's way once its owner is gone.
         let draft = checkout.admin.join("index.mending");
         // Whoever was at it before was killed, or is about to fail: one process at a time works on the repository.

@@ -13,6 +13,7 @@ use pipeline_lib::ids::CommitId;
 use super::backend::{Checkout, Differences, Switch, TreeChange, text};
 use super::process::Git;
 use super::{GitError, Repo, durable, layout, seconds};
+use crate::disk;
 
 /// In the private git directory of a checkout while its files are updated: from which commit to which. Updates that were cut
 /// short stand before the present one: what they left is in the way of a later one until that writes the same files.
@@ -46,6 +47,10 @@ impl Repo {
             // Until they are on disk, an update counts as cut short.
             let changed = switch.open.iter().chain(&switch.settled).map(|change| change.path.as_path());
             durable::sync_changed(&checkout.path, changed)?;
+            // A person's own git has no use for an index that a power cut took, and mends none.
+            if checkout.path == self.main {
+                durable::sync_changed(&checkout.admin, std::iter::once(Path::new("index")))?;
+            }
         }
         self.end(checkout, switch)
     }
@@ -115,7 +120,7 @@ impl Repo {
         let stored = |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte != b'\r').collect::<Vec<_>>();
         for new in made {
             let whole = Git::new(&self.main).args(["cat-file", "blob", &new.id]).run()?;
-            if whole.starts_with(&written) || stored(&whole).starts_with(&stored(&written)) {
+            if disk::is_left_of(&whole, &written) || disk::is_left_of(&stored(&whole), &stored(&written)) {
                 return Ok(true);
             }
         }
@@ -163,6 +168,60 @@ impl Repo {
         }
     }
 
+    /// Puts files of a worktree back of which a power cut left less than what was committed there: a commit is on disk before
+    /// its files are. Nothing of them is lost, since HEAD has all that they hold.
+    ///
+    /// # Errors
+    /// When the worktree cannot be read or written.
+    pub fn put_back_lost(&self, worktree: &Path) -> Result<(), GitError> {
+        let checkout = self.checkout(worktree)?;
+        let mut lost = Vec::new();
+        for path in self.differences(&checkout)?.changed {
+            let Some(whole) = self.committed(&checkout, &path)? else { continue };
+            let full = checkout.path.join(&path);
+            let found = match full.symlink_metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Vec::new()),
+                Ok(found) if found.is_file() => {
+                    crate::beneath::open(&checkout.path, &path).ok().and_then(|mut file| {
+                        let mut bytes = Vec::new();
+                        file.read_to_end(&mut bytes).is_ok().then_some(bytes)
+                    })
+                }
+                _ => None,
+            };
+            if found.is_some_and(|found| found != whole && disk::is_left_of(&whole, &found)) {
+                lost.push(path);
+            }
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(worktree = %checkout.path.display(), files = ?lost, "a power cut took what was committed: put back");
+        let mut names = Vec::new();
+        for path in &lost {
+            names.extend_from_slice(path.as_os_str().as_encoded_bytes());
+            names.push(0);
+        }
+        let git = self.git_in(&checkout).env("GIT_LITERAL_PATHSPECS", "1").input(names);
+        git.args(["checkout", "-q", "--pathspec-from-file=-", "--pathspec-file-nul", "HEAD"]).run().map(drop)
+    }
+
+    /// What HEAD of a checkout has for a path, if that is a file.
+    fn committed(&self, checkout: &Checkout, path: &Path) -> Result<Option<Vec<u8>>, GitError> {
+        let listed = self.git_in(checkout).args(["ls-tree", "-z", "--full-tree", "HEAD", "--"]).arg(path).run()?;
+        let record = String::from_utf8_lossy(&listed).into_owned();
+        let fields: Vec<&str> = record.split('\t').next().unwrap_or_default().split(' ').collect();
+        match fields[..] {
+            ["100644" | "100755", "blob", id] => Git::new(&self.main).args(["cat-file", "blob", id]).run().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn git_in(&self, checkout: &Checkout) -> Git {
+        let git = Git::new(&checkout.path).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common);
+        git.env("GIT_WORK_TREE", &checkout.path)
+    }
+
     /// Finds out which paths of an update that was made can be taken back: those nobody has touched since.
     pub(super) fn plan_back(&self, checkout: &Checkout, done: &Switch) -> Result<Switch, GitError> {
         let changes = self.backend.diff(&self.tree_of(&done.to)?, &self.tree_of(&done.from)?, false)?;
@@ -182,14 +241,12 @@ impl Repo {
     fn is_settled(&self, checkout: &Checkout, change: &TreeChange) -> Result<bool, GitError> {
         let full = checkout.path.join(&change.path);
         let is_empty = || full.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == 0);
-        if change.old.is_none() && change.new.is_some() && is_empty() {
-            return Ok(self.backend.indexed(checkout, &change.path)?.is_none());
-        }
-        if self.backend.on_disk(checkout, &change.path)? != change.new {
-            return Ok(false);
-        }
         let indexed = self.backend.indexed(checkout, &change.path)?;
-        Ok(indexed.is_none() || indexed == change.old || indexed == change.new)
+        if indexed.is_none() && change.old.is_none() && change.new.is_some() && is_empty() {
+            return Ok(true);
+        }
+        let is_known = indexed.is_none() || indexed == change.old || indexed == change.new;
+        Ok(is_known && self.backend.on_disk(checkout, &change.path)? == change.new)
     }
 }
 

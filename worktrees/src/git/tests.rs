@@ -780,6 +780,71 @@ fn a_checkout_whose_files_were_cut_short_completes_after_other_updates() {
     });
 }
 
+/// A file that holds nothing is as any other: it may be there and in the index while the branch was not moved yet.
+#[test]
+fn a_new_file_that_is_empty_is_in_the_way_of_nothing() {
+    each(|lab| {
+        let first = lab.head("main");
+        lab.branch("task", &[("new.txt", "n\n")]);
+        let path = lab.path("task");
+        write(&path, "__init__.py", "");
+        git(&path, &["add", "__init__.py"]);
+        git(&path, &["commit", "-qm", "empty"]);
+        let merge = lab.merge(&lab.head("task"));
+        assert_eq!(lab.repo.advance_branch("main", &first, &merge).unwrap(), Advance::Moved, "{:?}", lab.kind);
+        git(&lab.main, &["update-ref", "refs/heads/main", first.as_str()]);
+        assert_ne!(lab.status(), "");
+        assert_eq!(lab.repo.advance_branch("main", &first, &merge).unwrap(), Advance::Moved, "{:?}", lab.kind);
+        assert_eq!(lab.status(), "", "{:?}", lab.kind);
+    });
+}
+
+/// Some file systems leave zeros of what was not on disk yet.
+#[test]
+fn what_a_power_cut_left_as_zeros_is_written_again() {
+    each(|lab| {
+        let first = lab.head("main");
+        let merge = lab.merge(&lab.branch("task", &[("a.txt", "task\n"), ("new.txt", "n\n")]));
+        fs::write(lab.main.join(".git/pipeline-update"), format!("{first} {merge}\n")).unwrap();
+        write(&lab.main, "a.txt", "\0\0\0\0\0");
+        write(&lab.main, "new.txt", "\0\0");
+        let index = lab.main.join(".git/index");
+        fs::write(&index, vec![0; usize::try_from(index.metadata().unwrap().len()).unwrap()]).unwrap();
+        assert_eq!(lab.repo.advance_branch("main", &first, &merge).unwrap(), Advance::Moved, "{:?}", lab.kind);
+        assert_eq!((lab.status(), read(&lab.main, "a.txt")), (String::new(), "task\n".to_owned()), "{:?}", lab.kind);
+        let whole = fs::read(&index).unwrap();
+        for range in [0..whole.len(), 0..12, whole.len() - 100..whole.len()] {
+            let mut torn = whole.clone();
+            torn[range].fill(0);
+            fs::write(&index, torn).unwrap();
+            lab.repo.checkout(&lab.main).unwrap();
+            assert_eq!(lab.status(), "", "{:?}", lab.kind);
+        }
+    });
+}
+
+/// What an agent committed is on disk before its files are.
+#[test]
+fn what_was_committed_is_put_back_where_a_power_cut_took_it() {
+    each(|lab| {
+        lab.branch(
+            "task",
+            &[("new.txt", "one\ntwo\n"), ("gone.txt", "g\n"), ("zero.txt", "zero\n"), ("run.sh", "x\n")],
+        );
+        let path = lab.path("task");
+        write(&path, "new.txt", "one\n");
+        fs::remove_file(path.join("gone.txt")).unwrap();
+        write(&path, "zero.txt", "\0\0\0\0\0");
+        write(&path, "a.txt", "mine\n");
+        write(&path, "more.txt", "m\n");
+        fs::set_permissions(path.join("run.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        lab.repo.put_back_lost(&path).unwrap();
+        let all = ["new.txt", "gone.txt", "zero.txt", "a.txt", "more.txt"].map(|file| read(&path, file));
+        assert_eq!(all, ["one\ntwo\n", "g\n", "zero\n", "mine\n", "m\n"], "{:?}", lab.kind);
+        assert_eq!(git(&path, &["status", "--porcelain"]), " M a.txt\n M run.sh\n?? more.txt", "{:?}", lab.kind);
+    });
+}
+
 /// A task that is made anew after its update was cut short writes the same files in another way. When that is cut short as
 /// well, a file may be of the one and its entry in the index of the other.
 #[test]

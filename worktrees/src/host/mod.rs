@@ -46,7 +46,9 @@ pub use launch::{
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use namespaces::{Namespaces, available as namespaces_available};
-pub use observe::{has_started, is_claimed, never_began, observe, observe_at, observe_on, start_record};
+pub use observe::{
+    has_started, is_claimed, is_of_another_boot, is_settled, never_began, observe, observe_at, observe_on, start_record,
+};
 pub use place::{is_place, is_told, watched_dir};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};
 pub use run::main;

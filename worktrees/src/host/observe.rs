@@ -12,6 +12,7 @@ use super::files::{self, CHILD, CLAIM, EXIT, Lock, START};
 use super::records::{Claim, ExitRecord, How, Observation, StartRecord, VERSION, Why};
 use super::shared::{self, Known};
 use super::{HostError, place};
+use crate::disk;
 use crate::process::{Identity, boot_id};
 
 /// A run at a place is shown by its host within this time; if it is not, the host could not write.
@@ -38,6 +39,18 @@ pub fn has_started(run_dir: &Path) -> bool {
         },
         Err(_) => true,
     }
+}
+
+/// Whether a run has ended and what it left is on disk.
+#[must_use]
+pub fn is_settled(run_dir: &Path) -> bool {
+    matches!(observe(run_dir), Observation::Ended(record) if !record.unsettled)
+}
+
+/// Whether a run began before the machine did, so that a power cut may have taken part of what it left.
+#[must_use]
+pub fn is_of_another_boot(run_dir: &Path) -> bool {
+    start_record(run_dir).is_ok_and(|start| start.is_some_and(|start| start.host.boot_id != boot_id()))
 }
 
 /// Whether it is on record that a run never began and never will.
@@ -88,13 +101,13 @@ fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> 
         return Ok(Observation::NotStarted);
     }
     if let Some(record) = read_exit(run_dir)? {
-        return Ok(Observation::Ended(record));
+        return ended(record, || read_start(run_dir), boot_id);
     }
     // While this is held no host can start, so the records read under it belong together.
     let (lock, start) = lock_and_start(run_dir, files::lock_shared)?;
     // It may have ended between the first look and the lock.
     if let Some(record) = read_exit(run_dir)? {
-        return Ok(Observation::Ended(record));
+        return ended(record, || read_start(run_dir), boot_id);
     }
     let observation = match (start, &lock) {
         (None, Lock::Taken) => Observation::Starting,
@@ -116,7 +129,7 @@ fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> 
 /// A run of a place that has begun, or is over.
 fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observation, HostError> {
     match known {
-        Known { exit: Some(record), .. } => Ok(Observation::Ended(record)),
+        Known { exit: Some(record), start } => ended(record, || Ok(start), boot_id),
         Known { start: Some(start), .. } if start.host.boot_id != boot_id => {
             Ok(ended_alone(run_dir)?.unwrap_or(Observation::Interrupted { start, why: Why::Reboot }))
         }
@@ -136,6 +149,22 @@ fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observat
         }
         Known { start: None, exit: None } => Ok(Observation::NotStarted),
     }
+}
+
+/// What the record of an end says. One of an earlier boot that was made before what the run left was on disk says only that
+/// the run was at work then: a power cut may have taken any part of it.
+fn ended(
+    record: ExitRecord,
+    start: impl FnOnce() -> Result<Option<StartRecord>, HostError>,
+    boot_id: &str,
+) -> Result<Observation, HostError> {
+    if !record.unsettled {
+        return Ok(Observation::Ended(record));
+    }
+    Ok(match start()?.filter(|start| start.host.boot_id != boot_id) {
+        Some(start) => Observation::Interrupted { start, why: Why::Reboot },
+        None => Observation::Ended(record),
+    })
 }
 
 fn is_recent(start: &StartRecord) -> bool {
@@ -187,20 +216,22 @@ pub(super) fn lock_and_start(
     }
 }
 
-/// The claim of a run. An empty file is what a power cut left of one that was not durable, which is made again.
+/// The claim of a run. What a power cut left of one that was not durable is made again.
 pub(super) fn read_claim(run_dir: &Path) -> Result<Option<Claim>, HostError> {
-    unless_empty(read_record(run_dir, CLAIM, |claim: &Claim| claim.version))
+    unless_void(read_record(run_dir, CLAIM, |claim: &Claim| claim.version))
 }
 
 /// What a host wrote of the process it started: for whoever comes after it, and not made durable.
 pub(super) fn read_child(run_dir: &Path) -> Result<Option<Identity>, HostError> {
-    unless_empty(files::read(run_dir, CHILD))
+    unless_void(files::read(run_dir, CHILD))
 }
 
-/// A record that is not made durable is there and empty after a power cut, which is as if it were not there.
-fn unless_empty<T>(read: Result<Option<T>, HostError>) -> Result<Option<T>, HostError> {
+/// A record that is not made durable may be there and hold nothing after a power cut, which is as if it were not there.
+fn unless_void<T>(read: Result<Option<T>, HostError>) -> Result<Option<T>, HostError> {
     match read {
-        Err(HostError::Format { path, .. }) if std::fs::metadata(&path).is_ok_and(|found| found.len() == 0) => Ok(None),
+        Err(HostError::Format { path, .. }) if std::fs::read(&path).is_ok_and(|found| disk::is_void(&found)) => {
+            Ok(None)
+        }
         other => other,
     }
 }

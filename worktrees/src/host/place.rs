@@ -27,7 +27,7 @@ use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, START, exists};
 use super::launch::StopOutcome;
 use super::observe::is_over;
 use super::records::{Claim, ExitRecord, StartRecord, VERSION};
-use super::run::{detach, note, run};
+use super::run::{detach, note, run, settle};
 use super::shared::{self, Records};
 use super::supervise::timespec;
 use super::wakes::Wakes;
@@ -39,6 +39,9 @@ const IDLE: Duration = Duration::from_secs(5);
 const IDLE_VARIABLE: &str = "PIPELINE_HOST_IDLE_MS";
 /// An end that no next start has made durable by then is made so for itself.
 const SETTLE_AFTER: Duration = Duration::from_millis(5);
+/// What a command left is put on disk this long after its end, unless somebody has begun the next one by then: whoever did has
+/// seen to it. It may be much, and the next command would wait for it.
+const KEEP_AFTER: Duration = Duration::from_secs(1);
 /// How often a host looks for what it was told where it cannot watch.
 const LOOK_UNWATCHED: Duration = Duration::from_millis(200);
 /// The list of a place begins anew once all that it names has begun and it is longer than this.
@@ -285,11 +288,20 @@ pub(super) fn main(place: &Path) -> Result<(), HostError> {
     let records = Records::open(runs)?;
     let idle = std::env::var(IDLE_VARIABLE).ok().and_then(|ms| ms.parse().ok()).map_or(IDLE, Duration::from_millis);
     let queue = VecDeque::new();
-    let mut host = Host { runs, place, lock: Some(lock), identity, records, wakes, idle, queue, at: 0 };
+    let mut host = Host { runs, place, lock: Some(lock), identity, records, wakes, idle, queue, at: 0, left: None };
     while let Some(claim) = host.next()? {
         host.serve(&claim)?;
     }
+    host.keep()?;
     host.records.settle()
+}
+
+/// What the last command left, which may not be on disk yet.
+struct Left {
+    run_dir: PathBuf,
+    keeps: Vec<PathBuf>,
+    record: ExitRecord,
+    due: Instant,
 }
 
 struct Host<'a> {
@@ -302,6 +314,7 @@ struct Host<'a> {
     idle: Duration,
     queue: VecDeque<Claim>,
     at: u64,
+    left: Option<Left>,
 }
 
 impl Host<'_> {
@@ -335,6 +348,12 @@ impl Host<'_> {
                 }
                 continue;
             }
+            let due = self.left.as_ref().map(|left| left.due);
+            if due.is_some_and(|due| due <= Instant::now()) {
+                drop(told);
+                self.keep()?;
+                continue;
+            }
             let left = idle.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 // In this order: whoever tells next sees that nobody is here.
@@ -343,8 +362,19 @@ impl Host<'_> {
                 return Ok(None);
             }
             drop(told);
+            let left = due.map_or(left, |due| left.min(due.saturating_duration_since(Instant::now())));
             let watched = self.wakes.is_watching();
             self.wakes.rest(if watched { left } else { left.min(LOOK_UNWATCHED) });
+        }
+    }
+
+    /// Puts on disk what the last command left, and says that its end holds.
+    fn keep(&mut self) -> Result<(), HostError> {
+        match self.left.take() {
+            Some(Left { run_dir, keeps, record, .. }) if settle(&keeps) => {
+                self.records.exit(&run_dir, &ExitRecord { unsettled: false, ..record })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -372,9 +402,16 @@ impl Host<'_> {
             drop(files::replace(run_dir, CLAIM, claim, false));
             drop(files::replace(run_dir, START, &start, false));
         };
+        // Whoever told of this one has seen to what the one before left.
+        self.left = None;
         let (record, _) = run(run_dir, claim, start.started_at, &self.wakes, None, (showing, || say_news(self.place)));
         self.wakes.unwatch(watch);
+        let record = ExitRecord { unsettled: !claim.keeps.is_empty(), ..record };
         self.finish(run_dir, &record)?;
+        if record.unsettled {
+            let (run_dir, keeps, due) = (run_dir.clone(), claim.keeps.clone(), Instant::now() + KEEP_AFTER);
+            self.left = Some(Left { run_dir, keeps, record: record.clone(), due });
+        }
         if record.unkillable.is_empty() {
             return Ok(());
         }

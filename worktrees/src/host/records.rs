@@ -82,6 +82,10 @@ pub struct Claim {
     /// directory of such a run is not durable, since its claim can be made again and its records are kept elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// Folders on whose file systems it leaves what counts. What it wrote there has to be on disk before its end is believed
+    /// after a reboot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keeps: Vec<PathBuf>,
     /// What others wrote there; carried, not read.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub other: serde_json::Value,
@@ -117,6 +121,7 @@ impl Claim {
             prompt: None,
             multiplexer: None,
             place: None,
+            keeps: Vec::new(),
             other: serde_json::Value::Null,
         }
     }
@@ -232,6 +237,9 @@ pub struct ExitRecord {
     /// The last size of the command's terminal, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<Size>,
+    /// Nobody has waited yet until what it left is on disk. Such an end counts as long as the machine runs on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsettled: bool,
 }
 
 impl ExitRecord {
@@ -251,6 +259,7 @@ impl ExitRecord {
             leftovers_killed: 0,
             unkillable: Vec::new(),
             terminal: None,
+            unsettled: false,
         }
     }
 }

@@ -8,8 +8,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ use super::tmux::{self, Inside, Tty};
 use super::tree;
 use super::wakes::Wakes;
 use super::{ENTRUSTED, HostError};
+use crate::disk;
 use crate::process::{Identity, Stat, Table, own_pid};
 
 /// What the command left behind has this long to end by itself.
@@ -144,7 +146,9 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
     if let Some(confinement) = &claim.confinement {
         confine::clear(&confinement.scratch);
     }
-    let written = write_exit(run_dir, &record);
+    // What is on record of it from here on is believed, whatever becomes of the machine.
+    let unsettled = !settle(&claim.keeps);
+    let written = write_exit(run_dir, &ExitRecord { unsettled, ..record });
     // Whoever looks can wait for this; the record cannot.
     if let Some(terminal) = terminal {
         terminal.say_farewell();
@@ -164,6 +168,22 @@ pub(super) fn detach(in_pane: bool) {
     // having no child means that nothing is left.
     if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         note(&format!("cannot keep processes that leave their parents: {error}"));
+    }
+}
+
+/// Waits until what a command left is on disk, and says whether it is.
+pub(super) fn settle(keeps: &[PathBuf]) -> bool {
+    let mut settled = BTreeSet::new();
+    let settle = |dir: &PathBuf| {
+        let system = std::fs::metadata(dir)?.dev();
+        if settled.insert(system) { disk::sync_all_on(dir) } else { Ok(()) }
+    };
+    match keeps.iter().try_for_each(settle) {
+        Ok(()) => true,
+        Err(error) => {
+            note(&format!("what the command left may not be on disk: {error}"));
+            false
+        }
     }
 }
 
