@@ -7,6 +7,7 @@
 
 mod alerts;
 mod assign;
+mod begin;
 mod branches;
 pub(crate) mod clones;
 mod collect;

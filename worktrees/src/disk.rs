@@ -4,9 +4,11 @@
 //! they are written, ext4 and XFS among them, it may also hold zeros in the place of what it was to hold. Nothing that could
 //! be lost is in any of these.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// No file system has smaller blocks.
 const BLOCK_BYTES: usize = 512;
@@ -25,6 +27,18 @@ pub(crate) fn sync_all_on(dir: &Path) -> io::Result<()> {
         rustix::fs::sync();
     }
     Ok(())
+}
+
+/// The same for the file systems of several directories.
+///
+/// # Errors
+/// As above.
+pub(crate) fn sync_all(dirs: &[PathBuf]) -> io::Result<()> {
+    let mut synced = BTreeSet::new();
+    dirs.iter().try_for_each(|dir| match synced.insert(std::fs::metadata(dir)?.dev()) {
+        true => sync_all_on(dir),
+        false => Ok(()),
+    })
 }
 
 /// Whether nothing of what a file was to hold is there.

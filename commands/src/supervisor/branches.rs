@@ -10,7 +10,7 @@ use pipeline_lib::task::{ParentWhy, Task};
 use pipeline_worktrees::git::{GitError, Repo};
 use pipeline_worktrees::host;
 
-use super::launch::may_have_begun;
+use super::begin::may_have_begun;
 use super::perform::Failure;
 use crate::context::Context;
 

@@ -11,10 +11,11 @@ use pipeline_lib::task::Task;
 use pipeline_lib::workflow::{Place, Stage, render};
 use pipeline_worktrees::host::RunKind;
 
+use super::begin::{claim, start};
 use super::confine::private_dir;
 use super::environment::of_commands;
 use super::held::Held;
-use super::launch::{check_out, claim, fresh, prepare_worktree, start, traceparent};
+use super::launch::{check_out, fresh, prepare_worktree, traceparent};
 use super::perform::Failure;
 use super::secrets::Secrets;
 use super::{branches, results};

@@ -60,9 +60,9 @@ pub(crate) struct Hooks {
     /// The command for the end of a turn, as a list in JSON.
     pub(crate) notify: String,
     /// Where they are, with what they name.
-    pub(crate) folder: PathBuf,
+    folder: PathBuf,
     /// Where what is said is written.
-    pub(crate) file: PathBuf,
+    file: PathBuf,
 }
 
 /// Writes what a session needs to be heard into its run's directory.
@@ -110,6 +110,11 @@ fn quoted(text: &str) -> String {
 }
 
 impl Hooks {
+    /// Everything of it that a confined session has to reach.
+    pub(super) fn places(&self) -> [PathBuf; 2] {
+        [self.folder.clone(), self.file.clone()]
+    }
+
     /// Tells a session where to write, and its program where its settings are.
     pub(super) fn tell(&self, preset: Preset, env: &mut BTreeMap<String, String>) {
         env.insert(FILE_VARIABLE.to_owned(), self.file.to_string_lossy().into_owned());

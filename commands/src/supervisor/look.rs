@@ -20,7 +20,7 @@ use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, How, Observation, SpawnProblem, Stream, Why};
 use pipeline_worktrees::process::Table;
 
-use super::launch::place_of;
+use super::begin::place_of;
 use super::secrets::Secrets;
 use super::session;
 use crate::context::Context;

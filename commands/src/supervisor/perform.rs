@@ -11,6 +11,7 @@ use pipeline_lib::task::Dirty;
 use pipeline_worktrees::git::{self, Advance, GitError};
 use pipeline_worktrees::host::HostError;
 
+use super::begin;
 use super::held::Held;
 use super::launch::{self, replace_file};
 use super::{branches, collect, revert, urge};
@@ -70,7 +71,7 @@ pub(super) fn perform(context: &Context, pipeline: &Pipeline, permitted: &Permit
         Effect::Launch { run } => with_run(pipeline, run, |run| launch::launch(context, pipeline, run, held)),
         Effect::Stop { run, reason } => with_run(pipeline, run, |run| {
             let grace = if *reason == StopReason::Claimed { CLAIMED_GRACE } else { STOP_GRACE };
-            launch::stop(context, run, word(*reason), grace).map(|()| None)
+            begin::stop(context, run, word(*reason), grace).map(|()| None)
         }),
         Effect::Urge { run, rung } => {
             with_run(pipeline, run, |run| Ok(Some(urge::urge(context, pipeline, run, *rung))))

@@ -12,7 +12,7 @@ use pipeline_worktrees::host;
 use pipeline_worktrees::watch::{Change, Watcher};
 use tokio::sync::mpsc;
 
-use super::launch::place_of;
+use super::begin::place_of;
 use super::tick::{Supervisor, TickReport};
 use crate::context::Context;
 use crate::error::{CommandError, Result, exit};

@@ -24,7 +24,8 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use super::confine::{self, Part};
 use super::namespaces;
 use super::records::{Claim, SpawnProblem};
-use super::run::{explain, name_process, prefer_for_oom};
+use super::run::{explain, name_process};
+use super::tree;
 use crate::process::{Identity, Table, hide, own_pid};
 
 /// What is sent to all processes of a run is for the command, which is one of them.
@@ -52,7 +53,7 @@ pub(super) fn stand_in_front(
         signal_hook::flag::register(signal, Arc::default()).map_err(|error| other(&error))?;
     }
     // What it starts has it from it, and of all of these the command is the largest.
-    prefer_for_oom(own_pid());
+    tree::prefer_for_oom(own_pid());
     let network = claim.and_then(|claim| claim.confinement.as_ref()).is_some_and(|to| to.network);
     namespaces::enter(network, true).map_err(unconfined)?;
     end_with_parent().map_err(unconfined)?;
@@ -135,9 +136,8 @@ pub(super) fn be_first(claim: Option<&Claim>, front: &mut Option<File>) -> Resul
     front.write_all(&told).unwrap_or_default();
     if leaves {
         while !poll(&*front, None) {}
-        if !claim.leaves_services {
-            end_with_parent().unwrap_or_default();
-        }
+        // It is not bound to the host as it was to the process in front: that may have closed its pipe and not be dead yet,
+        // and its death would count. What is left when the host dies now is found as it is without a wall.
         reap(WaitOptions::empty());
     }
     Ok(ExitCode::SUCCESS)

@@ -27,10 +27,11 @@ use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, START, exists};
 use super::launch::StopOutcome;
 use super::observe::is_over;
 use super::records::{Claim, ExitRecord, StartRecord, VERSION};
-use super::run::{detach, note, run, settle};
+use super::run::{detach, note, run};
 use super::shared::{self, Records};
 use super::supervise::timespec;
 use super::wakes::Wakes;
+use crate::disk;
 use crate::process::Identity;
 
 /// A host that is told of nothing for this long ends. The next one starts in a few milliseconds.
@@ -371,10 +372,14 @@ impl Host<'_> {
     /// Puts on disk what the last command left, and says that its end holds.
     fn keep(&mut self) -> Result<(), HostError> {
         match self.left.take() {
-            Some(Left { run_dir, keeps, record, .. }) if settle(&keeps) => {
-                self.records.exit(&run_dir, &ExitRecord { unsettled: false, ..record })
-            }
-            _ => Ok(()),
+            Some(Left { run_dir, keeps, record, .. }) => match disk::sync_all(&keeps) {
+                Ok(()) => self.records.exit(&run_dir, &ExitRecord { unsettled: false, ..record }),
+                Err(error) => {
+                    note(&format!("what {} left may not be on disk: {error}", record.run));
+                    Ok(())
+                }
+            },
+            None => Ok(()),
         }
     }
 

@@ -8,9 +8,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,8 +44,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 const BRIEF: Duration = Duration::from_millis(20);
 /// The unit of processor times in `/proc`, the same on every machine this runs on.
 const MS_PER_TICK: u64 = 10;
-/// Agents are killed before their hosts when memory runs out: a dead agent is recorded, a dead host is a mystery.
-const OOM_SCORE_STEP: i32 = 200;
 /// What a command with a terminal is told of it, unless the claim says something else.
 const TERMINAL_VARIABLES: [(&str, &str); 2] = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor")];
 /// What it is not told: the terminal itself knows its size, and changes it.
@@ -147,7 +144,7 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
         confine::clear(&confinement.scratch);
     }
     // What is on record of it from here on is believed, whatever becomes of the machine.
-    let unsettled = !settle(&claim.keeps);
+    let unsettled = disk::sync_all(&claim.keeps).inspect_err(|error| note(&error.to_string())).is_err();
     let written = write_exit(run_dir, &ExitRecord { unsettled, ..record });
     // Whoever looks can wait for this; the record cannot.
     if let Some(terminal) = terminal {
@@ -168,22 +165,6 @@ pub(super) fn detach(in_pane: bool) {
     // having no child means that nothing is left.
     if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         note(&format!("cannot keep processes that leave their parents: {error}"));
-    }
-}
-
-/// Waits until what a command left is on disk, and says whether it is.
-pub(super) fn settle(keeps: &[PathBuf]) -> bool {
-    let mut settled = BTreeSet::new();
-    let settle = |dir: &PathBuf| {
-        let system = std::fs::metadata(dir)?.dev();
-        if settled.insert(system) { disk::sync_all_on(dir) } else { Ok(()) }
-    };
-    match keeps.iter().try_for_each(settle) {
-        Ok(()) => true,
-        Err(error) => {
-            note(&format!("what the command left may not be on disk: {error}"));
-            false
-        }
     }
 }
 
@@ -277,7 +258,7 @@ pub(super) fn run(
         shown();
     };
     if part != Part::Front {
-        prefer_for_oom(pid);
+        tree::prefer_for_oom(pid);
     }
     let Ends { terminal, pane, printed } = ends;
     let printed = printed.or_else(|| child.stdout.take().map(Into::into));
@@ -491,15 +472,6 @@ pub(super) fn explain(program: &str, cwd: &Path, error: &std::io::Error) -> (Spa
             format!("{program} is neither a program nor a script that names its interpreter"),
         ),
         _ => (SpawnProblem::Other, format!("cannot start {program}: {error}")),
-    }
-}
-
-/// Best effort: a machine that does not allow it only loses the preference.
-pub(super) fn prefer_for_oom(pid: i32) {
-    let path = format!("/proc/{pid}/oom_score_adj");
-    let current = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    if let Some(current) = current {
-        drop(std::fs::write(&path, (current + OOM_SCORE_STEP).min(1000).to_string()));
     }
 }
 
