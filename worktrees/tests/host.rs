@@ -316,6 +316,18 @@ fn after_a_reboot_no_pid_is_trusted() {
 }
 
 #[test]
+fn what_a_run_left_is_on_disk_before_its_end_is_believed() {
+    for (keeps, settled) in [("", true), ("not-there", false)] {
+        let mut run = Run::shell("echo x > left");
+        run.claim.keeps = vec![run.file(keeps)];
+        assert_eq!(run.start().wait_ended().unsettled, !settled);
+        assert_eq!(host::is_settled(&run.dir()), settled);
+        let seen = host::observe_on(&run.dir(), "another boot");
+        assert_eq!(matches!(seen, Observation::Ended(_)), settled, "{seen:?}");
+    }
+}
+
+#[test]
 fn the_host_lives_in_a_session_of_its_own_and_the_command_in_a_group_of_its_own() {
     let run = Run::shell("sleep 600");
     let (host, child) = run.start().wait_running();

@@ -306,6 +306,26 @@ fn the_shared_records_count_whatever_is_in_the_directory() {
     assert!(host.is_alive());
 }
 
+/// The end of a run may be on disk before what the run left is.
+#[test]
+fn an_end_is_believed_after_a_reboot_where_what_was_left_is_on_disk() {
+    let place = Place::new();
+    let end = |run: &str, keeps: PathBuf| {
+        let mut claim = place.claim(run, "echo x > left");
+        claim.keeps = vec![keeps];
+        host::begin(&program(), &place.dir(run), &claim).unwrap();
+        place.ended(run);
+        let host = host::start_record(&place.dir(run)).unwrap().unwrap().host;
+        assert!(host.signal(Signal::TERM));
+        wait_dead(&host);
+        assert!(matches!(place.seen(run), Observation::Ended(_)), "nothing was taken from it");
+        host::observe_on(&place.dir(run), "another boot")
+    };
+    assert!(matches!(end("one", place.file("")), Observation::Ended(record) if !record.unsettled));
+    let lost = end("two", place.file("not-there"));
+    assert!(matches!(lost, Observation::Interrupted { why: Why::Reboot, .. }), "{lost:?}");
+}
+
 #[test]
 fn whoever_watches_a_place_hears_of_starts_of_ends_and_of_the_death_of_its_host() {
     let place = Place::new();
