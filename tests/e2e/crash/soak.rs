@@ -23,7 +23,7 @@ const ARCHIVED_BYTES: u64 = 512;
 /// One habit a run, by turns.
 const HABITS: &str = r#"
 export RIG='@RIG@'
-n=$(cat "$RIG/turn" 2>/dev/null || echo 0); echo $((n + 1)) > "$RIG/turn"
+n=$(flock "$RIG/turn.lock" sh -c 'n=$(cat "$1" 2>/dev/null || echo 0); echo $((n + 1)) > "$1"; echo "$n"' sh "$RIG/turn")
 echo "start $PIPELINE_TASK_ID $PIPELINE_STAGE $PIPELINE_RUN_ID $$" >> "$RIG/log"
 mark() { sed -i "s/^## Status: .*/## Status: $1/" "$PIPELINE_TASK_FILE"; }
 case $((n % 10)) in
