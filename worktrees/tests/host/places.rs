@@ -197,8 +197,9 @@ fn a_host_that_has_nothing_to_do_rests() {
     while events.next().is_ok() {
         count += 1;
     }
-    // What it did as the first command ended may be among them.
-    assert!(count < 10, "it looked {count} times");
+    // What it did as the first command ended, and as it ended itself, may be among them, by two for each look. One that looks
+    // now and then, as where it cannot watch, looks 25 times in the five seconds of its rest.
+    assert!(count < 30, "it opened and closed its list {count} times");
 }
 
 #[test]
