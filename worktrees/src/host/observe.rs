@@ -130,9 +130,10 @@ fn try_observe(run_dir: &Path, boot_id: &str) -> Result<Observation, HostError> 
 fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observation, HostError> {
     match known {
         Known { exit: Some(record), start } => ended(record, || Ok(start), boot_id),
-        Known { start: Some(start), .. } if start.host.boot_id != boot_id => {
-            Ok(ended_alone(run_dir)?.unwrap_or(Observation::Interrupted { start, why: Why::Reboot }))
-        }
+        Known { start: Some(start), .. } if start.host.boot_id != boot_id => Ok(match ended_alone(run_dir)? {
+            Some(Observation::Ended(record)) if !record.unsettled => Observation::Ended(record),
+            _ => Observation::Interrupted { start, why: Why::Reboot },
+        }),
         Known { start: Some(start), .. } if !start.host.is_alive() => {
             // It may have recorded the end before it died.
             match shared::find(run_dir)?.and_then(|known| known.exit) {

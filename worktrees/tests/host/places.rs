@@ -325,6 +325,22 @@ fn an_end_is_believed_after_a_reboot_where_what_was_left_is_on_disk() {
     assert!(matches!(end("one", place.file("")), Observation::Ended(record) if !record.unsettled));
     let lost = end("two", place.file("not-there"));
     assert!(matches!(lost, Observation::Interrupted { why: Why::Reboot, .. }), "{lost:?}");
+    // Nor is a copy of it, where a power cut took the end from the records.
+    let records = place.base.path().join("runs/.commands/.records");
+    let kept: Vec<String> = fs::read_to_string(&records)
+        .unwrap()
+        .lines()
+        .filter(|line| !(line.contains("\"exit\"") && line.contains(&place.name("two"))))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let Observation::Ended(record) = place.seen("two") else { panic!("it ended") };
+    fs::create_dir_all(place.dir("two")).unwrap();
+    fs::write(place.dir("two").join("exit.json"), serde_json::to_string(&record).unwrap()).unwrap();
+    fs::remove_file(&records).unwrap();
+    fs::write(&records, kept.concat()).unwrap();
+    let copied = host::observe_on(&place.dir("two"), "another boot");
+    assert!(matches!(copied, Observation::Interrupted { why: Why::Reboot, .. }), "{copied:?}");
+    assert!(matches!(place.seen("two"), Observation::Ended(_)), "the copy says so, as long as the machine runs");
 }
 
 #[test]
