@@ -113,7 +113,8 @@ fn agents_with_every_bad_habit_leave_nothing_behind() {
         assert!(monitor.try_wait().expect("the monitor").is_none(), "the monitor ended:\n{}", rig.report());
         if long() && begun.elapsed().as_secs() / 60 > minutes {
             minutes += 1;
-            say(&format!("soak: {ran} runs of {} tasks after {minutes} minutes", tasks.len()));
+            let memory = own_memory(monitor.id());
+            say(&format!("soak: {ran} runs of {} tasks, {memory} KiB after {minutes} minutes", tasks.len()));
         }
         // More tasks than runs: whatever becomes of them, some have not begun.
         if tasks.len() < 20 + ran {

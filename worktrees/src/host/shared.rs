@@ -30,7 +30,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 /// Files that are over and kept all the same.
 const FILES_KEPT: usize = 2;
 /// Ends that a reader remembers. Only those of live runs are asked for, and soon after they came.
-const ENDS_MAX: usize = 4_096;
+const ENDS_MAX: usize = 1_024;
 
 /// What is known of one run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -198,7 +198,8 @@ struct Index {
     /// Which file has the name, so that a new one is noticed.
     newest: Option<(u64, u64)>,
     files: Vec<Followed>,
-    runs: HashMap<String, Known>,
+    /// Boxed: a table has room for twice as many as it ever held.
+    runs: HashMap<String, Box<Known>>,
     ended: VecDeque<String>,
 }
 
@@ -277,7 +278,7 @@ pub(super) fn find(run_dir: &Path) -> Result<Option<Known>, HostError> {
     }
     let index = indexes.entry(dir.clone()).or_default();
     index.refresh(&dir, newest)?;
-    Ok(index.runs.get(&name(run_dir)).cloned())
+    Ok(index.runs.get(&name(run_dir)).map(|known| known.as_ref().clone()))
 }
 
 #[cfg(test)]
