@@ -1,7 +1,7 @@
 //! `wait`, `events`, `explain` and a headless monitor: watching without ticking, and ticking without being asked.
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Sandbox;
 
@@ -60,6 +60,32 @@ fn a_headless_monitor_works_by_itself() {
     assert_eq!(s.exit_of(second), 0);
     assert_eq!(s.git(&["show", "main:T-3.txt"]).lines().count(), 4);
     assert_eq!(s.state()["tasks"], s.status()["tasks"], "the snapshot is current when the monitor has ended");
+}
+
+/// A monitor that always has something to do heeds who asks it to end, and leaves the rest to the next one.
+#[test]
+fn a_busy_monitor_ends_when_it_is_asked() {
+    let s = Sandbox::new();
+    let agents: String = (1..=12)
+        .map(|n| format!("[[agents]]\nname = \"w{n}\"\nrole = \"w\"\npreset = \"custom\"\ncommand = [\"true\"]\n"))
+        .collect();
+    s.init("production", &format!("[project]\nbase = \"main\"\n{agents}"));
+    let stages: Vec<Value> =
+        (0..250).map(|n| json!({ "id": format!("s{n}"), "agent": "w", "merge": false, "verify": false })).collect();
+    s.write(".pipeline/workflows/long.json", &json!({ "id": "long", "stages": stages }).to_string());
+    for task in 1..=12 {
+        s.add(&format!("T-{task}"), &["--workflow", "long"]);
+    }
+    let monitor = s.start("monitor", ["monitor", "--headless", "--json"]);
+    let said = s.path("monitor.out");
+    let begun = |text: &str| text.matches("\"run_claimed\"").count();
+    s.wait_for_text(&said, "some stages", |text| begun(text) > 50);
+    let before = begun(&std::fs::read_to_string(&said).unwrap());
+    s.signal(monitor, Signal::TERM);
+    assert_eq!(s.exit_of(monitor), 0);
+    let after = begun(&std::fs::read_to_string(said).unwrap());
+    // The rounds of one tick would go on as long as an agent ends in each: for a thousand runs, as often as not.
+    assert!(after < before + 600, "{before} runs had begun when it was asked, {after} when it ended");
 }
 
 /// Events have the one documented shape, in order, without a gap.

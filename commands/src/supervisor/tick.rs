@@ -43,6 +43,8 @@ const SNAPSHOT_SHARE: u32 = 20;
 pub struct TickReport {
     /// How many facts became true.
     pub facts: usize,
+    /// It ended for its time was over, and the next one has something to do at once.
+    pub goes_on: bool,
 }
 
 /// Ticks, and remembers between ticks what need not be repeated.
@@ -108,18 +110,19 @@ impl Supervisor {
         }
     }
 
-    /// One tick. Waits for nothing that an agent or a gate does; only for another process's tick, and only so long.
+    /// One tick. Waits for nothing that an agent or a gate does; only for another process's tick, and only so long. Where
+    /// something happens all the time it would not end: after `at_most` it leaves the rest to the next one.
     ///
     /// # Errors
     /// When another process ticks for too long, or the state cannot be read or written. Live runs are not touched then.
-    pub fn tick(&mut self, context: &mut Context) -> Result<TickReport> {
+    pub fn tick(&mut self, context: &mut Context, at_most: Option<Duration>) -> Result<TickReport> {
         let mut ticking = context.tick_lock()?;
         context.reload()?;
         self.engine.refresh()?;
         self.settle(context, &mut ticking);
         alerts::collect(context, &mut self.engine);
         let mut report = TickReport::default();
-        let done = self.rounds(context, &mut report);
+        let done = self.rounds(context, at_most, &mut report);
         self.held.let_go(context, self.engine.pipeline(), &[]);
         done?;
         self.tidy(context);
@@ -127,9 +130,9 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// Looks, decides and performs until nothing more follows at this moment.
-    fn rounds(&mut self, context: &Context, report: &mut TickReport) -> Result<()> {
-        let mut events = Vec::new();
+    /// Looks, decides and performs until nothing more follows at this moment, or the time is over.
+    fn rounds(&mut self, context: &Context, at_most: Option<Duration>, report: &mut TickReport) -> Result<()> {
+        let (begun, mut events) = (Instant::now(), Vec::new());
         // Looking ahead takes its time, so it comes once nothing is left to do.
         let mut ahead = true;
         for round in 0..ROUNDS_MAX {
@@ -144,6 +147,13 @@ impl Supervisor {
             events.clear();
             alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
+            // What was seen is decided, and what follows is still due: nothing is lost by leaving it to the next tick.
+            if round > 0 && !quiet && at_most.is_some_and(|most| begun.elapsed() >= most) {
+                facts.iter().for_each(|fact| log(&mut known, fact));
+                report.facts += facts.len();
+                report.goes_on = true;
+                break;
+            }
             let due = self.take_due(|_, _| true);
             self.held.let_go(context, self.engine.pipeline(), &due);
             if quiet && due.is_empty() && round > 0 {

@@ -19,6 +19,9 @@ use crate::error::{CommandError, Result, exit};
 
 /// The fallback poll when directories cannot be watched.
 const POLL_UNWATCHED: Duration = Duration::from_secs(2);
+/// In a repository where something happens all the time a tick ends after so long, to see who asks for something, and to let
+/// the screen and other processes have their turn.
+const TICK_FOR: Duration = Duration::from_millis(250);
 /// How soon a tick that failed for a passing reason is tried again.
 const RETRY_FAILED: Duration = Duration::from_secs(5);
 /// Where a run cannot be looked at, no notice is heeded for so long: the look itself makes one.
@@ -88,7 +91,7 @@ pub async fn run_loop(
     let mut stop = std::pin::pin!(stop);
     loop {
         let ticked_at = Timestamp::now();
-        let (deadline, notice, mut again) = match supervisor.tick(context) {
+        let (deadline, notice, mut again) = match supervisor.tick(context, Some(TICK_FOR)) {
             Ok(report) => {
                 let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
                 let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
@@ -96,7 +99,7 @@ pub async fn run_loop(
                 let look_again = notice.newly_watched || (notice.newly_watched_runs && supervisor.has_news(context));
                 let in_progress = supervisor.engine().pipeline().in_flight().count();
                 let pause = match notice.text {
-                    _ if look_again => Duration::ZERO,
+                    _ if look_again || report.goes_on => Duration::ZERO,
                     Some(_) => POLL_UNWATCHED,
                     None => pace.pause(in_progress),
                 };
@@ -116,10 +119,20 @@ pub async fn run_loop(
         };
         let heeds_from = Instant::now() + if supervisor.is_blind() { DEAF_WHILE_BLIND } else { Duration::ZERO };
         let deadline = if supervisor.is_blind() { deadline.min(heeds_from) } else { deadline };
+        // Signals are seen only while this waits, however short.
+        tokio::task::yield_now().await;
         loop {
             let look = again.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
+                biased;
                 () = &mut stop => return Ok(Stop::Asked),
+                () = tokio::time::sleep_until(look.into()) => {
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                    let nothing = TickReport::default();
+                    again = ticked(context, Ticked { supervisor, report: &nothing, notice: notice.as_deref() });
+                }
                 Some(change) = changes.recv() => {
                     let mut all = vec![change];
                     while let Ok(change) = changes.try_recv() {
@@ -137,13 +150,6 @@ pub async fn run_loop(
                 Some(()) = wake.recv() => {
                     while wake.try_recv().is_ok() {}
                     break;
-                }
-                () = tokio::time::sleep_until(look.into()) => {
-                    if Instant::now() >= deadline {
-                        break;
-                    }
-                    let nothing = TickReport::default();
-                    again = ticked(context, Ticked { supervisor, report: &nothing, notice: notice.as_deref() });
                 }
             }
         }

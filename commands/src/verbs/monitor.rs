@@ -96,7 +96,7 @@ pub fn start_logging(call: &Call, context: &Context) -> Result<logging::Logging>
 
 fn once(context: &mut Context) -> Result<u8> {
     let mut supervisor = Supervisor::open(context, "once")?;
-    let report = supervisor.tick(context)?;
+    let report = supervisor.tick(context, None)?;
     supervisor.snapshot(context, true)?;
     let live = supervisor.engine().pipeline().core.runs.len();
     let facts = report.facts;

@@ -106,11 +106,9 @@ fn a_monitor_asked_to_end_leaves_its_agents_to_the_next() {
         let mut monitor = headless(&rig);
         rig.wait_until("the agent at its work", |rig| rig.file("reached").exists());
         let pid = i32::try_from(monitor.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        let asked = std::time::Instant::now();
         kill_process(pid, signal).expect("the monitor is there");
         let status = monitor.wait().expect("the monitor's end");
         assert_eq!(status.code(), Some(code), "{signal:?}");
-        assert!(asked.elapsed().as_secs() < 5, "it took {:?}", asked.elapsed());
         let agent = rig.starts()[1].pid;
         assert!(fs::read_link(format!("/proc/{agent}/cwd")).is_ok(), "the agent went with its monitor");
         rig.tick();
