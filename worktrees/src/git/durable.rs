@@ -15,7 +15,6 @@ use std::sync::OnceLock;
 use git2::{ConfigLevel, Repository};
 
 use super::backend::Checkout;
-use super::process::Git;
 use super::{GitError, Repo, layout};
 use crate::{beneath, disk};
 
@@ -123,8 +122,7 @@ impl Repo {
         // Whoever was at it before was killed, or is about to fail: one process at a time works on the repository.
         layout::remove(&checkout.admin.join("index.mending.lock"))?;
         layout::remove(&draft)?;
-        let git = Git::new(&checkout.path).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common);
-        git.env("GIT_WORK_TREE", &checkout.path).env("GIT_INDEX_FILE", &draft).args(["read-tree", "HEAD"]).run()?;
+        self.git_in(checkout).env("GIT_INDEX_FILE", &draft).args(["read-tree", "HEAD"]).run()?;
         std::fs::rename(&draft, &index).map_err(GitError::io("replace", &index))
     }
 }

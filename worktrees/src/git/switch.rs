@@ -217,7 +217,8 @@ impl Repo {
         }
     }
 
-    fn git_in(&self, checkout: &Checkout) -> Git {
+    /// A git command in this checkout, whatever its files say of where that is.
+    pub(super) fn git_in(&self, checkout: &Checkout) -> Git {
         let git = Git::new(&checkout.path).env("GIT_DIR", &checkout.admin).env("GIT_COMMON_DIR", &self.common);
         git.env("GIT_WORK_TREE", &checkout.path)
     }
