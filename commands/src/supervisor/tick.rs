@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use pipeline_lib::pipeline::{Permitted, Pipeline};
 use pipeline_lib::view::Seen;
 use pipeline_worktrees::host;
 
+use super::begin::place_of;
 use super::collect::{collect_at_once, settle};
 use super::finished;
 use super::held::{self, Held};
@@ -33,6 +35,8 @@ const ROUNDS_MAX: usize = 10_000;
 /// An effect that was performed and is still due is not repeated sooner: the process it started needs a moment to prove
 /// itself, and a checkout in the way is a person's business.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
+/// How long a tick waits for a command that it has begun or found at work.
+const LINGER: Duration = Duration::from_millis(5);
 /// `state.json` is written at most this often while things happen.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(900);
 /// Writing `state.json` may take this share of the time.
@@ -58,6 +62,7 @@ pub struct Supervisor {
     /// The last fact after which the list of ignored paths was looked at.
     tidied: Option<u64>,
     held: Held,
+    news: host::News,
     rested: Rested,
     radar: Radar,
     meters: Meters,
@@ -81,6 +86,7 @@ impl Supervisor {
             assigned: None,
             tidied: None,
             held: Held::default(),
+            news: host::News::default(),
             rested: Rested::new(),
             radar: Radar::default(),
             meters: Meters::default(),
@@ -111,7 +117,8 @@ impl Supervisor {
     }
 
     /// One tick. Waits for nothing that an agent or a gate does; only for another process's tick, and only so long. Where
-    /// something happens all the time it would not end: after `at_most` it leaves the rest to the next one.
+    /// something happens all the time it would not end: with `at_most` it leaves the rest to the next one after so long, and waits
+    /// a moment for commands that are about to end.
     ///
     /// # Errors
     /// When another process ticks for too long, or the state cannot be read or written. Live runs are not touched then.
@@ -133,9 +140,11 @@ impl Supervisor {
     /// Looks, decides and performs until nothing more follows at this moment, or the time is over.
     fn rounds(&mut self, context: &Context, at_most: Option<Duration>, report: &mut TickReport) -> Result<()> {
         let (begun, mut events) = (Instant::now(), Vec::new());
+        let is_over = || at_most.is_some_and(|most| begun.elapsed() >= most);
         // Looking ahead takes its time, so it comes once nothing is left to do.
         let mut ahead = true;
         for round in 0..ROUNDS_MAX {
+            self.news.forget();
             let mut held = std::mem::take(&mut self.held);
             events.extend(self.look(context, round == 0, Some(&mut held)));
             self.held = held;
@@ -148,7 +157,7 @@ impl Supervisor {
             alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
             // What was seen is decided, and what follows is still due: nothing is lost by leaving it to the next tick.
-            if round > 0 && !quiet && at_most.is_some_and(|most| begun.elapsed() >= most) {
+            if round > 0 && !quiet && is_over() {
                 facts.iter().for_each(|fact| log(&mut known, fact));
                 report.facts += facts.len();
                 report.goes_on = true;
@@ -158,7 +167,7 @@ impl Supervisor {
             self.held.let_go(context, self.engine.pipeline(), &due);
             if quiet && due.is_empty() && round > 0 {
                 events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
-                if events.is_empty() {
+                if events.is_empty() && (at_most.is_none() || is_over() || !self.linger(context)) {
                     break;
                 }
                 continue;
@@ -181,12 +190,26 @@ impl Supervisor {
             self.assign(context);
             if due.is_empty() && events.is_empty() && round > 0 {
                 events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
-                if events.is_empty() {
+                if events.is_empty() && (at_most.is_none() || is_over() || !self.linger(context)) {
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Waits a moment for the commands that are under way. One that is over by then is followed by the next at once, which is
+    /// less than half of what another tick costs.
+    fn linger(&mut self, context: &Context) -> bool {
+        let runs: Vec<(PathBuf, &str)> = self
+            .engine
+            .pipeline()
+            .core
+            .runs
+            .values()
+            .filter_map(|run| Some((context.run_dir(&run.id), place_of(run)?)))
+            .collect();
+        self.news.wait(runs.iter().map(|(dir, place)| (&**dir, *place)), LINGER)
     }
 
     /// Stops and collects the runs of some agents as far as they have come. Starts nothing and decides nothing else.

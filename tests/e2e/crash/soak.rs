@@ -10,6 +10,7 @@ use super::rig::{Rig, long, say};
 
 /// Runs of the short form.
 const RUNS: usize = 40;
+const AGENTS: usize = 20;
 /// How long the long form takes.
 const LONG: Duration = Duration::from_secs(20 * 60);
 /// What a monitor may grow by whatever happened: buffers of git and of the journal, and what the allocator has not given back.
@@ -19,6 +20,9 @@ const GROWTH_BYTES: u64 = 4 * 1024 * 1024;
 const TASK_BYTES: u64 = 8 * 1024;
 /// The same of a task that has left the live state, of which the name, the title and the end are known.
 const ARCHIVED_BYTES: u64 = 512;
+/// What git's library takes for a file in the index of a worktree, of which it has the present one and, while it reads that
+/// anew, the one before.
+const INDEXED_BYTES: u64 = 320;
 
 /// One habit a run, by turns.
 const HABITS: &str = r#"
@@ -48,12 +52,19 @@ fn own_memory(pid: u32) -> u64 {
     line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).expect("the memory of the monitor")
 }
 
-/// What the memory of the monitor may have grown by, in KiB: it follows from how many tasks there are and were.
+/// What the memory of the monitor may have grown by, in KiB: it follows from how many tasks there are and were, and how many
+/// files they merged.
 fn growth_max(rig: &Rig, tasks: usize) -> u64 {
     let state = fs::read(rig.state("state.json")).expect("state.json");
     let state: serde_json::Value = serde_json::from_slice(&state).expect("state.json is JSON");
     let live = state["tasks"].as_object().expect("tasks").len() as u64;
-    (GROWTH_BYTES + live * TASK_BYTES + (tasks as u64).saturating_sub(live) * ARCHIVED_BYTES) / 1024
+    let (archived, files) = (
+        (tasks as u64).saturating_sub(live),
+        rig.shell("cd r && git ls-tree -r --name-only main").lines().count() as u64,
+    );
+    say(&format!("soak: {live} tasks are live, {archived} archived, {files} files in base"));
+    let indexed = files * AGENTS as u64 * INDEXED_BYTES;
+    (GROWTH_BYTES + live * TASK_BYTES + archived * ARCHIVED_BYTES + indexed) / 1024
 }
 
 fn descriptors(pid: u32) -> usize {
@@ -89,7 +100,7 @@ fn left_over(dir: &Path, found: &mut Vec<String>) {
 
 #[test]
 fn agents_with_every_bad_habit_leave_nothing_behind() {
-    let names: Vec<String> = (1..=20).map(|number| format!("maker-{number}")).collect();
+    let names: Vec<String> = (1..=AGENTS).map(|number| format!("maker-{number}")).collect();
     let rig = Rig::with(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let habits = HABITS.replace("@RIG@", &rig.file_inside("").display().to_string());
     fs::write(rig.file("agent.sh"), habits).expect("the agent's script");

@@ -24,6 +24,7 @@ mod launch;
 mod logs;
 mod mask;
 mod namespaces;
+mod news;
 mod observe;
 mod place;
 mod records;
@@ -46,6 +47,7 @@ pub use launch::{
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use namespaces::{Namespaces, available as namespaces_available};
+pub use news::News;
 pub use observe::{
     has_started, is_claimed, is_of_another_boot, is_settled, never_began, observe, observe_at, observe_on, start_record,
 };
