@@ -67,6 +67,31 @@ fn a_task_goes_through_the_workflow_in_private_clones() {
     s.run(["doctor"]).says(&["all sound"]);
 }
 
+/// A tool in a folder of its own, as version managers and virtual environments have them.
+#[test]
+fn a_program_outside_of_what_may_be_read_is_told_how_it_is_let_in() {
+    let s = Sandbox::new();
+    let (tools, script) = (s.path("tools"), s.path("tool.sh"));
+    std::fs::create_dir(&tools).unwrap();
+    std::fs::copy("/bin/sh", tools.join("sh")).unwrap();
+    let text =
+        format!("#!{}/sh\nsed -i 's/^## Status: .*/## Status: COMPLETED/' \"$PIPELINE_TASK_FILE\"\n", tools.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let config = |read: &str| {
+        let own = format!("preset = \"custom\"\nsandbox = \"strict\"\n{read}");
+        let config = s.config("", "retries = 0").replace("preset = \"custom\"\n", &own);
+        config.replace(&*s.path("agent.sh").to_string_lossy(), &script.to_string_lossy())
+    };
+    s.init("production", &config(""));
+    s.add("T-1", &[]);
+    s.tick_until("what the agent lacks", |status| status["attention"].to_string().contains("in `read` of the agent"));
+    s.write(".pipeline/config.toml", &config(&format!("read = [\"{}\"]\n", tools.display())));
+    s.run(["agent", "start", "architect"]);
+    s.run(["task", "retry", "T-1"]);
+    s.tick_past("T-1", "arch");
+}
+
 #[test]
 fn commits_survive_a_stop_and_the_death_of_the_host() {
     let s = ready("");

@@ -334,7 +334,26 @@ fn become_command(claim: Option<&Claim>, part: Part) -> Result<ExitCode, (SpawnP
     let (Some(claim), Some((to, program, arguments))) = (claim, to) else { return Ok(ExitCode::SUCCESS) };
     confine(to, apart).map_err(unconfined)?;
     let error = Command::new(program).args(arguments).exec();
-    Err(explain(program, &claim.cwd, &error))
+    Err(explain_confined(to, program, &claim.cwd, &error))
+}
+
+/// Why a confined command could not be started. The system says of what may not be read there what it says of a file that
+/// nobody may execute.
+pub(super) fn explain_confined(
+    to: &Confinement,
+    program: &str,
+    cwd: &Path,
+    error: &std::io::Error,
+) -> (SpawnProblem, String) {
+    let (problem, said) = explain(program, cwd, error);
+    let is_walled = to.level == Sandbox::Strict && error.kind() == std::io::ErrorKind::PermissionDenied;
+    match is_walled {
+        true => (
+            problem,
+            format!("{said} behind its wall: name its folder and that of its interpreter in `read` of the agent"),
+        ),
+        false => (problem, said),
+    }
 }
 
 #[cfg(test)]

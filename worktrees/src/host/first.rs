@@ -24,7 +24,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use super::confine::{self, Part};
 use super::namespaces;
 use super::records::{Claim, SpawnProblem};
-use super::run::{explain, name_process};
+use super::run::name_process;
 use super::tree;
 use crate::process::{Identity, Table, hide, own_pid};
 
@@ -114,8 +114,8 @@ pub(super) fn be_first(claim: Option<&Claim>, front: &mut Option<File>) -> Resul
     confine::confine(to, true).map_err(unconfined)?;
     hide().map_err(|error| other(&error))?;
     let mut command = Command::new(program);
-    let child =
-        command.args(arguments).process_group(0).spawn().map_err(|error| explain(program, &claim.cwd, &error))?;
+    let spawned = command.args(arguments).process_group(0).spawn();
+    let child = spawned.map_err(|error| confine::explain_confined(to, program, &claim.cwd, &error))?;
     let child = Pid::from_child(&child);
     if has_terminal(claim) {
         // One that has ended already needs no keys.
