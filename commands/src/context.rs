@@ -352,7 +352,7 @@ impl Context {
             && let Some(program) = argv.first_mut().filter(|program| *program == "pipeline")
         {
             // The demonstration's agents are this very program, wherever it lies.
-            let own = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+            let own = crate::program::path().map_err(|error| format!("cannot find this program: {error}"))?;
             *program = own.to_string_lossy().into_owned();
         }
         Ok(argv)

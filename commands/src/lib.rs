@@ -17,6 +17,7 @@ pub mod output;
 mod panes;
 mod person;
 pub mod picture;
+mod program;
 mod shipped;
 pub mod supervisor;
 pub mod table;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, texts};
+use crate::support::{Sandbox, texts, word};
 
 fn log_files(s: &Sandbox) -> BTreeSet<String> {
     let entries = std::fs::read_dir(s.repo().join(".pipeline/logs")).into_iter().flatten().flatten();
@@ -171,4 +171,25 @@ fn a_state_beyond_reading_is_no_empty_one() {
     s.run(["doctor"]).ok().says(&["a copy set aside", "Once you are sure"]);
     assert_eq!(s.status()["tasks"].as_object().unwrap().len(), 3, "every record behind it could be proved");
     s.add("T-4", &[]);
+}
+
+/// A monitor that runs while another version takes the program's place hands on what can be called, to commands as to the
+/// agents of the demonstration.
+#[test]
+fn a_program_is_replaced_while_it_runs() {
+    let s = Sandbox::new();
+    let agent = "[[agents]]\nname = \"architect\"\nrole = \"architect\"\npreset = \"demo\"\n";
+    s.init("production", &format!("[project]\nbase = \"main\"\n{agent}"));
+    let stages = serde_json::json!([
+        { "id": "call", "run": ": \"$PIPELINE_SHIPPED\"; \"$PIPELINE_PROGRAM\" --version", "retries": 0 },
+        { "id": "make", "agent": "architect", "verify": false },
+    ]);
+    s.write(".pipeline/workflows/w.json", &serde_json::json!({ "id": "w", "stages": stages }).to_string());
+    s.shell("cp \"$P\" ../p && { ../p monitor --headless > ../monitor.out 2>&1 & }").ok();
+    for task in ["T-1", "T-2"] {
+        s.add(task, &["--workflow", "w"]);
+        s.look_until("its agent's word", |status| word(status, task) == "blocked");
+        s.run(["explain", task]).says(&["command-1): exited with code 0", "demo agents do no real work"]);
+        s.shell("cp \"$P\" ../q && mv ../q ../p").ok();
+    }
 }

@@ -20,6 +20,7 @@ use super::perform::Failure;
 use super::secrets::Secrets;
 use super::{branches, results};
 use crate::context::Context;
+use crate::program;
 use crate::shipped;
 
 /// What the name of a variable begins with that holds a parameter.
@@ -75,7 +76,7 @@ fn give_scripts(context: &Context, env: &mut BTreeMap<String, String>) -> Result
     let scripts = shipped::scripts(&context.logs_dir())
         .map_err(|error| passing(format!("the scripts of a workflow cannot be written: {error}")))?;
     env.insert(shipped::SCRIPTS_VARIABLE.to_owned(), scripts.to_string_lossy().into_owned());
-    let program = std::env::current_exe().map_err(|error| passing(format!("cannot find this program: {error}")))?;
+    let program = program::path().map_err(|error| passing(format!("cannot find this program: {error}")))?;
     env.insert(shipped::PROGRAM_VARIABLE.to_owned(), program.to_string_lossy().into_owned());
     Ok(())
 }

@@ -19,6 +19,7 @@ use super::environment;
 use super::perform::Failure;
 use crate::config::AgentConfig;
 use crate::context::Context;
+use crate::program;
 
 /// The folder in a run's directory for what its programs put aside. It goes with the end of the run.
 const SCRATCH: &str = "tmp";
@@ -190,7 +191,7 @@ fn basis(
             read.extend(SYSTEM.iter().map(PathBuf::from));
             read.extend(OF_GIT.iter().filter_map(|name| at_home(name)));
             read.extend(context.environment().get("GIT_CONFIG_GLOBAL").map(PathBuf::from));
-            read.extend(std::env::current_exe());
+            read.extend(program::path());
             let path = context.environment().get("PATH").map(String::as_str).unwrap_or_default();
             read.extend(path.split(':').filter(|dir| dir.starts_with('/')).map(PathBuf::from));
             if let Some(home) = &home {

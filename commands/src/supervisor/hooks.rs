@@ -67,7 +67,7 @@ pub(crate) struct Hooks {
 
 /// Writes what a session needs to be heard into its run's directory.
 pub(crate) fn prepare(run_dir: &Path, preset: Preset) -> Result<Hooks, Failure> {
-    let own = std::env::current_exe()?;
+    let own = crate::program::path()?;
     let own = own.to_string_lossy();
     let (folder, file) = (run_dir.join(FOLDER), run_dir.join(HOOKS));
     let settings = folder.join(SETTINGS);
@@ -174,7 +174,7 @@ fn not_of_root(dir: &Path) -> Option<PathBuf> {
 /// Writes an extension for Gemini CLI that adds the hooks to every session of the person who links it. Sessions that are
 /// not ours it tells nothing.
 pub(crate) fn write_gemini_extension(dir: &Path) -> std::io::Result<()> {
-    let own = std::env::current_exe()?;
+    let own = crate::program::path()?;
     let about = json!({ "name": "pipeline", "version": env!("CARGO_PKG_VERSION") });
     let hooks = json!({ "hooks": of_gemini(&own.to_string_lossy(), None) });
     std::fs::create_dir_all(dir.join("hooks"))?;
