@@ -11,7 +11,7 @@ use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::event::{DoingSeen, Event, Seen};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::Run;
-use pipeline_lib::status::hooks::Hook;
+use pipeline_lib::status::hooks::{self, Hook};
 use pipeline_lib::status::{Correction, Derived, Observed, derive, screen};
 use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, Observation};
@@ -86,7 +86,7 @@ pub(super) fn event(context: &Context, pipeline: &Pipeline, run: &Run, table: &T
     // A session that cannot be gone on with is none.
     let resumes =
         context.agent(&run.agent).is_some_and(|agent| agent.template().iter().any(|arg| arg.contains("{resume?}")));
-    let session = observed.hooks.iter().find_map(|hook| hook.session.clone()).filter(|_| resumes);
+    let session = hooks::session(&observed.hooks).filter(|_| resumes).map(str::to_owned);
     let seen = DoingSeen {
         conflict: derived.conflicts.first().cloned().unwrap_or_default(),
         doing: derived.doing,

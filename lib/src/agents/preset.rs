@@ -124,6 +124,8 @@ const CODEX: PresetInfo = PresetInfo {
         CODEX_ROOTS,
         "--config=notify={notify?}",
         "--model={model?}",
+        "resume{resume+}",
+        "{resume?}",
         "--",
         "{prompt}",
     ],
@@ -209,7 +211,13 @@ const GEMINI: PresetInfo = PresetInfo {
         "--model={model?}",
         "--prompt={prompt}",
     ],
-    interactive: &["gemini", "--approval-mode=auto_edit", "--model={model?}", "--prompt-interactive={prompt}"],
+    interactive: &[
+        "gemini",
+        "--approval-mode=auto_edit",
+        "--model={model?}",
+        "--resume={resume?}",
+        "--prompt-interactive={prompt}",
+    ],
     hooks_variable: Some("GEMINI_CLI_SYSTEM_DEFAULTS_PATH"),
     prompt_by_paste: false,
     format: Format::GeminiJson,
@@ -233,7 +241,7 @@ const OPENCODE: PresetInfo = PresetInfo {
         "--",
         "{prompt}",
     ],
-    interactive: &["opencode", "--model={model?}", "--prompt={prompt}"],
+    interactive: &["opencode", "--model={model?}", "--session={resume?}", "--prompt={prompt}"],
     hooks_variable: Some("OPENCODE_TUI_CONFIG"),
     prompt_by_paste: false,
     format: Format::OpencodeJson,
@@ -390,6 +398,26 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_gone_on_with_where_there_is_one() {
+        let interactive = |preset: Preset, resume: Option<&str>| {
+            let vars = Vars { resume: resume.map(str::to_owned), ..vars() };
+            expand(preset.info().interactive, &vars).unwrap()
+        };
+        for (preset, way) in [
+            (Preset::Claude, &["--resume=s-1"][..]),
+            (Preset::Codex, &["resume", "s-1"]),
+            (Preset::Gemini, &["--resume=s-1"]),
+            (Preset::Opencode, &["--session=s-1"]),
+        ] {
+            let anew = interactive(preset, None);
+            let mut resumed = interactive(preset, Some("s-1"));
+            let at = resumed.iter().position(|argument| argument == way[0]).unwrap();
+            assert_eq!(resumed.drain(at..at + way.len()).collect::<Vec<_>>(), way);
+            assert_eq!(resumed, anew, "{preset}");
+        }
+    }
+
+    #[test]
     fn one_argument_stays_one_argument() {
         let argv = expand(Preset::Codex.info().headless, &vars()).unwrap();
         assert_eq!(argv.last().unwrap(), &vars().prompt);
@@ -407,6 +435,8 @@ mod tests {
             ("{model?}", None),
             ("--m={model?}", None),
             ("{task?}", Some("TASK-001")),
+            ("of{task+}", Some("of")),
+            ("of{model+}", None),
             ("${task}", Some("${task}")),
             ("${HOME}", Some("${HOME}")),
             ("{}", Some("{}")),

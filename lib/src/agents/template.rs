@@ -106,8 +106,9 @@ pub enum TemplateError {
     },
 }
 
-/// Fills a template. `{name}` is replaced; an argument with `{name?}` is left out when there is no such value; `{{` and
-/// `}}` are plain braces, and so is a brace that does not enclose a lower-case word or that follows a `$`.
+/// Fills a template. `{name}` is replaced; an argument with `{name?}` is left out when there is no such value, and so is one
+/// with `{name+}`, which is replaced by nothing; `{{` and `}}` are plain braces, and so is a brace that does not enclose a
+/// lower-case word or that follows a `$`.
 ///
 /// # Errors
 /// When a placeholder is unknown, or has no value and is not marked as optional.
@@ -131,14 +132,15 @@ fn expand_one(argument: &str, vars: &Vars) -> Result<Option<String>, TemplateErr
             continue;
         }
         let shell_variable = out.ends_with('$');
-        let Some((name, optional, after)) = placeholder(from).filter(|_| !shell_variable) else {
+        let Some((name, need, after)) = placeholder(from).filter(|_| !shell_variable) else {
             out.push_str(&from[..1]);
             rest = &from[1..];
             continue;
         };
         match vars.get(name) {
+            Some(Some(_)) if need == Need::Condition => {}
             Some(Some(value)) => out.push_str(&value),
-            Some(None) if optional => return Ok(None),
+            Some(None) if need != Need::Value => return Ok(None),
             Some(None) => return Err(TemplateError::Missing { name: name.to_owned() }),
             None => {
                 return Err(TemplateError::Unknown {
@@ -154,12 +156,27 @@ fn expand_one(argument: &str, vars: &Vars) -> Result<Option<String>, TemplateErr
     Ok(Some(out))
 }
 
-/// Splits `{name}…` or `{name?}…` into the name, whether it is optional, and what follows.
-fn placeholder(text: &str) -> Option<(&str, bool, &str)> {
+/// What a place in a template needs its value for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// `{name}`: it has to have one.
+    Value,
+    /// `{name?}`: the argument is for it.
+    Optional,
+    /// `{name+}`: the argument belongs to another one that is for it.
+    Condition,
+}
+
+/// Splits `{name}…`, `{name?}…` or `{name+}…` into the name, what it is needed for, and what follows.
+fn placeholder(text: &str) -> Option<(&str, Need, &str)> {
     let (inner, after) = text.strip_prefix('{')?.split_once('}')?;
-    let name = inner.strip_suffix('?').unwrap_or(inner);
+    let (name, need) = match (inner.strip_suffix('?'), inner.strip_suffix('+')) {
+        (Some(name), _) => (name, Need::Optional),
+        (None, Some(name)) => (name, Need::Condition),
+        (None, None) => (inner, Need::Value),
+    };
     let is_name = !name.is_empty() && name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    is_name.then_some((name, name.len() != inner.len(), after))
+    is_name.then_some((name, need, after))
 }
 
 pub(super) fn did_you_mean(suggestion: &Option<&'static str>) -> String {

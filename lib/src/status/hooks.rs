@@ -16,6 +16,8 @@ pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 const WORDS_MAX: usize = 200;
 /// The longest path that is kept.
 const PATH_BYTES_MAX: usize = 4_096;
+/// The longest name of a session.
+const SESSION_BYTES_MAX: usize = 80;
 
 /// One thing that a hook said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +92,7 @@ pub fn read(document: &[u8], named: Option<&str>, at: Timestamp) -> Option<Hook>
     let name = named.or_else(|| text(&["hook_event_name", "hookEventName", "event", "type"]))?;
     let kind = text(&["notification_type", "matcher", "notificationType"]).unwrap_or_default();
     let message = text(&["message", "error", "reason", "last_assistant_message", "title"]).unwrap_or_default();
-    let subagent = text(&["agent_id", "agentId", "parent_tool_use_id"]).is_some();
+    let subagent = text(&["agent_id", "agentId", "parent_tool_use_id"]).is_some() || is_aside(&document);
     let moment = match name {
         "SessionStart" | "session.created" => Moment::SessionStarted,
         "UserPromptSubmit" | "BeforeAgent" => Moment::Prompted,
@@ -132,7 +134,7 @@ pub fn read(document: &[u8], named: Option<&str>, at: Timestamp) -> Option<Hook>
     Some(Hook {
         at,
         moment,
-        session: text(&["session_id", "sessionId", "thread-id"]).map(|id| text::one_line(id, 80)),
+        session: text(&["session_id", "sessionId", "thread-id"]).filter(|id| is_session(id)).map(str::to_owned),
         subagent: subagent && moment != Moment::SubagentEnded,
         background: u32::try_from(count("background_tasks") + count("session_crons")).unwrap_or(u32::MAX),
         words: text::one_line(message, WORDS_MAX),
@@ -141,6 +143,27 @@ pub fn read(document: &[u8], named: Option<&str>, at: Timestamp) -> Option<Hook>
             .filter(|_| names_transcript(moment))
             .map(str::to_owned),
     })
+}
+
+/// Whether the end of a turn is not of what was asked for. Codex 0.169 has a model write a title for each session, in a thread
+/// of its own that nobody sees and that ends long before the turn does, and tells of it as of any other.
+fn is_aside(document: &Value) -> bool {
+    let asked = part(document, "/input-messages/0").unwrap_or_default();
+    asked.starts_with("Generate a concise") && asked.lines().next().is_some_and(|line| line.contains(" title "))
+}
+
+/// The session in which an agent works: the first that was heard of, but for those of parts that work for it.
+#[must_use]
+pub fn session(hooks: &[Hook]) -> Option<&str> {
+    hooks.iter().filter(|hook| !hook.subagent).find_map(|hook| hook.session.as_deref())
+}
+
+/// Whether this may be the name of a session. It comes back on a command line, where it must be nothing else.
+fn is_session(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    id.len() <= SESSION_BYTES_MAX
+        && id.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && id.bytes().all(is_plain)
 }
 
 /// Whether the file of the session is kept with a moment. Once a turn is often enough, and where it waits for somebody.
@@ -178,9 +201,8 @@ pub struct Said {
 /// What hooks say, oldest first. Another session's, and those of parts that work for the agent, do not end its turn.
 #[must_use]
 pub fn follow(hooks: &[Hook], now: &Zoned) -> Option<Said> {
-    let main = hooks.iter().find_map(|hook| hook.session.clone());
     let mut said: Option<Said> = None;
-    let mut session = main;
+    let mut session = session(hooks).map(str::to_owned);
     let mut transcript: Option<&String> = None;
     let mut failed = false;
     for hook in hooks {
