@@ -241,7 +241,8 @@ const OPENCODE: PresetInfo = PresetInfo {
         "--",
         "{prompt}",
     ],
-    interactive: &["opencode", "--model={model?}", "--session={resume?}", "--prompt={prompt}"],
+    // It can go on in a session, but takes no prompt then.
+    interactive: &["opencode", "--model={model?}", "--prompt={prompt}"],
     hooks_variable: Some("OPENCODE_TUI_CONFIG"),
     prompt_by_paste: false,
     format: Format::OpencodeJson,
@@ -407,7 +408,6 @@ mod tests {
             (Preset::Claude, &["--resume=s-1"][..]),
             (Preset::Codex, &["resume", "s-1"]),
             (Preset::Gemini, &["--resume=s-1"]),
-            (Preset::Opencode, &["--session=s-1"]),
         ] {
             let anew = interactive(preset, None);
             let mut resumed = interactive(preset, Some("s-1"));
