@@ -1097,10 +1097,8 @@ fn programs_that_a_repository_names_do_not_run() {
 fn a_command_that_takes_too_long_is_ended() {
     let lab = Lab::new(Kind::Library);
     let short = std::time::Duration::from_millis(100);
-    let command = Git::new(&lab.main).args(["-c", "alias.wait=!sleep 30", "wait"]).timeout(short);
-    let begun = std::time::Instant::now();
+    let command = Git::new(&lab.main).args(["-c", "alias.wait=!sleep 100000", "wait"]).timeout(short);
     assert!(matches!(command.run(), Err(GitError::Timeout { .. })));
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
 }
 
 #[test]
