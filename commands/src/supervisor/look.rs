@@ -210,9 +210,10 @@ pub(super) fn drawn(output: &str) -> String {
     lines.map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// The last line of it that is not blank.
+/// The last line of it that says something, without the frame around it.
 fn last_drawn(output: &str) -> String {
-    let text = |piece| sgr::Reader::default().line(piece).text().trim_end().to_owned();
+    let is_frame = |c: char| c.is_whitespace() || ('\u{2500}'..='\u{259f}').contains(&c);
+    let text = |piece| sgr::Reader::default().line(piece).text().trim_matches(is_frame).to_owned();
     let last_of = |line| sgr::pieces(line).map(text).filter(|text| !text.is_empty()).last();
     output.lines().rev().find_map(last_of).unwrap_or_default()
 }
@@ -319,5 +320,7 @@ mod tests {
                 "as it was among all: {output:?}"
             );
         }
+        let dialog = "\u{256d}\u{2500}\u{256e}\n\u{2502} 3. No (esc)   \u{2502}\n\u{2570}\u{2500}\u{2500}\u{256f}\n";
+        assert_eq!(last_drawn(dialog), "3. No (esc)", "without its frame");
     }
 }

@@ -82,6 +82,14 @@ mod tests {
 "#;
     const CLAUDE_END: &str = r#"{"type":"result","subtype":"success","session_id":"s","total_cost_usd":0.25,"usage":{"input_tokens":150,"output_tokens":60}}
 "#;
+    /// The file of a session of Gemini CLI 0.61, its texts cut.
+    const GEMINI_SESSION: &str = r#"{"sessionId":"s","startTime":"2026-11-30T00:17:01.034Z","kind":"main"}
+{"id":"u1","timestamp":"2026-11-30T00:17:01.233Z","type":"user","content":[{"text":"Work"}]}
+{"id":"g1","timestamp":"2026-11-30T00:17:01.404Z","type":"gemini","content":"","tokens":{"input":1200,"output":40,"cached":200,"thoughts":10,"tool":5,"total":1255}}
+{"$set":{"lastUpdated":"2026-11-30T00:17:01.405Z"}}
+{"id":"g1","timestamp":"2026-11-30T00:17:01.404Z","type":"gemini","content":"","tokens":{"input":1200,"output":40,"cached":200,"thoughts":10,"tool":5,"total":1255},"toolCalls":[]}
+{"id":"g2","timestamp":"2026-11-30T00:17:14.183Z","type":"gemini","content":"Finished.","tokens":{"input":1200,"output":40,"cached":200,"thoughts":0,"tool":0,"total":1240}}
+"#;
     const OPENCODE: &str = r#"{"type":"step_finish","sessionID":"s","part":{"cost":0.01,"tokens":{"input":10,"output":5,"cache":{"read":1,"write":2}}}}
 {"type":"step_finish","sessionID":"s","part":{"cost":0.02,"tokens":{"input":20,"output":5,"cache":{"read":0,"write":0}}}}
 "#;
@@ -101,6 +109,7 @@ mod tests {
             (Format::ClaudeJson, format!("{CLAUDE}{CLAUDE_END}"), 210, 0.25),
             (Format::OpencodeJson, OPENCODE.to_owned(), 43, 0.03),
             (Format::CodexJson, CODEX.to_owned(), 40, 0.0),
+            (Format::GeminiJson, GEMINI_SESSION.to_owned(), 2_495, 0.0),
             (Format::Aider, AIDER.to_owned(), 3_500, 0.03),
             (Format::Plain, "a text\n".to_owned(), 0, 0.0),
         ] {

@@ -519,6 +519,17 @@ impl<'a> Reader<'a> {
                     self.message = None;
                 }
             }
+            // The file of a session has its messages, each again when a tool of it has answered.
+            "gemini" => {
+                if let (Some(id), Some(tokens)) = (str_at(event, "id"), event.get("tokens")) {
+                    let used = Tokens {
+                        input: count(tokens, "/input").saturating_add(count(tokens, "/tool")),
+                        output: count(tokens, "/output").saturating_add(count(tokens, "/thoughts")),
+                        cached: count(tokens, "/cached"),
+                    };
+                    self.messages.insert(id.to_owned(), used);
+                }
+            }
             "tool_use" => self.uses(str_at(event, "tool_name").unwrap_or("tool")),
             "tool_result" => self.thinks(),
             "error" if str_at(event, "severity") == Some("error") => {
