@@ -220,5 +220,12 @@ fn real_sessions_tell_by_their_hooks_and_are_answered_from_the_inbox() {
         let run = runs[0]["id"].as_str().expect("a run").to_owned();
         let told = sandbox.read(&format!(".pipeline/runs/{run}/hooks.jsonl"));
         assert!(told.contains("turn_ended"), "{told}");
+        assert!(used(&sandbox, task) > 0, "{told}");
     }
+}
+
+/// The tokens that the runs of a task have used, as far as they told.
+fn used(sandbox: &Sandbox, task: &str) -> u64 {
+    let events = sandbox.run(["events", "--task", task, "--type", "run_closed"]).ok().json_lines();
+    events.iter().filter_map(|event| event["data"]["summary"]["usage"]["tokens"].as_u64()).sum()
 }

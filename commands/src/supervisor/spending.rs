@@ -151,8 +151,8 @@ pub(super) fn of_session(pipeline: &Pipeline, run: &Run, dir: &Path) -> Usage {
 fn format(pipeline: &Pipeline, run: &Run) -> Option<Format> {
     let format = pipeline.core.agents.get(&run.agent).filter(|_| run.work == Work::Agent)?.preset.info().format;
     let tells = match run.interactive {
-        // Its transcript has the messages of its stream, or messages of the same kind.
-        true => matches!(format, Format::ClaudeJson | Format::GeminiJson),
+        // Its transcript has the messages of its stream, or others that are read with them.
+        true => matches!(format, Format::ClaudeJson | Format::GeminiJson | Format::CodexJson),
         false => format != Format::Plain,
     };
     tells.then_some(format)

@@ -2,13 +2,15 @@
 //! and ends, quickly and always well: a hook that failed or took its time would hold the agent up. It opens no
 //! repository and no state; where it may write its environment says.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use pipeline_lib::status::hooks::{DOCUMENT_BYTES_MAX, read};
+use jiff::tz::TimeZone;
+use pipeline_lib::status::hooks::{DOCUMENT_BYTES_MAX, Moment, read};
 
 use crate::dispatch::Call;
 use crate::error::{CommandError, Result, exit};
@@ -62,7 +64,10 @@ fn note(call: &Call, args: &HookArgs) -> std::io::Result<()> {
             std::io::stdin().lock().take(DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut document)?;
         }
     }
-    let Some(hook) = read(&document, None, Timestamp::now()) else { return Ok(()) };
+    let Some(mut hook) = read(&document, None, Timestamp::now()) else { return Ok(()) };
+    if hook.moment == Moment::TurnEnded && hook.transcript.is_none() {
+        hook.transcript = hook.session.as_deref().and_then(|session| codex_file(&call.globals.environment, session));
+    }
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(file)?;
@@ -74,4 +79,57 @@ fn note(call: &Call, args: &HookArgs) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(&hook)?;
     line.push(b'\n');
     file.write_all(&line)
+}
+
+/// The file in which Codex keeps a session, which it does not name: in a folder for the day on which the session began, as its
+/// id says.
+fn codex_file(environment: &BTreeMap<String, String>, session: &str) -> Option<String> {
+    let home = match environment.get("CODEX_HOME") {
+        Some(own) => PathBuf::from(own),
+        None => Path::new(environment.get("HOME")?).join(".codex"),
+    };
+    let day = began(session)?.to_zoned(TimeZone::system()).date();
+    let folder = home.join("sessions").join(day.strftime("%Y/%m/%d").to_string());
+    let end = format!("-{session}.jsonl");
+    let mut files = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.path().to_str().map(str::to_owned));
+    files.find(|file| file.ends_with(&end))
+}
+
+/// When an id of version 7 was made: its first 48 bits are milliseconds (RFC 9562, section 5.7).
+fn began(id: &str) -> Option<Timestamp> {
+    let digits: String = id.chars().filter(|c| *c != '-').collect();
+    let is_timed = digits.len() == 32 && digits.as_bytes().get(12) == Some(&b'7');
+    let millis = i64::from_str_radix(digits.get(..12).filter(|_| is_timed)?, 16).ok()?;
+    Timestamp::from_millisecond(millis).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_codex_session_is_found_by_its_id() {
+        let home = tempfile::tempdir().unwrap();
+        let session = "01a229cc-4660-7d02-9b2f-43890c472790";
+        let began = began(session).unwrap();
+        assert_eq!(began.to_string(), "2026-11-30T00:13:02.944Z");
+        let day = began.to_zoned(TimeZone::system()).date();
+        let folder = home.path().join(".codex/sessions").join(day.strftime("%Y/%m/%d").to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        let of = |name: &str, home: &Path| {
+            let environment = BTreeMap::from([(name.to_owned(), home.to_string_lossy().into_owned())]);
+            codex_file(&environment, session)
+        };
+        assert_eq!(of("HOME", home.path()), None);
+        let file = folder.join(format!("rollout-2026-11-30T00-13-02-{session}.jsonl"));
+        std::fs::write(&file, "").unwrap();
+        std::fs::write(folder.join("rollout-2026-11-30T00-13-02-01a229cc-474c-7920-a5fe-0da2907835ef.jsonl"), "")
+            .unwrap();
+        let found = file.to_string_lossy().into_owned();
+        assert_eq!(of("HOME", home.path()), Some(found.clone()));
+        assert_eq!(of("CODEX_HOME", &home.path().join(".codex")), Some(found));
+        for id in ["ses_1", "../../etc/passwd", "55fe11e7-46da-4ac9-9789-5842069b6dc6"] {
+            assert_eq!(super::began(id), None, "{id}");
+        }
+    }
 }

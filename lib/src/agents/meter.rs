@@ -90,6 +90,13 @@ mod tests {
 {"id":"g1","timestamp":"2026-11-30T00:17:01.404Z","type":"gemini","content":"","tokens":{"input":1200,"output":40,"cached":200,"thoughts":10,"tool":5,"total":1255},"toolCalls":[]}
 {"id":"g2","timestamp":"2026-11-30T00:17:14.183Z","type":"gemini","content":"Finished.","tokens":{"input":1200,"output":40,"cached":200,"thoughts":0,"tool":0,"total":1240}}
 "#;
+    /// The file of a session of Codex 0.169, all but what it tells of use left out.
+    const CODEX_SESSION: &str = r#"{"timestamp":"2026-11-30T00:13:03.188Z","type":"token_usage_record","payload":{}}
+{"timestamp":"2026-11-30T00:13:03.342Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":104,"cached_input_tokens":0,"output_tokens":20,"reasoning_output_tokens":0,"total_tokens":124},"last_token_usage":{"input_tokens":104,"cached_input_tokens":0,"output_tokens":20,"reasoning_output_tokens":0,"total_tokens":124}}}}
+{"timestamp":"2026-11-30T00:13:03.343Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":104,"cached_input_tokens":0,"output_tokens":20,"reasoning_output_tokens":0,"total_tokens":124},"last_token_usage":{"input_tokens":104,"cached_input_tokens":0,"output_tokens":20,"reasoning_output_tokens":0,"total_tokens":124}}}}
+{"timestamp":"2026-11-30T00:13:03.344Z","type":"event_msg","payload":{"type":"token_count","info":null}}
+{"timestamp":"2026-11-30T00:13:03.385Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":208,"cached_input_tokens":0,"output_tokens":40,"reasoning_output_tokens":0,"total_tokens":248},"last_token_usage":{"input_tokens":104,"cached_input_tokens":0,"output_tokens":20,"reasoning_output_tokens":0,"total_tokens":124}}}}
+"#;
     const OPENCODE: &str = r#"{"type":"step_finish","sessionID":"s","part":{"cost":0.01,"tokens":{"input":10,"output":5,"cache":{"read":1,"write":2}}}}
 {"type":"step_finish","sessionID":"s","part":{"cost":0.02,"tokens":{"input":20,"output":5,"cache":{"read":0,"write":0}}}}
 "#;
@@ -109,6 +116,7 @@ mod tests {
             (Format::ClaudeJson, format!("{CLAUDE}{CLAUDE_END}"), 210, 0.25),
             (Format::OpencodeJson, OPENCODE.to_owned(), 43, 0.03),
             (Format::CodexJson, CODEX.to_owned(), 40, 0.0),
+            (Format::CodexJson, CODEX_SESSION.to_owned(), 248, 0.0),
             (Format::GeminiJson, GEMINI_SESSION.to_owned(), 2_495, 0.0),
             (Format::Aider, AIDER.to_owned(), 3_500, 0.03),
             (Format::Plain, "a text\n".to_owned(), 0, 0.0),

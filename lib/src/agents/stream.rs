@@ -384,6 +384,18 @@ impl<'a> Reader<'a> {
                 });
             }
             "turn.failed" => self.fails(&text_at(event, "/error/message").unwrap_or_else(|| "the turn failed".into())),
+            // The file of a session tells it after each answer, and again when something else of the account is told.
+            "event_msg" if text_at(event, "/payload/type").as_deref() == Some("token_count") => {
+                let so_far = count(event, "/payload/info/total_token_usage/total_tokens");
+                if let Some(last) = event.pointer("/payload/info/last_token_usage") {
+                    let used = Tokens {
+                        input: count(last, "/input_tokens"),
+                        output: count(last, "/output_tokens"),
+                        cached: count(last, "/cached_input_tokens"),
+                    };
+                    self.messages.insert(so_far.to_string(), used);
+                }
+            }
             "error" => self.fails(str_at(event, "message").unwrap_or("an error without a message")),
             kind @ ("item.started" | "item.updated" | "item.completed") => {
                 if let Some(item) = event.get("item") {
