@@ -20,9 +20,6 @@ const GROWTH_BYTES: u64 = 4 * 1024 * 1024;
 const TASK_BYTES: u64 = 8 * 1024;
 /// The same of a task that has left the live state, of which the name, the title and the end are known.
 const ARCHIVED_BYTES: u64 = 512;
-/// What git's library takes for a file in the index of a worktree, of which it has the present one and, while it reads that
-/// anew, the one before.
-const INDEXED_BYTES: u64 = 320;
 
 /// What has glibc give back at once what was taken for a moment, a journal that is read or a picture that is written. Else it
 /// keeps as much as was ever needed at the same time, which is some MiB more or less from one run to the next.
@@ -57,19 +54,14 @@ fn own_memory(pid: u32) -> u64 {
     line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).expect("the memory of the monitor")
 }
 
-/// What the memory of the monitor may have grown by, in KiB: it follows from how many tasks there are and were, and how many
-/// files they merged.
+/// What the memory of the monitor may have grown by, in KiB: it follows from how many tasks there are and were.
 fn growth_max(rig: &Rig, tasks: usize) -> u64 {
     let state = fs::read(rig.state("state.json")).expect("state.json");
     let state: serde_json::Value = serde_json::from_slice(&state).expect("state.json is JSON");
     let live = state["tasks"].as_object().expect("tasks").len() as u64;
-    let (archived, files) = (
-        (tasks as u64).saturating_sub(live),
-        rig.shell("cd r && git ls-tree -r --name-only main").lines().count() as u64,
-    );
-    say(&format!("soak: {live} tasks are live, {archived} archived, {files} files in base"));
-    let indexed = files * AGENTS as u64 * INDEXED_BYTES;
-    (GROWTH_BYTES + live * TASK_BYTES + archived * ARCHIVED_BYTES + indexed) / 1024
+    let archived = (tasks as u64).saturating_sub(live);
+    say(&format!("soak: {live} tasks are live, {archived} archived"));
+    (GROWTH_BYTES + live * TASK_BYTES + archived * ARCHIVED_BYTES) / 1024
 }
 
 fn descriptors(pid: u32) -> usize {
