@@ -281,7 +281,7 @@ fn describe(error: &TemplateError) -> (String, String) {
                 Some(meant) => format!("Did you mean {{{meant}}}? Write {{{{ for a plain brace."),
                 None => {
                     "The placeholders are {prompt} {task_file} {worktree} {task} {run} {stage} {role} {branch} {base} \
-                         {model} {write_roots} {hooks?} {notify?} {resume?}, and {resume+} for an argument that belongs to it; write {{ for a plain brace."
+                         {model} {write_roots} {hooks?} {notify?} {resume?}, and {resume+} or {resume-} in an argument for where there is one or none; write {{ for a plain brace."
                         .to_owned()
                 }
             };

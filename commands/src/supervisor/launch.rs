@@ -317,6 +317,7 @@ fn agent_claim(
     }
     vars.prompt = expand(&[PROMPT], &vars).map_err(|e| Failure::permanent(e.to_string()))?.concat();
     let argv = context.agent_argv(agent, &vars).map_err(Failure::permanent)?;
+    let told = argv.iter().any(|argument| argument.contains(&vars.prompt));
     let mut env = environment::of_agent(context, agent);
     if run.interactive {
         env.retain(|name, _| agent.env.contains_key(name) || !is_about_our_terminal(name));
@@ -349,8 +350,8 @@ fn agent_claim(
         whose,
         ..host::Multiplexer::of_repository(context.root(), context.environment())
     });
-    let told = agent.template().iter().any(|argument| argument.contains("{prompt"));
-    let pasted = run.interactive && agent.preset.info().prompt_by_paste && !told;
+    let pastes = agent.preset.info().prompt_by_paste || run.resumes.is_some();
+    let pasted = run.interactive && pastes && !told;
     claim.prompt = pasted.then_some(vars.prompt);
     Ok(claim)
 }

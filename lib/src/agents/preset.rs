@@ -241,8 +241,8 @@ const OPENCODE: PresetInfo = PresetInfo {
         "--",
         "{prompt}",
     ],
-    // It can go on in a session, but takes no prompt then.
-    interactive: &["opencode", "--model={model?}", "--prompt={prompt}"],
+    // Where it goes on in a session it passes its prompt over, so that has to be pasted.
+    interactive: &["opencode", "--model={model?}", "--session={resume?}", "--prompt={prompt}{resume-}"],
     hooks_variable: Some("OPENCODE_TUI_CONFIG"),
     prompt_by_paste: false,
     format: Format::OpencodeJson,
@@ -404,6 +404,8 @@ mod tests {
             let vars = Vars { resume: resume.map(str::to_owned), ..vars() };
             expand(preset.info().interactive, &vars).unwrap()
         };
+        let opencode = interactive(Preset::Opencode, Some("s-1"));
+        assert_eq!(opencode, ["opencode", "--session=s-1"], "its prompt is pasted");
         for (preset, way) in [
             (Preset::Claude, &["--resume=s-1"][..]),
             (Preset::Codex, &["resume", "s-1"]),
@@ -437,6 +439,8 @@ mod tests {
             ("{task?}", Some("TASK-001")),
             ("of{task+}", Some("of")),
             ("of{model+}", None),
+            ("without{task-}", None),
+            ("without{model-}", Some("without")),
             ("${task}", Some("${task}")),
             ("${HOME}", Some("${HOME}")),
             ("{}", Some("{}")),

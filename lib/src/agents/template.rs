@@ -106,9 +106,9 @@ pub enum TemplateError {
     },
 }
 
-/// Fills a template. `{name}` is replaced; an argument with `{name?}` is left out when there is no such value, and so is one
-/// with `{name+}`, which is replaced by nothing; `{{` and `}}` are plain braces, and so is a brace that does not enclose a
-/// lower-case word or that follows a `$`.
+/// Fills a template. `{name}` is replaced; an argument with `{name?}` is left out when there is no such value, one with
+/// `{name+}` too and one with `{name-}` when there is one, and both of these are replaced by nothing; `{{` and `}}` are plain
+/// braces, and so is a brace that does not enclose a lower-case word or that follows a `$`.
 ///
 /// # Errors
 /// When a placeholder is unknown, or has no value and is not marked as optional.
@@ -138,7 +138,9 @@ fn expand_one(argument: &str, vars: &Vars) -> Result<Option<String>, TemplateErr
             continue;
         };
         match vars.get(name) {
-            Some(Some(_)) if need == Need::Condition => {}
+            Some(Some(_)) if need == Need::Presence => {}
+            Some(None) if need == Need::Absence => {}
+            Some(Some(_)) if need == Need::Absence => return Ok(None),
             Some(Some(value)) => out.push_str(&value),
             Some(None) if need != Need::Value => return Ok(None),
             Some(None) => return Err(TemplateError::Missing { name: name.to_owned() }),
@@ -164,16 +166,19 @@ enum Need {
     /// `{name?}`: the argument is for it.
     Optional,
     /// `{name+}`: the argument belongs to another one that is for it.
-    Condition,
+    Presence,
+    /// `{name-}`: the argument stands in the place of another one that is for it.
+    Absence,
 }
 
-/// Splits `{name}…`, `{name?}…` or `{name+}…` into the name, what it is needed for, and what follows.
+/// Splits `{name}…`, or that with a `?`, `+` or `-` behind the name, into the name, what it is needed for, and what follows.
 fn placeholder(text: &str) -> Option<(&str, Need, &str)> {
     let (inner, after) = text.strip_prefix('{')?.split_once('}')?;
-    let (name, need) = match (inner.strip_suffix('?'), inner.strip_suffix('+')) {
-        (Some(name), _) => (name, Need::Optional),
-        (None, Some(name)) => (name, Need::Condition),
-        (None, None) => (inner, Need::Value),
+    let (name, need) = match inner.char_indices().next_back() {
+        Some((end, '?')) => (&inner[..end], Need::Optional),
+        Some((end, '+')) => (&inner[..end], Need::Presence),
+        Some((end, '-')) => (&inner[..end], Need::Absence),
+        _ => (inner, Need::Value),
     };
     let is_name = !name.is_empty() && name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     is_name.then_some((name, need, after))
