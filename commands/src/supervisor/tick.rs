@@ -198,8 +198,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Waits a moment for the commands that are under way. One that is over by then is followed by the next at once, which is
-    /// less than half of what another tick costs.
+    /// Waits a moment for the commands that are under way. One that is over by then is followed by the next without all that a
+    /// tick begins and ends with.
     fn linger(&mut self, context: &Context) -> bool {
         let runs: Vec<(PathBuf, &str)> = self
             .engine

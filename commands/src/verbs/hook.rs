@@ -91,7 +91,10 @@ fn codex_file(environment: &BTreeMap<String, String>, session: &str) -> Option<S
     let day = began(session)?.to_zoned(TimeZone::system()).date();
     let folder = home.join("sessions").join(day.strftime("%Y/%m/%d").to_string());
     let end = format!("-{session}.jsonl");
-    let mut files = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.path().to_str().map(str::to_owned));
+    // The home of a confined session ends with it, and has links to what stays.
+    let mut files = std::fs::read_dir(folder.canonicalize().ok()?)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.path().to_str().map(str::to_owned));
     files.find(|file| file.ends_with(&end))
 }
 
@@ -125,8 +128,11 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         std::fs::write(folder.join("rollout-2026-11-30T00-13-02-01a229cc-474c-7920-a5fe-0da2907835ef.jsonl"), "")
             .unwrap();
-        let found = file.to_string_lossy().into_owned();
+        let found = file.canonicalize().unwrap().to_string_lossy().into_owned();
         assert_eq!(of("HOME", home.path()), Some(found.clone()));
+        let confined = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(home.path().join(".codex"), confined.path().join(".codex")).unwrap();
+        assert_eq!(of("HOME", confined.path()), Some(found.clone()), "where it stays");
         assert_eq!(of("CODEX_HOME", &home.path().join(".codex")), Some(found));
         for id in ["ses_1", "../../etc/passwd", "55fe11e7-46da-4ac9-9789-5842069b6dc6"] {
             assert_eq!(super::began(id), None, "{id}");
