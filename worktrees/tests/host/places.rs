@@ -298,6 +298,8 @@ fn the_shared_records_count_whatever_is_in_the_directory() {
     }
     place.start("two", "echo y >> ran; echo said");
     place.ended("two");
+    // Its copy is written after the end is told.
+    wait_in(&place.dir("two"), || place.dir("two").join("exit.json").exists().then_some(()));
     fs::remove_dir_all(place.dir("two")).unwrap();
     place.start("two", "echo y >> ran");
     place.start("three", "true");
@@ -378,6 +380,8 @@ fn a_host_goes_with_its_directory() {
     place.start("one", "true");
     place.ended("one");
     let host = host::start_record(&place.dir("one")).unwrap().unwrap().host;
+    // It is made where there is none, after the end is told.
+    wait_in(&place.at(), || place.at().join(".news").exists().then_some(()));
     fs::remove_dir_all(place.base.path().join("runs")).unwrap();
     wait_dead(&host);
 }
