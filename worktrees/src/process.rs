@@ -1,8 +1,8 @@
 //! Who a process is, whether it is still that process, and what descends from it, read from `/proc`.
 //!
 //! A pid alone names nothing for long, so every process is named by boot, pid and start time, and every signal goes
-//! through a pidfd whose owner was compared with that name after it was opened. Nothing here starts a process, waits
-//! for one, or decides what should be killed.
+//! through a pidfd whose owner was compared with that name after it was opened. Nothing here starts a process or
+//! decides what should be killed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,14 @@ impl Identity {
         let fd = rustix::process::pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         // The comparison comes after the open: from here on the descriptor cannot come to mean another process.
         self.is_alive().then_some(fd)
+    }
+
+    /// Waits until this very process is dead, but no longer than `at_most`.
+    pub fn wait(&self, at_most: Duration) {
+        let Some(fd) = self.open() else { return };
+        let Ok(at_most) = Timespec::try_from(at_most) else { return };
+        // A signal ends the wait early, as does the time: whoever waits looks again in any case.
+        let _woken = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&at_most));
     }
 
     /// Sends a signal to this very process and says whether it was there to receive it. Never signals itself.

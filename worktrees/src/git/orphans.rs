@@ -14,7 +14,7 @@ use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::backend::Checkout;
 use super::{GitError, Repo};
-use crate::process::Stat;
+use crate::process::{Identity, Stat};
 
 /// A file in git's common directory. Its time says since when a process of ours works on the repository; while none does
 /// that is the epoch. To set a time costs much less than to make a file and to remove it, and goes to disk in the same
@@ -56,6 +56,9 @@ impl Drop for AtWork {
     }
 }
 
+/// How old a lock becomes before its owner is no longer waited for. A git that is at work beside it has ended by then unless a
+/// person or a hook keeps it, and whoever needs the lock would otherwise fail and come again later.
+const OWNER_WAIT: Duration = Duration::from_secs(1);
 /// How much later than a lock a process may seem to have begun that made it: both clocks go in steps.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
 /// No time of anybody's work.
@@ -121,33 +124,44 @@ impl Repo {
     fn clear(&self, locks: &[PathBuf], since: SystemTime) -> Result<bool, GitError> {
         let mut all = true;
         for lock in locks {
-            let Ok(found) = lock.symlink_metadata() else { continue };
-            let draft = lock.file_name().is_some_and(|name| is_draft(&name.to_string_lossy()));
+            all &= self.clear_one(lock, since)?;
+        }
+        Ok(all)
+    }
+
+    fn clear_one(&self, lock: &Path, since: SystemTime) -> Result<bool, GitError> {
+        let draft = lock.file_name().is_some_and(|name| is_draft(&name.to_string_lossy()));
+        // Looked at anew after every wait: it may have become somebody else's.
+        while let Ok(found) = lock.symlink_metadata() {
             let ours =
                 (found.is_file() || draft && found.is_dir()) && found.uid() == rustix::process::geteuid().as_raw();
             // One that is older was there before the process that died.
             if !ours || found.modified().is_ok_and(|made| made < since) {
-                continue;
+                return Ok(true);
             }
-            if self.has_living_owner(lock, &found)? {
+            if let Some(owner) = self.living_owner(lock, &found)? {
+                let age = found.modified().ok().and_then(|made| made.elapsed().ok());
+                if let Some(left) = age.filter(|_| !draft).and_then(|age| OWNER_WAIT.checked_sub(age)) {
+                    owner.wait(left);
+                    continue;
+                }
                 tracing::warn!(lock = %lock.display(), "left alone: its owner may be alive");
-                all &= draft;
-                continue;
+                return Ok(draft);
             }
             tracing::warn!(lock = %lock.display(), "removed: whoever made it was killed");
             match if found.is_dir() { fs::remove_dir_all(lock) } else { fs::remove_file(lock) } {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(GitError::io("remove", lock)(error));
                 }
-                _ => {}
+                _ => return Ok(true),
             }
         }
-        Ok(all)
+        Ok(true)
     }
 
     /// Whether a process has the lock open, or is a git that works where the lock counts: git closes some locks long
     /// before it gives them back, as while a person writes a message.
-    fn has_living_owner(&self, lock: &Path, found: &fs::Metadata) -> Result<bool, GitError> {
+    fn living_owner(&self, lock: &Path, found: &fs::Metadata) -> Result<Option<Identity>, GitError> {
         let mut checkouts = Vec::new();
         for info in self.worktrees()?.into_iter().filter(|info| !info.prunable) {
             checkouts.extend(self.checkout(&info.path).ok());
@@ -161,14 +175,15 @@ impl Repo {
             let is_older = |stat: Stat| {
                 stat.began().is_none_or(|began| found.modified().map_or(true, |made| began <= made + CLOCK_SLACK))
             };
-            if foreign || Stat::read(pid).is_none_or(|stat| stat.is_dead() || !is_older(stat)) {
+            let Some(owner) = Identity::of(pid).filter(|_| !foreign) else { continue };
+            if Stat::read(pid).is_none_or(|stat| stat.is_dead() || !is_older(stat)) {
                 continue;
             }
             // What hides them is a supervisor of ours, and whoever looks here has the right to work on git instead of it.
             let open = fs::read_dir(dir.join("fd")).into_iter().flatten().flatten();
             let mut open = open.filter_map(|fd| fs::metadata(fd.path()).ok());
             if open.any(|file| (file.dev(), file.ino()) == (found.dev(), found.ino())) {
-                return Ok(true);
+                return Ok(Some(owner));
             }
             if !fs::read_to_string(dir.join("comm")).is_ok_and(|name| name.starts_with("git")) {
                 continue;
@@ -183,10 +198,10 @@ impl Repo {
                 (None, _) => cwd.starts_with(&self.common),
             };
             if here {
-                return Ok(true);
+                return Ok(Some(owner));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
@@ -233,7 +248,8 @@ fn find_locks_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::process::{Child, Command, Stdio};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn repo() -> (tempfile::TempDir, Repo) {
         let dir = tempfile::tempdir().unwrap();
@@ -330,18 +346,49 @@ mod tests {
         std::mem::forget(repo.begin_work().unwrap());
         let lock = repo.common.join("index.lock");
         fs::write(&lock, "").unwrap();
-        // This git waits for its input, as one does whose user writes a message.
-        let mut git = Command::new("git");
-        git.args(["cat-file", "--batch"]).current_dir(&dir).stdin(std::process::Stdio::piped());
-        let mut git = git.stdout(std::process::Stdio::piped()).spawn().unwrap();
-        // Its first answer proves that it is git by now.
-        std::io::Write::write_all(git.stdin.as_mut().unwrap(), b"HEAD\n").unwrap();
-        std::io::Read::read_exact(git.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let mut git = git_at_work(&dir);
         drop(repo.begin_work().unwrap());
         assert!(lock.exists());
         git.kill().unwrap();
         git.wait().unwrap();
         drop(repo.begin_work().unwrap());
         assert!(!lock.exists());
+    }
+
+    #[test]
+    fn a_git_that_ends_soon_is_waited_for_so_that_nobody_fails_at_the_lock() {
+        let (dir, repo) = repo();
+        std::mem::forget(repo.begin_work().unwrap());
+        let mut git = git_at_work(&dir);
+        let lock = repo.common.join("refs/heads/main.lock");
+        fs::write(&lock, "").unwrap();
+        let waiting = format!("/proc/self/task/{}/stat", rustix::thread::gettid().as_raw_nonzero());
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // It ends once it was looked at and is waited for.
+                while !is_over.load(Ordering::Relaxed)
+                    && !fs::read_to_string(&waiting).is_ok_and(|stat| stat.contains(") S "))
+                {
+                    std::thread::yield_now();
+                }
+                git.kill().unwrap();
+                git.wait().unwrap();
+            });
+            drop(repo.begin_work().unwrap());
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert!(!lock.exists());
+    }
+
+    /// A git that waits for its input, as one does whose user writes a message.
+    fn git_at_work(dir: &tempfile::TempDir) -> Child {
+        let mut git = Command::new("git");
+        git.args(["cat-file", "--batch"]).current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut git = git.spawn().unwrap();
+        // Its first answer proves that it is git by now.
+        io::Write::write_all(git.stdin.as_mut().unwrap(), b"HEAD\n").unwrap();
+        io::Read::read_exact(git.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        git
     }
 }
