@@ -35,8 +35,6 @@ const ROUNDS_MAX: usize = 10_000;
 /// An effect that was performed and is still due is not repeated sooner: the process it started needs a moment to prove
 /// itself, and a checkout in the way is a person's business.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
-/// How long a tick waits for a command that it has begun or found at work.
-const LINGER: Duration = Duration::from_millis(5);
 /// `state.json` is written at most this often while things happen.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(900);
 /// Writing `state.json` may take this share of the time.
@@ -117,19 +115,19 @@ impl Supervisor {
     }
 
     /// One tick. Waits for nothing that an agent or a gate does; only for another process's tick, and only so long. Where
-    /// something happens all the time it would not end: with `at_most` it leaves the rest to the next one after so long, and waits
-    /// a moment for commands that are about to end.
+    /// something happens all the time it would not end: after `at_most` it leaves the rest to the next one. Whoever ticks all the
+    /// time may have it `linger` for commands that are about to end.
     ///
     /// # Errors
     /// When another process ticks for too long, or the state cannot be read or written. Live runs are not touched then.
-    pub fn tick(&mut self, context: &mut Context, at_most: Option<Duration>) -> Result<TickReport> {
+    pub fn tick(&mut self, context: &mut Context, at_most: Duration, linger: Duration) -> Result<TickReport> {
         let mut ticking = context.tick_lock()?;
         context.reload()?;
         self.engine.refresh()?;
         self.settle(context, &mut ticking);
         alerts::collect(context, &mut self.engine);
         let mut report = TickReport::default();
-        let done = self.rounds(context, at_most, &mut report);
+        let done = self.rounds(context, at_most, linger, &mut report);
         self.held.let_go(context, self.engine.pipeline(), &[]);
         done?;
         self.tidy(context);
@@ -138,9 +136,15 @@ impl Supervisor {
     }
 
     /// Looks, decides and performs until nothing more follows at this moment, or the time is over.
-    fn rounds(&mut self, context: &Context, at_most: Option<Duration>, report: &mut TickReport) -> Result<()> {
+    fn rounds(
+        &mut self,
+        context: &Context,
+        at_most: Duration,
+        linger: Duration,
+        report: &mut TickReport,
+    ) -> Result<()> {
         let (begun, mut events) = (Instant::now(), Vec::new());
-        let is_over = || at_most.is_some_and(|most| begun.elapsed() >= most);
+        let is_over = || begun.elapsed() >= at_most;
         // Looking ahead takes its time, so it comes once nothing is left to do.
         let mut ahead = true;
         for round in 0..ROUNDS_MAX {
@@ -167,7 +171,7 @@ impl Supervisor {
             self.held.let_go(context, self.engine.pipeline(), &due);
             if quiet && due.is_empty() && round > 0 {
                 events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
-                if events.is_empty() && (at_most.is_none() || is_over() || !self.linger(context)) {
+                if events.is_empty() && (is_over() || !self.linger(context, linger)) {
                     break;
                 }
                 continue;
@@ -190,7 +194,7 @@ impl Supervisor {
             self.assign(context);
             if due.is_empty() && events.is_empty() && round > 0 {
                 events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
-                if events.is_empty() && (at_most.is_none() || is_over() || !self.linger(context)) {
+                if events.is_empty() && (is_over() || !self.linger(context, linger)) {
                     break;
                 }
             }
@@ -200,7 +204,10 @@ impl Supervisor {
 
     /// Waits a moment for the commands that are under way. One that is over by then is followed by the next without all that a
     /// tick begins and ends with.
-    fn linger(&mut self, context: &Context) -> bool {
+    fn linger(&mut self, context: &Context, at_most: Duration) -> bool {
+        if at_most.is_zero() {
+            return false;
+        }
         let runs: Vec<(PathBuf, &str)> = self
             .engine
             .pipeline()
@@ -209,7 +216,7 @@ impl Supervisor {
             .values()
             .filter_map(|run| Some((context.run_dir(&run.id), place_of(run)?)))
             .collect();
-        self.news.wait(runs.iter().map(|(dir, place)| (&**dir, *place)), LINGER)
+        self.news.wait(runs.iter().map(|(dir, place)| (&**dir, *place)), at_most)
     }
 
     /// Stops and collects the runs of some agents as far as they have come. Starts nothing and decides nothing else.

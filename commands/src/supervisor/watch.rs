@@ -22,6 +22,8 @@ const POLL_UNWATCHED: Duration = Duration::from_secs(2);
 /// In a repository where something happens all the time a tick ends after so long, to see who asks for something, and to let
 /// the screen and other processes have their turn.
 const TICK_FOR: Duration = Duration::from_millis(250);
+/// How long a tick waits for a command that it has begun or found at work.
+const LINGER: Duration = Duration::from_millis(5);
 /// How soon a tick that failed for a passing reason is tried again.
 const RETRY_FAILED: Duration = Duration::from_secs(5);
 /// Where a run cannot be looked at, no notice is heeded for so long: the look itself makes one.
@@ -91,7 +93,7 @@ pub async fn run_loop(
     let mut stop = std::pin::pin!(stop);
     loop {
         let ticked_at = Timestamp::now();
-        let (deadline, notice, mut again) = match supervisor.tick(context, Some(TICK_FOR)) {
+        let (deadline, notice, mut again) = match supervisor.tick(context, TICK_FOR, LINGER) {
             Ok(report) => {
                 let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
                 let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });

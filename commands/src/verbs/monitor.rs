@@ -18,6 +18,9 @@ use crate::logging;
 use crate::supervisor::{Pace, Supervisor, Ticked, run_loop};
 use crate::verbs::events::{Known, sentence};
 
+/// Where something happens all the time, `--once` leaves the rest to the next one after so long: half of what others wait for it.
+const ONCE_FOR: Duration = Duration::from_secs(10);
+
 /// Supervise.
 #[derive(Debug, clap::Args)]
 pub struct Monitor {
@@ -96,7 +99,7 @@ pub fn start_logging(call: &Call, context: &Context) -> Result<logging::Logging>
 
 fn once(context: &mut Context) -> Result<u8> {
     let mut supervisor = Supervisor::open(context, "once")?;
-    let report = supervisor.tick(context, None)?;
+    let report = supervisor.tick(context, ONCE_FOR, Duration::ZERO)?;
     supervisor.snapshot(context, true)?;
     let live = supervisor.engine().pipeline().core.runs.len();
     let facts = report.facts;
