@@ -113,7 +113,7 @@ pub(crate) fn looks(ui: &UiConfig) -> Result<(dashboard::Theme, dashboard::Keyma
 
 fn show(call: &Call, pace: Pace) -> Result<u8> {
     let context = call.context()?;
-    let _logging = monitor::start_logging(call, &context)?;
+    monitor::start_logging(call, &context)?;
     let ui = &context.config().ui;
     let mouse = ui.mouse && !call.no_mouse;
     let suspend = Some(pipeline_commands::suspend as fn() -> std::io::Result<()>);

@@ -93,7 +93,9 @@ pub fn run(call: &Call, verb: Verb) -> Result<u8> {
     let verbose = call.verbose.max(u8::from(level.is_some()));
     let default = if call.verbose > 1 { "debug" } else { "info" };
     let log = logging::Settings { dir: None, level: level.unwrap_or(default), keep: 1, verbose };
-    let _logging = (verbose > 0 && !ticks).then(|| logging::start(log)).transpose()?;
+    if verbose > 0 && !ticks {
+        logging::start(log)?;
+    }
     match verb {
         Verb::Init(args) => verbs::init::run(call, args),
         Verb::Demo(args) => verbs::demo::run(call, &args),

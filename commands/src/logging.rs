@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -15,12 +14,6 @@ const PREFIX: &str = "pipeline.log";
 /// The appender makes room for one more file before it opens its own, even where that is there already and would be the
 /// one to go.
 const KEEP_LEAST: u32 = 2;
-/// Lines that wait for the disk; more of them at once are left out of the log rather than waited for.
-const LINES_WAITING_MOST: usize = 4_096;
-
-/// Keeps the log's writer alive; what is buffered is written when it is dropped.
-#[derive(Debug)]
-pub struct Logging(#[expect(dead_code, reason = "its drop writes what is buffered")] Option<WorkerGuard>);
 
 /// Where and how much to log.
 #[derive(Debug, Clone, Copy)]
@@ -35,14 +28,15 @@ pub struct Settings<'a> {
     pub verbose: u8,
 }
 
-/// Starts logging for this process.
+/// Starts logging for this process. A line is written before whoever said it goes on, so that none is missing whatever ends
+/// the process, and no thread is woken for it.
 ///
 /// # Errors
 /// When the directory cannot be written or the level is unknown.
-pub fn start(settings: Settings<'_>) -> Result<Logging> {
+pub fn start(settings: Settings<'_>) -> Result<()> {
     let filter = EnvFilter::try_new(settings.level)
         .map_err(|error| CommandError::usage(format!("unknown log level `{}`: {error}", settings.level)))?;
-    let (files, guard) = match settings.dir {
+    let files = match settings.dir {
         Some(dir) => {
             let appender = tracing_appender::rolling::Builder::new()
                 .rotation(tracing_appender::rolling::Rotation::DAILY)
@@ -53,18 +47,17 @@ pub fn start(settings: Settings<'_>) -> Result<Logging> {
                     CommandError::cannot_write(format!("cannot write the log in {}: {error}", dir.display()))
                 })?;
             keep_newest(dir, settings.keep);
-            // The queue is allocated whole, with 32 bytes a line.
-            let (writer, guard) =
-                NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING_MOST).finish(appender);
-            (Some(BoxMakeWriter::new(writer)), Some(guard))
+            Some(BoxMakeWriter::new(appender))
         }
-        None => (None, None),
+        None => None,
     };
-    let to_files = files.map(|writer| tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer));
+    // What cannot be written, as on a full disk, must not be said on a screen that something is drawn on.
+    let to_files = files
+        .map(|writer| tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).log_internal_errors(false));
     let to_stderr = (settings.verbose > 0).then(|| tracing_subscriber::fmt::layer().with_writer(std::io::stderr));
     // A second start in one process, as in tests, keeps the first.
     drop(tracing_subscriber::registry().with(filter).with(to_files).with(to_stderr).try_init());
-    Ok(Logging(guard))
+    Ok(())
 }
 
 /// Removes all but the newest files; their names sort by day.

@@ -206,21 +206,27 @@ fn what_was_said(
 ) -> Result<Collected, Failure> {
     let stage = run.stage.as_ref().and_then(|id| pipeline.workflow_of(task)?.stage(id));
     let secrets = Secrets::known(context, stage);
-    mask_outcome(context, run, &secrets)?;
+    // A command that said nothing at all has left nothing that could be read, and there are many of them.
+    let has_outcome = std::fs::symlink_metadata(context.outcome_file(run)).is_ok();
+    let has_output = dir.is_dir();
+    if has_outcome {
+        mask_outcome(context, run, &secrets)?;
+    }
     let measured = stage.map(|stage| results::measure(context, run, stage, left.place)).transpose()?;
     let measured = measured.unwrap_or_default();
     let commit = match context.repo().branch_head(&task.branch())? {
         Some(commit) => commit,
         None => context.base_head()?,
     };
-    let stated = claim_in_files(context, run, || left.task_file);
+    let says = has_outcome || left.task_file.is_some();
+    let stated = says.then(|| claim_in_files(context, run, || left.task_file)).flatten();
     // Whoever wrote one meant to say something, and an exit code must not say the opposite of it.
-    let unclear = stated.is_none().then(|| unreadable_outcome(context, run)).flatten();
+    let unclear = (has_outcome && stated.is_none()).then(|| unreadable_outcome(context, run)).flatten();
     let claim = stated.and_then(Result::ok).map(|mut claim| {
         claim.summary = claim.summary.map(|summary| with_notes(&summary, &measured.notes));
         claim
     });
-    let summary = summary_of(pipeline, run, dir);
+    let summary = has_output.then(|| summary_of(pipeline, run, dir)).flatten();
     let choices = stage.map(|stage| task.choices(stage)).unwrap_or_default();
     // What a session has on its screen is no last message: it may be anybody's words.
     let final_text = summary.as_ref().filter(|_| !run.interactive).and_then(|s| s.final_text.clone());
@@ -251,7 +257,7 @@ fn what_was_said(
         decision,
         failure: summary.and_then(|s| s.failure),
         summary: secrets.mask(&words),
-        output: secrets.mask(&both_outputs(dir)),
+        output: if has_output { secrets.mask(&both_outputs(dir)) } else { String::new() },
         usage,
         unmet: measured.unmet.or_else(|| unclear.map(|why| secrets.mask(&why))),
         trespass: None,

@@ -135,6 +135,7 @@ pub fn observe(context: &Context, run: &Run) -> Result<Vec<Event>, host::HostErr
             let why = match why {
                 Why::HostDied => "its host process died",
                 Why::Reboot => "the machine was restarted",
+                Why::Unrecorded => "a power cut left no record of whether it had begun",
             };
             events.extend(interrupted(&dir, why)?.map(event));
         }

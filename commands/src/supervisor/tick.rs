@@ -61,6 +61,7 @@ pub struct Supervisor {
     tidied: Option<u64>,
     held: Held,
     news: host::News,
+    epoch: Option<String>,
     rested: Rested,
     radar: Radar,
     meters: Meters,
@@ -85,6 +86,7 @@ impl Supervisor {
             tidied: None,
             held: Held::default(),
             news: host::News::default(),
+            epoch: None,
             rested: Rested::new(),
             radar: Radar::default(),
             meters: Meters::default(),
@@ -124,7 +126,7 @@ impl Supervisor {
         let mut ticking = context.tick_lock()?;
         context.reload()?;
         self.engine.refresh()?;
-        self.settle(context, &mut ticking);
+        self.settle(context, &mut ticking)?;
         alerts::collect(context, &mut self.engine);
         let mut report = TickReport::default();
         let done = self.rounds(context, at_most, linger, &mut report);
@@ -226,7 +228,7 @@ impl Supervisor {
     pub fn wind_down(&mut self, context: &Context, agents: &[AgentName]) -> Result<()> {
         let mut ticking = context.tick_lock()?;
         self.engine.refresh()?;
-        self.settle(context, &mut ticking);
+        self.settle(context, &mut ticking)?;
         let wound = self.wind_down_rounds(context, agents);
         self.held.let_go(context, self.engine.pipeline(), &[]);
         wound
@@ -273,10 +275,15 @@ impl Supervisor {
     }
 
     /// Sees to what a killed process left.
-    fn settle(&self, context: &Context, ticking: &mut Ticking) {
+    fn settle(&mut self, context: &Context, ticking: &mut Ticking) -> Result<()> {
+        // Before anything may begin: it is no longer to be told from what began before a power cut then.
+        let runs = self.engine.pipeline().core.runs.values();
+        let at_places = runs.filter_map(|run| Some((&run.id, place_of(run)?)));
+        host::enter(&context.runs_dir(), at_places, &mut self.epoch)?;
         if let Err(error) = held::settle(context, self.engine.pipeline(), ticking) {
             tracing::warn!(%error, "worktrees that a killed process left are looked for again");
         }
+        Ok(())
     }
 
     /// What has changed outside since the last look, as events. With `held` what a run left is taken with its end where that

@@ -72,7 +72,7 @@ impl Monitor {
 pub fn run(call: &Call, args: &Monitor) -> Result<u8> {
     let pace = args.pace()?;
     let mut context = call.context()?;
-    let _logging = start_logging(call, &context)?;
+    start_logging(call, &context)?;
     if args.once {
         return once(&mut context);
     }
@@ -84,7 +84,7 @@ pub fn run(call: &Call, args: &Monitor) -> Result<u8> {
 ///
 /// # Errors
 /// When the log's directory cannot be written.
-pub fn start_logging(call: &Call, context: &Context) -> Result<logging::Logging> {
+pub fn start_logging(call: &Call, context: &Context) -> Result<()> {
     let dir = context.logs_dir();
     std::fs::create_dir_all(&dir)
         .map_err(|error| CommandError::cannot_write(format!("cannot create {}: {error}", dir.display())))?;

@@ -239,7 +239,9 @@ fn start(call: &Call, context: Context, mut new: NewTask, options: &Options) -> 
         return Err(withheld(&rehearsed));
     }
     // Before anything is written, so that a task that is there can be followed.
-    let log = (!options.detach).then(|| start_logging(call, &context)).transpose()?;
+    if !options.detach {
+        start_logging(call, &context)?;
+    }
     let facts = engine.ask(&context, "run", Request::AddTasks(vec![new]))?;
     let id = added(&facts).ok_or_else(|| CommandError::failed("the task was not added"))?;
     if options.detach {
@@ -247,9 +249,7 @@ fn start(call: &Call, context: Context, mut new: NewTask, options: &Options) -> 
     }
     let since = engine.pipeline().core.seq.saturating_sub(facts.len() as u64);
     drop(engine);
-    let code = follow::follow(call, context, follow::Wanted { task: id, since, resumed: false }, options);
-    drop(log);
-    code
+    follow::follow(call, context, follow::Wanted { task: id, since, resumed: false }, options)
 }
 
 fn resume(call: &Call, task: &str, options: &Options) -> Result<u8> {
@@ -257,11 +257,9 @@ fn resume(call: &Call, task: &str, options: &Options) -> Result<u8> {
     let engine = Engine::open(&context)?;
     let id = TaskId::new(task).ok().filter(|id| engine.pipeline().task(id.as_str()).is_some());
     let id = id.ok_or_else(|| Refusal::NoTask(one_line(task, 80)))?;
-    let log = start_logging(call, &context)?;
+    start_logging(call, &context)?;
     drop(engine);
-    let code = follow::follow(call, context, follow::Wanted { task: id, since: 0, resumed: true }, options);
-    drop(log);
-    code
+    follow::follow(call, context, follow::Wanted { task: id, since: 0, resumed: true }, options)
 }
 
 fn workflow_of(context: &Context, new: &NewTask) -> Result<Arc<Workflow>> {

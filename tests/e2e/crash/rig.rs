@@ -336,7 +336,10 @@ impl Rig {
     /// The places of commands.
     fn places(&self) -> Vec<PathBuf> {
         let all = fs::read_dir(self.file("r/.pipeline/runs/.commands")).into_iter().flatten().flatten();
-        all.map(|entry| entry.path()).filter(|place| place.is_dir()).collect()
+        all.map(|entry| entry.path())
+            .filter(|place| place.is_dir())
+            .flat_map(|place| [place.join("news"), place])
+            .collect()
     }
 
     /// Whether every claimed run has its exit record.

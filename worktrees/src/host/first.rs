@@ -26,7 +26,7 @@ use super::namespaces;
 use super::records::{Claim, SpawnProblem};
 use super::run::name_process;
 use super::tree;
-use crate::process::{Identity, Table, hide, own_pid};
+use crate::process::{Identity, Table, hide};
 
 /// What is sent to all processes of a run is for the command, which is one of them.
 const UNHEARD: [i32; 6] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
@@ -53,7 +53,7 @@ pub(super) fn stand_in_front(
         signal_hook::flag::register(signal, Arc::default()).map_err(|error| other(&error))?;
     }
     // What it starts has it from it, and of all of these the command is the largest.
-    tree::prefer_for_oom(own_pid());
+    tree::prefer_for_oom();
     let network = claim.and_then(|claim| claim.confinement.as_ref()).is_some_and(|to| to.network);
     namespaces::enter(network, true).map_err(unconfined)?;
     end_with_parent().map_err(unconfined)?;

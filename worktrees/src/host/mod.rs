@@ -17,6 +17,7 @@
 //! This module knows nothing of tasks, stages, retries or worktrees, nor which commands are to be confined how far.
 
 mod confine;
+mod epoch;
 mod files;
 mod first;
 mod glance;
@@ -41,6 +42,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use confine::{Confinement, available as sandbox_available, main as confined_main};
+pub use epoch::enter;
 pub use glance::{screen, tools, type_into};
 pub use launch::{
     HostProgram, Killed, StopOutcome, begin, kill_remains, prepare, reap_hosts, request_stop, spawn_host,

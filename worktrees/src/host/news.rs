@@ -35,7 +35,8 @@ impl News {
     /// Listens to the places of these runs, and to no others, for so long. True as soon as there may be something new about
     /// one of them; false where nothing came, or nothing can be heard.
     pub fn wait<'r>(&mut self, runs: impl Iterator<Item = (&'r Path, &'r str)>, limit: Duration) -> bool {
-        let wanted: Vec<PathBuf> = runs.filter_map(|(run_dir, name)| place::directory(run_dir, name).ok()).collect();
+        let places = runs.filter_map(|(run_dir, name)| place::directory(run_dir, name).ok());
+        let wanted: Vec<PathBuf> = places.map(place::news_of).collect();
         if self.heard.is_none() {
             self.heard = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
         }
@@ -75,10 +76,11 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let run_dir = runs.path().join("R-1");
         let place = place::directory(&run_dir, "local").unwrap();
+        let news_dir = place.join("news");
         let mut news = News::default();
         let wait = |news: &mut News, limit| news.wait([(&*run_dir, "local")].into_iter(), limit);
         assert!(!wait(&mut news, LONG), "there is no such place");
-        std::fs::create_dir_all(&place).unwrap();
+        std::fs::create_dir_all(&news_dir).unwrap();
         assert!(wait(&mut news, LONG), "it is listened to from now on");
         assert!(!wait(&mut news, Duration::ZERO));
         place::say_news(&place);
@@ -91,7 +93,7 @@ mod tests {
         });
         news.forget();
         std::fs::remove_dir_all(&place).unwrap();
-        std::fs::create_dir_all(&place).unwrap();
+        std::fs::create_dir_all(&news_dir).unwrap();
         assert!(wait(&mut news, LONG), "another directory of that name");
         news.forget();
         place::say_news(&place);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::files::{self, CHILD, CLAIM, EXIT, Lock, START};
 use super::records::{Claim, ExitRecord, How, Observation, StartRecord, VERSION, Why};
 use super::shared::{self, Known};
-use super::{HostError, place};
+use super::{HostError, epoch, place};
 use crate::disk;
 use crate::process::{Identity, boot_id};
 
@@ -132,6 +132,7 @@ fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observat
         Known { exit: Some(record), start } => ended(record, || Ok(start), boot_id),
         Known { start: Some(start), .. } if start.host.boot_id != boot_id => Ok(match ended_alone(run_dir)? {
             Some(Observation::Ended(record)) if !record.unsettled => Observation::Ended(record),
+            _ if epoch::is_unknown(&start) => Observation::Interrupted { start, why: Why::Unrecorded },
             _ => Observation::Interrupted { start, why: Why::Reboot },
         }),
         Known { start: Some(start), .. } if !start.host.is_alive() => {

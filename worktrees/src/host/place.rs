@@ -2,23 +2,25 @@
 //! not have to wait for is the start of a process, and a directory made durable for each of its records.
 //!
 //! A place is a directory beside those of the runs, with the lock that its host holds for life and the list of claims that
-//! it was told of. The rules are those of every host but one: a start is durable before the command begins, a run that has
-//! begun is never begun again, and of a run whose host died nothing is concluded but that. An end is told before it is
-//! durable, and made so while whoever was told records it for itself. At most one run is at a place at any time, so that
-//! everything below the host is of that run.
+//! it was told of. The rules are those of every host: a run that has begun is never begun again, and of a run whose host died
+//! nothing is concluded but that. An end is told before it is durable, and made so while whoever was told records it for
+//! itself; a start is on record before the command begins, and what a power cut may take of it is in `epoch`. At most one run
+//! is at a place at any time, so that everything below the host is of that run.
 //!
 //! A run at a place has a directory of its own only once there is something to keep in it: output, a request to stop, or
 //! what shows a command to others that is not over in a moment.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::event::Timespec;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{AtFlags, CWD, OFlags, Timestamps, UTIME_NOW, utimensat};
 use rustix::process::Signal;
 
@@ -38,7 +40,7 @@ use crate::process::Identity;
 const IDLE: Duration = Duration::from_secs(5);
 /// The same in milliseconds, in the host's environment.
 const IDLE_VARIABLE: &str = "PIPELINE_HOST_IDLE_MS";
-/// An end that no next start has made durable by then is made so for itself.
+/// What is on record is made durable once nothing was told for so long.
 const SETTLE_AFTER: Duration = Duration::from_millis(5);
 /// What a command left is put on disk this long after its end, unless somebody has begun the next one by then: whoever did has
 /// seen to it. It may be much, and the next command would wait for it.
@@ -57,9 +59,12 @@ const LOCK_PAUSE: Duration = Duration::from_micros(100);
 const TOLD: &str = "told";
 /// In a place: who its last host is or was.
 const HOST: &str = "host.json";
-/// In a place: touched by its host whenever there is something new about a run. Nothing is in it; whoever watches the
-/// place is woken, without the file that a copy of each record would need. The host does not hear of it itself.
-const NEWS: &str = ".news";
+/// In a place: the directory to watch. Nothing happens there but what somebody who waits should be woken by.
+const NEWS: &str = "news";
+/// There: touched whenever there is something new about a run. Nothing is in it.
+const SAID: &str = "said";
+/// There: open for writing as long as the host lives, so that its death is heard of as well.
+const LIVES: &str = "lives";
 
 /// The directory of a run's place.
 pub(super) fn directory(run_dir: &Path, place: &str) -> Result<PathBuf, HostError> {
@@ -71,13 +76,19 @@ pub(super) fn directory(run_dir: &Path, place: &str) -> Result<PathBuf, HostErro
     })
 }
 
-/// The directory to watch for what happens to a run: that of its place where it has no host of its own.
+/// The directory to watch for what happens to a run: where its place tells it, if it has no host of its own.
 #[must_use]
 pub fn watched_dir(run_dir: &Path, place: &str) -> PathBuf {
     match directory(run_dir, place) {
-        Ok(at_place) if !exists(run_dir, HOST_LOG) => at_place,
+        Ok(at_place) if !exists(run_dir, HOST_LOG) => news_of(at_place),
         Ok(_) | Err(_) => run_dir.to_owned(),
     }
+}
+
+/// The directory in which a place tells what is new; that of the place itself where a host of an earlier version does so.
+pub(super) fn news_of(place: PathBuf) -> PathBuf {
+    let news = place.join(NEWS);
+    if news.is_dir() { news } else { place }
 }
 
 /// Whether a run was told of at a place, so that its host may have begun it. What cannot be read may have been.
@@ -222,16 +233,38 @@ pub(super) fn tell(
     // What a dead host was told of and never began is told again by whoever still wants it.
     told.clear()?;
     told.add(run_dir, claim)?;
+    files::create_private(&place.join(NEWS))?;
     start(place)
+}
+
+/// The hosts of places that were found alive, by what tells when they die: a host is asked about at every command.
+static ALIVE: Mutex<BTreeMap<PathBuf, OwnedFd>> = Mutex::new(BTreeMap::new());
+
+/// Whether the host that was found alive at a place before lives on.
+fn lives_on(place: &Path) -> bool {
+    let alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // It becomes readable at its death.
+    alive
+        .get(place)
+        .is_some_and(|host| rustix::event::poll(&mut [PollFd::new(host, PollFlags::IN)], Some(&now)) == Ok(0))
 }
 
 /// Whether a lock that was taken turns out to be free: the last thread of a host that was killed lets go of it a moment
 /// after the host counts as dead.
 fn is_left_by_the_dead(place: &Path) -> Result<bool, HostError> {
+    if lives_on(place) {
+        return Ok(false);
+    }
     for _ in 0..files::LOCK_TRIES {
         // One that has the lock and has not said so yet reads the list all the same.
         let last: Option<Identity> = files::read(place, HOST).unwrap_or_default();
-        if last.is_none_or(|host| host.is_alive()) {
+        if last.as_ref().is_none_or(Identity::is_alive) {
+            let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+            match last.and_then(|host| host.open()) {
+                Some(host) => drop(alive.insert(place.to_owned(), host)),
+                None => drop(alive.remove(place)),
+            }
             return Ok(false);
         }
         if matches!(files::lock_shared(place)?, Lock::Held(_)) {
@@ -287,9 +320,23 @@ pub(super) fn main(place: &Path) -> Result<(), HostError> {
         return Err(HostError::NotRegular { path: place.to_owned() });
     };
     let records = Records::open(runs)?;
+    files::create_private(&place.join(NEWS))?;
+    let _lives = files::open_append(&place.join(NEWS).join(LIVES))?;
     let idle = std::env::var(IDLE_VARIABLE).ok().and_then(|ms| ms.parse().ok()).map_or(IDLE, Duration::from_millis);
     let queue = VecDeque::new();
-    let mut host = Host { runs, place, lock: Some(lock), identity, records, wakes, idle, queue, at: 0, left: None };
+    let mut host = Host {
+        runs,
+        place,
+        lock: Some(lock),
+        identity,
+        records,
+        wakes,
+        idle,
+        queue,
+        at: 0,
+        left: None,
+        children_ticks: 0,
+    };
     while let Some(claim) = host.next()? {
         host.serve(&claim)?;
     }
@@ -316,6 +363,7 @@ struct Host<'a> {
     queue: VecDeque<Claim>,
     at: u64,
     left: Option<Left>,
+    children_ticks: u64,
 }
 
 impl Host<'_> {
@@ -335,11 +383,11 @@ impl Host<'_> {
                 return Ok(None);
             };
             self.queue.extend(told.read_on(&mut self.at)?);
-            if !self.queue.is_empty() {
-                continue;
+            if let Some(claim) = self.queue.pop_front() {
+                return Ok(Some(claim));
             }
-            // The start of a next run makes the end of this one durable as well, and whoever was told of that end is making
-            // it durable for itself at this moment. Nobody is kept from telling meanwhile.
+            // Whoever was told of the end of the last run is making it durable for itself at this moment. Nobody is kept from
+            // telling meanwhile.
             if self.records.is_unsettled() {
                 drop(told);
                 if Instant::now() < settle {
@@ -387,7 +435,7 @@ impl Host<'_> {
     fn serve(&mut self, claim: &Claim) -> Result<(), HostError> {
         let run_dir = &self.runs.join(claim.run.as_str());
         let known = shared::find(run_dir)?.is_some();
-        if known || exists(run_dir, EXIT) || exists(run_dir, START) {
+        if known || run_dir.is_dir() && (exists(run_dir, EXIT) || exists(run_dir, START)) {
             return Ok(());
         }
         if claim.version != VERSION {
@@ -409,7 +457,9 @@ impl Host<'_> {
         };
         // Whoever told of this one has seen to what the one before left.
         self.left = None;
-        let (record, _) = run(run_dir, claim, start.started_at, &self.wakes, None, (showing, || say_news(self.place)));
+        let shown = || say_news(self.place);
+        let (record, _) =
+            run(run_dir, claim, start.started_at, &self.wakes, None, &mut self.children_ticks, (showing, shown));
         self.wakes.unwatch(watch);
         let record = ExitRecord { unsettled: !claim.keeps.is_empty(), ..record };
         self.finish(run_dir, &record)?;
@@ -452,7 +502,7 @@ impl Host<'_> {
 
 /// Wakes whoever watches the place. Nobody depends on it: whoever looks at the runs finds the same.
 pub(super) fn say_news(place: &Path) {
-    let (path, now) = (place.join(NEWS), Timespec { tv_sec: 0, tv_nsec: UTIME_NOW });
+    let (path, now) = (place.join(NEWS).join(SAID), Timespec { tv_sec: 0, tv_nsec: UTIME_NOW });
     let times = Timestamps { last_access: now, last_modification: now };
     if utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW).is_err() {
         drop(files::open_append(&path));

@@ -272,6 +272,8 @@ pub enum Why {
     HostDied,
     /// The machine was started anew.
     Reboot,
+    /// A power cut left no record of whether it has begun.
+    Unrecorded,
 }
 
 /// What the directory of a run says about it at one moment.

@@ -139,7 +139,7 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
     if !files::write_once_on(run_dir, START, &start, CLAIM)? {
         return Ok(());
     }
-    let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, (|| {}, || {}));
+    let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, &mut 0, (|| {}, || {}));
     if let Some(confinement) = &claim.confinement {
         confine::clear(&confinement.scratch);
     }
@@ -207,13 +207,15 @@ impl Ends {
 }
 
 /// Runs the command of a claim to its end. While it runs, once it does, it is shown in the directory, before which
-/// `showing` is called, and after which `shown` is. At a place neither is where it is over in a moment.
+/// `showing` is called, and after which `shown` is. At a place neither is where it is over in a moment. `children_ticks` is
+/// the processor time that everything which this process has waited for took up to now.
 pub(super) fn run(
     run_dir: &Path,
     claim: &Claim,
     started_at: Timestamp,
     wakes: &Wakes,
     tty: Option<Tty>,
+    children_ticks: &mut u64,
     (showing, shown): (impl FnOnce(), impl FnOnce()),
 ) -> (ExitRecord, Option<Terminal>) {
     let over = |how| ExitRecord::without_work(claim.run.clone(), how, started_at);
@@ -236,9 +238,6 @@ pub(super) fn run(
         Err(message) => return failed(SpawnProblem::Other, message),
     };
     let began = Instant::now();
-    // A host that ran others before has their times too.
-    let ticks = || Stat::read(own_pid()).map_or(0, |stat| stat.children_ticks);
-    let ticks_before = ticks();
     let (mut child, part) = match spawn(run_dir, claim, &ends) {
         Ok(spawned) => spawned,
         Err((kind, message)) => return failed(kind, message),
@@ -257,9 +256,6 @@ pub(super) fn run(
         }
         shown();
     };
-    if part != Part::Front {
-        tree::prefer_for_oom(pid);
-    }
     let Ends { terminal, pane, printed } = ends;
     let printed = printed.or_else(|| child.stdout.take().map(Into::into));
     let outputs = [(printed, stdout), (child.stderr.take().map(Into::into), stderr)];
@@ -270,13 +266,16 @@ pub(super) fn run(
     }
     let end = conclude(&mut supervisor, claim, part, began);
     let (stdout, stderr) = supervisor.logs();
+    // A host that ran others before has their times too.
+    let ticks = Stat::read(own_pid()).map_or(0, |stat| stat.children_ticks);
+    let ticks_before = std::mem::replace(children_ticks, ticks);
     let record = ExitRecord {
         how: end.how,
         duration_ms: millis(supervisor.main_ended().unwrap_or_else(Instant::now) - began),
         stdout_bytes: stdout.total(),
         stderr_bytes: stderr.total(),
         truncated: stdout.is_cut() || stderr.is_cut(),
-        cpu_ms: ticks().saturating_sub(ticks_before) * MS_PER_TICK,
+        cpu_ms: ticks.saturating_sub(ticks_before) * MS_PER_TICK,
         leftovers_killed: end.leftovers,
         unkillable: end.unkillable,
         ..over(How::TimedOut)
@@ -402,14 +401,18 @@ fn spawn(run_dir: &Path, claim: &Claim, ends: &Ends) -> Result<(Child, Part), (S
     let Some(confinement) = &claim.confinement else {
         let mut command = Command::new(program);
         command.args(arguments);
-        let spawned = spawn_in(claim, ends, command, None).map_err(|error| explain(program, &claim.cwd, &error));
+        let spawned = tree::preferring_for_oom(|| spawn_in(claim, ends, command, None));
+        let spawned = spawned.map_err(|error| explain(program, &claim.cwd, &error));
         return spawned.map(|child| (child, Part::Alone));
     };
     let failed = |error: std::io::Error| (SpawnProblem::Other, format!("cannot confine {program}: {error}"));
     let attempt = |part: Part| -> Result<(Child, Part), (SpawnProblem, String)> {
         let StandIn { command, report, theirs } = confine::stand_in(part, run_dir).map_err(failed)?;
         let (given, kept) = if part == Part::Front { (Some(theirs), None) } else { (None, Some(theirs)) };
-        let mut child = spawn_in(claim, ends, command, given).map_err(failed)?;
+        // Whoever stays in front of the command is not preferred, and sees to it that the command is.
+        let spawn = || spawn_in(claim, ends, command, given);
+        let spawned = if part == Part::Front { spawn() } else { tree::preferring_for_oom(spawn) };
+        let mut child = spawned.map_err(failed)?;
         drop(kept);
         report.wait().inspect_err(|_| {
             // It ends by itself, and what it would have run has not begun.

@@ -1,7 +1,7 @@
 //! The records that the hosts of places share: one file to which all of them append the starts and the ends of their runs.
-//! A start is durable before it returns; what several hosts append at once the file system commits together. An end is
-//! made durable a moment later: whoever builds on it records it durably for itself, and one that a power cut takes is that
-//! of a run which began and did not end, and is told as such.
+//! They are made durable a moment later. Whoever builds on an end records it durably for itself, and one that a power cut
+//! takes is that of a run which began and did not end, and is told as such; a start that it takes is that of a run which
+//! may have begun (`epoch`). Where that could not be told later, a start is durable before it returns.
 //!
 //! A run's own directory, where it has one, has copies for whoever looks into it, which a power cut may take. This file is
 //! what counts: a run that it knows has begun, or is over, whatever else is there. It is discarded by whoever knows which
@@ -16,9 +16,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::HostError;
 use super::files::{self, open_append, open_regular};
 use super::records::{ExitRecord, StartRecord};
+use super::{HostError, epoch};
 
 /// Beside the directories of the runs: the places of their hosts, and the records.
 pub(super) const DIR: &str = ".commands";
@@ -54,6 +54,8 @@ pub(super) struct Records {
     file: File,
     /// Whether something was appended that is not durable yet.
     unsettled: bool,
+    /// Whether a start may be taken by a power cut.
+    is_entered: bool,
 }
 
 impl Records {
@@ -62,7 +64,8 @@ impl Records {
         let dir = runs.join(DIR);
         files::create_dir(&dir)?;
         let file = Self::open_in(&dir)?;
-        Ok(Self { dir, file, unsettled: false })
+        let is_entered = epoch::is_entered(&dir);
+        Ok(Self { dir, file, unsettled: false, is_entered })
     }
 
     fn open_in(dir: &Path) -> Result<File, HostError> {
@@ -75,11 +78,11 @@ impl Records {
         Ok(file)
     }
 
-    /// Records that a run may have begun, durably, and whatever was recorded before.
+    /// Records that a run may have begun: durably, unless it would be known that it may have.
     pub(super) fn start(&mut self, run_dir: &Path, record: &StartRecord) -> Result<(), HostError> {
         self.turn()?;
         self.append(&Line::Start { dir: name(run_dir), record: record.clone() })?;
-        self.settle()
+        if self.is_entered { Ok(()) } else { self.settle() }
     }
 
     /// Records how a run ended, durably once it is settled.
@@ -145,9 +148,7 @@ pub fn discard(runs: &Path, is_live: impl Fn(&str) -> bool) {
     for path in older.iter().take(older.len().saturating_sub(FILES_KEPT)) {
         let mut lives = false;
         let bytes = std::fs::read(path).unwrap_or_default();
-        each(&bytes, |line| match line {
-            Line::Start { dir, .. } | Line::Exit { dir, .. } => lives |= is_live(&dir),
-        });
+        each(&bytes, |line| lives |= is_live(line.dir));
         if !lives {
             drop(std::fs::remove_file(path));
         }
@@ -176,12 +177,73 @@ pub(super) fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
 }
 
 /// Tells of every whole line and says how far these reach.
-fn each(bytes: &[u8], mut tell: impl FnMut(Line)) -> usize {
+fn each(bytes: &[u8], mut tell: impl FnMut(Told<'_>)) -> usize {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    whole_lines(bytes.get(..whole).unwrap_or_default())
-        .filter_map(|text| serde_json::from_str(text).ok())
-        .for_each(&mut tell);
+    whole_lines(bytes.get(..whole).unwrap_or_default()).filter_map(Told::of).for_each(&mut tell);
     whole
+}
+
+/// A line as far as it has to be understood to know what it is about: every host passes over those of all the others.
+struct Told<'a> {
+    dir: &'a str,
+    is_exit: bool,
+    text: &'a str,
+}
+
+impl<'a> Told<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let (is_exit, rest) = match text.strip_prefix(r#"{"start":{"dir":""#) {
+            Some(rest) => (false, rest),
+            None => (true, text.strip_prefix(r#"{"exit":{"dir":""#)?),
+        };
+        // The directory of a run is a plain word.
+        let (dir, _) = rest.split_once('"').filter(|(dir, _)| !dir.contains('\\'))?;
+        Some(Self { dir, is_exit, text })
+    }
+}
+
+/// A record that was read, and is understood once somebody asks for it.
+#[derive(Debug)]
+enum Kept<T> {
+    Text(Box<str>),
+    /// Nothing where the text is none.
+    Record(Option<T>),
+}
+
+impl<T: Clone> Kept<T> {
+    fn record(&mut self, of: impl FnOnce(Line) -> Option<T>) -> Option<T> {
+        if let Self::Text(text) = self {
+            *self = Self::Record(serde_json::from_str(text).ok().and_then(of));
+        }
+        match self {
+            Self::Record(record) => record.clone(),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// What was read of one run.
+#[derive(Debug, Default)]
+struct Read {
+    start: Option<Kept<StartRecord>>,
+    exit: Option<Kept<ExitRecord>>,
+}
+
+impl Read {
+    fn known(&mut self) -> Known {
+        let start = |line| match line {
+            Line::Start { record, .. } => Some(record),
+            Line::Exit { .. } => None,
+        };
+        let exit = |line| match line {
+            Line::Exit { record, .. } => Some(record),
+            Line::Start { .. } => None,
+        };
+        Known {
+            start: self.start.as_mut().and_then(|kept| kept.record(start)),
+            exit: self.exit.as_mut().and_then(|kept| kept.record(exit)),
+        }
+    }
 }
 
 /// One file as far as it was read.
@@ -199,7 +261,7 @@ struct Index {
     newest: Option<(u64, u64)>,
     files: Vec<Followed>,
     /// Boxed: a table has room for twice as many as it ever held.
-    runs: HashMap<String, Box<Known>>,
+    runs: HashMap<String, Box<Read>>,
     ended: VecDeque<String>,
 }
 
@@ -218,11 +280,13 @@ impl Index {
             let Some(more) = found.len().checked_sub(followed.at).filter(|more| *more > 0) else { continue };
             let mut bytes = vec![0; usize::try_from(more).unwrap_or(0)];
             followed.file.read_exact_at(&mut bytes, followed.at).map_err(failed)?;
-            followed.at += each(&bytes, |line| match line {
-                Line::Start { dir, record } => runs.entry(dir).or_default().start = Some(record),
-                Line::Exit { dir, record } => {
-                    ended.push_back(dir.clone());
-                    runs.entry(dir).or_default().exit = Some(record);
+            followed.at += each(&bytes, |line| {
+                let read = runs.entry(line.dir.to_owned()).or_default();
+                if line.is_exit {
+                    ended.push_back(line.dir.to_owned());
+                    read.exit = Some(Kept::Text(line.text.into()));
+                } else {
+                    read.start = Some(Kept::Text(line.text.into()));
                 }
             }) as u64;
         }
@@ -230,6 +294,11 @@ impl Index {
             ended.pop_front().and_then(|run| runs.remove(&run));
         }
         Ok(())
+    }
+
+    /// What is known of a run; nothing where no record of it can be understood.
+    fn known(&mut self, run: &str) -> Option<Known> {
+        self.runs.get_mut(run).map(|read| read.known()).filter(|known| *known != Known::default())
     }
 
     /// Finds the files anew. Those that were followed are followed on, whatever their names are by now.
@@ -278,7 +347,7 @@ pub(super) fn find(run_dir: &Path) -> Result<Option<Known>, HostError> {
     }
     let index = indexes.entry(dir.clone()).or_default();
     index.refresh(&dir, newest)?;
-    Ok(index.runs.get(&name(run_dir)).map(|known| known.as_ref().clone()))
+    Ok(index.known(&name(run_dir)))
 }
 
 #[cfg(test)]
@@ -331,21 +400,21 @@ mod tests {
             let mut index = Index::default();
             let dir = runs.path().join(DIR);
             index.refresh(&dir, newest(&dir).unwrap()).unwrap();
-            assert_eq!(index.runs["R-2"].start, Some(start("R-2")), "cut at {cut}");
+            assert_eq!(index.known("R-2").unwrap().start, Some(start("R-2")), "cut at {cut}");
             // All but the line's end is the whole line.
-            assert_eq!(index.runs.contains_key("R-1"), cut + 1 == whole.len(), "cut at {cut}");
+            assert_eq!(index.known("R-1").is_some(), cut + 1 == whole.len(), "cut at {cut}");
         }
         for flipped in 1..whole.len() - 1 {
             let mut bytes = whole.clone();
             bytes[flipped] ^= 1;
-            each(&bytes, |line| panic!("byte {flipped}: {line:?}"));
+            each(&bytes, |line| panic!("byte {flipped}: {}", line.text));
         }
     }
 
-    fn index_anew(dir: &Path, check: impl FnOnce(&Index)) {
+    fn index_anew(dir: &Path, check: impl FnOnce(&mut Index)) {
         let mut index = Index::default();
         index.refresh(dir, newest(dir).unwrap()).unwrap();
-        check(&index);
+        check(&mut index);
     }
 
     #[test]
@@ -369,22 +438,24 @@ mod tests {
         };
         fill(5, &mut ended);
         reader.refresh(&dir, newest(&dir).unwrap()).unwrap();
-        assert_eq!(reader.runs["R-slow"].exit, None);
-        assert!(reader.runs["R-slow"].start.is_some() && reader.runs["R-5"].exit.is_some());
+        assert_eq!(reader.known("R-slow").unwrap().exit, None);
+        assert!(reader.known("R-slow").unwrap().start.is_some() && reader.known("R-5").unwrap().exit.is_some());
         slow.exit(&of("R-slow"), &exit("R-slow")).unwrap();
         let mut fresh = Index::default();
         for index in [&mut reader, &mut fresh] {
             index.refresh(&dir, newest(&dir).unwrap()).unwrap();
-            assert!(index.runs["R-slow"].exit.is_some(), "its host went on in the file that it began in");
+            assert!(index.known("R-slow").unwrap().exit.is_some(), "its host went on in the file that it began in");
         }
         fill(4, &mut ended);
         let all = record_files(&dir).len();
         discard(runs.path(), |run| run == "R-slow" || run == "R-2");
         assert!(record_files(&dir).len() < all, "what is settled is discarded");
-        index_anew(&dir, |index| assert!(index.runs["R-slow"].start.is_some() && index.runs["R-2"].exit.is_some()));
+        index_anew(&dir, |index| {
+            assert!(index.known("R-slow").unwrap().start.is_some() && index.known("R-2").unwrap().exit.is_some());
+        });
         discard(runs.path(), |_| false);
         assert_eq!(record_files(&dir).len(), FILES_KEPT + 1);
         reader.refresh(&dir, newest(&dir).unwrap()).unwrap();
-        assert!(reader.runs["R-9"].exit.is_some());
+        assert!(reader.known("R-9").unwrap().exit.is_some());
     }
 }

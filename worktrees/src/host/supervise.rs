@@ -42,6 +42,8 @@ pub(super) struct Stop {
 #[derive(Debug)]
 struct Output {
     pipe: Option<File>,
+    /// Something was read from it.
+    is_used: bool,
     log: CappedLog,
 }
 
@@ -51,6 +53,8 @@ enum Source {
     Signals,
     Directory,
     Output(usize),
+    /// Nobody can write any more, and everything was read.
+    Drained(usize),
     Terminal(terminal::Source),
     Pane,
 }
@@ -89,18 +93,12 @@ impl<'a> Supervisor<'a> {
             status: None,
             childless: false,
             wakes,
-            outputs: outputs.map(|(pipe, log)| {
-                if let Some(pipe) = &pipe {
-                    // The default size works too, only with more waiting on both sides.
-                    rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).unwrap_or_default();
-                }
-                Output { pipe: pipe.map(File::from), log }
-            }),
+            outputs: outputs.map(|(pipe, log)| Output { pipe: pipe.map(File::from), is_used: false, log }),
             terminal,
             pane,
             stop: None,
             gather_until: None,
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: Vec::new(),
         }
     }
 
@@ -260,6 +258,7 @@ impl<'a> Supervisor<'a> {
                 Source::Signals => self.empty_signals(),
                 Source::Directory => self.hear_directory(),
                 Source::Output(index) => self.take_output(*index),
+                Source::Drained(index) => self.end_pipe(*index),
                 Source::Terminal(_) => {}
                 Source::Pane => {
                     if let Some(pane) = &mut self.pane {
@@ -309,7 +308,13 @@ impl<'a> Supervisor<'a> {
             // Interrupted: the signal's own byte is waiting.
             return Vec::new();
         }
-        fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, source)| source).collect()
+        let heard = fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty());
+        let is_at_end = |fd: &PollFd<'_>| fd.revents() == PollFlags::HUP;
+        let source = |(fd, source): (&PollFd<'_>, Source)| match source {
+            Source::Output(index) if is_at_end(fd) => Source::Drained(index),
+            other => other,
+        };
+        heard.map(source).collect()
     }
 
     fn empty_signals(&mut self) {
@@ -338,6 +343,12 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    fn end_pipe(&mut self, index: usize) {
+        if let Some(output) = self.outputs.get_mut(index) {
+            output.pipe = None;
+        }
+    }
+
     fn take_output(&mut self, index: usize) {
         let Some(output) = self.outputs.get_mut(index) else {
             return;
@@ -345,6 +356,12 @@ impl<'a> Supervisor<'a> {
         let Some(pipe) = &mut output.pipe else {
             return;
         };
+        if !output.is_used {
+            output.is_used = true;
+            // Many commands print nothing. The default size works too, only with more waiting on both sides.
+            rustix::pipe::fcntl_setpipe_size(&*pipe, PIPE_BYTES).unwrap_or_default();
+            self.buffer.resize(BUFFER_BYTES, 0);
+        }
         match pipe.read(&mut self.buffer) {
             Ok(0) => output.pipe = None,
             Ok(read) => {

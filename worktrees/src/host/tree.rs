@@ -3,6 +3,10 @@
 //! Which processes those are is for the caller to say, again and again.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::sync::OnceLock;
 
 use rustix::process::Signal;
 
@@ -44,11 +48,37 @@ pub(super) fn freeze_and_kill(mut find: impl FnMut() -> Vec<Identity>) -> Vec<Id
     frozen.into_iter().filter(|process| process.signal(Signal::KILL)).collect()
 }
 
-/// Best effort: a machine that does not allow it only loses the preference.
-pub(super) fn prefer_for_oom(pid: i32) {
-    let path = format!("/proc/{pid}/oom_score_adj");
-    let current = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    if let Some(current) = current {
-        drop(std::fs::write(&path, (current + OOM_SCORE_STEP).min(1000).to_string()));
+/// How much this process itself is preferred, and where to say so. Best effort: a machine that does not allow it only loses
+/// the preference.
+fn own_preference() -> Option<&'static (File, i32)> {
+    static OWN: OnceLock<Option<(File, i32)>> = OnceLock::new();
+    let open = || {
+        let mut file = File::options().read(true).write(true).open("/proc/self/oom_score_adj").ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        Some((file, text.trim().parse().ok()?))
+    };
+    OWN.get_or_init(open).as_ref()
+}
+
+fn prefer(file: &File, score: i32) {
+    drop(file.write_all_at(score.to_string().as_bytes(), 0));
+}
+
+/// Prefers this process.
+pub(super) fn prefer_for_oom() {
+    if let Some((file, current)) = own_preference() {
+        prefer(file, (current + OOM_SCORE_STEP).min(1000));
     }
+}
+
+/// Starts a process that is preferred: it has that from this one, which is itself preferred for that moment only. To say it
+/// of the other one would cost more than all the rest, since nobody has looked at a new process yet.
+pub(super) fn preferring_for_oom<T>(start: impl FnOnce() -> T) -> T {
+    prefer_for_oom();
+    let started = start();
+    if let Some((file, current)) = own_preference() {
+        prefer(file, *current);
+    }
+    started
 }

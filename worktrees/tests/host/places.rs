@@ -59,6 +59,11 @@ impl Place {
         self.base.path().join("runs/.commands").join(COMMAND)
     }
 
+    /// Where it tells what is new.
+    fn news(&self) -> PathBuf {
+        self.at().join("news")
+    }
+
     fn seen(&self, run: &str) -> Observation {
         host::observe_at(&self.dir(run), COMMAND)
     }
@@ -68,7 +73,7 @@ impl Place {
     }
 
     fn ended(&self, run: &str) -> ExitRecord {
-        wait_in(&self.at(), || match self.seen(run) {
+        wait_in(&self.news(), || match self.seen(run) {
             Observation::Ended(record) => Some(record),
             Observation::Corrupt { path, message } => panic!("{}: {message}", path.display()),
             _ => None,
@@ -76,7 +81,7 @@ impl Place {
     }
 
     fn running(&self, run: &str) -> (Identity, Identity) {
-        wait_in(&self.at(), || match self.seen(run) {
+        wait_in(&self.news(), || match self.seen(run) {
             Observation::Running { start, child: Some(child) } => Some((start.host, child)),
             Observation::Ended(record) => panic!("ended too early: {record:?}"),
             _ => None,
@@ -350,7 +355,7 @@ fn whoever_watches_a_place_hears_of_starts_of_ends_and_of_the_death_of_its_host(
     let place = Place::new();
     let watched = |run: &str| host::watched_dir(&place.dir(run), "command-1");
     place.start("one", "echo $$ > up; until [ -e go ]; do sleep 0.01; done");
-    assert!(host::is_place(&watched("one")), "{}", watched("one").display());
+    assert!(host::is_place(watched("one").parent().unwrap()), "{}", watched("one").display());
     let (host, _) = wait_in(&watched("one"), || match place.seen("one") {
         Observation::Running { start, child: Some(child) } => Some((start.host, child)),
         _ => None,
@@ -381,7 +386,7 @@ fn a_host_goes_with_its_directory() {
     place.ended("one");
     let host = host::start_record(&place.dir("one")).unwrap().unwrap().host;
     // It is made where there is none, after the end is told.
-    wait_in(&place.at(), || place.at().join(".news").exists().then_some(()));
+    wait_in(&place.news(), || place.at().join("news/said").exists().then_some(()));
     fs::remove_dir_all(place.base.path().join("runs")).unwrap();
     wait_dead(&host);
 }

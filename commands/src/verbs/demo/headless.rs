@@ -48,7 +48,7 @@ pub(super) fn run(call: &Call, begun: Instant) -> Result<Ending> {
 
 async fn supervise(call: &Call, begun: Instant) -> Result<Ending> {
     let mut context = call.context()?;
-    let _logging = start_logging(call, &context)?;
+    start_logging(call, &context)?;
     let _guard = context.monitor_lock().acquire(Duration::ZERO)?;
     let mut supervisor = Supervisor::open(&context, "demo")?;
     let (wake, mut woken) = mpsc::unbounded_channel();

@@ -162,6 +162,7 @@ pub(super) fn runs(context: &Context) -> Vec<Finding> {
                 let why = match why {
                     Why::HostDied => "its host process died",
                     Why::Reboot => "the machine was restarted",
+                    Why::Unrecorded => "a power cut left no record of whether it had begun",
                 };
                 findings.push(Finding::warning(about, format!("{why}; {} is not working", run.agent), settle));
             }
