@@ -61,6 +61,8 @@ pub struct Supervisor {
     tidied: Option<u64>,
     held: Held,
     news: host::News,
+    /// What was known of live runs after the last fact that was logged, and which that was.
+    told: (u64, Known),
     epoch: Option<String>,
     rested: Rested,
     radar: Radar,
@@ -86,6 +88,7 @@ impl Supervisor {
             tidied: None,
             held: Held::default(),
             news: host::News::default(),
+            told: (0, Known::default()),
             epoch: None,
             rested: Rested::new(),
             radar: Radar::default(),
@@ -157,14 +160,16 @@ impl Supervisor {
             if round == 0 {
                 events.extend(self.meters.look(context, self.engine.pipeline()));
             }
-            let mut known = Known::of(self.engine.pipeline());
+            if self.told.0 != self.engine.pipeline().core.seq {
+                self.told.1 = Known::of(self.engine.pipeline());
+            }
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
             events.clear();
             alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
             // What was seen is decided, and what follows is still due: nothing is lost by leaving it to the next tick.
             if round > 0 && !quiet && is_over() {
-                facts.iter().for_each(|fact| log(&mut known, fact));
+                self.log(&facts);
                 report.facts += facts.len();
                 report.goes_on = true;
                 break;
@@ -190,7 +195,7 @@ impl Supervisor {
                 events.extend(results);
             }
             // Nobody waits for what is in the log.
-            facts.iter().for_each(|fact| log(&mut known, fact));
+            self.log(&facts);
             report.facts += facts.len();
             self.write_current_task(context);
             self.assign(context);
@@ -202,6 +207,18 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Says in the supervisor's own log what became true.
+    fn log(&mut self, facts: &[Fact]) {
+        let (seq, known) = &mut self.told;
+        for fact in facts {
+            let words = sentence(&known.of_fact(fact));
+            if !words.is_empty() {
+                tracing::info!("{words}");
+            }
+        }
+        *seq = self.engine.pipeline().core.seq;
     }
 
     /// Waits a moment for the commands that are under way. One that is over by then is followed by the next without all that a
@@ -446,14 +463,6 @@ impl Supervisor {
         }
         let pause = SNAPSHOT_EVERY.max(self.snapshot_cost * SNAPSHOT_SHARE);
         Some(self.snapshot_at.map_or_else(Instant::now, |at| at + pause))
-    }
-}
-
-/// Says in the supervisor's own log what became true.
-fn log(known: &mut Known, fact: &Fact) {
-    let words = sentence(&known.of_fact(fact));
-    if !words.is_empty() {
-        tracing::info!("{words}");
     }
 }
 

@@ -22,6 +22,7 @@ mod files;
 mod first;
 mod glance;
 mod launch;
+mod lives;
 mod logs;
 mod mask;
 mod namespaces;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::files::{self, CHILD, CLAIM, EXIT, Lock, START};
+use super::lives::lives;
 use super::records::{Claim, ExitRecord, How, Observation, StartRecord, VERSION, Why};
 use super::shared::{self, Known};
 use super::{HostError, epoch, place};
@@ -135,7 +136,7 @@ fn observe_known(run_dir: &Path, boot_id: &str, known: Known) -> Result<Observat
             _ if epoch::is_unknown(&start) => Observation::Interrupted { start, why: Why::Unrecorded },
             _ => Observation::Interrupted { start, why: Why::Reboot },
         }),
-        Known { start: Some(start), .. } if !start.host.is_alive() => {
+        Known { start: Some(start), .. } if !lives(&start.host) => {
             // It may have recorded the end before it died.
             match shared::find(run_dir)?.and_then(|known| known.exit) {
                 Some(record) => Ok(Observation::Ended(record)),

@@ -10,23 +10,22 @@
 //! A run at a place has a directory of its own only once there is something to keep in it: output, a request to stop, or
 //! what shows a command to others that is not over in a moment.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::Timespec;
 use rustix::fs::{AtFlags, CWD, OFlags, Timestamps, UTIME_NOW, utimensat};
 use rustix::process::Signal;
 
 use super::HostError;
 use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, START, exists};
 use super::launch::StopOutcome;
+use super::lives::lives;
 use super::observe::is_over;
 use super::records::{Claim, ExitRecord, StartRecord, VERSION};
 use super::run::{detach, note, run};
@@ -237,34 +236,13 @@ pub(super) fn tell(
     start(place)
 }
 
-/// The hosts of places that were found alive, by what tells when they die: a host is asked about at every command.
-static ALIVE: Mutex<BTreeMap<PathBuf, OwnedFd>> = Mutex::new(BTreeMap::new());
-
-/// Whether the host that was found alive at a place before lives on.
-fn lives_on(place: &Path) -> bool {
-    let alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // It becomes readable at its death.
-    alive
-        .get(place)
-        .is_some_and(|host| rustix::event::poll(&mut [PollFd::new(host, PollFlags::IN)], Some(&now)) == Ok(0))
-}
-
 /// Whether a lock that was taken turns out to be free: the last thread of a host that was killed lets go of it a moment
 /// after the host counts as dead.
 fn is_left_by_the_dead(place: &Path) -> Result<bool, HostError> {
-    if lives_on(place) {
-        return Ok(false);
-    }
     for _ in 0..files::LOCK_TRIES {
         // One that has the lock and has not said so yet reads the list all the same.
         let last: Option<Identity> = files::read(place, HOST).unwrap_or_default();
-        if last.as_ref().is_none_or(Identity::is_alive) {
-            let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
-            match last.and_then(|host| host.open()) {
-                Some(host) => drop(alive.insert(place.to_owned(), host)),
-                None => drop(alive.remove(place)),
-            }
+        if last.is_none_or(|host| lives(&host)) {
             return Ok(false);
         }
         if matches!(files::lock_shared(place)?, Lock::Held(_)) {
@@ -371,6 +349,8 @@ impl Host<'_> {
     fn next(&mut self) -> Result<Option<Claim>, HostError> {
         let (idle, settle) = (Instant::now() + self.idle, Instant::now() + SETTLE_AFTER);
         loop {
+            // The end of the last command is among them. Whoever asks us to leave says so before the signal is heard.
+            self.wakes.empty_signals();
             if self.wakes.is_to_leave() || !self.lock.as_ref().is_some_and(|lock| lock.is_of(self.place)) {
                 return Ok(None);
             }

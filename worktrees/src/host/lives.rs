@@ -1,0 +1,59 @@
+//! Whether hosts of places live, for whoever asks about the same few again and again: a handle on a process says so at once,
+//! where its entry in `/proc` takes longer than all the rest of a look.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::process::Identity;
+
+/// Handles that are kept at most.
+const HANDLES_MAX: usize = 64;
+
+static HANDLES: Mutex<Vec<(Identity, OwnedFd)>> = Mutex::new(Vec::new());
+
+/// Whether this very process still executes, as [`Identity::is_alive`] says.
+pub(super) fn lives(host: &Identity) -> bool {
+    let mut handles = HANDLES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(at) = handles.iter().position(|(known, _)| known == host) {
+        let lives = handles.get(at).is_some_and(|(_, handle)| is_running(handle));
+        if !lives {
+            handles.swap_remove(at);
+        }
+        return lives || host.is_alive();
+    }
+    let Some(handle) = host.open() else { return host.is_alive() };
+    // Those of hosts that have died meanwhile are nobody's any more.
+    handles.retain(|(_, handle)| is_running(handle));
+    if handles.len() < HANDLES_MAX {
+        handles.push((host.clone(), handle));
+    }
+    true
+}
+
+/// A handle becomes readable when its process dies.
+fn is_running(handle: &OwnedFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&now)) == Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_lives_until_it_is_dead_however_often_it_is_asked_about() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let host = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(lives(&host) && lives(&host));
+        let other = Identity { start_time: host.start_time + 1, ..host.clone() };
+        assert!(!lives(&other), "its pid alone is not it");
+        assert!(!lives(&Identity { boot_id: "another".to_owned(), ..host.clone() }));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!lives(&host) && !lives(&host));
+    }
+}
