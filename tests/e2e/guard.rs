@@ -375,6 +375,16 @@ fn where_no_namespaces_can_be_made_a_strict_agent_has_no_shared_memory() {
     }
 }
 
+#[test]
+fn in_shared_memory_a_strict_agent_would_not_find_its_own_worktree() {
+    let s = Sandbox::below(Path::new("/dev/shm"));
+    install(&s, "echo never > ran.txt");
+    s.init("production", &config(&s, "strict", ""));
+    s.add("T-1", &[]);
+    s.tick_to("T-1", "blocked");
+    s.run(["task", "show", "T-1"]).says(&["lies in /dev/shm", "write another level"]);
+}
+
 /// Where only processes cannot be had, because there are to be no namespaces of them or no new view of them, everything else
 /// is as it is otherwise, and said.
 #[test]

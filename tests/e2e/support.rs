@@ -105,7 +105,12 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// A repository with one commit on `main` and no pipeline.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("pipeline-e2e-").tempdir().expect("a temporary directory");
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// The same in a folder that is not the usual one for such things.
+    pub(crate) fn below(folder: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("pipeline-e2e-").tempdir_in(folder).expect("a temporary directory");
         let root = dir.path().canonicalize().expect("its real path");
         let text = |path: &str| root.join(path).to_string_lossy().into_owned();
         let environment = BTreeMap::from([

@@ -171,6 +171,11 @@ fn basis(
     if let Some(why) = lacking(strictest) {
         return Err(refused(strictest, &why));
     }
+    if level == Sandbox::Strict && context.root().starts_with(host::SHARED_MEMORY) {
+        let why =
+            format!("the repository lies in {}, where it would see nothing but what is its own", host::SHARED_MEMORY);
+        return Err(refused(strictest, &why));
+    }
     let home = context.environment().get("HOME").map(PathBuf::from);
     let at_home = |name: &str| home.as_ref().map(|home| home.join(name));
     let scratch = context.run_dir(&run.id).join(SCRATCH);

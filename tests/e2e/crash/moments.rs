@@ -398,7 +398,7 @@ fn a_host_may_be_killed_anywhere() {
     let rig = Rig::new();
     let tasks = [rig.add("one")];
     // A tick that dies as it starts the host leaves a claim without one.
-    let clone = "inject=clone,clone3,vfork:signal=SIGKILL:when=2";
+    let clone = "inject=clone,clone3,vfork:signal=SIGKILL:when=1";
     let done = rig
         .pipeline(&["strace", "-qq", "-o", "/dev/null", "-e", "trace=clone,clone3,vfork", "-e", clone], ONCE)
         .output();

@@ -68,11 +68,13 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
     Ok(known.len())
 }
 
-/// Three commands, each of which writes down on another disk, which has power, that it began.
-fn workflow(ledger: &Path) -> String {
+/// Three commands, each of which writes down on another disk, which has power, that it began, and goes on as long as `hold` is
+/// there.
+fn workflow(ledger: &Path, hold: &Path) -> String {
     let stage = |id: &str| {
-        let run = format!("echo \"$PIPELINE_RUN_ID\" >> '{}'", ledger.display());
-        serde_json::json!({ "id": id, "run": run, "place": "repository", "merge": false, "retries": 5 })
+        let (ledger, hold) = (ledger.display(), hold.display());
+        let run = format!("echo \"$PIPELINE_RUN_ID\" >> '{ledger}'; while test -e '{hold}'; do sleep 0.01; done");
+        serde_json::json!({ "id": id, "run": run, "place": "repository", "merge": false, "retries": 20, "backoff": "1s" })
     };
     let stages = ["a", "b", "c"].map(stage);
     serde_json::json!({ "id": "chain", "stages": stages }).to_string()
@@ -87,12 +89,12 @@ fn begun(ledger: &Path) -> Vec<String> {
 fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
     let disk = Disk::new(file_system);
     let elsewhere = tempfile::tempdir().expect("a scratch directory");
-    let ledger = elsewhere.path().join("ledger");
+    let (ledger, hold) = (elsewhere.path().join("ledger"), elsewhere.path().join("hold"));
     let repository = disk.place.join("r");
     make_repository(&repository);
     let folder = repository.join(".pipeline/workflows");
     fs::create_dir_all(&folder).expect("a directory");
-    fs::write(folder.join("chain.json"), workflow(&ledger)).expect("a workflow");
+    fs::write(folder.join("chain.json"), workflow(&ledger, &hold)).expect("a workflow");
     let must_do = |words: &[&str]| {
         let done = pipeline(&repository).args(words).stderr(Stdio::piped()).output().expect("the program");
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
@@ -112,17 +114,26 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     let mut completed: Vec<String> = Vec::new();
     for round in 0..cuts {
         must_do(&["task", "add", "three commands", "--workflow", "chain"]);
+        // Every other time it meets commands at their work, and else whatever comes.
+        let held = round % 2 == 1;
+        if held {
+            fs::write(&hold, "").expect("a file");
+        }
         let mut ticking = monitor(synced);
-        let enough = begun(&ledger).len() + 1 + round % 3;
+        let enough = begun(&ledger).len() + if held { 1 } else { 1 + round % 3 };
         let deadline = Instant::now() + Duration::from_secs(120);
         while begun(&ledger).len() < enough {
-            assert!(Instant::now() < deadline, "{file_system}, cut {round}: nothing more began");
+            let report = || String::from_utf8_lossy(&must_do(&["status"])).into_owned();
+            assert!(Instant::now() < deadline, "{file_system}, cut {round}: nothing more began:\n{}", report());
             watch.wait(Duration::from_millis(40));
         }
         disk.cut();
         ticking.kill().expect("the monitor's end");
         ticking.wait().expect("the monitor's end");
         end_all_on(&disk.place);
+        if held {
+            fs::remove_file(&hold).expect("it is there");
+        }
         disk.attach_anew();
         let status = must_do(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status).expect("a document");

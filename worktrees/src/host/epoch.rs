@@ -18,7 +18,7 @@ use super::HostError;
 use super::files::{self, exists};
 use super::observe::{observe_at, read_claim};
 use super::records::{Observation, StartRecord, VERSION};
-use super::shared::{DIR, Records};
+use super::shared::{self, DIR, Records};
 use crate::process::{Identity, boot_id};
 
 /// In the directory of the places: the stretch whose beginning was seen to.
@@ -53,7 +53,11 @@ pub fn enter<'a>(
     entered: &mut Option<String>,
 ) -> Result<(), HostError> {
     let dir = runs.join(DIR);
-    let now = name(runs);
+    // Before the first command there is nothing to tell apart, and what its host begins is durable.
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    let now = name(&dir);
     if now.is_some() && *entered == now {
         return Ok(());
     }
@@ -71,9 +75,7 @@ pub fn enter<'a>(
         let mut records = Records::open(runs)?;
         for (run, place) in live {
             let run_dir = runs.join(run.as_str());
-            // One that has a host of its own has a claim there, and its start was durable.
-            let has_own_host = read_claim(&run_dir).unwrap_or_default().is_some_and(|claim| claim.place.is_none());
-            if !has_own_host && observe_at(&run_dir, place) == Observation::NotStarted {
+            if !is_on_record(&run_dir, place)? {
                 let host = Identity { boot_id: before.clone(), pid: NOBODY, start_time: 0 };
                 let start = StartRecord { version: VERSION, run: run.clone(), host, started_at: Timestamp::now() };
                 records.start(&run_dir, &start)?;
@@ -82,7 +84,6 @@ pub fn enter<'a>(
     }
     match &now {
         Some(now) => {
-            files::create_dir(&dir)?;
             files::replace(&dir, EPOCH, now, true)?;
         }
         None if exists(&dir, EPOCH) => {
@@ -93,6 +94,23 @@ pub fn enter<'a>(
     }
     entered.clone_from(&now);
     Ok(())
+}
+
+/// Whether it is known of a run if it has begun. What is in the directory of one that has no host of its own are copies, of
+/// which a power cut may have left anything.
+fn is_on_record(run_dir: &Path, place: &str) -> Result<bool, HostError> {
+    if shared::find(run_dir)?.is_some() {
+        return Ok(true);
+    }
+    // One that has a host of its own has a claim there, and its start was durable.
+    if read_claim(run_dir).unwrap_or_default().is_some_and(|claim| claim.place.is_none()) {
+        return Ok(true);
+    }
+    Ok(match observe_at(run_dir, place) {
+        Observation::Ended(_) | Observation::Starting => true,
+        Observation::Running { start, .. } => start.host.is_alive(),
+        Observation::NotStarted | Observation::Interrupted { .. } | Observation::Corrupt { .. } => false,
+    })
 }
 
 /// Whether what is on record of a start is that nobody knows of it.
@@ -118,9 +136,12 @@ mod tests {
         let run = RunId::new("R-1").unwrap();
         let live = || [(&run, "place")].into_iter();
         let seen = || observe(&runs.path().join("R-1"));
+        let mut entered = None;
+        enter(runs.path(), live(), &mut entered).unwrap();
+        assert!(entered.is_none() && !runs.path().join(DIR).exists(), "nobody has run a command");
+        files::create_dir(&runs.path().join(DIR)).unwrap();
         enter(runs.path(), live(), &mut None).unwrap();
         assert_eq!(seen(), Observation::NotStarted, "whoever came before made every start durable");
-        let mut entered = None;
         enter(runs.path(), live(), &mut entered).unwrap();
         assert_eq!((seen(), entered), (Observation::NotStarted, name(runs.path())), "it was claimed in this stretch");
         after_a_cut(runs.path());
@@ -131,6 +152,31 @@ mod tests {
         let next = RunId::new("R-2").unwrap();
         enter(runs.path(), [(&next, "place")].into_iter(), &mut None).unwrap();
         assert_eq!(observe(&runs.path().join("R-2")), Observation::NotStarted);
+    }
+
+    #[test]
+    fn of_copies_a_power_cut_may_have_left_anything() {
+        let runs = tempfile::tempdir().unwrap();
+        after_a_cut(runs.path());
+        let all: Vec<RunId> = (0..3).map(|nth| RunId::new(&format!("R-{nth}")).unwrap()).collect();
+        let start = |run: &RunId| {
+            let host = Identity { boot_id: boot_id().to_owned(), pid: NOBODY - 1, start_time: 1 };
+            StartRecord { version: VERSION, run: run.clone(), host, started_at: Timestamp::UNIX_EPOCH }
+        };
+        for (nth, run) in all.iter().enumerate() {
+            let dir = runs.path().join(run.as_str());
+            files::create_private(&dir).unwrap();
+            files::replace(&dir, files::START, &start(run), false).unwrap();
+            let damaged = [files::CLAIM, files::START, files::EXIT][nth];
+            std::fs::write(dir.join(damaged), [0; 300]).unwrap();
+        }
+        enter(runs.path(), all.iter().map(|run| (run, "place")), &mut None).unwrap();
+        for run in &all {
+            let dir = runs.path().join(run.as_str());
+            let seen = observe(&dir);
+            assert!(matches!(seen, Observation::Interrupted { why: Why::Unrecorded, .. }), "{seen:?}");
+            super::super::kill_remains(&dir).unwrap();
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub use launch::{
     HostProgram, Killed, StopOutcome, begin, kill_remains, prepare, reap_hosts, request_stop, spawn_host,
 };
 pub use logs::{LogChunk, Stream, digest, read_log, tail};
-pub use namespaces::{Namespaces, available as namespaces_available};
+pub use namespaces::{Namespaces, SHARED_MEMORY, available as namespaces_available};
 pub use news::News;
 pub use observe::{
     has_started, is_claimed, is_of_another_boot, is_settled, never_began, observe, observe_at, observe_on, start_record,

@@ -15,7 +15,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags};
 use super::confine::{self, Part};
 
 /// Shared memory, as the C library looks for it.
-pub(super) const SHARED_MEMORY: &str = "/dev/shm";
+pub const SHARED_MEMORY: &str = "/dev/shm";
 /// Where the kernel shows processes.
 const PROCESSES: &str = "/proc";
 

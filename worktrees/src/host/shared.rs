@@ -82,6 +82,8 @@ impl Records {
     pub(super) fn start(&mut self, run_dir: &Path, record: &StartRecord) -> Result<(), HostError> {
         self.turn()?;
         self.append(&Line::Start { dir: name(run_dir), record: record.clone() })?;
+        // Whoever ticks may have seen to it by now.
+        self.is_entered = self.is_entered || epoch::is_entered(&self.dir);
         if self.is_entered { Ok(()) } else { self.settle() }
     }
 
