@@ -56,6 +56,9 @@ pub struct Run {
     /// The session of the agent's own program that it goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumes: Option<String>,
+    /// Nothing was wrong with that session when it ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumes_interrupted: bool,
     /// How long after its start it counts as overdue, where enough such runs are on record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue_after: Option<SignedDuration>,

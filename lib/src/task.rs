@@ -160,6 +160,9 @@ pub struct Resume {
     pub agent: AgentName,
     /// What the program calls it.
     pub session: String,
+    /// Nothing was wrong with it: its host died, or the machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
 }
 
 /// The task whose stage another one serves.

@@ -93,6 +93,35 @@ hang
     s.tick_past("T-1", "arch");
 }
 
+/// Nothing was wrong with a session whose host died: the next attempt goes on in it, with what the agent knew by then.
+#[test]
+fn a_session_whose_host_died_is_gone_on_with() {
+    let s = Sandbox::new();
+    let own = format!("command = [\"{}\", \"--resume={{resume?}}\"]\n", s.path("agent.sh").display());
+    let command = format!("command = [\"{}\"]\n", s.path("agent.sh").display());
+    let config = s.config("", "").replacen("preset = \"custom\"\n", "preset = \"claude\"\nmode = \"interactive\"\n", 1);
+    s.init("production", &config.replacen(&command, &own, 1));
+    let play = r#"
+echo "$*" > "$box/seen/args.$n"
+printf '{"hook_event_name":"UserPromptSubmit","session_id":"s1"}' | "$program" hook
+: > "$box/at/$key.$n"
+hang
+"#;
+    s.plan("arch", &format!("program='{}'\n{play}", program().display()));
+    s.add("T-1", &[]);
+    s.tick_to("T-1", "arch_wip");
+    s.wait_at("T-1.arch.1");
+    s.tick_until("its session is known", |status| status["agents"]["architect"]["status"] == "working");
+    let run = s.status()["agents"]["architect"]["run"].as_str().expect("a run").to_owned();
+    let start = fs::read_to_string(s.repo().join(".pipeline/runs").join(run).join("start.json")).expect("its start");
+    let start: serde_json::Value = serde_json::from_str(&start).expect("a record");
+    s.shell(&format!("kill -9 {}", start["pid"])).ok();
+    s.tick_until("it is tried again", |_| s.path("at/T-1.arch.2").exists());
+    let told = |n: u32| fs::read_to_string(s.path(&format!("seen/args.{n}"))).expect("its arguments");
+    assert_eq!((told(1).trim(), told(2).trim()), ("", "--resume=s1"));
+    s.run(["task", "cancel", "T-1"]).ok();
+}
+
 /// The settings that add the hooks can be read, and what they say can be written, however far a session is confined. A
 /// variable that a person has set stays theirs.
 #[test]

@@ -11,6 +11,7 @@ use pipeline_lib::agents::preset::Preset;
 use pipeline_lib::event::{DoingSeen, Event, Seen};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::Run;
+use pipeline_lib::settings::Sandbox;
 use pipeline_lib::status::hooks::{self, Hook};
 use pipeline_lib::status::{Correction, Derived, Observed, derive, screen};
 use pipeline_worktrees::beneath;
@@ -83,9 +84,10 @@ pub(crate) fn look(context: &Context, pipeline: &Pipeline, run: &Run, table: &Ta
 /// What there is to tell the engine about the session of a run whose host lives. That it has started is told before.
 pub(super) fn event(context: &Context, pipeline: &Pipeline, run: &Run, table: &Table) -> Option<Event> {
     let Sight { observed, derived, .. } = look(context, pipeline, run, table)?;
-    // A session that cannot be gone on with is none.
-    let resumes =
-        context.agent(&run.agent).is_some_and(|agent| agent.template().iter().any(|arg| arg.contains("{resume?}")));
+    // A session that cannot be gone on with is none: of a strict agent everything goes with its home.
+    let resumes = context.agent(&run.agent).is_some_and(|agent| {
+        agent.sandbox != Sandbox::Strict && agent.template().iter().any(|arg| arg.contains("{resume?}"))
+    });
     let session = hooks::session(&observed.hooks).filter(|_| resumes).map(str::to_owned);
     let seen = DoingSeen {
         conflict: derived.conflicts.first().cloned().unwrap_or_default(),

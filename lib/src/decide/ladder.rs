@@ -9,7 +9,7 @@ use crate::event::DoingSeen;
 use crate::fact::{Fact, Move, TaskEdit};
 use crate::ids::AgentName;
 use crate::pipeline::Agent;
-use crate::run::{Noted, Phase, Run, Rung, StopReason, Tried};
+use crate::run::{Ended, Noted, Phase, Run, Rung, StopReason, Tried};
 use crate::status::Doing;
 use crate::task::{Resume, Task};
 
@@ -93,7 +93,7 @@ impl Rules<'_> {
         let Some(stage) = run.stage.clone() else { return Vec::new() };
         let resume = match (tried(run).map(|tried| tried.rung), session(run)) {
             (Some(Rung::Resume), Some(session)) => {
-                Some(Resume { agent: run.agent.clone(), session: session.to_owned() })
+                Some(Resume { agent: run.agent.clone(), session: session.to_owned(), interrupted: false })
             }
             _ => None,
         };
@@ -101,6 +101,20 @@ impl Rules<'_> {
             Move { uncounted: resume.is_some(), reason: Some(why), resume: resume.map(Box::new), ..Move::default() };
         vec![moved(&task.id, crate::task::TaskState::Ready { stage }, with)]
     }
+}
+
+/// Where a run was interrupted that had a session, its task's next attempt goes on in that, so that what the agent knew by then
+/// is not lost.
+pub(super) fn goes_on_in_session(run: &Run, mut facts: Vec<Fact>) -> Vec<Fact> {
+    let interrupted = matches!(run.phase, Phase::Ended { how: Ended::Interrupted { .. }, .. });
+    if let (true, Some(session)) = (interrupted, session(run))
+        && let Some(Fact::TaskMoved { to: crate::task::TaskState::Ready { stage }, with, .. }) = facts.first_mut()
+        && run.stage.as_ref() == Some(stage)
+    {
+        let (agent, session) = (run.agent.clone(), session.to_owned());
+        with.resume = Some(Box::new(Resume { agent, session, interrupted }));
+    }
+    facts
 }
 
 fn tried(run: &Run) -> Option<Tried> {

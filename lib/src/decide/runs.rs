@@ -10,6 +10,7 @@ use outcome::{stated, with_error};
 
 pub(super) use outcome::Outcome;
 
+use super::ladder::goes_on_in_session;
 use super::stages::moved;
 use super::{Rules, after};
 use crate::event::{Collected, Seen};
@@ -258,7 +259,11 @@ impl Rules<'_> {
             Outcome::Blocked(why) => self.block(task, Some(&stage.id), &why),
             Outcome::Failed(why) => {
                 let feedback = format!("{why}\n{}", left.output);
-                self.attempt_failed(task, stage, &why, &feedback, Some(&claimed))
+                let facts = self.attempt_failed(task, stage, &why, &feedback, Some(&claimed));
+                match self.p.core.runs.get(&claimed.run) {
+                    Some(run) => goes_on_in_session(run, facts),
+                    None => facts,
+                }
             }
             Outcome::Stuck(why) => {
                 self.p.core.runs.get(&claimed.run).map_or_else(Vec::new, |run| Self::after_stuck(run, task, why))

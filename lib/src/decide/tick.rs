@@ -186,6 +186,7 @@ impl Rules<'_> {
             foreign_claim: None,
             doing: None,
             resumes: None,
+            resumes_interrupted: false,
             overdue_after: None,
             overdue: false,
             used: Usage::default(),
@@ -226,6 +227,7 @@ impl Rules<'_> {
         let probe = matches!(work, Work::Probe { .. });
         let timeout = self.time_left(task, stage);
         let role = self.p.core.agents.get(name).map(|agent| &agent.role).filter(|_| work == Work::Agent);
+        let resume = task.resume.as_ref().filter(|resume| resume.agent == *name);
         let run = Run {
             arm: role.and_then(|role| self.p.core.settings.arm_of_run(&task.id, name, role)),
             task: Some(task.id.clone()),
@@ -235,7 +237,8 @@ impl Rules<'_> {
             interactive: self.p.core.settings.agents.iter().any(|a| a.name == *name && a.interactive),
             timeout,
             overdue_after: if probe { None } else { self.overdue_after(task, stage, timeout) },
-            resumes: task.resume.as_ref().filter(|resume| resume.agent == *name).map(|resume| resume.session.clone()),
+            resumes: resume.map(|resume| resume.session.clone()),
+            resumes_interrupted: resume.is_some_and(|resume| resume.interrupted),
             ..self.new_run(work, name)
         };
         vec![Fact::RunClaimed { run: Box::new(run) }]

@@ -5,7 +5,7 @@ use crate::claim::ClaimStatus;
 use crate::event::{DoingSeen, Seen};
 use crate::fact::{Effect, Fact};
 use crate::ids::RunId;
-use crate::run::{Rung, StopReason};
+use crate::run::{Ended, Rung, StopReason};
 use crate::status::{Doing, Source};
 use crate::view::attention;
 
@@ -76,6 +76,27 @@ fn an_agent_that_is_stuck_is_urged_then_resumed_then_replaced() {
     w.tick();
     assert_ne!(w.agent_of("A"), first);
     assert_eq!(waiting(&w), Vec::<&str>::new());
+}
+
+#[test]
+fn an_agent_whose_host_died_goes_on_in_its_session_and_is_urged_from_the_beginning() {
+    let (mut w, run) = world(2);
+    let first = w.agent_of("A");
+    does(&mut w, &run, Doing::Working, Some("s-1"));
+    w.work("A", interrupted(), left_nothing());
+    w.pass(600);
+    w.tick();
+    let again = w.run_of("A");
+    assert_ne!(again, run);
+    assert_eq!((w.agent_of("A"), w.run(&again).resumes.as_deref()), (first, Some("s-1")));
+    assert_eq!(w.run(&again).attempt, 2, "an interrupted attempt counts");
+    w.start(&again);
+    does(&mut w, &again, Doing::Stuck, Some("s-1"));
+    assert_eq!(next(&mut w, 0), Some(Rung::Peek), "nothing was wrong with it");
+    w.work("A", Ended::Exited { code: 1 }, left_nothing());
+    w.pass(600);
+    w.tick();
+    assert_eq!(w.run(&w.run_of("A")).resumes, None, "a session that ended by itself is over");
 }
 
 #[test]

@@ -17,7 +17,8 @@ impl Pipeline {
                 self.core.metrics.disagreements += u64::from(!conflict.is_empty());
                 self.change_run(run, |r| {
                     let before = r.doing.take();
-                    let (mut changes, mut rung) = (Vec::new(), r.resumes.as_ref().map(|_| resumed(at)));
+                    let (mut changes, mut rung) =
+                        (Vec::new(), r.resumes.as_ref().filter(|_| !r.resumes_interrupted).map(|_| resumed(at)));
                     let mut known = session.clone();
                     if let Some(before) = before {
                         let worked =
