@@ -26,6 +26,8 @@ const FOLDER: &str = "hooks";
 const SETTINGS: &str = "settings.json";
 /// Beside them: what OpenCode loads to have any.
 const PLUGIN: &str = "opencode.js";
+/// In the folder: what that plug-in has seen the session use.
+const USED: &str = "used.jsonl";
 const OPENCODE: &str = include_str!("hooks/opencode.js");
 /// The moments that are listened for, as Claude Code calls them, and whether they are about a tool.
 const MOMENTS: [(&str, bool); 9] = [
@@ -78,7 +80,10 @@ pub(crate) fn prepare(run_dir: &Path, preset: Preset) -> Result<Hooks, Failure> 
         Preset::Gemini => json!({ "hooks": of_gemini(&own, Some(&file)) }),
         Preset::Opencode => {
             replace_file(&folder.join(PLUGIN), OPENCODE.as_bytes())?;
-            let options = json!({ "command": [own, "hook"], "file": file.to_string_lossy() });
+            let used = folder.join(USED);
+            let options = json!({
+                "command": [own, "hook"], "file": file.to_string_lossy(), "used": used.to_string_lossy(),
+            });
             json!({ "plugin": [[format!("./{PLUGIN}"), options]] })
         }
         _ => json!({ "hooks": of_claude(&own) }),
@@ -213,6 +218,8 @@ mod tests {
         assert_eq!(said["plugin"][0][0], "./opencode.js");
         assert!(opencode.settings.with_file_name(PLUGIN).is_file());
         assert_eq!(said["plugin"][0][1]["file"], opencode.file.to_string_lossy().as_ref());
+        let used = opencode.folder.join(USED);
+        assert_eq!(said["plugin"][0][1]["used"], used.to_string_lossy().as_ref(), "where a confined session may write");
         assert_eq!(said["plugin"][0][1]["command"][1], "hook");
         for hooks in [&claude, &gemini, &opencode] {
             assert!(hooks.folder.exists() && hooks.file.exists(), "a rule of the kernel's is about what is there");

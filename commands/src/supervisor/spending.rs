@@ -152,7 +152,7 @@ fn format(pipeline: &Pipeline, run: &Run) -> Option<Format> {
     let format = pipeline.core.agents.get(&run.agent).filter(|_| run.work == Work::Agent)?.preset.info().format;
     let tells = match run.interactive {
         // Its transcript has the messages of its stream, or others that are read with them.
-        true => matches!(format, Format::ClaudeJson | Format::GeminiJson | Format::CodexJson),
+        true => matches!(format, Format::ClaudeJson | Format::GeminiJson | Format::CodexJson | Format::OpencodeJson),
         false => format != Format::Plain,
     };
     tells.then_some(format)

@@ -1,5 +1,6 @@
 // Tells `pipeline hook` what the sessions of this OpenCode do. It changes nothing, and nobody waits for it.
 import { spawn } from "node:child_process"
+import { appendFileSync } from "node:fs"
 
 const WORDS_MAX = 160
 const SAY_MS_MAX = 5000
@@ -12,6 +13,7 @@ export default {
     const parents = new Map()
     const at_work = new Set()
     const begun = new Set()
+    const counted = new Set()
     let main
     let said = Promise.resolve()
 
@@ -30,7 +32,8 @@ export default {
       const part = parents.has(session) ? { agent_id: session } : {}
       let whole = session
       while (parents.has(whole)) whole = parents.get(whole)
-      said = said.then(() => call({ hook_event_name: event, session_id: whole, ...part, ...more })).catch(() => {})
+      const document = { hook_event_name: event, session_id: whole, ...part, transcript_path: options.used, ...more }
+      said = said.then(() => call(document)).catch(() => {})
     }
     const words = (text) => String(text ?? "").slice(0, WORDS_MAX)
     const on = (type, heard) =>
@@ -68,7 +71,15 @@ export default {
       at_work.delete(sessionID)
       say("session.idle", sessionID)
     })
+    // What it used, in the words of its own stream.
+    const count = ({ id, tokens, cost }) => {
+      if (counted.has(id)) return
+      counted.add(id)
+      const line = { timestamp: new Date().toISOString(), type: "step_finish", part: { tokens, cost } }
+      appendFileSync(options.used, JSON.stringify(line) + "\n")
+    }
     on("message.part.updated", ({ part }) => {
+      if (part.type === "step-finish") count(part)
       if (part.type !== "tool") return
       const over = part.state.status === "completed" || part.state.status === "error"
       if (over ? !begun.delete(part.callID) : begun.has(part.callID)) return
