@@ -358,27 +358,31 @@ mod tests {
     #[test]
     fn a_git_that_ends_soon_is_waited_for_so_that_nobody_fails_at_the_lock() {
         let (dir, repo) = repo();
-        std::mem::forget(repo.begin_work().unwrap());
-        let mut git = git_at_work(&dir);
         let lock = repo.common.join("refs/heads/main.lock");
-        fs::write(&lock, "").unwrap();
         let waiting = format!("/proc/self/task/{}/stat", rustix::thread::gettid().as_raw_nonzero());
-        let is_over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                // It ends once it was looked at and is waited for.
-                while !is_over.load(Ordering::Relaxed)
-                    && !fs::read_to_string(&waiting).is_ok_and(|stat| stat.contains(") S "))
-                {
-                    std::thread::yield_now();
-                }
-                git.kill().unwrap();
-                git.wait().unwrap();
+        // On a machine that is busy enough it may end too late, and not every time.
+        let is_cleared = (0..20).any(|_| {
+            std::mem::forget(repo.begin_work().unwrap());
+            let mut git = git_at_work(&dir);
+            fs::write(&lock, "").unwrap();
+            let is_over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    // It ends once it was looked at and is waited for.
+                    while !is_over.load(Ordering::Relaxed)
+                        && !fs::read_to_string(&waiting).is_ok_and(|stat| stat.contains(") S "))
+                    {
+                        std::thread::yield_now();
+                    }
+                    git.kill().unwrap();
+                    git.wait().unwrap();
+                });
+                drop(repo.begin_work().unwrap());
+                is_over.store(true, Ordering::Relaxed);
             });
-            drop(repo.begin_work().unwrap());
-            is_over.store(true, Ordering::Relaxed);
+            !lock.exists()
         });
-        assert!(!lock.exists());
+        assert!(is_cleared);
     }
 
     /// A git that waits for its input, as one does whose user writes a message.
