@@ -13,7 +13,7 @@ const HANDLES_MAX: usize = 64;
 
 static HANDLES: Mutex<Vec<(Identity, OwnedFd)>> = Mutex::new(Vec::new());
 
-/// Whether this very process still executes, as [`Identity::is_alive`] says.
+/// Whether this very process still executes, as [`Identity::is_alive`] says; of one with several threads, any of them.
 pub(super) fn lives(host: &Identity) -> bool {
     let mut handles = HANDLES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(at) = handles.iter().position(|(known, _)| known == host) {

@@ -370,7 +370,8 @@ fn whoever_watches_a_place_hears_of_starts_of_ends_and_of_the_death_of_its_host(
     assert!(wait_readable(&hears, Instant::now() + LIMIT), "its lock is let go of");
     // Which is a moment before it counts as dead.
     wait_dead(&host);
-    assert!(matches!(place.seen("two"), Observation::Interrupted { .. }));
+    let seen = place.seen("two");
+    assert!(matches!(seen, Observation::Interrupted { .. }), "{seen:?}");
     host::kill_remains(&place.dir("two")).unwrap();
     // One with a host of its own is watched where that host writes.
     let alone = Run::shell("true");

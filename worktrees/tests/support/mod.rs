@@ -15,7 +15,7 @@ use pipeline_worktrees::host::{self, Claim, ExitRecord, HostProgram, Observation
 use pipeline_worktrees::process::{Identity, with_environment};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify;
-use rustix::process::Signal;
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const AS_HOST: &str = "PIPELINE_TEST_AS_HOST";
@@ -146,8 +146,12 @@ pub(crate) fn wait_readable(fd: impl AsFd, until: Instant) -> bool {
 }
 
 pub(crate) fn wait_dead(process: &Identity) {
-    if let Some(fd) = process.open() {
-        assert!(wait_readable(&fd, Instant::now() + LIMIT), "{process:?} lives");
+    // All of it: its first thread may be dead a moment before the others.
+    let handle = rustix::process::pidfd_open(Pid::from_raw(process.pid).unwrap(), PidfdFlags::empty());
+    if let Ok(handle) = handle
+        && Identity::of(process.pid).as_ref() == Some(process)
+    {
+        assert!(wait_readable(&handle, Instant::now() + LIMIT), "{process:?} lives");
     }
     assert!(!process.is_alive());
 }
