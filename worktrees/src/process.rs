@@ -204,11 +204,11 @@ impl Table {
         Self { processes }
     }
 
-    /// The living processes of this user in the session that `leader` made whose environment is empty: those that are
-    /// being executed at this moment and do not have theirs yet. Asks for nobody else, because the number of a session
-    /// that is wholly gone may come to name another.
+    /// The living processes of this user in the session that `leader` made which are being executed at this moment: those
+    /// that have no environment yet, and those that are still what `leader` was, whose name was `called`. Asks for nobody
+    /// else, because the number of a session that is wholly gone may come to name another.
     #[must_use]
-    pub fn nameless_in_session(&self, leader: &Identity) -> Vec<Identity> {
+    pub fn nameless_in_session(&self, leader: &Identity, called: &str) -> Vec<Identity> {
         let reused = self.processes.get(&leader.pid).is_some_and(|stat| stat.start_time != leader.start_time);
         if reused || leader.boot_id != boot_id() {
             return Vec::new();
@@ -218,7 +218,10 @@ impl Table {
             .values()
             .filter(|stat| stat.session == leader.pid && stat.start_time >= leader.start_time)
             .filter(|stat| !stat.is_dead() && stat.pid != own && is_ours(stat.pid))
-            .filter(|stat| read_environment(stat.pid).is_some_and(|bytes| bytes.is_empty()))
+            .filter(|stat| {
+                let has_none = || read_environment(stat.pid).is_some_and(|bytes| bytes.is_empty());
+                is_called(stat.pid, called) || has_none()
+            })
             .map(|stat| stat.identity())
             .collect()
     }
@@ -306,6 +309,10 @@ fn is_empty(pid: i32, file: &str) -> bool {
     let mut byte = [0];
     let opened = fs::File::open(format!("/proc/{pid}/{file}"));
     opened.is_ok_and(|mut file| file.read(&mut byte).is_ok_and(|read| read == 0))
+}
+
+fn is_called(pid: i32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|found| found.trim_end() == name)
 }
 
 fn read_environment(pid: i32) -> Option<Vec<u8>> {
@@ -442,9 +449,11 @@ mod tests {
         until_shown(&nameless, "cmdline");
         let leader = |child: &Child| Identity::of(pid_of(child)).unwrap();
         let earlier = |leader: Identity| Identity { start_time: leader.start_time - 1, ..leader };
-        assert_eq!(Table::read().nameless_in_session(&leader(&named)), []);
-        assert_eq!(Table::read().nameless_in_session(&leader(&nameless)), [leader(&nameless)]);
-        assert_eq!(Table::read().nameless_in_session(&earlier(leader(&nameless))), []);
+        assert_eq!(Table::read().nameless_in_session(&leader(&named), "nobody"), []);
+        let called = fs::read_to_string(format!("/proc/{}/comm", leader(&named).pid)).unwrap();
+        assert_eq!(Table::read().nameless_in_session(&leader(&named), called.trim_end()), [leader(&named)]);
+        assert_eq!(Table::read().nameless_in_session(&leader(&nameless), "nobody"), [leader(&nameless)]);
+        assert_eq!(Table::read().nameless_in_session(&earlier(leader(&nameless)), "nobody"), []);
         // Neither is being executed: both have arguments.
         assert!(is_empty(pid_of(&nameless), "environ") && !is_empty(pid_of(&named), "environ"));
         assert!(!is_empty(pid_of(&nameless), "cmdline"));

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, STOP};
 use super::observe::{is_over, lock_and_start, read_child, read_claim, read_exit};
 use super::records::{Claim, ExitRecord, How, StopRequest};
-use super::{HostError, RUN_ID_VARIABLE, place, shared, tmux, tree};
+use super::{HostError, RUN_ID_VARIABLE, place, run, shared, tmux, tree};
 use crate::process::{Identity, Table, with_environment};
 
 /// How often what remains of a run is looked for and killed before the rest is called unkillable.
@@ -274,7 +274,7 @@ fn wait_executed(host: &Identity) {
 }
 
 fn find_remains(run: &str, host: Option<&Identity>, child: Option<&Identity>) -> Vec<Identity> {
-    let mut found = host.map(|host| Table::read().nameless_in_session(host)).unwrap_or_default();
+    let mut found = host.map(|host| Table::read().nameless_in_session(host, run::HOST_NAME)).unwrap_or_default();
     // This comes second: what had no environment at the first look may have it now.
     found.extend(with_environment(RUN_ID_VARIABLE, run));
     found.extend(child.filter(|child| child.is_alive()).cloned());

@@ -107,8 +107,11 @@ fn shed_descriptors() {
     note(&format!("inherited descriptors stay open here: {error}"));
 }
 
+/// What a host is called, and what it starts until that is executed.
+pub(super) const HOST_NAME: &str = "pipeline-host";
+
 pub(super) fn name_process() {
-    // A convenience in process listings; a kernel that refuses it changes nothing.
+    // In process listings, and for whoever ends what a killed host was starting; a kernel that refuses it changes little.
     rustix::thread::set_name(c"pipeline-host").unwrap_or_default();
 }
 
