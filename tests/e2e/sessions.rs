@@ -16,12 +16,16 @@ fn ready(play: &str) -> Sandbox {
     let config = s.config("", "");
     let config = config.replacen("preset = \"custom\"\n", "preset = \"claude\"\nmode = \"interactive\"\n", 1);
     s.init("production", &config);
-    let program = program();
-    s.plan("arch", &format!("program='{}'\n{DRAW}{play}", program.display()));
+    begin(&s, &format!("{DRAW}{play}"));
+    s
+}
+
+/// A task whose agent plays this, until it says where it is.
+fn begin(s: &Sandbox, play: &str) {
+    s.plan("arch", &format!("program='{}'\n{play}", program().display()));
     s.add("T-1", &[]);
     s.tick_to("T-1", "arch_wip");
     s.wait_at("T-1.arch.1");
-    s
 }
 
 fn doing(s: &Sandbox) -> (String, String) {
@@ -107,10 +111,7 @@ printf '{"hook_event_name":"UserPromptSubmit","session_id":"s1"}' | "$program" h
 : > "$box/at/$key.$n"
 hang
 "#;
-    s.plan("arch", &format!("program='{}'\n{play}", program().display()));
-    s.add("T-1", &[]);
-    s.tick_to("T-1", "arch_wip");
-    s.wait_at("T-1.arch.1");
+    begin(&s, play);
     s.tick_until("its session is known", |status| status["agents"]["architect"]["status"] == "working");
     let run = s.status()["agents"]["architect"]["run"].as_str().expect("a run").to_owned();
     let start = fs::read_to_string(s.repo().join(".pipeline/runs").join(run).join("start.json")).expect("its start");
@@ -144,10 +145,7 @@ read -r line
 marker COMPLETED
 hang
 "#;
-        s.plan("arch", &format!("program='{}'\n{play}", program().display()));
-        s.add("T-1", &[]);
-        s.tick_to("T-1", "arch_wip");
-        s.wait_at("T-1.arch.1");
+        begin(&s, play);
         assert_eq!(doing(&s), ("waiting".to_owned(), "hook".to_owned()));
         s.run(["explain", "architect"]).ok().says(&["its hooks say", expected]);
         s.run(["agent", "stop", "architect"]).ok();

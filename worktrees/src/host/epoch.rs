@@ -46,7 +46,7 @@ pub(super) fn is_entered(dir: &Path) -> bool {
 /// so. What it found is remembered in `entered`, so that asking again costs nothing.
 ///
 /// # Errors
-/// When the records cannot be read or written. Nothing is lost then: hosts make starts durable, and the next one asks again.
+/// When the records cannot be read or written. Whoever asked may begin nothing then, or it might begin twice.
 pub fn enter<'a>(
     runs: &Path,
     live: impl Iterator<Item = (&'a RunId, &'a str)>,

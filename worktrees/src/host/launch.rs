@@ -274,7 +274,8 @@ fn wait_executed(host: &Identity) {
 }
 
 fn find_remains(run: &str, host: Option<&Identity>, child: Option<&Identity>) -> Vec<Identity> {
-    let mut found = host.map(|host| Table::read().nameless_in_session(host, run::HOST_NAME)).unwrap_or_default();
+    let mut found =
+        host.map(|host| Table::read().nameless_in_session(host, &run::HOST_NAME.to_string_lossy())).unwrap_or_default();
     // This comes second: what had no environment at the first look may have it now.
     found.extend(with_environment(RUN_ID_VARIABLE, run));
     found.extend(child.filter(|child| child.is_alive()).cloned());

@@ -4,7 +4,7 @@
 //! it needs in the claim: no configuration, no environment, no library that would start threads.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -108,11 +108,11 @@ fn shed_descriptors() {
 }
 
 /// What a host is called, and what it starts until that is executed.
-pub(super) const HOST_NAME: &str = "pipeline-host";
+pub(super) const HOST_NAME: &CStr = c"pipeline-host";
 
 pub(super) fn name_process() {
     // In process listings, and for whoever ends what a killed host was starting; a kernel that refuses it changes little.
-    rustix::thread::set_name(c"pipeline-host").unwrap_or_default();
+    rustix::thread::set_name(HOST_NAME).unwrap_or_default();
 }
 
 fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
