@@ -13,6 +13,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,14 @@ pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
 }
 
+/// How much processor time those have used whom this process has waited for, and whom they have.
+#[must_use]
+pub fn children_time() -> Duration {
+    let time = |of: nix::sys::time::TimeVal| Duration::from_micros(u64::try_from(of.num_microseconds()).unwrap_or(0));
+    getrusage(UsageWho::RUSAGE_CHILDREN)
+        .map_or(Duration::ZERO, |used| time(used.user_time()) + time(used.system_time()))
+}
+
 /// The name of the current boot. Empty where the kernel does not tell, which makes all boots look alike.
 #[must_use]
 pub fn boot_id() -> &'static str {
@@ -124,8 +134,6 @@ pub struct Stat {
     pub session: i32,
     /// Clock ticks between boot and the start of the process.
     pub start_time: u64,
-    /// Clock ticks of processor time used by children that were waited for.
-    pub children_ticks: u64,
 }
 
 impl Stat {
@@ -175,7 +183,6 @@ impl Stat {
             parent: field(4)?.parse().ok()?,
             session: field(6)?.parse().ok()?,
             start_time: number(22)?,
-            children_ticks: number(16)?.saturating_add(number(17)?),
         })
     }
 
@@ -348,7 +355,7 @@ mod tests {
         let text = b"42 (a) R 7 (x) S 7 1 1 0 -1 0 0 0 0 0 1 2 30 40 20 0 1 0 987 1 1";
         let stat = Stat::parse(text).unwrap();
         assert_eq!((stat.pid, stat.state, stat.parent, stat.session), (42, 'S', 7, 1));
-        assert_eq!((stat.start_time, stat.children_ticks), (987, 70));
+        assert_eq!(stat.start_time, 987);
     }
 
     #[test]

@@ -36,10 +36,12 @@ pub fn begin(host: &HostProgram, run_dir: &Path, claim: &Claim) -> Result<(), Ho
         prepare(run_dir, claim)?;
         return spawn_host(host, run_dir);
     };
-    be_ready_to_spawn();
     let run_dir = std::path::absolute(run_dir).map_err(HostError::io("find", run_dir))?;
     let place = place::directory(&run_dir, name)?;
-    place::tell(&place, &run_dir, &identified(claim), |place| spawn_detached(host, place))
+    place::tell(&place, &run_dir, &identified(claim), |place| {
+        be_ready_to_spawn();
+        spawn_detached(host, place)
+    })
 }
 
 /// Claims a run that has a host of its own: makes its directory and says there what the host is to do. A claim that is there

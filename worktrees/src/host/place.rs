@@ -40,7 +40,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// The same in milliseconds, in the host's environment.
 const IDLE_VARIABLE: &str = "PIPELINE_HOST_IDLE_MS";
 /// What is on record is made durable once nothing was told for so long.
-const SETTLE_AFTER: Duration = Duration::from_millis(5);
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
 /// What a command left is put on disk this long after its end, unless somebody has begun the next one by then: whoever did has
 /// seen to it. It may be much, and the next command would wait for it.
 const KEEP_AFTER: Duration = Duration::from_secs(1);
@@ -195,12 +195,13 @@ impl Told {
         files::open_append(&self.path)?.set_len(0).map_err(HostError::io("write", &self.path))
     }
 
-    fn add(&mut self, run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
+    fn add(&mut self, run_dir: &Path, claim: &Claim) -> Result<File, HostError> {
         let failed =
             |error: serde_json::Error| HostError::Format { path: self.path.clone(), message: error.to_string() };
         let line = shared::as_line(&format!("{} {}", name(run_dir), serde_json::to_string(claim).map_err(failed)?));
         let mut file = files::open_append(&self.path)?;
-        file.write_all(line.as_bytes()).map_err(HostError::io("write", &self.path))
+        file.write_all(line.as_bytes()).map_err(HostError::io("write", &self.path))?;
+        Ok(file)
     }
 
     /// Whether it names a run: its host, if it lives, has begun it or may yet.
@@ -222,8 +223,11 @@ pub(super) fn tell(
     match files::lock_shared(place)? {
         // The host looks at the list a last time while nobody else can, before it lets go of its lock: it reads this.
         Lock::Taken => {
-            told.add(run_dir, claim)?;
+            // The host hears of the line when this is closed, and by then finds the list free.
+            let heard_when_closed = told.add(run_dir, claim)?;
             if !is_left_by_the_dead(place)? {
+                drop(told);
+                drop(heard_when_closed);
                 return Ok(());
             }
         }
@@ -231,7 +235,7 @@ pub(super) fn tell(
     }
     // What a dead host was told of and never began is told again by whoever still wants it.
     told.clear()?;
-    told.add(run_dir, claim)?;
+    drop(told.add(run_dir, claim)?);
     files::create_private(&place.join(NEWS))?;
     start(place)
 }
@@ -313,7 +317,7 @@ pub(super) fn main(place: &Path) -> Result<(), HostError> {
         queue,
         at: 0,
         left: None,
-        children_ticks: 0,
+        children: Duration::ZERO,
     };
     while let Some(claim) = host.next()? {
         host.serve(&claim)?;
@@ -341,7 +345,7 @@ struct Host<'a> {
     queue: VecDeque<Claim>,
     at: u64,
     left: Option<Left>,
-    children_ticks: u64,
+    children: Duration,
 }
 
 impl Host<'_> {
@@ -359,17 +363,18 @@ impl Host<'_> {
             }
             // What we closed ourselves is among it. Whatever comes after this is read now, or heard of.
             self.wakes.empty_directory();
-            let Some(mut told) = Told::open(self.place)? else {
-                return Ok(None);
-            };
-            self.queue.extend(told.read_on(&mut self.at)?);
-            if let Some(claim) = self.queue.pop_front() {
-                return Ok(Some(claim));
+            if self.wakes.has_heard() || !self.wakes.is_watching() || self.at > TOLD_BYTES_MAX {
+                let Some(mut told) = Told::open(self.place)? else {
+                    return Ok(None);
+                };
+                self.queue.extend(told.read_on(&mut self.at)?);
+                if let Some(claim) = self.queue.pop_front() {
+                    return Ok(Some(claim));
+                }
             }
             // Whoever was told of the end of the last run is making it durable for itself at this moment. Nobody is kept from
             // telling meanwhile.
             if self.records.is_unsettled() {
-                drop(told);
                 if Instant::now() < settle {
                     self.wakes.rest(settle.saturating_duration_since(Instant::now()));
                 } else {
@@ -379,18 +384,23 @@ impl Host<'_> {
             }
             let due = self.left.as_ref().map(|left| left.due);
             if due.is_some_and(|due| due <= Instant::now()) {
-                drop(told);
                 self.keep()?;
                 continue;
             }
             let left = idle.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                // In this order: whoever tells next sees that nobody is here.
-                self.lock = None;
-                drop(told);
-                return Ok(None);
+                let Some(mut told) = Told::open(self.place)? else {
+                    return Ok(None);
+                };
+                self.queue.extend(told.read_on(&mut self.at)?);
+                if self.queue.is_empty() {
+                    // In this order: whoever tells next sees that nobody is here.
+                    self.lock = None;
+                    drop(told);
+                    return Ok(None);
+                }
+                continue;
             }
-            drop(told);
             let left = due.map_or(left, |due| left.min(due.saturating_duration_since(Instant::now())));
             let watched = self.wakes.is_watching();
             self.wakes.rest(if watched { left } else { left.min(LOOK_UNWATCHED) });
@@ -439,7 +449,7 @@ impl Host<'_> {
         self.left = None;
         let shown = || say_news(self.place);
         let (record, _) =
-            run(run_dir, claim, start.started_at, &self.wakes, None, &mut self.children_ticks, (showing, shown));
+            run(run_dir, claim, start.started_at, &self.wakes, None, &mut self.children, (showing, shown));
         self.wakes.unwatch(watch);
         let record = ExitRecord { unsettled: !claim.keeps.is_empty(), ..record };
         self.finish(run_dir, &record)?;

@@ -30,7 +30,7 @@ use super::tree;
 use super::wakes::Wakes;
 use super::{ENTRUSTED, HostError};
 use crate::disk;
-use crate::process::{Identity, Stat, Table, own_pid};
+use crate::process::{Identity, Table, children_time, own_pid};
 
 /// What the command left behind has this long to end by itself.
 const LEFTOVERS_GRACE: Duration = Duration::from_secs(2);
@@ -42,8 +42,6 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// The process of a command at a place is shown to others once it has taken this long.
 const BRIEF: Duration = Duration::from_millis(20);
-/// The unit of processor times in `/proc`, the same on every machine this runs on.
-const MS_PER_TICK: u64 = 10;
 /// What a command with a terminal is told of it, unless the claim says something else.
 const TERMINAL_VARIABLES: [(&str, &str); 2] = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor")];
 /// What it is not told: the terminal itself knows its size, and changes it.
@@ -142,7 +140,8 @@ fn host(run_dir: &Path, tty: Option<Tty>) -> Result<(), HostError> {
     if !files::write_once_on(run_dir, START, &start, CLAIM)? {
         return Ok(());
     }
-    let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, &mut 0, (|| {}, || {}));
+    let mut children = Duration::ZERO;
+    let (record, terminal) = run(run_dir, &claim, start.started_at, &wakes, tty, &mut children, (|| {}, || {}));
     if let Some(confinement) = &claim.confinement {
         confine::clear(&confinement.scratch);
     }
@@ -210,7 +209,7 @@ impl Ends {
 }
 
 /// Runs the command of a claim to its end. While it runs, once it does, it is shown in the directory, before which
-/// `showing` is called, and after which `shown` is. At a place neither is where it is over in a moment. `children_ticks` is
+/// `showing` is called, and after which `shown` is. At a place neither is where it is over in a moment. `children` is
 /// the processor time that everything which this process has waited for took up to now.
 pub(super) fn run(
     run_dir: &Path,
@@ -218,7 +217,7 @@ pub(super) fn run(
     started_at: Timestamp,
     wakes: &Wakes,
     tty: Option<Tty>,
-    children_ticks: &mut u64,
+    children: &mut Duration,
     (showing, shown): (impl FnOnce(), impl FnOnce()),
 ) -> (ExitRecord, Option<Terminal>) {
     let over = |how| ExitRecord::without_work(claim.run.clone(), how, started_at);
@@ -270,15 +269,15 @@ pub(super) fn run(
     let end = conclude(&mut supervisor, claim, part, began);
     let (stdout, stderr) = supervisor.logs();
     // A host that ran others before has their times too.
-    let ticks = Stat::read(own_pid()).map_or(0, |stat| stat.children_ticks);
-    let ticks_before = std::mem::replace(children_ticks, ticks);
+    let (time, time_before) = (children_time(), *children);
+    *children = time;
     let record = ExitRecord {
         how: end.how,
         duration_ms: millis(supervisor.main_ended().unwrap_or_else(Instant::now) - began),
         stdout_bytes: stdout.total(),
         stderr_bytes: stderr.total(),
         truncated: stdout.is_cut() || stderr.is_cut(),
-        cpu_ms: ticks.saturating_sub(ticks_before) * MS_PER_TICK,
+        cpu_ms: millis(time.saturating_sub(time_before)),
         leftovers_killed: end.leftovers,
         unkillable: end.unkillable,
         ..over(How::TimedOut)

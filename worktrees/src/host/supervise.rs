@@ -319,7 +319,7 @@ impl<'a> Supervisor<'a> {
 
     fn empty_signals(&mut self) {
         self.wakes.empty_signals();
-        if self.wakes.of_place {
+        if self.wakes.of_place && self.status.is_none() {
             self.hear_request();
         }
         self.restore_socket();
@@ -346,6 +346,8 @@ impl<'a> Supervisor<'a> {
     fn end_pipe(&mut self, index: usize) {
         if let Some(output) = self.outputs.get_mut(index) {
             output.pipe = None;
+            // A command that is ending closes one after the other, and is over a moment later if it has its turn.
+            rustix::thread::sched_yield();
         }
     }
 

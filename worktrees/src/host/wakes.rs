@@ -3,6 +3,7 @@
 //!
 //! What follows from any of it is decided elsewhere.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -28,6 +29,8 @@ pub(super) struct Wakes {
     /// The same, for a host that outlives a run: it ends after this one.
     leave: Arc<AtomicBool>,
     pub(super) directory: Option<OwnedFd>,
+    /// Something happened in the directory since it was last asked. Before anybody listened anything may have.
+    heard: Cell<bool>,
     /// Whether a wake may be a request to stop: a signal to a host of many runs names none of them.
     pub(super) of_place: bool,
 }
@@ -63,7 +66,7 @@ impl Wakes {
         for signal in [SIGTERM, SIGINT, SIGCHLD, SIGHUP, SIGUSR1].iter().chain(keys) {
             signal_hook::low_level::pipe::register(*signal, wake.try_clone()?)?;
         }
-        Ok(Self { signals, terminate, leave, directory, of_place: false })
+        Ok(Self { signals, terminate, leave, directory, heard: Cell::new(true), of_place: false })
     }
 
     /// Whether the host of a place is to end.
@@ -122,7 +125,14 @@ impl Wakes {
         };
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut events = inotify::Reader::new(directory, &mut buffer);
-        while events.next().is_ok() {}
+        while events.next().is_ok() {
+            self.heard.set(true);
+        }
+    }
+
+    /// Whether anything was heard of the directory since this was last asked.
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard.take()
     }
 
     /// A request to stop, by file or by signal.
