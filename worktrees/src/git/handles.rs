@@ -4,7 +4,7 @@
 //! A worktree is opened from the side of the repository, because an agent can rewrite the `.git` file of its worktree.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use git2::Repository;
@@ -17,12 +17,14 @@ pub(super) struct LibGit {
     pub(super) common: PathBuf,
     /// Handles on checkouts, by path and private git directory: opening one costs more than most of what is done with it.
     pub(super) kept: RefCell<HashMap<(PathBuf, PathBuf), Repository>>,
+    /// Commits that refs were found to name.
+    pub(super) commits: RefCell<HashSet<git2::Oid>>,
     logging: OnceCell<head::Logging>,
 }
 
 impl LibGit {
     pub(super) fn new(repo: Repository, common: PathBuf) -> Self {
-        Self { repo, common, kept: RefCell::default(), logging: OnceCell::new() }
+        Self { repo, common, kept: RefCell::default(), commits: RefCell::default(), logging: OnceCell::new() }
     }
 
     /// Opens a checkout from the side of the repository: the `.git` of a worktree, which an agent can rewrite, is not read.

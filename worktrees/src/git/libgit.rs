@@ -2,6 +2,8 @@
 //! decided here.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
@@ -9,6 +11,8 @@ use git2::{CheckoutNotificationType, ErrorCode, Oid};
 use jiff::Timestamp;
 use pipeline_lib::diff::Diff;
 use pipeline_lib::ids::CommitId;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
@@ -17,9 +21,41 @@ use super::backend::{
 use super::handles::LibGit;
 use super::{DiffLimits, GitError, WorktreeInfo, diff, graph, head, layout, populate, trial};
 
+/// A ref that names a commit, as it stands in a file.
+const REF_BYTES: usize = 41;
+/// How many commits are remembered to be there.
+const COMMITS_MAX: usize = 4_096;
+
 impl LibGit {
     fn commit(&self, id: &CommitId) -> Result<git2::Commit<'_>, GitError> {
         self.repo.find_commit(oid(id.as_str())?).map_err(GitError::lib(format!("read commit {id}")))
+    }
+
+    /// What a ref holds that is a plain file, or that neither that nor a packed one is there; it is read a few times for each
+    /// command. None where libgit2 has to look: at anything else, and at a commit that it has not seen yet.
+    fn read_plain_ref(&self, full: &str) -> Option<Option<CommitId>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(self.common.join(full), flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => {
+                let packed = rustix::fs::lstat(self.common.join("packed-refs"));
+                return (packed.err() == Some(Errno::NOENT)).then_some(None);
+            }
+            Err(_) => return None,
+        };
+        let mut text = [0; REF_BYTES + 1];
+        let read = file.read_at(&mut text, 0).ok()?;
+        let id = text.get(..read)?.strip_suffix(b"\n").and_then(|id| Oid::from_str(std::str::from_utf8(id).ok()?).ok());
+        let id = id.filter(|_| read == REF_BYTES)?;
+        let is_commit = self.commits.borrow().contains(&id) || self.repo.find_commit(id).is_ok();
+        is_commit.then(|| {
+            let mut commits = self.commits.borrow_mut();
+            if commits.len() >= COMMITS_MAX {
+                commits.clear();
+            }
+            commits.insert(id);
+            Some(self::id(id))
+        })
     }
 
     fn tree_diff(&self, from: &str, to: &str) -> Result<git2::Diff<'_>, git2::Error> {
@@ -65,6 +101,9 @@ impl Backend for LibGit {
     }
 
     fn read_ref(&self, full: &str) -> Result<Option<CommitId>, GitError> {
+        if let Some(found) = self.read_plain_ref(full) {
+            return Ok(found);
+        }
         let found = absent(self.repo.find_reference(full).and_then(|reference| reference.peel_to_commit()));
         Ok(found.map_err(GitError::lib(format!("read {full}")))?.map(|commit| id(commit.id())))
     }

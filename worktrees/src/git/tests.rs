@@ -231,6 +231,23 @@ fn references_and_commits_are_read() {
     });
 }
 
+#[test]
+fn a_branch_is_found_however_its_ref_is_kept() {
+    each(|lab| {
+        let head = |branch: &str| lab.repo.branch_head(branch).unwrap();
+        let first = lab.branch("task", &[("a.txt", "x\n")]);
+        assert_eq!((head("task"), head("nothing")), (Some(first.clone()), None), "by itself");
+        git(&lab.main, &["pack-refs", "--all"]);
+        assert_eq!((head("task"), head("nothing")), (Some(first.clone()), None), "packed");
+        git(&lab.main, &["symbolic-ref", "refs/heads/other", "refs/heads/task"]);
+        assert_eq!(head("other"), Some(first.clone()), "by the name of another");
+        git(&lab.main, &["update-ref", "refs/heads/task", lab.head("main").as_str()]);
+        assert_eq!((head("task"), head("other")), (Some(lab.head("main")), Some(lab.head("main"))), "both ways");
+        git(&lab.main, &["update-ref", "-d", "refs/heads/task"]);
+        assert_eq!(head("task"), None);
+    });
+}
+
 /// A branch of a name that is wanted for something else: what it holds is kept, wherever it is checked out it stays.
 #[test]
 fn a_branch_is_set_aside_with_all_it_holds() {
