@@ -66,6 +66,14 @@ impl Events {
         self.missing_before
     }
 
+    /// Goes on behind a record that the reader knows from elsewhere, if that is further on.
+    pub fn skip_to(&mut self, seq: u64) {
+        if seq > self.seq {
+            self.ready.retain(|record| record.seq > seq);
+            self.seq = seq;
+        }
+    }
+
     /// Reads on; whether it is worth asking for a record again.
     fn fill(&mut self) -> Result<bool> {
         let Some(place) = self.place.as_mut() else {
@@ -204,10 +212,12 @@ fn read_part(place: &Place) -> Result<(Vec<u8>, bool)> {
 fn take(bytes: &[u8], since: u64, ready: &mut VecDeque<Record<Value>>) -> (usize, Rest) {
     let mut good = 0;
     while let Some((frame, payload)) = format::decode_frame(&bytes[good..]) {
-        let Some(records) = replay::decode_raw(&frame, payload) else {
-            return (good, Rest::Damaged);
-        };
-        ready.extend(records.into_iter().filter(|record| record.seq > since));
+        if frame.last_seq() > since {
+            let Some(records) = replay::decode_raw(&frame, payload) else {
+                return (good, Rest::Damaged);
+            };
+            ready.extend(records.into_iter().filter(|record| record.seq > since));
+        }
         good += frame.size();
     }
     (good, replay::rest_of(bytes, good))
@@ -251,6 +261,11 @@ mod tests {
         }
         assert!(room.segment(3).exists());
         assert!(seqs(&mut following).is_empty());
+        let mut skipping = store.events(3);
+        assert_eq!(skipping.next().unwrap().unwrap().seq, 4);
+        skipping.skip_to(9);
+        skipping.skip_to(5);
+        assert_eq!(seqs(&mut skipping), (10..=40).collect::<Vec<_>>());
         for since in [0, 1, 7, 39, 40, 99] {
             assert_eq!(seqs(&mut store.events(since)), (since + 1..=40).collect::<Vec<_>>(), "since {since}");
         }
