@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Sandbox, word};
 
@@ -47,6 +47,32 @@ fn a_watched_status_is_printed_when_it_changes() {
         assert!(document["attention"].is_array() && document["metrics"].is_object(), "{document}");
     }
     interrupt(&s, watching);
+    s.signal(monitor, Signal::TERM);
+    assert_eq!(s.exit_of(monitor), 0);
+}
+
+/// A monitor prints what it writes from memory, and what others write in between from the journal: all of it once, in order.
+#[test]
+fn a_monitor_prints_what_others_write_between_its_own() {
+    let s = Sandbox::ready();
+    let stages: Vec<Value> = (0..40).map(|n| json!({ "id": format!("s{n}"), "run": "true", "merge": false })).collect();
+    s.write(".pipeline/workflows/long.json", &json!({ "id": "long", "stages": stages }).to_string());
+    let monitor = s.start("monitor", ["monitor", "--headless"]);
+    for n in 0..5 {
+        s.run(["task", "add", &format!("Task {n}"), "--id", &format!("L-{n}"), "--workflow", "long"]).ok();
+    }
+    s.run(["wait", "--timeout", "80"]).ok();
+    let is_over = |text: &str| text.matches(" completed\n").count() == 5;
+    let text = s.wait_for_text(&out(&s, "monitor"), "all of it is printed", is_over);
+    for n in 0..5 {
+        let of = |words: &str| text.lines().filter(|line| line.contains(&format!("L-{n} {words}"))).count();
+        assert_eq!((of("added: Task"), of("is ready for s39"), of("completed")), (1, 1, 1), "{text}");
+        let done: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split_once(&format!("  L-{n} "))?.1.strip_suffix(" done: success"))
+            .collect();
+        assert_eq!(done, (0..40).map(|stage| format!("s{stage}")).collect::<Vec<_>>());
+    }
     s.signal(monitor, Signal::TERM);
     assert_eq!(s.exit_of(monitor), 0);
 }

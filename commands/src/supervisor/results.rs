@@ -2,7 +2,8 @@
 //! figures it is measured by. Nothing here decides what follows from them.
 
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use pipeline_lib::globs;
@@ -29,7 +30,7 @@ const ALL_INPUTS: &str = ".inputs";
 /// each time and the last one counts. After a power cut they are written anew, because none was synced.
 const WRITTEN: &str = ".written";
 /// How much of its end is read.
-const WRITTEN_BYTES_MAX: u64 = 512;
+const WRITTEN_BYTES_MAX: usize = 512;
 /// In place of such a directory where no stage has said anything yet. Nothing is in it.
 const NO_INPUTS: &str = ".none";
 /// The directory in a run's that holds what is kept of it.
@@ -69,18 +70,23 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
             _ => {}
         }
     }
-    // As everything of a run, for its owner alone.
-    private_dir(&dir)?;
+    if before == 0 {
+        // As everything of a run, for its owner alone.
+        private_dir(&dir)?;
+    }
     let wanted = |output: &&StageOutput| all || stage.inputs.iter().any(|name| name == output.stage.as_str());
     // In order, so that what a stage said last is what is there.
     for output in task.outputs.iter().skip(before).filter(wanted) {
         let of = context.run_dir(&output.run);
         let command = task.runs.iter().any(|earlier| earlier.id == output.run && earlier.work == "command");
         let whole = of.join(Stream::Stdout.file_name());
-        let printed = host::tail(&of, Stream::Stdout, INPUT_BYTES_MAX).unwrap_or_default();
+        // Many commands say nothing, and leave no directory.
+        let has_said = of.is_dir();
+        let printed =
+            if has_said { host::tail(&of, Stream::Stdout, INPUT_BYTES_MAX).unwrap_or_default() } else { String::new() };
         // What an agent's program prints is a protocol; its words are in the summary.
         let (said, cut) = if command || (output.summary.is_empty() && !printed.is_empty()) {
-            let cut = fs::metadata(&whole).is_ok_and(|found| found.len() > INPUT_BYTES_MAX as u64);
+            let cut = has_said && fs::metadata(&whole).is_ok_and(|found| found.len() > INPUT_BYTES_MAX as u64);
             (printed, cut)
         } else {
             (output.summary.clone(), false)
@@ -112,15 +118,14 @@ fn write_input(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// How many of a task's outputs are in its directory already.
 fn written(dir: &Path, task: &Task) -> Result<usize, Failure> {
-    let mut file = match fs::File::open(dir.join(WRITTEN)) {
+    let file = match fs::File::open(dir.join(WRITTEN)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error.into()),
     };
-    file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(WRITTEN_BYTES_MAX)))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
+    let mut bytes = [0; WRITTEN_BYTES_MAX];
+    let read = file.read_at(&mut bytes, file.metadata()?.len().saturating_sub(WRITTEN_BYTES_MAX as u64))?;
+    let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default());
     let mut words = text.rsplit('\n').next().unwrap_or_default().split(' ');
     let count: usize = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
     let last = count.checked_sub(1).and_then(|last| task.outputs.get(last));

@@ -27,7 +27,7 @@ use super::{alerts, assign, ignored, room, session};
 use crate::context::{Context, Ticking};
 use crate::engine::Engine;
 use crate::error::{Result, chain};
-use crate::verbs::events::{Known, sentence};
+use crate::verbs::events::{Known, sentence_of};
 
 /// Rounds one tick may take. A round is a look, a decision and what follows; a chain of stages that need no process at
 /// all ends by itself, so this is only a wall against rules that chase each other.
@@ -39,6 +39,51 @@ const REPEAT_AFTER: Duration = Duration::from_secs(10);
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(900);
 /// Writing `state.json` may take this share of the time.
 const SNAPSHOT_SHARE: u32 = 20;
+
+/// What is said in the supervisor's own log: everything that became true, a line each.
+#[derive(Debug, Default)]
+struct Said {
+    /// The last fact that was said.
+    seq: u64,
+    /// What was known of live runs after it.
+    known: Known,
+    /// What the present tick said, where somebody wants to print it.
+    lines: Option<Vec<Line>>,
+}
+
+/// What is said of one fact.
+#[derive(Debug)]
+pub struct Line {
+    /// The number of the fact.
+    pub seq: u64,
+    /// When it was said.
+    pub at: Timestamp,
+    /// Empty for what only the machinery cares about.
+    pub words: String,
+}
+
+impl Said {
+    /// Takes in what others have written.
+    fn keep_up(&mut self, pipeline: &Pipeline) {
+        if self.seq != pipeline.core.seq {
+            self.known = Known::of(pipeline);
+        }
+    }
+
+    /// Says what this process has just written, up to the fact of this number.
+    fn say(&mut self, facts: &[Fact], seq: u64) {
+        for (seq, fact) in (seq + 1 - facts.len() as u64..).zip(facts) {
+            let words = sentence_of(fact, &self.known.of_fact(fact));
+            if !words.is_empty() {
+                tracing::info!("{words}");
+            }
+            if let Some(lines) = &mut self.lines {
+                lines.push(Line { seq, at: Timestamp::now(), words });
+            }
+        }
+        self.seq = seq;
+    }
+}
 
 /// What a tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,8 +106,7 @@ pub struct Supervisor {
     tidied: Option<u64>,
     held: Held,
     news: host::News,
-    /// What was known of live runs after the last fact that was logged, and which that was.
-    told: (u64, Known),
+    said: Said,
     epoch: Option<String>,
     rested: Rested,
     radar: Radar,
@@ -88,7 +132,7 @@ impl Supervisor {
             tidied: None,
             held: Held::default(),
             news: host::News::default(),
-            told: (0, Known::default()),
+            said: Said::default(),
             epoch: None,
             rested: Rested::new(),
             radar: Radar::default(),
@@ -104,6 +148,17 @@ impl Supervisor {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Keeps what each tick says, for whoever prints it.
+    pub fn keep_lines(&mut self) {
+        self.said.lines = Some(Vec::new());
+    }
+
+    /// What the last tick said, in order, if that is kept; with what is known of live runs behind the last of it.
+    #[must_use]
+    pub fn lines(&self) -> Option<(&[Line], &Known)> {
+        Some((self.said.lines.as_deref()?, &self.said.known))
     }
 
     /// The engine, to catch up with other processes.
@@ -131,6 +186,7 @@ impl Supervisor {
         self.engine.refresh()?;
         self.settle(context, &mut ticking)?;
         alerts::collect(context, &mut self.engine);
+        self.said.lines.iter_mut().for_each(Vec::clear);
         let mut report = TickReport::default();
         let done = self.rounds(context, at_most, linger, &mut report);
         self.held.let_go(context, self.engine.pipeline(), &[]);
@@ -160,16 +216,15 @@ impl Supervisor {
             if round == 0 {
                 events.extend(self.meters.look(context, self.engine.pipeline()));
             }
-            if self.told.0 != self.engine.pipeline().core.seq {
-                self.told.1 = Known::of(self.engine.pipeline());
-            }
+            self.said.keep_up(self.engine.pipeline());
             let facts = self.engine.feed(context, self.actor, &events, true, &Seen::new())?;
+            let seq = self.engine.pipeline().core.seq;
             events.clear();
             alerts::tell(context, &mut self.engine, &facts);
             let quiet = facts.is_empty();
             // What was seen is decided, and what follows is still due: nothing is lost by leaving it to the next tick.
             if round > 0 && !quiet && is_over() {
-                self.log(&facts);
+                self.said.say(&facts, seq);
                 report.facts += facts.len();
                 report.goes_on = true;
                 break;
@@ -194,9 +249,23 @@ impl Supervisor {
                 }
                 events.extend(results);
             }
+            let is_told = |permitted: &Permitted| is_told_at_a_place(self.engine.pipeline(), permitted.effect());
+            let told = !due.is_empty() && due.iter().all(is_told);
+            if told {
+                // Hosts may wait for the processor that we are on.
+                std::thread::yield_now();
+            }
             // Nobody waits for what is in the log.
-            self.log(&facts);
+            self.said.say(&facts, seq);
             report.facts += facts.len();
+            if told && self.epoch.is_none() {
+                // The first command of all has made what there was nothing of before.
+                self.enter(context)?;
+            }
+            if told && events.is_empty() && !is_over() {
+                // There is nothing to see of them before they have said something.
+                self.linger(context, linger);
+            }
             self.write_current_task(context);
             self.assign(context);
             if due.is_empty() && events.is_empty() && round > 0 {
@@ -207,18 +276,6 @@ impl Supervisor {
             }
         }
         Ok(())
-    }
-
-    /// Says in the supervisor's own log what became true.
-    fn log(&mut self, facts: &[Fact]) {
-        let (seq, known) = &mut self.told;
-        for fact in facts {
-            let words = sentence(&known.of_fact(fact));
-            if !words.is_empty() {
-                tracing::info!("{words}");
-            }
-        }
-        *seq = self.engine.pipeline().core.seq;
     }
 
     /// Waits a moment for the commands that are under way. One that is over by then is followed by the next without all that a
@@ -294,13 +351,17 @@ impl Supervisor {
     /// Sees to what a killed process left.
     fn settle(&mut self, context: &Context, ticking: &mut Ticking) -> Result<()> {
         // Before anything may begin: it is no longer to be told from what began before a power cut then.
-        let runs = self.engine.pipeline().core.runs.values();
-        let at_places = runs.filter_map(|run| Some((&run.id, place_of(run)?)));
-        host::enter(&context.runs_dir(), at_places, &mut self.epoch)?;
+        self.enter(context)?;
         if let Err(error) = held::settle(context, self.engine.pipeline(), ticking) {
             tracing::warn!(%error, "worktrees that a killed process left are looked for again");
         }
         Ok(())
+    }
+
+    fn enter(&mut self, context: &Context) -> Result<()> {
+        let runs = self.engine.pipeline().core.runs.values();
+        let at_places = runs.filter_map(|run| Some((&run.id, place_of(run)?)));
+        Ok(host::enter(&context.runs_dir(), at_places, &mut self.epoch)?)
     }
 
     /// What has changed outside since the last look, as events. With `held` what a run left is taken with its end where that
@@ -477,6 +538,12 @@ fn forget<'e>(performed: &mut HashMap<EffectKey, (Effect, Instant)>, due: impl I
 fn repeat_due(performed: &HashMap<EffectKey, (Effect, Instant)>) -> Option<Instant> {
     let starts = performed.values().filter(|(effect, _)| matches!(effect, Effect::Launch { .. }));
     starts.map(|(_, at)| *at + REPEAT_AFTER).min()
+}
+
+/// Whether an effect is over once the host of a place was told of a command.
+fn is_told_at_a_place(pipeline: &Pipeline, effect: &Effect) -> bool {
+    let Effect::Launch { run } = effect else { return false };
+    pipeline.core.runs.get(run).is_some_and(|run| place_of(run).is_some())
 }
 
 fn is_end(event: &Event) -> bool {

@@ -95,7 +95,10 @@ pub async fn run_loop(
         let ticked_at = Timestamp::now();
         let (deadline, notice, mut again) = match supervisor.tick(context, TICK_FOR, LINGER) {
             Ok(report) => {
-                let notice = watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched);
+                // Whoever goes on at once looks anyway, and must not be woken by what it does itself.
+                let busy = report.goes_on;
+                let notice =
+                    watch_what_matters(context, supervisor.engine().pipeline(), &mut watcher, &mut watched, busy);
                 let again = ticked(context, Ticked { supervisor, report: &report, notice: notice.text.as_deref() });
                 // A directory that is newly watched may have changed before the watch: look again.
                 let look_again = notice.newly_watched || (notice.newly_watched_runs && supervisor.has_news(context));
@@ -213,22 +216,25 @@ struct Watching {
     text: Option<String>,
 }
 
-/// Watches the directories in which something that matters now can appear, and no others.
+/// Watches the directories in which something that matters now can appear, and no others. While it is `busy` neither those
+/// that it writes itself nor those in which its commands say that they are over.
 fn watch_what_matters(
     context: &Context,
     pipeline: &Pipeline,
     watcher: &mut Watcher<Place>,
     watched: &mut BTreeSet<PathBuf>,
+    busy: bool,
 ) -> Watching {
     let mut wanted: BTreeSet<PathBuf> = context.watched_dirs().into_iter().collect();
     for run in pipeline.core.runs.values() {
         let dir = context.run_dir(&run.id);
         match place_of(run) {
+            Some(_) if busy => {}
             Some(place) => drop(wanted.insert(host::watched_dir(&dir, place))),
             None => wanted.extend([dir, context.worktree(run.agent.as_str(), run.task.as_ref())]),
         }
     }
-    wanted.retain(|dir| dir.is_dir());
+    wanted.retain(|dir| !(busy && *dir == context.state_dir()) && dir.is_dir());
     for dir in watched.difference(&wanted) {
         watcher.unwatch(dir);
     }

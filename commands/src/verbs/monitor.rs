@@ -126,6 +126,7 @@ async fn headless(context: &mut Context, pace: Pace) -> Result<u8> {
     };
     let mut supervisor = Supervisor::open(context, "monitor")?;
     let (_wake, mut woken) = mpsc::unbounded_channel();
+    supervisor.keep_lines();
     let mut journal = Printer::new(&supervisor);
     let mut told = None;
     let mut failed = None;
@@ -191,6 +192,14 @@ pub fn asked_to_end() -> impl Future<Output = Result<bool>> {
     }
 }
 
+fn say(context: &Context, at: jiff::Timestamp, words: &str) -> Result<()> {
+    if words.is_empty() {
+        return Ok(());
+    }
+    let time = at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
+    context.output().line(&format!("{time}  {words}"))
+}
+
 /// Prints the journal as it grows: for a person in words, for a program as event lines.
 struct Printer {
     reader: Events,
@@ -204,8 +213,17 @@ impl Printer {
         Self { reader: store.events(store.seq()), known: Known::of(supervisor.engine().pipeline()) }
     }
 
-    fn print(&mut self, context: &Context, _: &Ticked<'_>) -> Result<()> {
+    fn print(&mut self, context: &Context, ticked: &Ticked<'_>) -> Result<()> {
         let output = context.output();
+        // What the tick wrote has its words already, unless others wrote in between.
+        if let Some((lines, known)) = ticked.supervisor.lines().filter(|_| !output.json)
+            && (self.reader.seq() + 1..).zip(lines).all(|(seq, line)| seq == line.seq)
+            && let Some(last) = lines.last()
+        {
+            lines.iter().try_for_each(|line| say(context, line.at, &line.words))?;
+            self.reader.skip_to(last.seq);
+            self.known.clone_from(known);
+        }
         for record in self.reader.by_ref() {
             let at = record.as_ref().map_or_else(|_| jiff::Timestamp::now(), |record| record.at);
             let event = self.known.event(record?);
@@ -213,11 +231,7 @@ impl Printer {
                 output.json(&event)?;
                 continue;
             }
-            let words = sentence(&event);
-            if !words.is_empty() {
-                let time = at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
-                output.line(&format!("{time}  {words}"))?;
-            }
+            say(context, at, &sentence(&event))?;
         }
         // A pipe that is read line by line should not lag behind.
         std::io::stdout().flush().map_err(CommandError::from)

@@ -80,7 +80,8 @@ pub fn run(call: &Call, args: &Wait) -> Result<u8> {
     let (sender, receiver) = mpsc::channel();
     // The receiver is gone only when this function has returned.
     let mut watcher = Watcher::new(move |_| sender.send(()).unwrap_or_default());
-    if let Err(error) = watcher.watch(&context.state_dir(), ()) {
+    let dir = context.state_dir();
+    if let Err(error) = watcher.watch(&dir, ()) {
         context.note(&format!("looking every {} s: {error}", LOOK_AGAIN.as_secs()));
     }
     // Read after the watch began, so that nothing comes between.
@@ -109,12 +110,14 @@ pub fn run(call: &Call, args: &Wait) -> Result<u8> {
             Progress::Waiting => {
                 // A timeout is a look without a notice.
                 receiver.recv_timeout(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN))).unwrap_or_default();
-                // What comes at once is looked at once: where much happens, a look at each change would take the processor
-                // from what is waited for.
-                let gather = Instant::now() + left.map_or(GATHERING, |left| left.min(GATHERING));
-                while Instant::now() < gather {
-                    receiver.recv_timeout(gather.saturating_duration_since(Instant::now())).unwrap_or_default();
-                }
+                // What comes at once is looked at once, and nothing is heard meanwhile: where much happens, each change would
+                // take the processor from what is waited for.
+                watcher.unwatch(&dir);
+                let (_nobody, silence) = mpsc::channel::<()>();
+                silence.recv_timeout(left.map_or(GATHERING, |left| left.min(GATHERING))).unwrap_or_default();
+                // As before it is looked at again now and then where it cannot be watched.
+                watcher.watch(&dir, ()).unwrap_or_default();
+                while receiver.try_recv().is_ok() {}
                 engine.refresh()?;
                 continue;
             }

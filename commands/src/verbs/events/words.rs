@@ -4,6 +4,8 @@ use pipeline_lib::fact::Fact;
 use pipeline_lib::run::{Ended, Run, RunSummary, Verdict, Work};
 use pipeline_lib::task::{Step, TaskState};
 use pipeline_lib::text::{counted, one_line};
+use serde::Deserialize as _;
+use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 
 /// The longest sentence, in characters.
@@ -12,17 +14,23 @@ const CHARS_MAX: usize = 160;
 /// The event in human words, in one line, made safe. Empty for what only the machinery cares about.
 #[must_use]
 pub fn sentence(event: &Map<String, Value>) -> String {
-    let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
-    let fact = serde_json::json!({ "type": text("type"), "data": event.get("data") });
-    let words = match serde_json::from_value::<Fact>(fact) {
-        Ok(fact) => {
-            let about = About { task: text("task"), agent: text("agent"), stage: text("stage"), work: text("work") };
-            words(&fact, &about)
-        }
+    let fact = ["type", "data"].into_iter().filter_map(|key| Some((key, event.get(key)?)));
+    match Fact::deserialize(MapDeserializer::<_, serde_json::Error>::new(fact)) {
+        Ok(fact) => sentence_of(&fact, event),
         // A newer program's event: its type is words enough.
-        Err(_) => format!("{} {}", text("task"), text("type").replace('_', " ")),
-    };
-    one_line(&words, CHARS_MAX)
+        Err(_) => one_line(&format!("{} {}", text(event, "task"), text(event, "type").replace('_', " ")), CHARS_MAX),
+    }
+}
+
+/// The same of an event whose fact is at hand.
+#[must_use]
+pub fn sentence_of(fact: &Fact, event: &Map<String, Value>) -> String {
+    let [task, agent, stage, work] = ["task", "agent", "stage", "work"].map(|key| text(event, key));
+    one_line(&words(fact, &About { task, agent, stage, work }), CHARS_MAX)
+}
+
+fn text<'e>(event: &'e Map<String, Value>, key: &str) -> &'e str {
+    event.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// What the event is about, empty where it is not.
