@@ -1,13 +1,12 @@
 //! One tick: look, decide, perform, until nothing more follows at this moment.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pipeline_lib::event::{Event, Seen as RunEvent};
-use pipeline_lib::fact::{Effect, EffectKey, Fact};
+use pipeline_lib::fact::Effect;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::mode::Orchestration;
 use pipeline_lib::pipeline::{Permitted, Pipeline};
@@ -21,69 +20,23 @@ use super::held::{self, Held};
 use super::idle::{self, Rested};
 use super::look::{look, observe, processes};
 use super::perform::perform;
+use super::performed::Performed;
 use super::radar::Radar;
+use super::said::{Line, Said};
 use super::spending::Meters;
 use super::{alerts, assign, ignored, room, session};
 use crate::context::{Context, Ticking};
 use crate::engine::Engine;
 use crate::error::{Result, chain};
-use crate::verbs::events::{Known, sentence_of};
+use crate::verbs::events::Known;
 
 /// Rounds one tick may take. A round is a look, a decision and what follows; a chain of stages that need no process at
 /// all ends by itself, so this is only a wall against rules that chase each other.
 const ROUNDS_MAX: usize = 10_000;
-/// An effect that was performed and is still due is not repeated sooner: the process it started needs a moment to prove
-/// itself, and a checkout in the way is a person's business.
-const REPEAT_AFTER: Duration = Duration::from_secs(10);
 /// `state.json` is written at most this often while things happen.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(900);
 /// Writing `state.json` may take this share of the time.
 const SNAPSHOT_SHARE: u32 = 20;
-
-/// What is said in the supervisor's own log: everything that became true, a line each.
-#[derive(Debug, Default)]
-struct Said {
-    /// The last fact that was said.
-    seq: u64,
-    /// What was known of live runs after it.
-    known: Known,
-    /// What the present tick said, where somebody wants to print it.
-    lines: Option<Vec<Line>>,
-}
-
-/// What is said of one fact.
-#[derive(Debug)]
-pub struct Line {
-    /// The number of the fact.
-    pub seq: u64,
-    /// When it was said.
-    pub at: Timestamp,
-    /// Empty for what only the machinery cares about.
-    pub words: String,
-}
-
-impl Said {
-    /// Takes in what others have written.
-    fn keep_up(&mut self, pipeline: &Pipeline) {
-        if self.seq != pipeline.core.seq {
-            self.known = Known::of(pipeline);
-        }
-    }
-
-    /// Says what this process has just written, up to the fact of this number.
-    fn say(&mut self, facts: &[Fact], seq: u64) {
-        for (seq, fact) in (seq + 1 - facts.len() as u64..).zip(facts) {
-            let words = sentence_of(fact, &self.known.of_fact(fact));
-            if !words.is_empty() {
-                tracing::info!("{words}");
-            }
-            if let Some(lines) = &mut self.lines {
-                lines.push(Line { seq, at: Timestamp::now(), words });
-            }
-        }
-        self.seq = seq;
-    }
-}
 
 /// What a tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -99,7 +52,7 @@ pub struct TickReport {
 pub struct Supervisor {
     engine: Engine,
     actor: &'static str,
-    performed: HashMap<EffectKey, (Effect, Instant)>,
+    performed: Performed,
     /// The last fact after which the task files of waiting agents were looked at, and the template of their worktrees.
     assigned: Option<(u64, String)>,
     /// The last fact after which the list of ignored paths was looked at.
@@ -127,7 +80,7 @@ impl Supervisor {
         Ok(Self {
             engine: Engine::open(context)?,
             actor,
-            performed: HashMap::new(),
+            performed: Performed::default(),
             assigned: None,
             tidied: None,
             held: Held::default(),
@@ -245,7 +198,7 @@ impl Supervisor {
                 let results = perform(context, self.engine.pipeline(), effect, &mut self.held);
                 // A failed effect says itself when it is tried again.
                 if results.iter().any(|event| matches!(event, Event::EffectFailed { .. })) {
-                    self.performed.remove(&effect.effect().key());
+                    self.performed.undo(effect.effect());
                 }
                 events.extend(results);
             }
@@ -422,7 +375,7 @@ impl Supervisor {
 
     /// When a run whose host was told of it and has not begun it will have to be told again: a host may have been killed then.
     pub(super) fn repeat_due(&self) -> Option<Instant> {
-        repeat_due(&self.performed)
+        self.performed.repeat_due()
     }
 
     /// Whether a run could not be looked at. To look at it is a notice of its own, which must not be heeded at once.
@@ -438,20 +391,9 @@ impl Supervisor {
     /// Effects that are due, wanted, and were not performed a moment ago.
     fn take_due(&mut self, wanted: impl Fn(&Pipeline, &Effect) -> bool) -> Vec<Permitted> {
         let mut due = self.engine.pipeline().due_effects(Timestamp::now());
-        forget(&mut self.performed, due.iter().map(Permitted::effect));
+        self.performed.forget(due.iter().map(Permitted::effect));
         due.retain(|permitted| wanted(self.engine.pipeline(), permitted.effect()));
-        let performed = &self.performed;
-        let due: Vec<_> = due
-            .into_iter()
-            .filter(|permitted| {
-                let effect = permitted.effect();
-                performed.get(&effect.key()).is_none_or(|(done, _)| done != effect)
-            })
-            .collect();
-        for permitted in &due {
-            let effect = permitted.effect().clone();
-            self.performed.insert(effect.key(), (effect, Instant::now()));
-        }
+        due.retain(|permitted| self.performed.begin(permitted.effect()));
         due
     }
 
@@ -527,19 +469,6 @@ impl Supervisor {
     }
 }
 
-/// Forgets what was performed long ago, and what is no longer due: where the same becomes due again, it is wanted again.
-fn forget<'e>(performed: &mut HashMap<EffectKey, (Effect, Instant)>, due: impl Iterator<Item = &'e Effect>) {
-    let due: HashMap<EffectKey, &Effect> = due.map(|effect| (effect.key(), effect)).collect();
-    performed.retain(|key, (effect, at)| at.elapsed() < REPEAT_AFTER && due.get(key).is_some_and(|due| *due == effect));
-}
-
-/// When the first start that has not shown itself may be tried again. Nothing else is waited for so: what a merge waits for is
-/// a person's business, and seen when it changes.
-fn repeat_due(performed: &HashMap<EffectKey, (Effect, Instant)>) -> Option<Instant> {
-    let starts = performed.values().filter(|(effect, _)| matches!(effect, Effect::Launch { .. }));
-    starts.map(|(_, at)| *at + REPEAT_AFTER).min()
-}
-
 /// Whether an effect is over once the host of a place was told of a command.
 fn is_told_at_a_place(pipeline: &Pipeline, effect: &Effect) -> bool {
     let Effect::Launch { run } = effect else { return false };
@@ -555,41 +484,4 @@ pub(crate) fn read_current_task(context: &Context) -> Option<String> {
     let bytes = super::look::read_small(&context.current_task_file(), 4_096)?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     (!text.is_empty()).then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use pipeline_lib::ids::{CommitId, RunId, TaskId};
-
-    use super::*;
-
-    #[test]
-    fn what_was_performed_is_forgotten_once_it_is_no_longer_due() {
-        let merge = |head: &str| {
-            let task = TaskId::new("A").unwrap();
-            Effect::PrepareMerge { task, head: CommitId::from(head.to_owned()) }
-        };
-        let (first, other) = (merge("c1"), merge("c2"));
-        let mut performed = HashMap::from([(first.key(), (first.clone(), Instant::now()))]);
-        forget(&mut performed, [&first].into_iter());
-        assert_eq!(performed.len(), 1, "while it is due it is not repeated");
-        forget(&mut performed, [&other].into_iter());
-        assert!(performed.is_empty(), "something else is due in its place");
-        performed.insert(first.key(), (first.clone(), Instant::now()));
-        forget(&mut performed, std::iter::empty());
-        assert!(performed.is_empty(), "where it becomes due again it is wanted again");
-    }
-
-    #[test]
-    fn a_start_that_does_not_show_itself_is_waited_for_and_nothing_else() {
-        let merge = Effect::PrepareMerge { task: TaskId::new("A").unwrap(), head: CommitId::from("c1".to_owned()) };
-        let (begun, at) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-        let mut performed = HashMap::from([(merge.key(), (merge, begun))]);
-        assert_eq!(repeat_due(&performed), None);
-        for (run, at) in [("r-2", at), ("r-1", begun)] {
-            let start = Effect::Launch { run: RunId::new(run).unwrap() };
-            performed.insert(start.key(), (start, at));
-        }
-        assert_eq!(repeat_due(&performed), Some(begun + REPEAT_AFTER), "the earliest");
-    }
 }
