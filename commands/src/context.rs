@@ -116,6 +116,8 @@ pub struct Context {
     shipped: Mutex<Option<WithShipped>>,
     /// What agents are given under names which say that it is secret, once somebody asked.
     secrets_of_agents: OnceLock<Arc<[String]>>,
+    /// What commands start from, once somebody asked.
+    of_commands: OnceLock<BTreeMap<String, String>>,
 }
 
 /// The project's workflows together with some of the program's.
@@ -169,6 +171,7 @@ impl Context {
             opened: Instant::now(),
             shipped: Mutex::default(),
             secrets_of_agents: OnceLock::new(),
+            of_commands: OnceLock::new(),
         })
     }
 
@@ -228,6 +231,11 @@ impl Context {
     pub(crate) fn secrets_of_agents(&self) -> Arc<[String]> {
         let found = || supervisor::environment::secrets_of_agents(self).into();
         self.secrets_of_agents.get_or_init(found).clone()
+    }
+
+    /// What commands start from: what of our environment they are given.
+    pub(crate) fn environment_of_commands(&self) -> BTreeMap<String, String> {
+        self.of_commands.get_or_init(|| supervisor::environment::of_commands(self)).clone()
     }
 
     /// The configuration.

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pipeline_lib::run::{Run, Work};
-use pipeline_lib::workflow::Stage;
 use pipeline_worktrees::host::{self, RunKind};
 
 use super::environment;
@@ -26,14 +25,13 @@ pub(super) fn claim(
     claim
 }
 
-/// Starts a run's host. `stage` is that of the command it runs, whose secrets may be known from there alone.
-pub(super) fn start(context: &Context, run: &Run, claim: &host::Claim, stage: Option<&Stage>) -> Result<(), Failure> {
+/// Starts a run's host. `secrets` are those that its claim must not say.
+pub(super) fn start(context: &Context, run: &Run, mut claim: host::Claim, secrets: &Secrets) -> Result<(), Failure> {
     let dir = context.run_dir(&run.id);
-    let mut claim = claim.clone();
     claim.keeps = keeps(context, run, &claim);
-    let host = environment::entrust(&Secrets::known(context, stage), &mut claim, context.host_program());
+    let host = environment::entrust(secrets, &mut claim, context.host_program());
     claim.place = place_of(run).filter(|_| is_shared(&claim)).map(str::to_owned);
-    Ok(host::begin(&host, &dir, &claim)?)
+    Ok(host::begin(&host, &dir, claim)?)
 }
 
 /// Where a run leaves what is collected. A gate leaves nothing but its word, and in a person's checkout nothing is collected.

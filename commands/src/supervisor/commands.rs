@@ -13,7 +13,6 @@ use pipeline_worktrees::host::RunKind;
 
 use super::begin::{claim, start};
 use super::confine::private_dir;
-use super::environment::of_commands;
 use super::held::Held;
 use super::launch::{check_out, fresh, prepare_worktree, traceparent};
 use super::perform::Failure;
@@ -59,14 +58,15 @@ pub(super) fn launch(
         }
     };
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
-    let mut env = environment(context, pipeline, run, task, stage, &path)?;
+    let secrets = Secrets::of(context, stage)?;
+    let mut env = environment(context, pipeline, run, (task, stage), &path, &secrets)?;
     if command.contains(shipped::SCRIPTS_VARIABLE) {
         give_scripts(context, &mut env)?;
     }
     let mut claim = claim(run, RunKind::Agent, argv, env, path);
     claim.terminal = None;
     claim.leaves_services = stage.services && matches!(run.work, Work::Command { .. });
-    start(context, run, &claim, Some(stage))?;
+    start(context, run, claim, &secrets)?;
     Ok(None)
 }
 
@@ -85,13 +85,13 @@ fn environment(
     context: &Context,
     pipeline: &Pipeline,
     run: &Run,
-    task: &Task,
-    stage: &Stage,
+    (task, stage): (&Task, &Stage),
     path: &Path,
+    secrets: &Secrets,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let mut env = of_commands(context);
-    Secrets::of(context, stage)?.give(stage, &mut env)?;
+    let mut env = context.environment_of_commands();
+    secrets.give(stage, &mut env)?;
     let inputs = results::write_inputs(context, run, task, stage)?;
     let outcome = context.outcome_file(run);
     outcome.parent().map(private_dir).transpose()?;

@@ -87,7 +87,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut He
     trespass::remember(context, run)?;
     // What it was given stays as it was, whatever it makes of its own copy.
     std::fs::write(context.run_dir(&run.id).join(GIVEN), given)?;
-    start(context, run, &claim, None)?;
+    start(context, run, claim, &Secrets::known(context, None))?;
     Ok(None)
 }
 
@@ -439,7 +439,7 @@ fn start_shell(
     confinement: Option<Confinement>,
 ) -> Result<(), Failure> {
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
-    let mut env = environment::of_commands(context);
+    let mut env = context.environment_of_commands();
     if let Some(confinement) = &confinement {
         confine::tell(confinement, &mut env, &BTreeMap::new());
     }
@@ -449,5 +449,5 @@ fn start_shell(
         env.insert("PIPELINE_TASK_ID".to_owned(), task.to_string());
     }
     let claim = host::Claim { confinement, ..claim(run, kind, argv, env, cwd.to_owned()) };
-    start(context, run, &claim, None)
+    start(context, run, claim, &Secrets::known(context, None))
 }

@@ -31,9 +31,9 @@ const KILL_PASS: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// When the claim cannot be kept, or no host can be started.
-pub fn begin(host: &HostProgram, run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
+pub fn begin(host: &HostProgram, run_dir: &Path, claim: Claim) -> Result<(), HostError> {
     let Some(name) = &claim.place else {
-        prepare(run_dir, claim)?;
+        prepare(run_dir, &claim)?;
         return spawn_host(host, run_dir);
     };
     let run_dir = std::path::absolute(run_dir).map_err(HostError::io("find", run_dir))?;
@@ -57,11 +57,10 @@ pub fn prepare(run_dir: &Path, claim: &Claim) -> Result<(), HostError> {
     if read_claim(run_dir)?.is_some() {
         return Ok(());
     }
-    files::replace(run_dir, CLAIM, &identified(claim), false)
+    files::replace(run_dir, CLAIM, &identified(claim.clone()), false)
 }
 
-fn identified(claim: &Claim) -> Claim {
-    let mut claim = claim.clone();
+fn identified(mut claim: Claim) -> Claim {
     claim.env.insert(RUN_ID_VARIABLE.to_owned(), claim.run.as_str().to_owned());
     claim
 }

@@ -252,7 +252,7 @@ impl Read {
 #[derive(Debug)]
 struct Followed {
     file: File,
-    id: (u64, u64),
+    id: FileId,
     at: u64,
 }
 
@@ -260,7 +260,7 @@ struct Followed {
 #[derive(Debug, Default)]
 struct Index {
     /// Which file has the name, so that a new one is noticed.
-    newest: Option<(u64, u64)>,
+    newest: Option<FileId>,
     files: Vec<Followed>,
     /// Boxed: a table has room for twice as many as it ever held.
     runs: HashMap<String, Box<Read>>,
@@ -268,18 +268,23 @@ struct Index {
 }
 
 impl Index {
-    /// `newest` is the file that has the name now.
-    fn refresh(&mut self, dir: &Path, newest: Option<(u64, u64)>) -> Result<(), HostError> {
+    /// `newest` is the file that has the name now, and how long that is.
+    fn refresh(&mut self, dir: &Path, newest: Option<(FileId, u64)>) -> Result<(), HostError> {
         let path = dir.join(RECORDS);
-        if newest != self.newest || newest.is_none() {
+        let named = newest.map(|(id, _)| id);
+        if named != self.newest || named.is_none() {
             self.list(dir)?;
-            self.newest = newest;
+            self.newest = named;
         }
         let Self { files, runs, ended, .. } = self;
         for followed in files {
             let failed = HostError::io("read", &path);
-            let Ok(found) = followed.file.metadata() else { continue };
-            let Some(more) = found.len().checked_sub(followed.at).filter(|more| *more > 0) else { continue };
+            let len = match newest {
+                Some((id, len)) if id == followed.id => Ok(len),
+                _ => followed.file.metadata().map(|found| found.len()),
+            };
+            let Ok(len) = len else { continue };
+            let Some(more) = len.checked_sub(followed.at).filter(|more| *more > 0) else { continue };
             let mut bytes = vec![0; usize::try_from(more).unwrap_or(0)];
             followed.file.read_exact_at(&mut bytes, followed.at).map_err(failed)?;
             followed.at += each(&bytes, |line| {
@@ -324,11 +329,14 @@ impl Index {
     }
 }
 
-/// Which file has the name now.
-fn newest(dir: &Path) -> Result<Option<(u64, u64)>, HostError> {
+/// A file by its device and its number there.
+type FileId = (u64, u64);
+
+/// Which file has the name now, and how long it is.
+fn newest(dir: &Path) -> Result<Option<(FileId, u64)>, HostError> {
     let path = dir.join(RECORDS);
     match std::fs::symlink_metadata(&path) {
-        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Ok(found) => Ok(Some(((found.dev(), found.ino()), found.len()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(HostError::io("read", &path)(error)),
     }

@@ -51,7 +51,7 @@ impl Place {
     }
 
     fn start(&self, run: &str, script: &str) {
-        host::begin(&program(), &self.dir(run), &self.claim(run, script)).unwrap();
+        host::begin(&program(), &self.dir(run), self.claim(run, script)).unwrap();
     }
 
     /// The directory of the place.
@@ -194,7 +194,7 @@ fn a_host_that_has_nothing_to_do_rests() {
     // Somebody else is busy for a while.
     let mut claim = place.claim("two", "i=0; while test $i -lt 100000; do i=$((i+1)); done");
     claim.place = Some("command-2".to_owned());
-    host::begin(&program(), &place.dir("two"), &claim).unwrap();
+    host::begin(&program(), &place.dir("two"), claim.clone()).unwrap();
     place.ended("two");
     let mut buffer = [std::mem::MaybeUninit::uninit(); 64 * 1024];
     let mut events = inotify::Reader::new(&looks, &mut buffer);
@@ -235,7 +235,7 @@ fn a_time_limit_ends_the_run_and_not_the_host() {
     let place = Place::new();
     let mut claim = place.claim("one", "sleep 600 & sleep 600");
     claim.timeout_ms = Some(30);
-    host::begin(&program(), &place.dir("one"), &claim).unwrap();
+    host::begin(&program(), &place.dir("one"), claim.clone()).unwrap();
     assert_eq!(place.ended("one").how, How::TimedOut);
     assert_eq!(place.remains("one"), []);
     place.start("two", "true");
@@ -321,7 +321,7 @@ fn an_end_is_believed_after_a_reboot_where_what_was_left_is_on_disk() {
     let end = |run: &str, keeps: PathBuf| {
         let mut claim = place.claim(run, "echo x > left");
         claim.keeps = vec![keeps];
-        host::begin(&program(), &place.dir(run), &claim).unwrap();
+        host::begin(&program(), &place.dir(run), claim.clone()).unwrap();
         place.ended(run);
         let host = host::start_record(&place.dir(run)).unwrap().unwrap().host;
         assert!(host.signal(Signal::TERM));
@@ -375,7 +375,7 @@ fn whoever_watches_a_place_hears_of_starts_of_ends_and_of_the_death_of_its_host(
     host::kill_remains(&place.dir("two")).unwrap();
     // One with a host of its own is watched where that host writes.
     let alone = Run::shell("true");
-    host::begin(&program(), &alone.dir(), &alone.claim).unwrap();
+    host::begin(&program(), &alone.dir(), alone.claim.clone()).unwrap();
     assert_eq!(host::watched_dir(&alone.dir(), "command-1"), alone.dir());
     alone.wait_ended();
 }
@@ -397,7 +397,7 @@ fn a_name_is_no_way_out_of_the_directory() {
     for name in ["", ".", "..", "../x", "/x", "a/b"] {
         let mut run = Run::shell("true");
         run.claim.place = Some(name.to_owned());
-        let begun = host::begin(&program(), &run.dir(), &run.claim);
+        let begun = host::begin(&program(), &run.dir(), run.claim.clone());
         assert!(matches!(begun, Err(HostError::Format { .. })), "{name}");
     }
 }
