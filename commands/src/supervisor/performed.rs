@@ -60,9 +60,9 @@ mod tests {
         assert!(performed.begin(&first));
         performed.forget([&first].into_iter());
         assert!(!performed.begin(&first), "while it is due it is not repeated");
-        assert!(performed.begin(&other), "something else is due in its place");
-        performed.forget([&first].into_iter());
-        assert!(performed.begin(&first));
+        performed.forget([&other].into_iter());
+        assert!(performed.begin(&first), "something else was due in its place");
+        assert!(!performed.begin(&first));
         performed.forget(std::iter::empty());
         assert!(performed.begin(&first), "where it becomes due again it is wanted again");
         performed.undo(&first);

@@ -32,7 +32,7 @@ impl LibGit {
     }
 
     /// What a ref holds that is a plain file, or that neither that nor a packed one is there; it is read a few times for each
-    /// command. None where libgit2 has to look: at anything else, and at a commit that it has not seen yet.
+    /// command. None where libgit2 has to look: at anything else, and where there is no such commit.
     fn read_plain_ref(&self, full: &str) -> Option<Option<CommitId>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::open(self.common.join(full), flags, Mode::empty()) {
