@@ -122,7 +122,7 @@ impl<'a> Loop<'a> {
         let whose = (session.agent.clone(), session.task.clone());
         let frame = Arc::clone(&session.frames.borrow());
         let state = State::new(whose, how, Terminal::size()?, frame);
-        let (events, pace) = (Terminal::events()?, Pace::new());
+        let (events, pace) = (EventStream::new(), Pace::new());
         Ok(Self { terminal, session, signals, events, outbox, pace, state, dirty: true })
     }
 

@@ -134,7 +134,7 @@ pub(super) async fn drive(
         live,
         options,
         signals,
-        events: Terminal::events()?,
+        events: EventStream::new(),
         answers: FuturesUnordered::new(),
         hooks: FuturesUnordered::new(),
         outbox,

@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::event::{
-    DisableBracketedPaste, EnableBracketedPaste, EventStream, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
+    DisableBracketedPaste, EnableBracketedPaste, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
     PushKeyboardEnhancementFlags,
 };
 use crossterm::terminal::{
@@ -63,19 +63,6 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// What the person types, from now on. Where an earlier stream has ended, its end still wakes whoever looks first; were
-    /// that us with a key waiting, the key would be seen only together with the next one. So that is taken out of the way
-    /// before anything is drawn that a person could answer.
-    ///
-    /// # Errors
-    /// When the terminal cannot be read.
-    pub(super) fn events() -> io::Result<EventStream> {
-        let events = EventStream::new();
-        // What is there to be read stays for the stream.
-        let _waits = crossterm::event::poll(std::time::Duration::ZERO)?;
-        Ok(events)
-    }
-
     /// Takes the terminal over.
     pub(super) fn enter(mouse: bool) -> io::Result<Self> {
         HOOK.call_once(|| {

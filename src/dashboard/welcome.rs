@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use pipeline_lib::mode::Rollout;
@@ -71,7 +71,7 @@ enum Next {
 pub async fn welcome(found: &Found, theme: Theme, suspend: fn() -> io::Result<()>) -> io::Result<Begin> {
     let mut signals = Signals::listen()?;
     let mut terminal = Terminal::enter(false)?;
-    let mut events = Terminal::events()?;
+    let mut events = EventStream::new();
     let mut looking = Looking::default();
     loop {
         terminal.draw(Terminal::size()?, |area, buffer| render(found, looking, theme, area, buffer))?;
