@@ -26,7 +26,7 @@ impl<M: Machine> Store<M> {
             return Err(StateError::AlreadyInitialised { dir: dir.to_owned() });
         }
         guard.verify()?;
-        journal::create_segment(&layout, 1, &Position::<M>::origin())?;
+        journal::create_segment(&layout, 1, &Position::<M>::origin(), options.room_bytes)?;
         drop(guard);
         Store::open(dir, options)
     }
@@ -52,7 +52,7 @@ impl<M: Machine> Store<M> {
             fs::rename(&from, backup.join(&name)).map_err(StateError::write(&from))?;
         }
         files::sync_dir(&backup)?;
-        journal::create_segment(&layout, 1, &Position::<M>::origin())?;
+        journal::create_segment(&layout, 1, &Position::<M>::origin(), options.room_bytes)?;
         Ok(backup)
     }
 }

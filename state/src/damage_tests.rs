@@ -7,9 +7,12 @@ use crate::format::{self, FORMAT, HEADER_LEN, Version};
 use crate::testing::{Counters, Room, add, copy_dir};
 use crate::{ErrorKind, Events, Machine, Notice, Options, StateError, Store};
 
-/// A store with a few batches in one segment, and the machines after each of them.
+/// A store with a few batches in one segment and little room behind them, and the machines after each of them.
 fn small() -> (Room, Vec<Counters>) {
-    let room = Room::new();
+    let mut room = Room::new();
+    drop(fs::remove_file(room.segment(1)));
+    room.options.room_bytes = 40;
+    drop(Store::<Counters>::init(&room.dir(), room.options.clone()).unwrap());
     let mut store = room.open();
     let mut stages = vec![store.machine().clone()];
     for steps in [&[1][..], &[2, 3], &[4], &[5, 6, 7]] {
@@ -60,8 +63,9 @@ fn cut_at_every_byte_it_opens_to_a_prefix_of_whole_batches() {
     let (room, stages) = small();
     let path = room.segment(1);
     let whole = fs::read(&path).unwrap();
-    let (_, checkpoint) = format::decode_frame_header(&whole[HEADER_LEN..]).map(|f| (0, f)).unwrap();
+    let checkpoint = format::decode_frame_header(&whole[HEADER_LEN..]).unwrap();
     let start = HEADER_LEN + checkpoint.size();
+    assert!(is_room(&whole) && whole.len() > written(&whole));
     for len in 0..=whole.len() {
         fs::write(&path, &whole[..len]).unwrap();
         if len < start {
@@ -73,9 +77,19 @@ fn cut_at_every_byte_it_opens_to_a_prefix_of_whole_batches() {
         assert!(stages.contains(&seen), "at {len}: {seen:?}");
         outcome.unwrap();
         let cut = notices.iter().any(|notice| matches!(notice, Notice::TornTail { .. }));
-        let boundary = frame_ends(&whole).contains(&len);
+        let boundary = frame_ends(&whole).contains(&len) || len > written(&whole);
         assert_eq!(cut, !boundary, "at {len}");
     }
+}
+
+/// Where the last frame ends.
+fn written(bytes: &[u8]) -> usize {
+    *frame_ends(bytes).last().unwrap()
+}
+
+/// Whether nothing but room follows the frames.
+fn is_room(bytes: &[u8]) -> bool {
+    bytes[written(bytes)..].iter().all(|&byte| byte == 0)
 }
 
 fn frame_ends(bytes: &[u8]) -> Vec<usize> {
@@ -86,6 +100,61 @@ fn frame_ends(bytes: &[u8]) -> Vec<usize> {
         ends.push(at);
     }
     ends
+}
+
+/// Of a write into room that was there a power cut keeps any of the blocks that it went to.
+#[test]
+fn any_blocks_of_the_last_write_may_be_lost() {
+    const BLOCK: usize = 512;
+    let room = Room::new();
+    let mut store = room.open();
+    add(&mut store, "a", &[1]).unwrap();
+    let mut stages = vec![store.machine().clone()];
+    let path = room.segment(1);
+    let before = fs::read(&path).unwrap();
+    add(&mut store, "a", &[2; 50]).unwrap();
+    stages.push(store.machine().clone());
+    let after = fs::read(&path).unwrap();
+    assert_eq!(before.len(), after.len(), "there was room");
+    let touched: Vec<usize> = (0..after.len())
+        .step_by(BLOCK)
+        .filter(|&at| before[at..].iter().take(BLOCK).ne(after[at..].iter().take(BLOCK)))
+        .collect();
+    assert!((4..12).contains(&touched.len()), "{touched:?}");
+    for kept in 0..1_u32 << touched.len() {
+        let mut bytes = before.clone();
+        for (_, &at) in touched.iter().enumerate().filter(|(bit, _)| kept >> bit & 1 == 1) {
+            let end = (at + BLOCK).min(after.len());
+            bytes[at..end].copy_from_slice(&after[at..end]);
+        }
+        let is_whole = kept.count_ones() as usize == touched.len();
+        fs::write(&path, &bytes).unwrap();
+        let told = Events::open(&room.dir(), 0).filter_map(Result::ok).count();
+        assert_eq!(told, if is_whole { 51 } else { 1 }, "kept {kept:b}");
+        let (seen, outcome, notices) = use_it(&room);
+        assert_eq!(&seen, &stages[usize::from(is_whole)], "kept {kept:b}");
+        outcome.unwrap();
+        let cut = notices.iter().any(|notice| matches!(notice, Notice::TornTail { .. }));
+        assert_eq!(cut, kept != 0 && !is_whole, "kept {kept:b}: {notices:?}");
+    }
+}
+
+/// A block in the middle that reads as zeros is no end.
+#[test]
+fn zeros_before_records_are_damage() {
+    let (room, _) = small();
+    let path = room.segment(1);
+    let whole = fs::read(&path).unwrap();
+    let ends = frame_ends(&whole);
+    let mut bytes = whole.clone();
+    bytes[ends[0]..ends[1]].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let (seen, outcome, notices) = use_it(&room);
+    assert_eq!(seen, Counters::default());
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(matches!(notices[..], [Notice::Damaged { .. }]), "{notices:?}");
+    assert!(Events::open(&room.dir(), 0).any(|record| record.is_err()), "it is told");
+    assert_eq!(fs::read(&path).unwrap(), bytes, "a damaged journal is not touched");
 }
 
 #[test]
@@ -106,7 +175,8 @@ fn every_bit_flipped_is_detected_or_costs_the_last_batch_aloud() {
         }
         let (seen, outcome, notices) = use_it(&room);
         if bit / 8 >= last {
-            assert_eq!(&seen, &stages[stages.len() - 2], "bit {bit}");
+            let kept = if bit / 8 >= written(&whole) { stages.len() - 1 } else { stages.len() - 2 };
+            assert_eq!(&seen, &stages[kept], "bit {bit}");
             outcome.unwrap();
             assert!(matches!(notices[..], [Notice::TornTail { .. }]), "bit {bit}: {notices:?}");
         } else {
@@ -152,7 +222,7 @@ fn a_repair_counts_what_it_sets_aside() {
     let [segment] = &repaired.segments[..] else { panic!("{repaired:?}") };
     // The damaged batch had two records; the four behind it are whole but no longer follow.
     assert_eq!((repaired.seq, segment.records_set_aside), (1, 4));
-    assert_eq!(segment.bytes_set_aside, (whole.len() - ends[1]) as u64);
+    assert_eq!(segment.bytes_set_aside, (written(&whole) - ends[1]) as u64);
     assert_eq!(Store::<Counters>::repair(&room.dir(), Options::default()).unwrap().segments, []);
 }
 
@@ -266,7 +336,7 @@ fn an_older_format_is_followed_by_a_segment_of_ours_and_kept() {
     assert_eq!(room.open().machine(), stages.last().unwrap());
     use_it(&room).1.unwrap();
     assert!(room.segment(2).exists());
-    assert_eq!(fs::read(room.segment(1)).unwrap(), before);
+    assert_eq!(fs::read(room.segment(1)).unwrap(), before[..written(&before)], "without the room in it");
 }
 
 /// The same counters as a newer program would have them: with a kind of fact we do not know.

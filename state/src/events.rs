@@ -40,6 +40,8 @@ pub(crate) struct Place {
     id: FileId,
     file: File,
     offset: u64,
+    /// How long the file was when all of it was read. As long as it is no longer, there is nothing behind zeros.
+    read_whole: u64,
 }
 
 impl Events {
@@ -83,24 +85,25 @@ impl Events {
         // Asked first: a segment gets no more records once its successor exists.
         let next = place.number + 1;
         let successor = FileId::at(&self.layout.segment(next))?.is_some();
-        let moved = match FileId::at(&place.path)? {
-            Some((id, len)) => id != place.id || len < place.offset,
+        let len = match FileId::at(&place.path)? {
+            Some((id, len)) => (id == place.id && len >= place.offset).then_some(len),
             // Pruned: what we have open is whole. Without a successor everything was moved away.
-            None => !successor,
+            None => successor.then_some(u64::MAX),
         };
-        if moved {
+        let Some(len) = len else {
             self.start_over()?;
             return Ok(true);
-        }
-        let (bytes, is_part) = read_part(place)?;
+        };
+        let (bytes, is_part) = read_part(place, len)?;
         let (good, rest) = take(&bytes, self.seq, &mut self.ready);
         place.offset += good as u64;
         if is_part {
             return Ok(true);
         }
+        place.read_whole = len;
         if rest == Rest::Damaged || (rest == Rest::Torn && successor) {
             // A write that was being taken back looks like this for a moment.
-            let again = files::read_from(&place.file, place.offset, &place.path)?;
+            let again = read_rest(place)?;
             if again == bytes[good..] {
                 let skip = format::find_frame(&again, 1).unwrap_or(again.len());
                 self.trouble = Some(corrupt(place, "the record there is unreadable"));
@@ -193,19 +196,31 @@ fn corrupt(place: &Place, detail: &str) -> StateError {
     StateError::Corrupt { path: place.path.clone(), offset: place.offset, detail: detail.to_owned() }
 }
 
-/// Reads on in a segment: a part of what follows that begins with a good frame and behind which there may be more, or all
-/// that is left, whatever it is.
-fn read_part(place: &Place) -> Result<(Vec<u8>, bool)> {
-    let piece = files::read_some(&place.file, place.offset, PIECE_BYTES, &place.path)?;
-    if (piece.len() as u64) < PIECE_BYTES || format::decode_frame(&piece).is_some() {
-        let is_part = piece.len() as u64 == PIECE_BYTES;
+/// Reads on in a segment of this length: a part of what follows that begins with a good frame and behind which there may be
+/// more, or all that is left, whatever it is.
+fn read_part(place: &Place, len: u64) -> Result<(Vec<u8>, bool)> {
+    if len == place.read_whole {
+        let bytes = files::read_up_to_zeros(&place.file, place.offset, FRAME_HEADER_LEN, &place.path)?;
+        return Ok((bytes, false));
+    }
+    let mut piece = files::read_some(&place.file, place.offset, PIECE_BYTES, &place.path)?;
+    let is_part = piece.len() as u64 == PIECE_BYTES;
+    if !is_part || format::decode_frame(&piece).is_some() {
+        piece.truncate(files::len_without_zeros(&piece));
         return Ok((piece, is_part));
     }
     drop(piece);
-    let mut bytes = files::read_from(&place.file, place.offset, &place.path)?;
+    let mut bytes = read_rest(place)?;
     let first = format::decode_frame(&bytes).map(|(frame, _)| frame.size());
     bytes.truncate(first.unwrap_or(bytes.len()));
     Ok((bytes, first.is_some()))
+}
+
+/// All that is left in a segment, without the room at its end.
+fn read_rest(place: &Place) -> Result<Vec<u8>> {
+    let mut bytes = files::read_from(&place.file, place.offset, &place.path)?;
+    bytes.truncate(files::len_without_zeros(&bytes));
+    Ok(bytes)
 }
 
 /// Takes the good frames at the start of `bytes`.
@@ -235,7 +250,7 @@ pub(crate) fn open_segment(layout: &Layout, number: u64) -> Result<(Place, Optio
             .filter(|frame| frame.is_checkpoint() && (HEADER_LEN + frame.size()) as u64 <= len)
     });
     let offset = frame.map_or(0, |frame| (HEADER_LEN + frame.size()) as u64);
-    Ok((Place { number, path, id, file, offset }, frame))
+    Ok((Place { number, path, id, file, offset, read_whole: 0 }, frame))
 }
 
 #[cfg(test)]

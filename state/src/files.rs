@@ -10,6 +10,11 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Result, StateError};
 
+/// How much is read at first where it is not known how much there is, and how much at most at once.
+const PIECE_BYTES_MIN: usize = 4 << 10;
+const PIECE_BYTES_MAX: usize = 1 << 20;
+const ZEROS_AT_ONCE: usize = 512;
+
 /// Which file a name led to when it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
@@ -217,19 +222,61 @@ pub(crate) fn read_some(file: &File, offset: u64, bytes_max: u64, path: &Path) -
     let len = file.metadata().map_err(StateError::read(path))?.len();
     let want = usize::try_from(len.saturating_sub(offset).min(bytes_max))
         .map_err(|_| StateError::refused(path, "it is larger than the address space"))?;
-    let mut bytes = vec![0; want];
-    let mut done = 0;
-    while done < want {
-        match file.read_at(&mut bytes[done..], offset + done as u64) {
+    let mut bytes = Vec::new();
+    read_more(file, offset, want, &mut bytes).map_err(StateError::read(path))?;
+    Ok(bytes)
+}
+
+/// Reads from `offset` up to so many zeros in a row, or to the end; the zeros are left out.
+pub(crate) fn read_up_to_zeros(file: &File, offset: u64, zeros: usize, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Mostly there is nothing but zeros, so no more than that is asked first.
+    let mut piece = zeros;
+    loop {
+        let at = offset + bytes.len() as u64;
+        let whole = read_more(file, at, piece, &mut bytes).map_err(StateError::read(path))?;
+        if !whole || is_zeros(&bytes[bytes.len() - zeros..]) {
+            break;
+        }
+        piece = (2 * piece).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX);
+    }
+    bytes.truncate(len_without_zeros(&bytes));
+    Ok(bytes)
+}
+
+/// Appends `want` bytes from `offset` on to what was read; whether that many were there.
+fn read_more(file: &File, offset: u64, want: usize, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    let before = bytes.len();
+    bytes.resize(before + want, 0);
+    let mut done = before;
+    while done < bytes.len() {
+        match file.read_at(&mut bytes[done..], offset + (done - before) as u64) {
             // It became shorter meanwhile.
             Ok(0) => break,
             Ok(n) => done += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(StateError::read(path)(error)),
+            Err(error) => return Err(error),
         }
     }
     bytes.truncate(done);
-    Ok(bytes)
+    Ok(done == before + want)
+}
+
+/// Whether all of them are zero.
+pub(crate) fn is_zeros(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
+}
+
+/// How long some bytes are without the zeros at their end.
+pub(crate) fn len_without_zeros(bytes: &[u8]) -> usize {
+    // In large steps first, since that is what there may be much of.
+    let mut len = bytes.len();
+    while let Some(start) = len.checked_sub(ZEROS_AT_ONCE)
+        && bytes[start..len] == [0; ZEROS_AT_ONCE]
+    {
+        len = start;
+    }
+    bytes[..len].iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1)
 }
 
 /// Reads a whole small file; `None` if it does not exist.
@@ -242,4 +289,34 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(StateError::read(path))?;
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_before_zeros_is_read_whole(
+            written in prop::collection::vec(1..=u8::MAX, 0..9_000), gap in 0..4_usize, zeros in 0..9_000_usize, offset in 0..99_usize,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("file");
+            let mut bytes = vec![7; offset];
+            bytes.extend(&written);
+            // Fewer zeros than are looked for are part of what was written.
+            bytes.extend(vec![0; gap]);
+            bytes.push(9);
+            let end = bytes.len();
+            bytes.extend(vec![0; zeros]);
+            fs::write(&path, &bytes).unwrap();
+            let file = File::open(&path).unwrap();
+            let read = read_up_to_zeros(&file, offset as u64, 4, &path).unwrap();
+            prop_assert_eq!(&read[..], &bytes[offset..end]);
+            prop_assert_eq!(read_up_to_zeros(&file, end as u64, 4, &path).unwrap(), b"");
+            prop_assert_eq!(len_without_zeros(&bytes), end);
+            prop_assert_eq!(len_without_zeros(&bytes[end..]), 0);
+        }
+    }
 }

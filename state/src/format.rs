@@ -1,5 +1,5 @@
 //! The bytes of a journal segment. A segment is a header and then frames; a frame is one batch of records, or a checkpoint.
-//! Pure: no files, no meaning of payloads.
+//! Zeros may follow, which are room for more. Pure: no files, no meaning of payloads.
 //!
 //! ```text
 //! segment header, 16 bytes          frame header, 32 bytes, little-endian       payload
@@ -14,7 +14,7 @@
 //!
 //! One batch is one frame, so a batch survives whole or not at all, whatever pages of it a power cut kept. Both magics hold
 //! bytes that UTF-8 never contains: a payload cannot look like a frame, which lets a scan tell an unfinished last write from
-//! damage before good records.
+//! damage before good records. No frame ends with a zero, nor has as many of them in a row as its header is long.
 
 use serde::Serialize;
 

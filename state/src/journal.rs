@@ -29,6 +29,10 @@ pub(crate) struct Tail {
     pub(crate) last_frame: u64,
     /// Up to where this process knows the bytes to be durable.
     synced: u64,
+    /// How long the file was when all of it was read. As long as it is no longer, there is nothing behind zeros.
+    read_whole: u64,
+    /// Bytes of an unfinished write at the end.
+    pub(crate) torn: u64,
 }
 
 /// Where the journal contradicts its checksums.
@@ -61,7 +65,10 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     pub(crate) id: FileId,
     pub(crate) file: File,
+    /// What is in it, without the room at its end.
     pub(crate) bytes: Vec<u8>,
+    /// How long the file is.
+    pub(crate) len: u64,
 }
 
 /// Where a segment begins.
@@ -76,8 +83,10 @@ impl Segment {
         let path = layout.segment(number);
         let file = files::open_read(&path)?;
         let id = FileId::of_file(&file, &path)?;
-        let bytes = files::read_from(&file, 0, &path)?;
-        Ok(Segment { path, id, file, bytes })
+        let mut bytes = files::read_from(&file, 0, &path)?;
+        let len = bytes.len() as u64;
+        bytes.truncate(files::len_without_zeros(&bytes).max(HEADER_LEN.min(bytes.len())));
+        Ok(Segment { path, id, file, bytes, len })
     }
 
     /// The checkpoint at its start, or at which byte that is damaged.
@@ -131,6 +140,8 @@ impl Segment {
             end: start,
             last_frame: HEADER_LEN as u64,
             synced: 0,
+            read_whole: self.len,
+            torn: 0,
         }
     }
 }
@@ -149,7 +160,7 @@ pub(crate) fn load<M: Machine>(layout: &Layout) -> Result<Loaded<M>> {
     let mut newest = None;
     for &number in numbers.iter().rev() {
         let segment = Segment::read(layout, number)?;
-        let newest = *newest.get_or_insert((newest_number, segment.id, segment.bytes.len() as u64));
+        let newest = *newest.get_or_insert((newest_number, segment.id, segment.len));
         let Base { mut position, version, checkpoint } = match segment.base::<M>()? {
             Ok(found) => found,
             Err(found) => {
@@ -158,9 +169,10 @@ pub(crate) fn load<M: Machine>(layout: &Layout) -> Result<Loaded<M>> {
             }
         };
         let start = HEADER_LEN + checkpoint.size();
+        let batches = segment.bytes.len() - start;
         let extent = replay::replay(&mut position, &segment.bytes[start..], |_| {});
         let mut tail = segment.tail(number, version, &checkpoint);
-        tail.advance(&extent);
+        tail.advance(&extent, batches);
         if damage.is_some() {
             return Ok(Loaded { position, tail: Some(tail), damage, newest });
         }
@@ -198,12 +210,31 @@ pub(crate) enum AppendError {
 }
 
 impl Tail {
-    /// Moves the end over frames that were just read from it.
-    pub(crate) fn advance(&mut self, extent: &Extent) {
+    /// Moves the end over frames that were just read from it, together with what follows them.
+    pub(crate) fn advance(&mut self, extent: &Extent, read: usize) {
         if let Some(at) = extent.last_frame {
             self.last_frame = self.end + at as u64;
         }
         self.end += extent.good as u64;
+        self.torn = (read - extent.good) as u64;
+    }
+
+    /// Reads what was written behind the end, in a file of this length.
+    pub(crate) fn read_on(&mut self, len: u64) -> Result<Vec<u8>> {
+        if len == self.read_whole && self.torn == 0 {
+            return files::read_up_to_zeros(&self.file, self.end, FRAME_HEADER_LEN, &self.path);
+        }
+        let mut bytes = files::read_from(&self.file, self.end, &self.path)?;
+        bytes.truncate(files::len_without_zeros(&bytes));
+        self.read_whole = len;
+        Ok(bytes)
+    }
+
+    /// Whether nothing was written behind the end.
+    pub(crate) fn is_at_end(&self) -> Result<bool> {
+        let mut first = [0; FRAME_HEADER_LEN];
+        let read = std::os::unix::fs::FileExt::read_at(&self.file, &mut first, self.end);
+        Ok(files::is_zeros(&first[..read.map_err(StateError::read(&self.path))?]))
     }
 
     pub(crate) fn damage_at_end(&self) -> Damage {
@@ -239,14 +270,21 @@ impl Tail {
         Ok(self.writer.insert(file))
     }
 
-    /// Writes one frame at the end and makes it durable.
-    pub(crate) fn append(&mut self, layout: &Layout, bytes: &[u8], faults: &mut Faults) -> Result<(), AppendError> {
+    /// Writes one frame at the end and makes it durable. Where the file has no room for it, it gets `room` bytes more than
+    /// that needs: a write within a file is durable with its bytes alone, one that makes it longer changes the file system.
+    pub(crate) fn append(
+        &mut self,
+        layout: &Layout,
+        bytes: &[u8],
+        room: u64,
+        faults: &mut Faults,
+    ) -> Result<(), AppendError> {
         let (path, end, first) = (self.path.clone(), self.end, self.end == self.start);
+        let is_at_end = self.is_at_end().map_err(AppendError::Failed)?;
         let file = self.writer().map_err(AppendError::Failed)?;
         let len = file.metadata().map_err(StateError::write(&path)).map_err(AppendError::Failed)?.len();
-        if len != end {
-            let why =
-                format!("it is {len} bytes long where {end} were expected; another process wrote without the lock");
+        if len < end || !is_at_end {
+            let why = format!("it does not end at byte {end} as expected; another process wrote without the lock");
             return Err(AppendError::Failed(StateError::refused(&path, why)));
         }
         if first {
@@ -259,14 +297,25 @@ impl Tail {
             take_back(file, end);
             return Err(AppendError::Failed(StateError::write(&path)(error)));
         }
+        let after = end + bytes.len() as u64;
+        let grown = (after > len).then(|| make_room(file, after, room));
         if let Err(error) = faults.sync_data(file) {
             take_back(file, end);
             return Err(AppendError::Fatal(StateError::Poisoned { path, reason: error.to_string() }));
         }
         self.last_frame = end;
-        self.end = end + bytes.len() as u64;
-        self.synced = self.end;
+        self.end = after;
+        self.synced = after;
+        self.read_whole = grown.unwrap_or(len);
         Ok(())
+    }
+
+    /// Gives the room at the end back, where there will be no more records.
+    pub(crate) fn seal(&mut self) {
+        let end = self.end;
+        if let Err(error) = self.writer().map(|file| file.set_len(end)) {
+            tracing::debug!(%error, "the room behind the last record cannot be given back");
+        }
     }
 
     /// Makes durable what other processes wrote: one of them may have died between its write and its sync.
@@ -286,6 +335,7 @@ impl Tail {
     /// Cuts an unfinished write off.
     pub(crate) fn cut(&mut self) -> Result<(), AppendError> {
         let (path, end) = (self.path.clone(), self.end);
+        self.torn = 0;
         let file = self.writer().map_err(AppendError::Failed)?;
         file.set_len(end).map_err(StateError::write(&path)).map_err(AppendError::Failed)?;
         file.sync_all().map_err(|error| AppendError::Fatal(StateError::Poisoned { path, reason: error.to_string() }))
@@ -300,8 +350,26 @@ fn take_back(file: &File, end: u64) {
     }
 }
 
-/// Writes the segment `number` with a checkpoint of the machine, durable in content and name.
-pub(crate) fn create_segment<M: Machine>(layout: &Layout, number: u64, position: &Position<M>) -> Result<(Tail, u32)> {
+/// Makes a file so many bytes longer than `end`, and returns how long it is then. No error where that cannot be had, as on
+/// a full disk: records need no room before them, they are only sooner durable with it.
+fn make_room(file: &File, end: u64, room: u64) -> u64 {
+    let zeros = vec![0; usize::try_from(room).unwrap_or_default()];
+    match std::os::unix::fs::FileExt::write_all_at(file, &zeros, end) {
+        Ok(()) => end + zeros.len() as u64,
+        Err(error) => {
+            tracing::debug!(%error, "there is no room to be had for records to come");
+            end
+        }
+    }
+}
+
+/// Writes the segment `number` with a checkpoint of the machine and room for records, durable in content and name.
+pub(crate) fn create_segment<M: Machine>(
+    layout: &Layout,
+    number: u64,
+    position: &Position<M>,
+    room: u64,
+) -> Result<(Tail, u32)> {
     let path = layout.segment(number);
     let unstorable = |detail: String| StateError::Unstorable { path: path.clone(), detail };
     let mut bytes = format::encode_header(FORMAT).to_vec();
@@ -310,11 +378,13 @@ pub(crate) fn create_segment<M: Machine>(layout: &Layout, number: u64, position:
         .ok_or_else(|| unstorable("a checkpoint of more than 4 GiB".to_owned()))?;
     // A checkpoint that cannot be read back would hide every record before it.
     M::check(&bytes[bytes.len() - frame.len as usize..]).map_err(|error| unstorable(error.to_string()))?;
+    bytes.resize(bytes.len() + usize::try_from(room).unwrap_or_default(), 0);
     let file = files::write_tmp(&layout.segment_tmp(), &bytes)?;
+    let len = bytes.len() as u64;
     drop(bytes);
     let id = FileId::of_file(&file, &path)?;
     files::commit_tmp(&path, &layout.segment_tmp())?;
-    let mut tail = Segment { path, id, file, bytes: Vec::new() }.tail(number, FORMAT, &frame);
+    let mut tail = Segment { path, id, file, bytes: Vec::new(), len }.tail(number, FORMAT, &frame);
     tail.synced = tail.end;
     Ok((tail, frame.sum))
 }

@@ -159,19 +159,22 @@ impl<'s, M: Machine> LockedStore<'s, M> {
             return Ok(());
         };
         let number = tail.number + 1;
-        let (tail, chain) = match journal::create_segment(&store.layout, number, &store.position) {
-            Ok(created) => created,
-            Err(error) => {
-                let path = store.layout.segment(number);
-                // It has its name, but not durably: a power cut could take away what would be appended to it.
-                if path.exists() {
-                    store.poisoned = Some((path, error.to_string()));
+        let (tail, chain) =
+            match journal::create_segment(&store.layout, number, &store.position, store.options.room_bytes) {
+                Ok(created) => created,
+                Err(error) => {
+                    let path = store.layout.segment(number);
+                    // It has its name, but not durably: a power cut could take away what would be appended to it.
+                    if path.exists() {
+                        store.poisoned = Some((path, error.to_string()));
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-        };
+            };
         store.newest = (number, tail.id, tail.end);
-        store.tail = Some(tail);
+        if let Some(mut before) = store.tail.replace(tail) {
+            before.seal();
+        }
         store.position.chain = chain;
         store.rotate_at = store.options.rotate_bytes;
         journal::prune(&store.layout, store.options.keep_bytes)
@@ -205,7 +208,7 @@ impl<'s, M: Machine> LockedStore<'s, M> {
             return Ok(());
         };
         let (bytes, frame) = replay::encode_batch::<M>(&tail.path, store.position.chain, &pending)?;
-        let appended = tail.append(&store.layout, &bytes, &mut store.options.faults);
+        let appended = tail.append(&store.layout, &bytes, store.options.room_bytes, &mut store.options.faults);
         store.newest = (tail.number, tail.id, tail.end);
         appended.map_err(|error| store.failed(error))?;
         store.position.seq = frame.last_seq();

@@ -66,7 +66,7 @@ impl<M: Machine> Store<M> {
             }
         }
         for number in layout.segments()?.into_iter().filter(|&number| number > last_good) {
-            segments.push(rebuild(&layout, number, &mut position)?);
+            segments.push(rebuild(&layout, number, &mut position, options.room_bytes)?);
         }
         drop(guard);
         let mended = journal::load::<M>(&layout)?;
@@ -93,7 +93,7 @@ fn shorten(layout: &Layout, number: u64, end: u64) -> Result<RepairedSegment> {
 
 /// Writes a segment with an unreadable checkpoint anew: its checkpoint is known from the segment before, and batches behind
 /// it that continue from there are kept.
-fn rebuild<M: Machine>(layout: &Layout, number: u64, position: &mut Position<M>) -> Result<RepairedSegment> {
+fn rebuild<M: Machine>(layout: &Layout, number: u64, position: &mut Position<M>, room: u64) -> Result<RepairedSegment> {
     let segment = Segment::read(layout, number)?;
     let copy = set_aside(layout, &segment)?;
     let mut kept = Vec::new();
@@ -110,11 +110,11 @@ fn rebuild<M: Machine>(layout: &Layout, number: u64, position: &mut Position<M>)
         end = at + if extent.rest == Rest::Nothing { segment.bytes.len() - at } else { extent.good };
         after = trial.machine;
     }
-    let (mut tail, chain) = journal::create_segment(layout, number, position)?;
+    let (mut tail, chain) = journal::create_segment(layout, number, position, room)?;
     position.chain = chain;
     if !kept.is_empty() {
         let (bytes, frame) = replay::encode_batch::<M>(&segment.path, chain, &kept)?;
-        tail.append(layout, &bytes, &mut files::Faults::default()).map_err(|error| match error {
+        tail.append(layout, &bytes, room, &mut files::Faults::default()).map_err(|error| match error {
             AppendError::Failed(error) | AppendError::Fatal(error) => error,
         })?;
         position.chain = frame.sum;
@@ -157,7 +157,7 @@ fn count_records(bytes: &[u8], from: usize) -> u64 {
 
 fn set_aside(layout: &Layout, segment: &Segment) -> Result<PathBuf> {
     let copy = layout.set_aside_name(&segment.path, "corrupt")?;
-    files::write_tmp(&copy, &segment.bytes)?;
+    files::write_tmp(&copy, &files::read_from(&segment.file, 0, &segment.path)?)?;
     files::sync_dir(layout.dir())?;
     Ok(copy)
 }

@@ -29,6 +29,8 @@ pub struct Options {
     pub keep_bytes: u64,
     /// A segment is followed by a new one when its batches outgrow its checkpoint and this.
     pub rotate_bytes: u64,
+    /// How much room is made behind the records of a segment at a time.
+    pub room_bytes: u64,
     /// What a process that waits for our lock is told about us, beside the pid.
     pub command: String,
     /// For tests.
@@ -41,6 +43,7 @@ impl Default for Options {
             lock_timeout: Duration::from_secs(5),
             keep_bytes: 256 << 20,
             rotate_bytes: 1 << 20,
+            room_bytes: 64 << 10,
             command: "pipeline".to_owned(),
             faults: Faults::default(),
         }
@@ -154,13 +157,18 @@ impl<M: Machine> Store<M> {
         Some(StateError::UnknownContent { path: tail.path.clone(), seq, detail })
     }
 
-    /// Whether another process changed the journal since it was last read. Two calls to the file system.
+    /// Whether another process changed the journal since it was last read. Three calls to the file system.
     pub fn changed(&self) -> Result<bool> {
         let (number, id, size) = self.newest;
-        if self.stale || FileId::at(&self.layout.segment(number))? != Some((id, size)) {
+        let Some((found, size_now)) = FileId::at(&self.layout.segment(number))?.filter(|_| !self.stale) else {
             return Ok(true);
-        }
-        Ok(FileId::at(&self.layout.segment(number + 1))?.is_some())
+        };
+        let is_same = match &self.tail {
+            // The room at its end is written to without its becoming longer.
+            Some(tail) if tail.number == number && self.damage.is_none() => size_now >= tail.end && tail.is_at_end()?,
+            _ => size_now == size,
+        };
+        Ok(found != id || !is_same || FileId::at(&self.layout.segment(number + 1))?.is_some())
     }
 
     /// Catches up with other processes, reading only what is new.
@@ -262,17 +270,18 @@ impl<M: Machine> Store<M> {
             let next = tail.number + 1;
             // Asked first: a segment gets no more records once its successor exists.
             let successor = FileId::at(&self.layout.segment(next))?.is_some();
-            match FileId::at(&tail.path)? {
-                Some((id, size)) if id == tail.id && size >= tail.end => self.newest = (tail.number, id, size),
+            let len = match FileId::at(&tail.path)? {
+                Some((id, len)) if id == tail.id && len >= tail.end => len,
                 _ => return Ok(false),
-            }
+            };
+            self.newest = (tail.number, tail.id, len);
             if !tail.is_same(self.position.chain)? {
                 return Ok(false);
             }
-            let bytes = files::read_from(&tail.file, tail.end, &tail.path)?;
+            let bytes = tail.read_on(len)?;
             let unknown = self.position.unknown;
             let extent = replay::replay(&mut self.position, &bytes, |_| {});
-            tail.advance(&extent);
+            tail.advance(&extent, bytes.len());
             self.newest.2 = self.newest.2.max(tail.end);
             if extent.rest == Rest::Damaged || (successor && extent.rest == Rest::Torn) {
                 return Ok(false);
@@ -315,7 +324,7 @@ impl<M: Machine> Store<M> {
             self.notice(Notice::NewerFormat { found: version.major, ours: FORMAT.major });
         }
         self.position.chain = frame.sum;
-        self.tail = Some(Segment { path, id, file, bytes }.tail(next, version, &frame));
+        self.tail = Some(Segment { path, id, file, bytes, len: 0 }.tail(next, version, &frame));
         self.rotate_at = self.options.rotate_bytes;
         Ok(true)
     }
@@ -325,12 +334,11 @@ impl<M: Machine> Store<M> {
         let Some(tail) = self.tail.as_mut() else {
             return Ok(());
         };
-        let len = tail.file.metadata().map_err(StateError::read(&tail.path))?.len();
         // What a newer program's end looks like is not ours to judge.
-        if len <= tail.end || refused {
+        if tail.torn == 0 || refused {
             return Ok(());
         }
-        let (path, bytes) = (tail.path.clone(), len - tail.end);
+        let (path, bytes) = (tail.path.clone(), tail.torn);
         let cut = tail.cut();
         self.newest = (tail.number, tail.id, tail.end);
         cut.map_err(|error| self.failed(error))?;

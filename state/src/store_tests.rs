@@ -195,6 +195,35 @@ fn a_full_disk_acknowledges_nothing_and_recovers() {
     assert_eq!(room.open().machine().values["a"], 2);
 }
 
+/// What makes a file longer is dearer to make durable than what is written within it.
+#[test]
+fn records_are_written_into_room_and_a_finished_segment_keeps_none() {
+    let mut room = Room::new();
+    (room.options.room_bytes, room.options.rotate_bytes) = (4_000, 10_000);
+    let mut store = room.open();
+    store.lock().unwrap().rotate().unwrap();
+    let mut reader = room.open();
+    let mut events = reader.events(0);
+    let len = |number| fs::metadata(room.segment(number)).map_or(0, |meta| meta.len());
+    let (mut lens, mut added) = (vec![len(2)], 0);
+    while !room.segment(3).exists() {
+        add(&mut store, "a", &[1, 2, 3]).unwrap();
+        added += 3;
+        lens.push(len(2));
+        reader.refresh().unwrap();
+        assert_eq!((reader.reloads, reader.machine()), (0, store.machine()));
+        assert_eq!(events.by_ref().map(|record| record.unwrap().seq).last(), Some(added));
+    }
+    lens.pop();
+    assert!(lens.len() > 20, "{lens:?}");
+    lens.dedup();
+    assert!(lens.len() <= 4 && lens.is_sorted(), "it grows seldom: {lens:?}");
+    let sealed = fs::read(room.segment(2)).unwrap();
+    assert_eq!(sealed.last(), Some(&b']'), "what is finished needs no room");
+    assert_eq!(room.open().machine(), store.machine());
+    assert_eq!(store.take_notices(), []);
+}
+
 #[test]
 fn a_failed_sync_stops_this_store_for_good() {
     let room = Room::new();
@@ -217,7 +246,7 @@ fn a_reader_that_saw_a_write_taken_back_unlearns_it() {
     let room = Room::new();
     let (mut writer, mut reader) = (room.open(), room.open());
     add(&mut writer, "a", &[1]).unwrap();
-    let len = fs::metadata(room.segment(1)).unwrap().len();
+    let len = writer.tail.as_ref().unwrap().end;
     add(&mut writer, "a", &[2]).unwrap();
     reader.refresh().unwrap();
     // As a failed sync does: the batch goes, and another of the same size takes its place.

@@ -58,11 +58,14 @@ fn a_monitor_prints_what_others_write_between_its_own() {
     let stages: Vec<Value> = (0..40).map(|n| json!({ "id": format!("s{n}"), "run": "true", "merge": false })).collect();
     s.write(".pipeline/workflows/long.json", &json!({ "id": "long", "stages": stages }).to_string());
     let monitor = s.start("monitor", ["monitor", "--headless"]);
+    // What was there before it began is not printed.
+    s.run(["task", "add", "First", "--id", "FIRST", "--workflow", "long"]).ok();
+    s.wait_for_text(&out(&s, "monitor"), "it follows", |text| text.contains("FIRST completed"));
     for n in 0..5 {
         s.run(["task", "add", &format!("Task {n}"), "--id", &format!("L-{n}"), "--workflow", "long"]).ok();
     }
     s.run(["wait", "--timeout", "80"]).ok();
-    let is_over = |text: &str| text.matches(" completed\n").count() == 5;
+    let is_over = |text: &str| text.matches(" completed\n").count() == 6;
     let text = s.wait_for_text(&out(&s, "monitor"), "all of it is printed", is_over);
     for n in 0..5 {
         let of = |words: &str| text.lines().filter(|line| line.contains(&format!("L-{n} {words}"))).count();

@@ -242,8 +242,8 @@ mod tests {
         assert!(files(&state).iter().all(|finding| finding.level != Level::Problem), "{:?}", files(&state));
         let journal = state.join("journal.000001");
         let mut bytes = std::fs::read(&journal).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0xff;
+        let last = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+        bytes[last / 2] ^= 0xff;
         std::fs::write(&journal, bytes).unwrap();
         assert!(files(&state).iter().any(|finding| finding.code == exit::CORRUPT), "{:?}", files(&state));
     }
