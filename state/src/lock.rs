@@ -22,7 +22,11 @@ pub struct Locker {
     path: PathBuf,
     command: String,
     waiter: Arc<Mutex<Waiter>>,
+    /// The file as it was last locked, for the next time.
+    kept: Kept,
 }
+
+type Kept = Arc<Mutex<Option<(File, FileId)>>>;
 
 /// The thread that blocks in `flock` on our behalf. There is at most one, however often waiting timed out.
 #[derive(Debug, Default)]
@@ -34,34 +38,42 @@ struct Waiter {
 /// The lock, held until dropped.
 #[derive(Debug)]
 pub struct LockGuard {
-    file: File,
-    id: FileId,
+    /// Until it is let go of.
+    file: Option<(File, FileId)>,
     path: PathBuf,
+    kept: Kept,
 }
 
 impl Locker {
     pub fn new(path: PathBuf, command: String) -> Locker {
-        Locker { path, command, waiter: Arc::default() }
+        Locker { path, command, waiter: Arc::default(), kept: Arc::default() }
     }
 
     /// Takes the lock, waiting for its holder at most `bound`.
     pub fn acquire(&self, bound: Duration) -> Result<LockGuard> {
         let start = Instant::now();
         loop {
-            let file = self.open()?;
+            let (file, id) = match lock(&self.kept).take() {
+                Some(kept) => kept,
+                None => {
+                    let file = self.open()?;
+                    let id = FileId::of_file(&file, &self.path)?;
+                    (file, id)
+                }
+            };
             let file = match fs2::FileExt::try_lock_exclusive(&file) {
                 Ok(()) => file,
                 Err(error) if is_contended(&error) => self.wait(file, start, bound)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.unlockable(&error)),
             };
-            let id = FileId::of_file(&file, &self.path)?;
-            let guard = LockGuard { file, id, path: self.path.clone() };
+            let mut guard = LockGuard { file: Some((file, id)), path: self.path.clone(), kept: Arc::clone(&self.kept) };
             // Whoever holds a file that lost its name excludes nobody: take the one that has the name now.
             if guard.is_current()? {
                 guard.write_holder(&self.command);
                 return Ok(guard);
             }
+            guard.let_go();
             if start.elapsed() >= bound {
                 return Err(StateError::LockLost { path: self.path.clone() });
             }
@@ -147,9 +159,9 @@ fn block(file: File, shared: &Mutex<Waiter>) {
     }
 }
 
-/// The waiter holds no invariant that a panic could break.
-fn lock(waiter: &Mutex<Waiter>) -> MutexGuard<'_, Waiter> {
-    waiter.lock().unwrap_or_else(PoisonError::into_inner)
+/// Neither the waiter nor what is kept holds an invariant that a panic could break.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_contended(error: &io::Error) -> bool {
@@ -158,7 +170,8 @@ fn is_contended(error: &io::Error) -> bool {
 
 impl LockGuard {
     fn is_current(&self) -> Result<bool> {
-        Ok(FileId::at(&self.path)?.is_some_and(|(id, _)| id == self.id))
+        let ours = self.file.as_ref().map(|(_, id)| *id);
+        Ok(FileId::at(&self.path)?.is_some_and(|(id, _)| ours == Some(id)))
     }
 
     /// Fails if the lock file was replaced meanwhile: another process may then hold "the" lock as well.
@@ -167,6 +180,9 @@ impl LockGuard {
     }
 
     fn write_holder(&self, command: &str) {
+        let Some((file, _)) = &self.file else {
+            return;
+        };
         let mut line = format!("{} {}", std::process::id(), command.replace(['\n', '\r'], " "));
         let mut end = line.len().min(HOLDER_LEN - 1);
         while !line.is_char_boundary(end) {
@@ -178,21 +194,33 @@ impl LockGuard {
         bytes.push(b'\n');
         // Reading is cheaper than dirtying a page that the next sync of the journal might have to carry.
         let mut present = [0; HOLDER_LEN];
-        if self.file.read_exact_at(&mut present, 0).is_ok() && present[..] == bytes[..] {
+        if file.read_exact_at(&mut present, 0).is_ok() && present[..] == bytes[..] {
             return;
         }
-        if let Err(error) = self.file.write_all_at(&bytes, 0) {
+        if let Err(error) = file.write_all_at(&bytes, 0) {
             // It is for diagnostics only; a full disk must not make the lock unusable.
             tracing::debug!(%error, "cannot note the lock holder");
+        }
+    }
+
+    /// Lets go of the lock and returns the file.
+    fn let_go(&mut self) -> Option<(File, FileId)> {
+        let taken = self.file.take()?;
+        // Explicitly, because a child between its fork and its exec still shares the descriptor.
+        match fs2::FileExt::unlock(&taken.0) {
+            Ok(()) => Some(taken),
+            Err(error) => {
+                tracing::warn!(%error, "cannot release the state lock");
+                None
+            }
         }
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        // Explicitly, because a child between its fork and its exec still shares the descriptor.
-        if let Err(error) = fs2::FileExt::unlock(&self.file) {
-            tracing::warn!(%error, "cannot release the state lock");
+        if let Some(file) = self.let_go() {
+            *lock(&self.kept) = Some(file);
         }
     }
 }

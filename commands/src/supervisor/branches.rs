@@ -24,7 +24,7 @@ pub(super) fn start(
     base: &CommitId,
 ) -> Result<(), Failure> {
     let repo = context.repo();
-    set_strange_aside(context, pipeline, Some(run), task, base)?;
+    set_strange_aside(context, pipeline, Some(run), task, Some(base))?;
     repo.ensure_branch(&task.branch(), parents_head(repo, pipeline, task)?.as_ref().unwrap_or(base))?;
     Ok(())
 }
@@ -47,18 +47,19 @@ pub(super) fn start_joined(
             return Ok(());
         }
     }
-    set_strange_aside(context, pipeline, None, task, base)?;
+    set_strange_aside(context, pipeline, None, task, Some(base))?;
     repo.ensure_branch(&task.branch(), parents_head(repo, pipeline, task)?.as_ref().unwrap_or(base))?;
     Ok(())
 }
 
-/// Sets the branch aside that has the name of the task's and holds work which is not the task's, before `run` begins.
+/// Sets the branch aside that has the name of the task's and holds work which is not the task's, before `run` begins. The
+/// head of base is looked up where it is not given and needed.
 pub(super) fn set_strange_aside(
     context: &Context,
     pipeline: &Pipeline,
     run: Option<&Run>,
     task: &Task,
-    base: &CommitId,
+    base: Option<&CommitId>,
 ) -> Result<(), Failure> {
     if has_output(pipeline, task) {
         return Ok(());
@@ -73,9 +74,9 @@ pub(super) fn set_strange_aside(
     if run.is_some_and(|run| may_have_begun(context, run)) {
         return Ok(());
     }
-    let begun_at = parents_head(repo, pipeline, task)?;
-    for start in [Some(base), begun_at.as_ref()].into_iter().flatten() {
-        if repo.is_ancestor(&head, start)? {
+    let base = base.cloned().map_or_else(|| context.base_head(), Ok)?;
+    for start in [Some(base), parents_head(repo, pipeline, task)?].into_iter().flatten() {
+        if repo.is_ancestor(&head, &start)? {
             return Ok(());
         }
     }

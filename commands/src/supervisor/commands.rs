@@ -39,7 +39,7 @@ pub(super) fn launch(
     let path = match stage.place {
         Place::Repository => {
             if !branches::has_output(pipeline, task) {
-                branches::set_strange_aside(context, pipeline, Some(run), task, &context.base_head()?)?;
+                branches::set_strange_aside(context, pipeline, Some(run), task, None)?;
             }
             context.root().to_owned()
         }

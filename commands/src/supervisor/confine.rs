@@ -314,5 +314,9 @@ fn program(agent: &AgentConfig, worktree: &Path) -> Option<PathBuf> {
 
 /// Makes a directory for its owner alone.
 pub(super) fn private_dir(path: &Path) -> std::io::Result<()> {
+    // Mostly it is there.
+    if std::fs::metadata(path).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -62,8 +62,9 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
         private_dir(&none)?;
         return Ok(none);
     }
-    let before = if all { written(&dir, task)? } else { 0 };
+    let (mut noted, before) = if all { written(&dir, task)? } else { (None, 0) };
     if all && before == 0 {
+        noted = None;
         // A task of this name may have been here before the state was reset.
         match fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
@@ -100,7 +101,10 @@ pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &St
     }
     if let Some(last) = task.outputs.last().filter(|_| all && before < task.outputs.len()) {
         // Half of a line names no run, and then everything is written anew.
-        let mut file = fs::File::options().append(true).create(true).open(dir.join(WRITTEN))?;
+        let mut file = match noted {
+            Some(file) => file,
+            None => fs::File::options().append(true).create(true).open(dir.join(WRITTEN))?,
+        };
         file.write_all(format!("\n{} {} {}", task.outputs.len(), last.run, boot_id()).as_bytes())?;
     }
     Ok(dir)
@@ -116,11 +120,11 @@ fn write_input(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// How many of a task's outputs are in its directory already.
-fn written(dir: &Path, task: &Task) -> Result<usize, Failure> {
-    let file = match fs::File::open(dir.join(WRITTEN)) {
+/// How many of a task's outputs are in its directory already, and the file that says so.
+fn written(dir: &Path, task: &Task) -> Result<(Option<fs::File>, usize), Failure> {
+    let file = match fs::File::options().read(true).append(true).open(dir.join(WRITTEN)) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((None, 0)),
         Err(error) => return Err(error.into()),
     };
     let mut bytes = [0; WRITTEN_BYTES_MAX];
@@ -130,7 +134,8 @@ fn written(dir: &Path, task: &Task) -> Result<usize, Failure> {
     let count: usize = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
     let last = count.checked_sub(1).and_then(|last| task.outputs.get(last));
     let is_of = |output: &StageOutput| words.next() == Some(output.run.as_str()) && words.next() == Some(boot_id());
-    Ok(if last.is_some_and(is_of) { count } else { 0 })
+    let count = if last.is_some_and(is_of) { count } else { 0 };
+    Ok((Some(file), count))
 }
 
 /// What was found when a run was collected.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pipeline_lib::fact::Fact;
 use pipeline_lib::pipeline::Pipeline;
 
-use crate::verbs::events::{Known, sentence_of};
+use crate::verbs::events::Known;
 
 /// What is said in the supervisor's own log: everything that became true, a line each.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Said {
     /// Says what this process has just written, up to the fact of this number.
     pub(super) fn say(&mut self, facts: &[Fact], seq: u64) {
         for (seq, fact) in (seq + 1 - facts.len() as u64..).zip(facts) {
-            let words = sentence_of(fact, &self.known.of_fact(fact));
+            let words = self.known.sentence_of(fact);
             if !words.is_empty() {
                 tracing::info!("{words}");
             }

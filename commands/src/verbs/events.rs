@@ -19,7 +19,7 @@ use crate::duration;
 use crate::error::{CommandError, Result, exit};
 
 pub use line::{Known, lift};
-pub use words::{sentence, sentence_of};
+pub use words::sentence;
 
 /// How often `-f` looks where no notice comes: the journal stays open while it grows, which brings none.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_state::{Events, Record, Store};
 use serde_json::Value;
 
-use super::events::{Known, sentence_of};
+use super::events::Known;
 use crate::dispatch::Call;
 use crate::engine::{Engine, Kept};
 use crate::error::{CommandError, Result, exit};
@@ -204,7 +204,7 @@ fn is_command(actor: &str, facts: &[Fact]) -> bool {
 fn say(call: &Call, command: &Command, inverse: &[Fact], dry_run: bool) -> Result<u8> {
     let words = |facts: &[Fact]| -> Vec<String> {
         let mut known = Known::default();
-        facts.iter().map(|fact| sentence_of(fact, &known.of_fact(fact))).filter(|words| !words.is_empty()).collect()
+        facts.iter().map(|fact| known.sentence_of(fact)).filter(|words| !words.is_empty()).collect()
     };
     let done: Vec<String> = words(&command.facts);
     let out = &call.output;

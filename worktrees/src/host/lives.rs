@@ -2,6 +2,7 @@
 //! where its entry in `/proc` takes longer than all the rest of a look.
 
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,6 +13,23 @@ use crate::process::Identity;
 const HANDLES_MAX: usize = 64;
 
 static HANDLES: Mutex<Vec<(Identity, OwnedFd)>> = Mutex::new(Vec::new());
+
+static LAST: Mutex<Vec<(PathBuf, Identity)>> = Mutex::new(Vec::new());
+
+/// Whether the host lives that was the last one known at a place, or else the one that is named there now, if one is.
+pub(super) fn lives_at(place: &Path, named: impl FnOnce() -> Option<Identity>) -> bool {
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.iter().find(|(known, _)| known == place).is_some_and(|(_, host)| lives(host)) {
+        return true;
+    }
+    let Some(host) = named() else { return true };
+    let lives = lives(&host);
+    last.retain(|(known, _)| known != place);
+    if lives && last.len() < HANDLES_MAX {
+        last.push((place.to_owned(), host));
+    }
+    lives
+}
 
 /// Whether this very process still executes, as [`Identity::is_alive`] says; of one with several threads, any of them.
 pub(super) fn lives(host: &Identity) -> bool {
@@ -49,11 +67,15 @@ mod tests {
         let mut child = Command::new("sleep").arg("600").spawn().unwrap();
         let host = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
         assert!(lives(&host) && lives(&host));
+        let (place, elsewhere) = (Path::new("here"), Path::new("there"));
+        assert!(lives_at(place, || Some(host.clone())) && lives_at(place, || unreachable!("it is known")));
         let other = Identity { start_time: host.start_time + 1, ..host.clone() };
         assert!(!lives(&other), "its pid alone is not it");
         assert!(!lives(&Identity { boot_id: "another".to_owned(), ..host.clone() }));
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!lives(&host) && !lives(&host));
+        assert!(!lives_at(place, || Some(host.clone())) && !lives_at(elsewhere, || Some(other)));
+        assert!(lives_at(place, || None), "who has not said yet who it is");
     }
 }

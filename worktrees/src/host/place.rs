@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use super::HostError;
 use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, START, exists};
 use super::launch::StopOutcome;
-use super::lives::lives;
+use super::lives::lives_at;
 use super::observe::is_over;
 use super::records::{Claim, ExitRecord, StartRecord, VERSION};
 use super::run::{detach, note, run};
@@ -245,8 +245,7 @@ pub(super) fn tell(
 fn is_left_by_the_dead(place: &Path) -> Result<bool, HostError> {
     for _ in 0..files::LOCK_TRIES {
         // One that has the lock and has not said so yet reads the list all the same.
-        let last: Option<Identity> = files::read(place, HOST).unwrap_or_default();
-        if last.is_none_or(|host| lives(&host)) {
+        if lives_at(place, || files::read(place, HOST).unwrap_or_default()) {
             return Ok(false);
         }
         if matches!(files::lock_shared(place)?, Lock::Held(_)) {

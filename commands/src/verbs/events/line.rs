@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use pipeline_lib::fact::Fact;
-use pipeline_lib::ids::{StageId, TaskId};
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::Run;
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_state::Record;
 use serde_json::{Map, Value};
+
+use super::words::sentence_about;
 
 /// What an event is about, in the order in which it is looked for.
 const ABOUT: [&str; 4] = ["task", "run", "agent", "stage"];
@@ -21,31 +22,89 @@ const WORK: &str = "work";
 /// What earlier events said about runs that are not settled yet.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    runs: HashMap<String, Map<String, Value>>,
+    runs: HashMap<String, Claimed>,
+}
+
+/// What the claim of a run said.
+#[derive(Debug, Clone, Default)]
+struct Claimed {
+    task: Option<String>,
+    agent: Option<String>,
+    stage: Option<String>,
+    work: Option<String>,
+}
+
+impl Claimed {
+    fn of(run: &Run) -> Self {
+        Self {
+            task: run.task.as_ref().map(ToString::to_string),
+            agent: Some(run.agent.to_string()),
+            stage: run.stage.as_ref().map(ToString::to_string),
+            work: Some(run.work.word().to_owned()),
+        }
+    }
+
+    fn parts(&self) -> [(&'static str, Option<&String>); 4] {
+        let Self { task, agent, stage, work } = self;
+        [("task", task.as_ref()), ("agent", agent.as_ref()), ("stage", stage.as_ref()), (WORK, work.as_ref())]
+    }
+
+    fn about(&self) -> About<'_> {
+        let [task, agent, stage, work] = self.parts().map(|(_, value)| value.map_or("", String::as_str));
+        About { task, agent, stage, work }
+    }
+}
+
+/// What an event is about, empty where it is not.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct About<'a> {
+    pub(super) task: &'a str,
+    pub(super) agent: &'a str,
+    pub(super) stage: &'a str,
+    /// The kind of run.
+    pub(super) work: &'a str,
+}
+
+impl<'a> About<'a> {
+    /// Of an event that was lifted out of its fact.
+    pub(super) fn of(event: &'a Map<String, Value>) -> Self {
+        let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+        Self { task: text("task"), agent: text("agent"), stage: text("stage"), work: text(WORK) }
+    }
 }
 
 impl Known {
     /// What the claims of live runs said, for a reader that does not begin at the beginning.
     #[must_use]
     pub fn of(pipeline: &Pipeline) -> Self {
-        let about = |run: &Run| {
-            let name = |name: Option<&str>| name.map(Value::from);
-            let values = [
-                ("task", name(run.task.as_ref().map(TaskId::as_str))),
-                ("run", name(Some(run.id.as_str()))),
-                ("agent", name(Some(run.agent.as_str()))),
-                ("stage", name(run.stage.as_ref().map(StageId::as_str))),
-                (WORK, name(Some(run.work.word()))),
-            ];
-            values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
-        };
-        Self { runs: pipeline.core.runs.values().map(|run| (run.id.to_string(), about(run))).collect() }
+        Self { runs: pipeline.core.runs.values().map(|run| (run.id.to_string(), Claimed::of(run))).collect() }
     }
 
-    /// The event of a fact that is not read from the journal, for its words.
-    pub fn of_fact(&mut self, fact: &Fact) -> Map<String, Value> {
-        let fact = serde_json::to_value(fact).unwrap_or_default();
-        self.event(Record { seq: 0, at: Timestamp::UNIX_EPOCH, actor: String::new(), fact })
+    /// The words of a fact that is not read from the journal, with what earlier ones said about its run; as
+    /// [`super::sentence`] of its event.
+    pub fn sentence_of(&mut self, fact: &Fact) -> String {
+        let none = Claimed::default();
+        // What there is most of is looked up where it stands.
+        match fact {
+            Fact::RunClaimed { run } => {
+                self.runs.insert(run.id.to_string(), Claimed::of(run));
+                sentence_about(fact, About::default())
+            }
+            Fact::RunStarted { run, .. } | Fact::RunEnded { run, .. } => {
+                sentence_about(fact, self.runs.get(run.as_str()).unwrap_or(&none).about())
+            }
+            Fact::RunClosed { run, .. } => sentence_about(fact, self.runs.remove(run.as_str()).unwrap_or(none).about()),
+            Fact::TaskMoved { task, .. } => sentence_about(fact, About { task: task.as_str(), ..About::default() }),
+            Fact::StageDone { task, output } => {
+                let about = About { task: task.as_str(), stage: output.stage.as_str(), ..About::default() };
+                sentence_about(fact, about)
+            }
+            other => {
+                let fact = serde_json::to_value(other).unwrap_or_default();
+                let record = Record { seq: 0, at: Timestamp::UNIX_EPOCH, actor: String::new(), fact };
+                sentence_about(other, About::of(&self.event(record)))
+            }
+        }
     }
 
     /// The event of a record, with what earlier ones said about its run. Records are given in order.
@@ -54,13 +113,15 @@ impl Known {
         let Some(run) = event.get("run").and_then(Value::as_str).map(str::to_owned) else { return event };
         let is = |event: &Map<String, Value>, kind: &str| event.get("type").is_some_and(|found| found == kind);
         if is(&event, "run_claimed") {
-            let about =
-                ABOUT.iter().chain([&WORK]).filter_map(|key| Some(((*key).to_owned(), event.get(*key)?.clone())));
-            self.runs.insert(run, about.collect());
+            let text = |key: &str| event.get(key).and_then(Value::as_str).map(str::to_owned);
+            let claimed = Claimed { task: text("task"), agent: text("agent"), stage: text("stage"), work: text(WORK) };
+            self.runs.insert(run, claimed);
             return event;
         }
-        for (key, value) in self.runs.get(&run).into_iter().flatten() {
-            event.entry(key.as_str()).or_insert_with(|| value.clone());
+        for (key, value) in self.runs.get(&run).into_iter().flat_map(Claimed::parts) {
+            if let Some(value) = value {
+                event.entry(key).or_insert_with(|| value.as_str().into());
+            }
         }
         if is(&event, "run_closed") {
             self.runs.remove(&run);

@@ -8,6 +8,8 @@ use serde::Deserialize as _;
 use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 
+use super::line::About;
+
 /// The longest sentence, in characters.
 const CHARS_MAX: usize = 160;
 
@@ -16,30 +18,19 @@ const CHARS_MAX: usize = 160;
 pub fn sentence(event: &Map<String, Value>) -> String {
     let fact = ["type", "data"].into_iter().filter_map(|key| Some((key, event.get(key)?)));
     match Fact::deserialize(MapDeserializer::<_, serde_json::Error>::new(fact)) {
-        Ok(fact) => sentence_of(&fact, event),
+        Ok(fact) => sentence_about(&fact, About::of(event)),
         // A newer program's event: its type is words enough.
         Err(_) => one_line(&format!("{} {}", text(event, "task"), text(event, "type").replace('_', " ")), CHARS_MAX),
     }
 }
 
-/// The same of an event whose fact is at hand.
-#[must_use]
-pub fn sentence_of(fact: &Fact, event: &Map<String, Value>) -> String {
-    let [task, agent, stage, work] = ["task", "agent", "stage", "work"].map(|key| text(event, key));
-    one_line(&words(fact, &About { task, agent, stage, work }), CHARS_MAX)
+/// The same of a fact of which it is known what it is about.
+pub(super) fn sentence_about(fact: &Fact, about: About<'_>) -> String {
+    one_line(&words(fact, &about), CHARS_MAX)
 }
 
 fn text<'e>(event: &'e Map<String, Value>, key: &str) -> &'e str {
     event.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// What the event is about, empty where it is not.
-struct About<'a> {
-    task: &'a str,
-    agent: &'a str,
-    stage: &'a str,
-    /// The kind of run.
-    work: &'a str,
 }
 
 fn words(fact: &Fact, about: &About<'_>) -> String {
@@ -220,15 +211,24 @@ fn lower(status: impl serde::Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lift;
+    use super::super::Known;
     use super::*;
     use jiff::Timestamp;
     use pipeline_state::Record;
     use serde_json::json;
 
-    fn said(kind: &str, data: Value) -> String {
+    /// What is said of it where it is read, which is what whoever wrote it says.
+    fn said_after(known: &mut [Known; 2], kind: &str, data: Value) -> String {
         let fact = json!({ "type": kind, "data": data });
-        sentence(&lift(Record { seq: 1, at: Timestamp::UNIX_EPOCH, actor: "monitor".to_owned(), fact }))
+        let of_fact = serde_json::from_value(fact.clone()).ok().map(|fact| known[1].sentence_of(&fact));
+        let record = Record { seq: 1, at: Timestamp::UNIX_EPOCH, actor: "monitor".to_owned(), fact };
+        let said = sentence(&known[0].event(record));
+        assert!(of_fact.is_none_or(|of_fact| of_fact == said), "{said}");
+        said
+    }
+
+    fn said(kind: &str, data: Value) -> String {
+        said_after(&mut Default::default(), kind, data)
     }
 
     #[test]
@@ -248,13 +248,8 @@ mod tests {
 
     #[test]
     fn a_gate_is_told_as_a_gate_and_each_step_once() {
-        let mut known = super::super::Known::default();
-        let mut seq = 0;
-        let mut said = |kind: &str, data: Value| {
-            seq += 1;
-            let fact = json!({ "type": kind, "data": data });
-            sentence(&known.event(Record { seq, at: Timestamp::UNIX_EPOCH, actor: "monitor".to_owned(), fact }))
-        };
+        let mut known = Default::default();
+        let mut said = |kind: &str, data: Value| said_after(&mut known, kind, data);
         let claim = json!({ "decision": null, "commit": "1", "agent": "a", "run": "r0" });
         let step = |step: Value| json!({ "task": "T", "to": { "verifying": { "stage": "super", "claim": claim, "step": step } } });
         let gate = |run: Value| step(json!({ "gate": { "commit": "2", "onto": "1", "run": run } }));
@@ -278,6 +273,45 @@ mod tests {
         let expected =
             ["T super is being merged", "T super is being checked", "T super gate started", "T super gate passed"];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_command_is_told_from_its_claim_to_the_decision() {
+        let mut known = Default::default();
+        let mut said = |kind: &str, data: Value| said_after(&mut known, kind, data);
+        let run = json!({ "id": "r1", "work": { "command": { "command": "true" } }, "agent": "command-1", "task": "T",
+            "stage": "s0", "attempt": 1, "timeout": "PT30M", "phase": "claimed", "claimed_at": "2026-01-01T00:00:00Z" });
+        let started = json!({ "run": "r1", "pid": 7, "started_at": "2026-01-01T00:00:00Z" });
+        let ended = json!({ "run": "r1", "how": { "exited": { "code": 0 } }, "ended_at": "2026-01-01T00:00:00Z" });
+        let output = json!({ "stage": "s0", "agent": "command-1", "run": "r1", "decision": "success", "summary": "",
+            "commit": "1", "at": "2026-01-01T00:00:00Z" });
+        let told = [
+            said("run_claimed", json!({ "run": run })),
+            said("run_started", started),
+            said("run_ended", ended),
+            said("stage_done", json!({ "task": "T", "output": output })),
+            said("task_moved", json!({ "task": "T", "to": { "ready": { "stage": "s1" } } })),
+            said("run_closed", json!({ "run": "r1", "summary": null })),
+        ];
+        assert_eq!(
+            told,
+            [
+                "T s0 command started at command-1",
+                "",
+                "T s0 command exited with code 0",
+                "T s0 done: success",
+                "T is ready for s1",
+                ""
+            ]
+        );
+        assert_eq!(
+            said(
+                "run_ended",
+                json!({ "run": "r2", "how": { "exited": { "code": 0 } },
+            "ended_at": "2026-01-01T00:00:00Z" })
+            ),
+            "by exited with code 0"
+        );
     }
 
     #[test]
