@@ -400,6 +400,9 @@ impl Supervisor {
     /// Writes the current task into its file where the file does not already name it.
     fn write_current_task(&self, context: &Context) {
         let pipeline = self.engine.pipeline();
+        if pipeline.core.mode.orchestration != Orchestration::Sequential {
+            return;
+        }
         let Some(permitted) = pipeline.current_task_effect(read_current_task(context).as_deref()) else { return };
         for event in perform(context, pipeline, &permitted, &mut Held::default()) {
             // The next tick compares the file again, so a failed write is only late.
