@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::files::{self, Lock};
+use super::{HostError, place};
 use crate::process::Identity;
 
 /// Handles that are kept at most.
@@ -29,6 +31,22 @@ pub(super) fn lives_at(place: &Path, named: impl FnOnce() -> Option<Identity>) -
         last.push((place.to_owned(), host));
     }
     lives
+}
+
+/// Whether a lock that was taken turns out to be free: the last thread of a host that was killed lets go of it a moment
+/// after the host counts as dead.
+pub(super) fn is_left_by_the_dead(place: &Path) -> Result<bool, HostError> {
+    for _ in 0..files::LOCK_TRIES {
+        // One that has the lock and has not said so yet reads the list all the same.
+        if lives_at(place, || files::read(place, place::HOST).unwrap_or_default()) {
+            return Ok(false);
+        }
+        if matches!(files::lock_shared(place)?, Lock::Held(_)) {
+            return Ok(true);
+        }
+        rustix::thread::sched_yield();
+    }
+    Ok(false)
 }
 
 /// Whether this very process still executes, as [`Identity::is_alive`] says; of one with several threads, any of them.

@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use super::HostError;
 use super::files::{self, CLAIM, EXIT, HOST_LOG, Lock, START, exists};
 use super::launch::StopOutcome;
-use super::lives::lives_at;
+use super::lives::is_left_by_the_dead;
 use super::observe::is_over;
 use super::records::{Claim, ExitRecord, StartRecord, VERSION};
 use super::run::{detach, note, run};
@@ -57,7 +57,7 @@ const LOCK_PAUSE: Duration = Duration::from_micros(100);
 /// In a place: the claims that its host was told of, a line each.
 const TOLD: &str = "told";
 /// In a place: who its last host is or was.
-const HOST: &str = "host.json";
+pub(super) const HOST: &str = "host.json";
 /// In a place: the directory to watch. Nothing happens there but what somebody who waits should be woken by.
 const NEWS: &str = "news";
 /// There: touched whenever there is something new about a run. Nothing is in it.
@@ -240,22 +240,6 @@ pub(super) fn tell(
     start(place)
 }
 
-/// Whether a lock that was taken turns out to be free: the last thread of a host that was killed lets go of it a moment
-/// after the host counts as dead.
-fn is_left_by_the_dead(place: &Path) -> Result<bool, HostError> {
-    for _ in 0..files::LOCK_TRIES {
-        // One that has the lock and has not said so yet reads the list all the same.
-        if lives_at(place, || files::read(place, HOST).unwrap_or_default()) {
-            return Ok(false);
-        }
-        if matches!(files::lock_shared(place)?, Lock::Held(_)) {
-            return Ok(true);
-        }
-        rustix::thread::sched_yield();
-    }
-    Ok(false)
-}
-
 /// The rest of a request that concerns a run which was told of at a place; nothing where it was not. As everywhere, the host
 /// looks for a request after it has recorded the start, and here the start is looked for after the request was made.
 pub(super) fn stop(run_dir: &Path, place: &Path) -> Result<Option<StopOutcome>, HostError> {
@@ -354,11 +338,11 @@ impl Host<'_> {
         loop {
             // The end of the last command is among them. Whoever asks us to leave says so before the signal is heard.
             self.wakes.empty_signals();
-            if self.wakes.is_to_leave() || !self.lock.as_ref().is_some_and(|lock| lock.is_of(self.place)) {
+            if self.wakes.is_to_leave() {
                 return Ok(None);
             }
-            if let Some(claim) = self.queue.pop_front() {
-                return Ok(Some(claim));
+            if !self.queue.is_empty() {
+                return Ok(self.queue.pop_front().filter(|_| self.is_the_host()));
             }
             // What we closed ourselves is among it. Whatever comes after this is read now, or heard of.
             self.wakes.empty_directory();
@@ -367,8 +351,8 @@ impl Host<'_> {
                     return Ok(None);
                 };
                 self.queue.extend(told.read_on(&mut self.at)?);
-                if let Some(claim) = self.queue.pop_front() {
-                    return Ok(Some(claim));
+                if !self.queue.is_empty() {
+                    return Ok(self.queue.pop_front().filter(|_| self.is_the_host()));
                 }
             }
             // Whoever was told of the end of the last run is making it durable for itself at this moment. Nobody is kept from
@@ -400,10 +384,18 @@ impl Host<'_> {
                 }
                 continue;
             }
+            if !self.is_the_host() {
+                return Ok(None);
+            }
             let left = due.map_or(left, |due| left.min(due.saturating_duration_since(Instant::now())));
             let watched = self.wakes.is_watching();
             self.wakes.rest(if watched { left } else { left.min(LOOK_UNWATCHED) });
         }
+    }
+
+    /// Whether our lock is that of the place: somebody may have removed it.
+    fn is_the_host(&self) -> bool {
+        self.lock.as_ref().is_some_and(|lock| lock.is_of(self.place))
     }
 
     /// Puts on disk what the last command left, and says that its end holds.
@@ -423,7 +415,7 @@ impl Host<'_> {
     /// Runs a command, if it is still to be run.
     fn serve(&mut self, claim: &Claim) -> Result<(), HostError> {
         let run_dir = &self.runs.join(claim.run.as_str());
-        let known = shared::find(run_dir)?.is_some();
+        let known = self.records.knows(run_dir)?;
         if known || run_dir.is_dir() && (exists(run_dir, EXIT) || exists(run_dir, START)) {
             return Ok(());
         }

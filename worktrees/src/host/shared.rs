@@ -7,7 +7,7 @@
 //! what counts: a run that it knows has begun, or is over, whatever else is there. It is discarded by whoever knows which
 //! runs live. The meaning of the records is elsewhere.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -56,6 +56,10 @@ pub(super) struct Records {
     unsettled: bool,
     /// Whether a start may be taken by a power cut.
     is_entered: bool,
+    /// Whether what was there before has been read.
+    is_read: bool,
+    /// What was begun since, as far as it is remembered; the oldest sort first.
+    begun: BTreeSet<String>,
 }
 
 impl Records {
@@ -65,7 +69,7 @@ impl Records {
         files::create_dir(&dir)?;
         let file = Self::open_in(&dir)?;
         let is_entered = epoch::is_entered(&dir);
-        Ok(Self { dir, file, unsettled: false, is_entered })
+        Ok(Self { dir, file, unsettled: false, is_entered, is_read: false, begun: BTreeSet::new() })
     }
 
     fn open_in(dir: &Path) -> Result<File, HostError> {
@@ -78,9 +82,24 @@ impl Records {
         Ok(file)
     }
 
+    /// Whether there is a record of a run that only its place's one host begins, which is who asks. So what others append
+    /// meanwhile need not be read: it is about their runs.
+    pub(super) fn knows(&mut self, run_dir: &Path) -> Result<bool, HostError> {
+        if self.is_read {
+            return Ok(self.begun.contains(&name(run_dir)) || remembers(run_dir));
+        }
+        let known = find(run_dir)?.is_some();
+        self.is_read = true;
+        Ok(known)
+    }
+
     /// Records that a run may have begun: durably, unless it would be known that it may have.
     pub(super) fn start(&mut self, run_dir: &Path, record: &StartRecord) -> Result<(), HostError> {
         self.turn()?;
+        self.begun.insert(name(run_dir));
+        if self.begun.len() > ENDS_MAX {
+            self.begun.pop_first();
+        }
         self.append(&Line::Start { dir: name(run_dir), record: record.clone() })?;
         // Whoever ticks may have seen to it by now.
         self.is_entered = self.is_entered || epoch::is_entered(&self.dir);
@@ -360,6 +379,13 @@ pub(super) fn find(run_dir: &Path) -> Result<Option<Known>, HostError> {
     Ok(index.known(&name(run_dir)))
 }
 
+/// Whether what this process has read of the shared records so far says anything of a run.
+fn remembers(run_dir: &Path) -> bool {
+    let mut indexes = INDEXES.lock().unwrap_or_else(PoisonError::into_inner);
+    let index = run_dir.parent().and_then(|runs| indexes.get_mut(&runs.join(DIR)));
+    index.is_some_and(|index| index.known(&name(run_dir)).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -393,6 +419,26 @@ mod tests {
         assert_eq!((found.start, found.exit.map(|exit| exit.how)), (Some(start("R-1")), Some(How::Exited { code: 0 })));
         assert_eq!(find(&of("R-2")).unwrap().unwrap().start, Some(start("R-2")));
         assert_eq!(find(&of("R-3")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_host_knows_what_there_was_before_it_and_what_it_begins_itself() {
+        let runs = tempfile::tempdir().unwrap();
+        let of = |run: &str| runs.path().join(run);
+        let mut before = Records::open(runs.path()).unwrap();
+        before.start(&of("R-1"), &start("R-1")).unwrap();
+        assert!(before.begun.contains("R-1"));
+        let mut host = Records::open(runs.path()).unwrap();
+        assert!(!host.knows(&of("R-2")).unwrap());
+        assert!(host.knows(&of("R-1")).unwrap());
+        host.start(&of("R-2"), &start("R-2")).unwrap();
+        assert!(host.knows(&of("R-2")).unwrap());
+        assert!(!host.knows(&of("R-3")).unwrap());
+        for n in 0..=ENDS_MAX {
+            let run = format!("S-{n:05}");
+            host.start(&of(&run), &start(&run)).unwrap();
+        }
+        assert_eq!(host.begun.len(), ENDS_MAX, "what is long over is forgotten");
     }
 
     #[test]
