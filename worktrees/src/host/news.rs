@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::place;
 use super::supervise::timespec;
@@ -25,18 +25,22 @@ pub struct News {
 
 impl News {
     /// Forgets what was heard up to now: whoever looks at the runs next sees it.
-    pub fn forget(&self) {
+    pub fn forget(&mut self) {
         let Some(heard) = &self.heard else { return };
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut events = inotify::Reader::new(heard, &mut buffer);
-        while events.next().is_ok() {}
+        while let Ok(event) = events.next() {
+            // The directory is gone, and its watch with it.
+            if event.events().contains(ReadFlags::IGNORED) {
+                self.places.retain(|_, watch| *watch != event.wd());
+            }
+        }
     }
 
     /// Listens to the places of these runs, and to no others, for so long. True as soon as there may be something new about
     /// one of them; false where nothing came, or nothing can be heard.
     pub fn wait<'r>(&mut self, runs: impl Iterator<Item = (&'r Path, &'r str)>, limit: Duration) -> bool {
-        let places = runs.filter_map(|(run_dir, name)| place::directory(run_dir, name).ok());
-        let wanted: Vec<PathBuf> = places.map(place::news_of).collect();
+        let wanted: Vec<PathBuf> = runs.filter_map(|(run_dir, name)| place::directory(run_dir, name).ok()).collect();
         if self.heard.is_none() {
             self.heard = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
         }
@@ -51,8 +55,11 @@ impl News {
         });
         let mut is_new = false;
         for place in wanted {
-            // Where it is watched already this is the watch that there is, unless another directory has the name by now.
-            if let Ok(watch) = inotify::add_watch(heard, &place, WatchFlags::ATTRIB | WatchFlags::CREATE) {
+            if self.places.contains_key(&place) {
+                continue;
+            }
+            let news = place::news_of(place.clone());
+            if let Ok(watch) = inotify::add_watch(heard, &news, WatchFlags::ATTRIB | WatchFlags::CREATE) {
                 is_new |= self.places.insert(place, watch) != Some(watch);
             }
         }
