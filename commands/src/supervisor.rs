@@ -19,6 +19,7 @@ mod held;
 pub(crate) mod hooks;
 mod idle;
 mod ignored;
+mod inputs;
 mod launch;
 mod look;
 mod perform;

@@ -497,7 +497,7 @@ fn outputs_artifacts_and_figures_are_handed_on() {
             { "id": "build", "inputs": ["small"],
               "run": "mkdir -p dist; cp \"$PIPELINE_INPUTS\"/small.txt dist/got.txt; ls \"$PIPELINE_INPUTS\" > dist/list.txt; ln -sf /etc/passwd dist/link" ,
               "artifacts": ["dist/*"] },
-            { "id": "all", "run": "test $(wc -c < \"$PIPELINE_INPUTS\"/big.txt) -le 65536 && tail -n1 \"$PIPELINE_INPUTS\"/big.txt | grep -q tail && grep -q stdout.log \"$PIPELINE_INPUTS\"/big.json && ls \"$PIPELINE_INPUTS\" | wc -l" },
+            { "id": "all", "run": "test $(wc -c < \"$PIPELINE_INPUTS\"/big.txt) -le 65536 && tail -n1 \"$PIPELINE_INPUTS\"/big.txt | grep -q tail && grep -q 'stdout.log.*\"stage\":\"big\"' \"$PIPELINE_INPUTS\"/outputs.jsonl && test $(wc -l < \"$PIPELINE_INPUTS\"/outputs.jsonl) -eq 3 && test -e \"$PIPELINE_INPUTS\"/build.txt -a ! -s \"$PIPELINE_INPUTS\"/build.txt && ls \"$PIPELINE_INPUTS\" | wc -l" },
             { "id": "test", "run": "printf 'SF:a\\nLF:10\\nLH:9\\nend_of_record\\n' > lcov.info; echo 'failures: 0'",
               "thresholds": [{ "name": "coverage", "from": { "lcov": "lcov.info" }, "min": minimum }, { "name": "failures", "max": 0 }] },
         ] })
@@ -507,7 +507,7 @@ fn outputs_artifacts_and_figures_are_handed_on() {
     let shown = s.show("TASK-001").to_string();
     assert!(shown.contains("coverage is 90 (at least 80)") && shown.contains("2 artifacts kept"), "{shown}");
     assert_eq!(on_branch(&s, "TASK-001", "dist/got.txt"), "from small");
-    assert_eq!(on_branch(&s, "TASK-001", "dist/list.txt"), "small.json\nsmall.txt");
+    assert_eq!(on_branch(&s, "TASK-001", "dist/list.txt"), "outputs.jsonl\nsmall.txt");
     let runs = fs::read_dir(s.repo().join(".pipeline/runs")).unwrap().map(|entry| entry.unwrap().path());
     let kept: Vec<_> = runs.filter(|run| run.join("artifacts.json").exists()).collect();
     assert_eq!(kept.len(), 1);

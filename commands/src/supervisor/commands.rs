@@ -17,7 +17,7 @@ use super::held::Held;
 use super::launch::{check_out, fresh, prepare_worktree, traceparent};
 use super::perform::Failure;
 use super::secrets::Secrets;
-use super::{branches, results};
+use super::{branches, inputs};
 use crate::context::Context;
 use crate::program;
 use crate::shipped;
@@ -92,7 +92,7 @@ fn environment(
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut env = context.environment_of_commands();
     secrets.give(stage, &mut env)?;
-    let inputs = results::write_inputs(context, run, task, stage)?;
+    let inputs = inputs::write(context, run, task, stage)?;
     let outcome = context.outcome_file(run);
     outcome.parent().map(private_dir).transpose()?;
     let vars = if stage.env.is_empty() { serde_json::Value::Null } else { pipeline.variables(task, stage) };

@@ -1,19 +1,16 @@
-//! What runs hand on: the outputs that a command is given, the files that are kept of it with their checksums, and the
-//! figures it is measured by. Nothing here decides what follows from them.
+//! What is kept of a run: files with their checksums, and the figures it is measured by. Nothing here decides what follows
+//! from them.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
+use std::path::Path;
 
 use pipeline_lib::globs;
 use pipeline_lib::run::{Run, Work};
-use pipeline_lib::task::{StageOutput, Task};
 use pipeline_lib::text;
 use pipeline_lib::workflow::{Figure, Stage, figures};
 use pipeline_worktrees::beneath;
 use pipeline_worktrees::host::{self, Stream};
-use pipeline_worktrees::process::boot_id;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -22,21 +19,8 @@ use super::launch::replace_file;
 use super::perform::Failure;
 use crate::context::Context;
 
-/// The directory in a run's that holds what the stages before it said.
-const INPUTS: &str = "inputs";
-/// Beside the directories of runs: what all stages of a task said, a directory for each task.
-const ALL_INPUTS: &str = ".inputs";
-/// In such a directory: how many outputs are there, of which run the last one is, and since when the machine runs, a line
-/// each time and the last one counts. After a power cut they are written anew, because none was synced.
-const WRITTEN: &str = ".written";
-/// How much of its end is read.
-const WRITTEN_BYTES_MAX: usize = 512;
-/// In place of such a directory where no stage has said anything yet. Nothing is in it.
-const NO_INPUTS: &str = ".none";
 /// The directory in a run's that holds what is kept of it.
-const ARTIFACTS: &str = "artifacts";
-/// How much of an earlier output is handed on; the whole of it is named.
-const INPUT_BYTES_MAX: usize = 64 * 1024;
+pub(super) const ARTIFACTS: &str = "artifacts";
 /// How much of what a command printed is searched for figures.
 const PRINTED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest report that is read.
@@ -46,97 +30,6 @@ const KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const KEPT_FILES_MAX: usize = 10_000;
 /// How deep folders are looked into.
 const DEPTH_MAX: usize = 64;
-
-/// Writes what the earlier stages said into the run's directory: `STAGE.txt`, cut where it is long, and `STAGE.json`,
-/// which says what was decided and where the whole of it is.
-pub(super) fn write_inputs(context: &Context, run: &Run, task: &Task, stage: &Stage) -> Result<PathBuf, Failure> {
-    // Where all of them are wanted one directory serves every run of the task, or a long way would be written anew at
-    // each of its steps.
-    let all = stage.inputs.is_empty();
-    let dir = match all {
-        true => context.runs_dir().join(ALL_INPUTS).join(task.id.as_str()),
-        false => context.run_dir(&run.id).join(INPUTS),
-    };
-    if all && task.outputs.is_empty() {
-        let none = context.runs_dir().join(ALL_INPUTS).join(NO_INPUTS);
-        private_dir(&none)?;
-        return Ok(none);
-    }
-    let (mut noted, before) = if all { written(&dir, task)? } else { (None, 0) };
-    if all && before == 0 {
-        noted = None;
-        // A task of this name may have been here before the state was reset.
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    if before == 0 {
-        // As everything of a run, for its owner alone.
-        private_dir(&dir)?;
-    }
-    let wanted = |output: &&StageOutput| all || stage.inputs.iter().any(|name| name == output.stage.as_str());
-    // In order, so that what a stage said last is what is there.
-    for output in task.outputs.iter().skip(before).filter(wanted) {
-        let of = context.run_dir(&output.run);
-        let command = task.runs.iter().any(|earlier| earlier.id == output.run && earlier.work == "command");
-        let whole = of.join(Stream::Stdout.file_name());
-        // Many commands say nothing, and leave no directory.
-        let has_said = of.is_dir();
-        let printed =
-            if has_said { host::tail(&of, Stream::Stdout, INPUT_BYTES_MAX).unwrap_or_default() } else { String::new() };
-        // What an agent's program prints is a protocol; its words are in the summary.
-        let (said, cut) = if command || (output.summary.is_empty() && !printed.is_empty()) {
-            let cut = has_said && fs::metadata(&whole).is_ok_and(|found| found.len() > INPUT_BYTES_MAX as u64);
-            (printed, cut)
-        } else {
-            (output.summary.clone(), false)
-        };
-        let about = json!({
-            "stage": output.stage, "decision": output.decision, "summary": output.summary, "run": output.run,
-            "commit": output.commit, "log": whole, "cut": cut, "artifacts": of.join(ARTIFACTS),
-        });
-        write_input(&dir.join(format!("{}.txt", output.stage)), said.as_bytes())?;
-        write_input(&dir.join(format!("{}.json", output.stage)), about.to_string().as_bytes())?;
-    }
-    if let Some(last) = task.outputs.last().filter(|_| all && before < task.outputs.len()) {
-        // Half of a line names no run, and then everything is written anew.
-        let mut file = match noted {
-            Some(file) => file,
-            None => fs::File::options().append(true).create(true).open(dir.join(WRITTEN))?,
-        };
-        file.write_all(format!("\n{} {} {}", task.outputs.len(), last.run, boot_id()).as_bytes())?;
-    }
-    Ok(dir)
-}
-
-/// Writes one of the files. One that nobody can have open yet is written where it will be; what is left half-way is
-/// written anew, since it is not counted.
-fn write_input(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    match fs::File::options().write(true).create_new(true).open(path) {
-        Ok(mut file) => Ok(file.write_all(bytes)?),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(replace_file(path, bytes)?),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// How many of a task's outputs are in its directory already, and the file that says so.
-fn written(dir: &Path, task: &Task) -> Result<(Option<fs::File>, usize), Failure> {
-    let file = match fs::File::options().read(true).append(true).open(dir.join(WRITTEN)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((None, 0)),
-        Err(error) => return Err(error.into()),
-    };
-    let mut bytes = [0; WRITTEN_BYTES_MAX];
-    let read = file.read_at(&mut bytes, file.metadata()?.len().saturating_sub(WRITTEN_BYTES_MAX as u64))?;
-    let text = String::from_utf8_lossy(bytes.get(..read).unwrap_or_default());
-    let mut words = text.rsplit('\n').next().unwrap_or_default().split(' ');
-    let count: usize = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
-    let last = count.checked_sub(1).and_then(|last| task.outputs.get(last));
-    let is_of = |output: &StageOutput| words.next() == Some(output.run.as_str()) && words.next() == Some(boot_id());
-    let count = if last.is_some_and(is_of) { count } else { 0 };
-    Ok((Some(file), count))
-}
 
 /// What was found when a run was collected.
 #[derive(Debug, Default)]
