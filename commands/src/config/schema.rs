@@ -264,7 +264,13 @@ fn stage() -> Value {
             "on_cancel": command,
             "description": { "type": "string", "description": "what the agent is asked to do" },
             "prompt": { "type": "string" },
-            "inputs": texts,
+            "inputs": {
+                "description": "stages of whose outputs this one is told, all of them where none is named; \
+                                a command finds them in $PIPELINE_INPUTS: STAGE.txt is what a stage said, \
+                                outputs.jsonl has a line for each with what it decided",
+                "type": "array",
+                "items": { "type": "string" }
+            },
             "decisions": { "type": "array", "items": { "anyOf": [{ "type": "string" }, choice] } }
         }
     });
