@@ -243,7 +243,6 @@ fn stage() -> Value {
     });
     let name = json!({ "type": "string", "pattern": NAME });
     let command = json!({ "$ref": "#/$defs/command" });
-    let texts = json!({ "type": "array", "items": { "type": "string" } });
     let ways = ["agent", "run", "workflow", "parallel", "hub"].map(|key| json!({ "required": [key] }));
     let mut schema = json!({
         "type": "object",
