@@ -492,7 +492,7 @@ fn outputs_artifacts_and_figures_are_handed_on() {
     let s = Sandbox::ready_with("", "retries = 0");
     let stages = |minimum: u32| {
         json!({ "stages": [
-            { "id": "big", "run": "head -c 100000 /dev/zero | tr '\\0' 'x'; echo; echo tail" },
+            { "id": "big", "run": "test -e \"$PIPELINE_INPUTS\"/outputs.jsonl -a ! -s \"$PIPELINE_INPUTS\"/outputs.jsonl || exit 1; head -c 100000 /dev/zero | tr '\\0' 'x'; echo; echo tail" },
             { "id": "small", "run": "echo from small" },
             { "id": "build", "inputs": ["small"],
               "run": "mkdir -p dist; cp \"$PIPELINE_INPUTS\"/small.txt dist/got.txt; ls \"$PIPELINE_INPUTS\" > dist/list.txt; ln -sf /etc/passwd dist/link" ,

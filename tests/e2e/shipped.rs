@@ -282,7 +282,8 @@ fn unit_tests_of_other_projects_are_found_out() {
     }
     if s.shell("command -v cargo").code == 0 {
         s.commit(".gitignore", "target/\n__pycache__/\n");
-        s.commit("Cargo.toml", "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+        // What lies above the sandbox is nobody's workspace.
+        s.commit("Cargo.toml", "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n");
         s.commit("src/lib.rs", "#[test]\nfn sum() {\n    assert_eq!(1 + 2, 3);\n}\n");
         travel(&s, "RUST", "unit-test-pipeline", &[], "completed");
         s.commit("src/lib.rs", "#[test]\nfn sum() {\n    assert_eq!(1 + 2, 4);\n}\n");

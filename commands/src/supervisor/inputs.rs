@@ -26,7 +26,7 @@ use crate::context::Context;
 const NAMED: &str = "inputs";
 /// Beside the directories of runs: what all stages of a task said, a directory for each task.
 const ALL: &str = ".inputs";
-/// In place of such a directory where no stage has said anything yet. Nothing is in it.
+/// In place of such a directory where no stage is done yet. An empty list is in it.
 const NONE: &str = ".none";
 /// What was decided, a line for each output.
 const LIST: &str = "outputs.jsonl";
@@ -65,7 +65,11 @@ pub(super) fn write(context: &Context, run: &Run, task: &Task, stage: &Stage) ->
     };
     if all && task.outputs.is_empty() {
         let none = context.runs_dir().join(ALL).join(NONE);
-        private_dir(&none)?;
+        let list = none.join(LIST);
+        if fs::symlink_metadata(&list).is_err() {
+            private_dir(&none)?;
+            File::options().append(true).create(true).mode(0o444).open(list)?;
+        }
         return Ok(none);
     }
     let noted = if all { noted(&dir, task)? } else { None };
