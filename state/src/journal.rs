@@ -1,6 +1,6 @@
 //! The journal on disk: segments that begin with a checkpoint of the whole machine and continue with batches. Finds the
-//! newest usable checkpoint, appends one batch with one write and one sync, begins new segments and drops old ones.
-//! Locks nothing: callers that write hold the lock.
+//! newest usable checkpoint, appends one batch with one write and one sync, begins new segments and drops old ones. Zeros
+//! behind the last record are room for the next ones. Locks nothing: callers that write hold the lock.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
