@@ -9,10 +9,7 @@ use crate::{ErrorKind, Events, Machine, Notice, Options, StateError, Store};
 
 /// A store with a few batches in one segment and little room behind them, and the machines after each of them.
 fn small() -> (Room, Vec<Counters>) {
-    let mut room = Room::new();
-    drop(fs::remove_file(room.segment(1)));
-    room.options.room_bytes = 40;
-    drop(Store::<Counters>::init(&room.dir(), room.options.clone()).unwrap());
+    let room = Room::with(Options { room_bytes: 40, ..Options::default() });
     let mut store = room.open();
     let mut stages = vec![store.machine().clone()];
     for steps in [&[1][..], &[2, 3], &[4], &[5, 6, 7]] {

@@ -103,7 +103,7 @@ impl Events {
         place.read_whole = len;
         if rest == Rest::Damaged || (rest == Rest::Torn && successor) {
             // A write that was being taken back looks like this for a moment.
-            let again = read_rest(place)?;
+            let again = files::read_written(&place.file, place.offset, &place.path)?;
             if again == bytes[good..] {
                 let skip = format::find_frame(&again, 1).unwrap_or(again.len());
                 self.trouble = Some(corrupt(place, "the record there is unreadable"));
@@ -210,17 +210,10 @@ fn read_part(place: &Place, len: u64) -> Result<(Vec<u8>, bool)> {
         return Ok((piece, is_part));
     }
     drop(piece);
-    let mut bytes = read_rest(place)?;
+    let mut bytes = files::read_written(&place.file, place.offset, &place.path)?;
     let first = format::decode_frame(&bytes).map(|(frame, _)| frame.size());
     bytes.truncate(first.unwrap_or(bytes.len()));
     Ok((bytes, first.is_some()))
-}
-
-/// All that is left in a segment, without the room at its end.
-fn read_rest(place: &Place) -> Result<Vec<u8>> {
-    let mut bytes = files::read_from(&place.file, place.offset, &place.path)?;
-    bytes.truncate(files::len_without_zeros(&bytes));
-    Ok(bytes)
 }
 
 /// Takes the good frames at the start of `bytes`.

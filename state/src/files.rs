@@ -217,7 +217,14 @@ pub(crate) fn read_from(file: &File, offset: u64, path: &Path) -> Result<Vec<u8>
     read_some(file, offset, u64::MAX, path)
 }
 
-/// The same, but no more than `bytes_max`.
+/// The same without the zeros at its end.
+pub(crate) fn read_written(file: &File, offset: u64, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = read_from(file, offset, path)?;
+    bytes.truncate(len_without_zeros(&bytes));
+    Ok(bytes)
+}
+
+/// The same as [`read_from`], but no more than `bytes_max`.
 pub(crate) fn read_some(file: &File, offset: u64, bytes_max: u64, path: &Path) -> Result<Vec<u8>> {
     let len = file.metadata().map_err(StateError::read(path))?.len();
     let want = usize::try_from(len.saturating_sub(offset).min(bytes_max))

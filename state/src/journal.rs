@@ -224,8 +224,7 @@ impl Tail {
         if len == self.read_whole && self.torn == 0 {
             return files::read_up_to_zeros(&self.file, self.end, FRAME_HEADER_LEN, &self.path);
         }
-        let mut bytes = files::read_from(&self.file, self.end, &self.path)?;
-        bytes.truncate(files::len_without_zeros(&bytes));
+        let bytes = files::read_written(&self.file, self.end, &self.path)?;
         self.read_whole = len;
         Ok(bytes)
     }

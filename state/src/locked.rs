@@ -159,18 +159,18 @@ impl<'s, M: Machine> LockedStore<'s, M> {
             return Ok(());
         };
         let number = tail.number + 1;
-        let (tail, chain) =
-            match journal::create_segment(&store.layout, number, &store.position, store.options.room_bytes) {
-                Ok(created) => created,
-                Err(error) => {
-                    let path = store.layout.segment(number);
-                    // It has its name, but not durably: a power cut could take away what would be appended to it.
-                    if path.exists() {
-                        store.poisoned = Some((path, error.to_string()));
-                    }
-                    return Err(error);
+        let room = store.options.room_bytes;
+        let (tail, chain) = match journal::create_segment(&store.layout, number, &store.position, room) {
+            Ok(created) => created,
+            Err(error) => {
+                let path = store.layout.segment(number);
+                // It has its name, but not durably: a power cut could take away what would be appended to it.
+                if path.exists() {
+                    store.poisoned = Some((path, error.to_string()));
                 }
-            };
+                return Err(error);
+            }
+        };
         store.newest = (number, tail.id, tail.end);
         if let Some(mut before) = store.tail.replace(tail) {
             before.seal();

@@ -58,8 +58,12 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new() -> Room {
+        Room::with(Options::default())
+    }
+
+    pub(crate) fn with(options: Options) -> Room {
         let temp = tempfile::tempdir().unwrap();
-        let room = Room { temp, options: Options::default() };
+        let room = Room { temp, options };
         drop(Store::<Counters>::init(&room.dir(), room.options.clone()).unwrap());
         room
     }

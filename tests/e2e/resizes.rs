@@ -85,33 +85,31 @@ fn a_terminal_that_shrank_for_a_moment_is_drawn_anew() {
     assert_eq!(screen.code(), 0);
 }
 
-/// The terminal's input and its signal may be there at once; neither is left for the next one to bring along.
-#[test]
-fn a_key_pressed_while_the_size_changes_is_heard() {
+/// Goes from one page to the other and back so often, each time by what `act` does with the page's key.
+fn go_to_and_fro(times: u16, act: impl Fn(&mut Screen, u16, &str)) {
     let sandbox = Sandbox::ready();
     let mut screen = Screen::open(&sandbox, &[], SMALL);
     screen.shows(&["No tasks yet."]);
-    for round in 0..200 {
+    for round in 0..times {
         let (key, word) = if round % 2 == 0 { ("e", "▌Logs") } else { ("o", "No tasks yet.") };
-        screen.press(key);
-        screen.resize((SMALL.0 + 1 + round % 2, SMALL.1));
+        act(&mut screen, round, key);
         screen.shows(&[word]);
     }
     screen.press("q");
     assert_eq!(screen.code(), 0);
 }
 
+/// The terminal's input and its signal may be there at once; neither is left for the next one to bring along.
+#[test]
+fn a_key_pressed_while_the_size_changes_is_heard() {
+    go_to_and_fro(200, |screen, round, key| {
+        screen.press(key);
+        screen.resize((SMALL.0 + 1 + round % 2, SMALL.1));
+    });
+}
+
 /// Many keys at once, as a paste is where the terminal does not mark it as one, are more than one read takes.
 #[test]
 fn the_last_of_many_keys_is_heard() {
-    let sandbox = Sandbox::ready();
-    let mut screen = Screen::open(&sandbox, &[], SMALL);
-    screen.shows(&["No tasks yet."]);
-    for round in 0..20 {
-        let (key, word) = if round % 2 == 0 { ("e", "▌Logs") } else { ("o", "No tasks yet.") };
-        screen.press(&format!("{}{key}", "<down>".repeat(600)));
-        screen.shows(&[word]);
-    }
-    screen.press("q");
-    assert_eq!(screen.code(), 0);
+    go_to_and_fro(20, |screen, _, key| screen.press(&format!("{}{key}", "<down>".repeat(600))));
 }

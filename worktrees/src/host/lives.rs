@@ -16,6 +16,7 @@ const HANDLES_MAX: usize = 64;
 
 static HANDLES: Mutex<Vec<(Identity, OwnedFd)>> = Mutex::new(Vec::new());
 
+/// The last host that was known at each place.
 static LAST: Mutex<Vec<(PathBuf, Identity)>> = Mutex::new(Vec::new());
 
 /// Whether the host lives that was the last one known at a place, or else the one that is named there now, if one is.

@@ -11,7 +11,7 @@ use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_state::Record;
 use serde_json::{Map, Value};
 
-use super::words::sentence_about;
+use super::words::{sentence_about, text};
 
 /// What an event is about, in the order in which it is looked for.
 const ABOUT: [&str; 4] = ["task", "run", "agent", "stage"];
@@ -68,8 +68,8 @@ pub(super) struct About<'a> {
 impl<'a> About<'a> {
     /// Of an event that was lifted out of its fact.
     pub(super) fn of(event: &'a Map<String, Value>) -> Self {
-        let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
-        Self { task: text("task"), agent: text("agent"), stage: text("stage"), work: text(WORK) }
+        let [task, agent, stage, work] = ["task", "agent", "stage", WORK].map(|key| text(event, key));
+        Self { task, agent, stage, work }
     }
 }
 

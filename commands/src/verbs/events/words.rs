@@ -29,7 +29,8 @@ pub(super) fn sentence_about(fact: &Fact, about: About<'_>) -> String {
     one_line(&words(fact, &about), CHARS_MAX)
 }
 
-fn text<'e>(event: &'e Map<String, Value>, key: &str) -> &'e str {
+/// What an event says under a key, empty where it says nothing there.
+pub(super) fn text<'e>(event: &'e Map<String, Value>, key: &str) -> &'e str {
     event.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
