@@ -59,6 +59,15 @@ fn mistakes_are_found_at_their_place() {
     ]);
     s.run(["task", "add", "x", "--workflow", "odd"]).code(78).says(&["odd.json:"]);
     s.run(["workflow", "graph", "odd"]).code(78).says(&["workflow validate"]);
+    let text = [
+        r#"{ "id": "odd", "stages": ["#,
+        r#"  { "id": "build", "run": "make" },"#,
+        r#"  { "id": "test", "run": "make test", "inputs": ["build", "biuld"] }] }"#,
+    ];
+    s.write(".pipeline/workflows/odd.json", &text.join("\n"));
+    let said = ["odd.json:3:59", "no stage `biuld`", "Did you mean `build`?", "1 error"];
+    s.run(["workflow", "validate"]).code(78).says(&said);
+    s.run(["run", "odd"]).code(78).says(&["odd.json:3:59"]);
     // What it names is looked for once it can be read by itself.
     let text = r#"{ "id": "odd", "stages": [{ "id": "b", "workflow": "tdx" }] }"#;
     s.write(".pipeline/workflows/odd.json", text);

@@ -264,8 +264,8 @@ fn stage() -> Value {
             "description": { "type": "string", "description": "what the agent is asked to do" },
             "prompt": { "type": "string" },
             "inputs": {
-                "description": "stages of whose outputs this one is told, all of them where none is named; \
-                                a command finds them in $PIPELINE_INPUTS: STAGE.txt is what a stage said, \
+                "description": "stages of this workflow of whose outputs this one is told, all of them where none is \
+                                named; a command finds them in $PIPELINE_INPUTS: STAGE.txt is what a stage said, \
                                 outputs.jsonl has a line for each with what it decided",
                 "type": "array",
                 "items": { "type": "string" }

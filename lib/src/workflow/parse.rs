@@ -126,7 +126,7 @@ impl Reader<'_> {
         let mut stages: Vec<Stage> = Vec::with_capacity(list.len());
         let places = self.stages(list, &mut stages);
         let mut index = flow::Index::of(&stages);
-        self.check_parts(&stages, &places, &index);
+        self.check_named(&stages, &places, &index);
         let mut connections = self.connections(object, &mut stages, &index);
         let start = self.start(object, &stages, &connections, &index);
         flow::add_ways_back(&stages, &mut connections);

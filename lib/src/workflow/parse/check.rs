@@ -13,10 +13,13 @@ use crate::workflow::{CONFLICT, Doing, FAILED, SUCCESS, Stage, Workflow, choose}
 const NAMED_MAX: usize = 6;
 
 impl Reader<'_> {
-    /// Stages that other stages start: whether they are there and can be started so.
-    pub(super) fn check_parts(&mut self, stages: &[Stage], places: &[usize], index: &Index) {
+    /// Stages that others start or are told of: whether they are there, and can be started so.
+    pub(super) fn check_named(&mut self, stages: &[Stage], places: &[usize], index: &Index) {
         for (stage, place) in stages.iter().zip(places) {
             let at = format!("/stages/{place}");
+            for (position, input) in stage.inputs.iter().enumerate() {
+                self.check_input(input, index, &format!("{at}/inputs/{position}"));
+            }
             match &stage.doing {
                 Doing::Agent | Doing::Command(_) | Doing::Workflow { .. } => {}
                 Doing::Parallel(parts) => {
@@ -46,6 +49,18 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    fn check_input(&mut self, input: &str, index: &Index, pointer: &str) {
+        if index.get(input).is_some() {
+            return;
+        }
+        let meant = self.meant(input, index.names());
+        let suggestion = meant.unwrap_or_else(|| {
+            "Name stages of this workflow, or none to be told what all of them said.".to_owned()
+        });
+        let input = crate::text::one_line(input, 80);
+        self.error(pointer, format!("there is no stage `{input}` to be told of"), Some(suggestion));
     }
 
     fn check_part(&mut self, stage: &Stage, part: &StageId, stages: &[Stage], index: &Index, pointer: &str) {

@@ -100,7 +100,7 @@ impl Reader<'_> {
             backoff: self.duration(object, at, "backoff"),
             max_visits: self.count(object, at, "max_visits"),
             description: instructions(object),
-            inputs: inputs(object),
+            inputs: self.texts(object, at, "inputs"),
             extra: rest_of(object, &READ),
             matrix,
             place,
@@ -291,13 +291,5 @@ fn instructions(object: &Map<String, Value>) -> String {
         (_, true) => description,
         (true, false) => prompt,
         (false, false) => format!("{description}\n\n{prompt}"),
-    }
-}
-
-fn inputs(object: &Map<String, Value>) -> Vec<String> {
-    match object.get("inputs") {
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
     }
 }
