@@ -2,7 +2,9 @@
 //!
 //! The limit is a loop that spawns the same command and keeps what a run has to keep: a record of its start, durable
 //! before the command begins, and one of its end, durable before anything follows from it; where several run at once,
-//! all records that wait become durable together. Times are those of the journal, from the first claim to the last end.
+//! all records that wait become durable together. Where each command is a task with a worktree the loop also gives each its
+//! branch, and HEAD of its worktree, as git does and durable before the command begins; what the loop takes without that is
+//! said beside it. Times are those of the journal, from the first claim to the last end.
 //! Nothing is deleted before all is measured: a file system without a journal looks a long time for a free inode where
 //! many were deleted a moment ago, which the limit, which makes no files, would not notice.
 //! `-- --quick` takes fewer stages. Absolute times move from machine to machine; nothing here is asserted.
@@ -37,8 +39,13 @@ fn main() {
         for shape in [Shape::Chain, Shape::Flat(2), Shape::Flat(8), Shape::Graph(4)] {
             let name = format!("{} in the {place}", shape.words());
             if wanted(&name) {
-                let (ours, limit) = run_stages(shape, place, stages);
-                row(&name, ours, limit, "1.5x");
+                let (ours, limit, bare) = run_stages(shape, place, stages);
+                let of_bare = ours.as_secs_f64() / bare.as_secs_f64();
+                let aim = match limit == bare {
+                    true => "1.5x".to_owned(),
+                    false => format!("1.5x; {of_bare:.2}x of the loop without branches, {}", ms(bare)),
+                };
+                row(&name, ours, limit, &aim);
             }
         }
     }
@@ -81,7 +88,8 @@ impl Shape {
     }
 }
 
-fn run_stages(shape: Shape, place: &str, count: usize) -> (Duration, Duration) {
+/// What a stage takes, the limit beside it, and the limit without branches.
+fn run_stages(shape: Shape, place: &str, count: usize) -> (Duration, Duration, Duration) {
     let scratch = Scratch::new(&format!("[scheduler]\nmax_commands = {}\n", shape.slots()));
     let stage = |n: usize| json!({ "id": format!("s{n}"), "run": "true", "place": place, "merge": false });
     let stages = if matches!(shape, Shape::Chain) { count } else { 1 };
@@ -97,10 +105,19 @@ fn run_stages(shape: Shape, place: &str, count: usize) -> (Duration, Duration) {
             json!({ "id": format!("T-{n}"), "title": "Trivial", "workflow": "trivial", "depends_on": behind })
         })
         .collect();
-    let mut limits = vec![limit(&scratch.dir, count / LIMITS, shape.slots())];
+    // All stages of a chain share the branch of their task.
+    let has_branches = place == "worktree" && tasks.len() > 1;
+    let (mut limits, mut bare) = (Vec::new(), Vec::new());
+    let mut measure = || {
+        bare.push(limit(&scratch.dir, count / LIMITS, shape.slots(), None));
+        let branches = has_branches.then(|| Branches::in_dir(&scratch.dir, shape.slots()));
+        limits.extend(branches.map(|branches| limit(&scratch.dir, count / LIMITS, shape.slots(), Some(branches))));
+    };
+    measure();
     let ours = scratch.per_stage(&tasks, count);
-    limits.push(limit(&scratch.dir, count / LIMITS, shape.slots()));
-    (ours, limits.iter().sum::<Duration>() / u32::try_from(limits.len()).expect("a few"))
+    measure();
+    let mean = |all: &[Duration]| all.iter().sum::<Duration>() / u32::try_from(all.len()).expect("a few");
+    (ours, mean(if has_branches { &limits } else { &bare }), mean(&bare))
 }
 
 fn agent_stages() -> (Duration, Duration) {
@@ -146,8 +163,11 @@ fn validate() -> (Duration, Duration) {
     (ours, limit)
 }
 
+fn ms(d: Duration) -> String {
+    format!("{:.2} ms", d.as_secs_f64() * 1e3)
+}
+
 fn row(name: &str, ours: Duration, limit: Duration, aim: &str) {
-    let ms = |d: Duration| format!("{:.2} ms", d.as_secs_f64() * 1e3);
     let ratio = ours.as_secs_f64() / limit.as_secs_f64();
     println!("{name:<50} {:>10} {:>10} {ratio:>6.2}x  {aim}", ms(ours), ms(limit));
 }
@@ -169,8 +189,9 @@ fn command() -> Child {
     shell.args(["-c", "true"]).stdin(Stdio::null()).spawn().expect("there is a shell")
 }
 
-/// How long one command takes in a loop that keeps durable records, so many at once.
-fn limit(dir: &Path, count: usize, slots: usize) -> Duration {
+/// How long one command takes in a loop that keeps durable records, so many at once, and makes a branch for each where they
+/// have some.
+fn limit(dir: &Path, count: usize, slots: usize, mut branches: Option<Branches>) -> Duration {
     let mut log = File::create(dir.join("limit.log")).expect("a file can be made");
     let (mut running, mut ended, mut left) = (Vec::new(), 0, count);
     let begun = Instant::now();
@@ -182,6 +203,9 @@ fn limit(dir: &Path, count: usize, slots: usize) -> Duration {
             ended = 0;
         }
         record(&mut log, ended + starts);
+        if let Some(branches) = &mut branches {
+            branches.make(starts);
+        }
         running.extend((0..starts).map(|_| command()));
         left -= starts;
         ended = reap(&mut running);
@@ -189,6 +213,44 @@ fn limit(dir: &Path, count: usize, slots: usize) -> Duration {
     record(&mut log, ended);
     drop(fs::remove_file(dir.join("limit.log")));
     begun.elapsed() / u32::try_from(count).expect("a few")
+}
+
+/// Branches and the HEADs of worktrees, in the files that git has for them.
+struct Branches {
+    refs: PathBuf,
+    heads: Vec<PathBuf>,
+    made: usize,
+}
+
+impl Branches {
+    fn in_dir(dir: &Path, worktrees: usize) -> Self {
+        let kept = tempfile::tempdir_in(dir).expect("a temporary directory can be made").keep();
+        let refs = kept.join("refs");
+        fs::create_dir(&refs).expect("the directory can be made");
+        let heads: Vec<PathBuf> = (0..worktrees).map(|n| kept.join(n.to_string())).collect();
+        heads.iter().for_each(|head| fs::create_dir(head).expect("the directory can be made"));
+        Self { refs, heads, made: 0 }
+    }
+
+    /// Makes so many, all of which are on disk then.
+    fn make(&mut self, count: usize) {
+        let put = |file: &Path, text: &str| {
+            let lock = file.with_extension("lock");
+            let mut open = File::create_new(&lock).expect("a file can be made");
+            open.write_all(text.as_bytes()).expect("it can be written");
+            open.sync_all().expect("it can be made durable");
+            fs::rename(&lock, file).expect("it can be renamed");
+        };
+        let of = |n: usize| format!("T-{n}");
+        (self.made..self.made + count).for_each(|n| put(&self.refs.join(of(n)), &format!("{}\n", "1".repeat(40))));
+        if count > 0 {
+            File::open(&self.refs).and_then(|refs| refs.sync_all()).expect("it can be made durable");
+        }
+        for n in self.made..self.made + count {
+            put(&self.heads[n % self.heads.len()].join("HEAD"), &format!("ref: refs/heads/{}\n", of(n)));
+        }
+        self.made += count;
+    }
 }
 
 fn record(log: &mut File, count: usize) {

@@ -14,19 +14,18 @@ use super::begin::may_have_begun;
 use super::perform::Failure;
 use crate::context::Context;
 
-/// Makes sure that the branch of a run's task is there. That of a task which does a part of another one begins where that
-/// one is.
+/// Makes sure that the branch of a run's task is there, and says whether it was not. That of a task which does a part of
+/// another one begins where that one is.
 pub(super) fn start(
     context: &Context,
     pipeline: &Pipeline,
     run: &Run,
     task: &Task,
     base: &CommitId,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let repo = context.repo();
     set_strange_aside(context, pipeline, Some(run), task, Some(base))?;
-    repo.ensure_branch(&task.branch(), parents_head(repo, pipeline, task)?.as_ref().unwrap_or(base))?;
-    Ok(())
+    Ok(repo.begin_branch(&task.branch(), parents_head(repo, pipeline, task)?.as_ref().unwrap_or(base))?)
 }
 
 /// The same for a task whose parts are brought together on its branch. One that has all of them already was joined before.

@@ -50,8 +50,15 @@ pub(super) fn launch(
                 if prepare_worktree(context, context.repo(), &path, &base)? {
                     return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
                 }
-                branches::start(context, pipeline, run, task, &base)?;
-                check_out(context, pipeline, run, &path, &task.branch())?;
+                let is_new = branches::start(context, pipeline, run, task, &base)?;
+                // Whoever worked there a moment ago has left it as its branch has it, which is all that has to be known.
+                let is_there = match held.branch_at(&path) {
+                    Some(before) => context.repo().follow(&path, &before, &task.branch(), is_new)?,
+                    None => false,
+                };
+                if !is_there {
+                    check_out(context, pipeline, run, &path, &task.branch())?;
+                }
                 held.taken(&path);
             }
             path

@@ -36,6 +36,11 @@ impl Held {
         is_ready
     }
 
+    /// The branch that a worktree is held on, whoever works there next.
+    pub(super) fn branch_at(&self, worktree: &Path) -> Option<String> {
+        self.0.get(worktree).cloned()
+    }
+
     /// That a worktree has another branch by now, and somebody who works there.
     pub(super) fn taken(&mut self, worktree: &Path) {
         self.0.remove(worktree);

@@ -88,7 +88,7 @@ impl Repo {
         checkout.admin != self.common && self.record_of(checkout).symlink_metadata().is_ok()
     }
 
-    fn record_of(&self, checkout: &Checkout) -> PathBuf {
+    pub(super) fn record_of(&self, checkout: &Checkout) -> PathBuf {
         self.common.join(LENT).join(checkout.admin.file_name().unwrap_or_default())
     }
 
@@ -132,7 +132,7 @@ impl Repo {
         // Only what leads to us is replaced; what the agent made of it since is its own.
         let ours = beneath::read(&checkout.path, Path::new(".git"), REF_BYTES_MAX);
         let ours = ours.is_ok_and(|text| {
-            super::worktree::leads_to(&checkout.path, &String::from_utf8_lossy(&text), &checkout.admin)
+            super::checkout::leads_to(&checkout.path, &String::from_utf8_lossy(&text), &checkout.admin)
         });
         if ours {
             layout::exchange(&checkout, &pointer_to(&lent.git()))?;

@@ -1,12 +1,14 @@
 //! Pointing HEAD of a checkout elsewhere and making a branch that was not there, as git does where references are files: a
-//! lock, a line in the log, and a rename. What is written is on disk before it has its name; the log need not be.
+//! lock, a line in the log of HEAD, and a rename. What is written is on disk before it has its name; the log need not be.
+//! The log of a branch begins with the first commit that is made on it, in which git says where it was before: there may be
+//! many branches on which none is ever made, and each would have one more file.
 //!
 //! Whether HEAD may point there is not asked here. The library would ask: it opens every other worktree to find out who has
 //! the branch, which whoever calls this knows. And the library would sync logs and their folders, on which nothing relies.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{Oid, Reference, Repository, Signature};
 
@@ -52,8 +54,8 @@ fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: b
         (None, Some(commit)) => format!("{commit}\n"),
         (None, None) => return Err(GitError::NoSuchCommit { rev: "HEAD".to_owned() }),
     };
-    let entry = line(from, to, who);
-    match replace(&admin.join("HEAD"), &content, &admin.join("logs/HEAD"), &entry, is_logged, || true) {
+    let log = Log { file: admin.join("logs/HEAD"), entry: line(from, to, who), is_wanted: is_logged };
+    match replace(&admin.join("HEAD"), &content, Some(log), || true) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(GitError::Locked { file: admin.join("HEAD.lock") })
@@ -64,22 +66,14 @@ fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: b
 
 /// Makes a branch that is not there, and says whether it was made. Nothing where that is not plain, be it that something is
 /// in the way: then the library is to be asked, which knows what to say.
-pub(super) fn make_branch(
-    logging: &Logging,
-    common: &Path,
-    name: &str,
-    at: Oid,
-    reason: &str,
-) -> Result<Option<bool>, GitError> {
+pub(super) fn make_branch(common: &Path, name: &str, at: Oid) -> Result<Option<bool>, GitError> {
     let file = common.join(name);
     let folder = file.parent().filter(|folder| folder.is_dir());
     let is_plain = name.starts_with("refs/heads/") && Reference::is_valid_name(name) && !file.is_dir();
     let Some(folder) = folder.filter(|_| is_plain && !is_packed(common, name)) else { return Ok(None) };
-    let none = "0".repeat(at.to_string().len());
-    let entry = entry(&none, &at.to_string(), &logging.who()?, reason);
     // Asked while nobody else can make it.
     let is_new = || file.symlink_metadata().is_err();
-    match replace(&file, &format!("{at}\n"), &common.join("logs").join(name), &entry, logging.is_on, is_new) {
+    match replace(&file, &format!("{at}\n"), None, is_new) {
         Ok(false) => Ok(Some(false)),
         Ok(true) => {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(GitError::io("make durable", folder))?;
@@ -108,16 +102,16 @@ fn is_packed(common: &Path, name: &str) -> bool {
     }
 }
 
+/// A line of a log, and whether the log is made where there is none.
+struct Log {
+    file: PathBuf,
+    entry: Vec<u8>,
+    is_wanted: bool,
+}
+
 /// Writes a reference in place of the one there may be, and a line of its log, while its lock is held, if it is still wanted
 /// then; says whether it was.
-fn replace(
-    file: &Path,
-    content: &str,
-    log: &Path,
-    entry: &[u8],
-    is_logged: bool,
-    is_wanted: impl FnOnce() -> bool,
-) -> io::Result<bool> {
+fn replace(file: &Path, content: &str, log: Option<Log>, is_wanted: impl FnOnce() -> bool) -> io::Result<bool> {
     let mut lock = file.as_os_str().to_owned();
     lock.push(".lock");
     let mut open = OpenOptions::new().write(true).create_new(true).open(&lock)?;
@@ -129,8 +123,10 @@ fn replace(
         open.write_all(content.as_bytes())?;
         // A power cut must not leave one that says nothing.
         open.sync_all()?;
-        if let Some(mut log) = open_log(log, is_logged)? {
-            log.write_all(entry)?;
+        if let Some(log) = log
+            && let Some(mut open) = open_log(&log.file, log.is_wanted)?
+        {
+            open.write_all(&log.entry)?;
         }
         fs::rename(&lock, file)?;
         Ok(true)
@@ -224,17 +220,13 @@ mod tests {
     fn a_branch_is_made_as_git_makes_it_and_only_where_that_is_plain() {
         let dir = tempfile::tempdir().unwrap();
         let common = dir.path();
-        let logging = Logging { is_on: true, name: "A Tester".to_owned(), email: "t@example.org".to_owned() };
         let at = Oid::from_str(&"a".repeat(40)).unwrap();
-        let make = |name: &str| make_branch(&logging, common, name, at, "pipeline: branch created").unwrap();
+        let make = |name: &str| make_branch(common, name, at).unwrap();
         let packed = |text: &str| fs::write(common.join("packed-refs"), text).unwrap();
         assert_eq!(make("refs/heads/task/one"), None, "its folder is made by the library");
         fs::create_dir_all(common.join("refs/heads/task/below")).unwrap();
         assert_eq!(make("refs/heads/task/one"), Some(true));
         assert_eq!(fs::read_to_string(common.join("refs/heads/task/one")).unwrap(), format!("{at}\n"));
-        let log = fs::read_to_string(common.join("logs/refs/heads/task/one")).unwrap();
-        assert!(log.starts_with(&format!("{} {at} A Tester <t@example.org> ", "0".repeat(40))), "{log}");
-        assert!(log.ends_with("\tpipeline: branch created\n"), "{log}");
         assert_eq!(make("refs/heads/task/one"), Some(false), "it is there");
         assert!(!common.join("refs/heads/task/one.lock").exists());
         for name in ["refs/heads/task/below", "refs/heads/task/..", "refs/tags/one", "HEAD"] {

@@ -87,8 +87,33 @@ pub(super) fn remove(path: &Path) -> Result<(), GitError> {
     }
 }
 
+/// Whether a path is absolute, all of it exists, and no part of it is a symbolic link. False where the system does not say.
+pub(super) fn is_plain(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use std::path::Component;
+
+        use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+
+        let as_it_is = |part| matches!(part, Component::RootDir | Component::Normal(_));
+        let is_normal = path.is_absolute()
+            && path.components().all(as_it_is)
+            && path.components().collect::<PathBuf>().as_os_str() == path.as_os_str();
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        is_normal && openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        false
+    }
+}
+
 /// Makes a path comparable: absolute, and without symbolic links in what exists of it.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, GitError> {
+    if is_plain(path) {
+        return Ok(path.to_owned());
+    }
     if let Ok(path) = path.canonicalize() {
         return Ok(path);
     }

@@ -113,7 +113,7 @@ impl Backend for LibGit {
         if let (None, Some(new)) = (old, new) {
             // What it names has to be there, which the library asks too.
             let at = self.commit(new)?.id();
-            if let Some(made) = head::make_branch(self.logging()?, &self.common, name, at, reason)? {
+            if let Some(made) = head::make_branch(&self.common, name, at)? {
                 return Ok(made);
             }
         }

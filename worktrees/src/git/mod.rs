@@ -15,6 +15,7 @@
 //! This module is synchronous, prints nothing, decides nothing about tasks and remembers nothing between calls.
 
 mod backend;
+mod checkout;
 mod clone;
 mod command;
 mod commit;
@@ -35,6 +36,7 @@ mod populate;
 mod process;
 mod rescue;
 mod seconds;
+mod stamp;
 mod switch;
 #[cfg(test)]
 mod tests;
@@ -90,6 +92,7 @@ pub struct Repo {
     common: PathBuf,
     backend: Box<dyn Backend>,
     cleared: planted::Cleared,
+    known: checkout::Known,
 }
 
 impl std::fmt::Debug for Repo {
@@ -154,6 +157,7 @@ impl Repo {
             backend: Box::new(handles::LibGit::new(repo, common.clone())),
             common,
             cleared: planted::Cleared::default(),
+            known: checkout::Known::default(),
         })
     }
 
@@ -183,6 +187,7 @@ impl Repo {
             main,
             common,
             cleared: planted::Cleared::default(),
+            known: checkout::Known::default(),
         })
     }
 
@@ -292,15 +297,21 @@ impl Repo {
     /// # Errors
     /// When git does not allow the name, or when another branch is in the way of it.
     pub fn ensure_branch(&self, name: &str, at: &CommitId) -> Result<CommitId, GitError> {
-        let full = full_name(name)?;
-        if let Some(found) = self.backend.read_ref(&full)? {
-            return Ok(found);
-        }
-        if self.create_ref(&full, at, "pipeline: branch created")? {
+        if self.begin_branch(name, at)? {
             return Ok(at.clone());
         }
-        // Somebody else created it at the same time, which is as good.
+        // If somebody else created it at the same time, that is as good.
+        let full = full_name(name)?;
         self.backend.read_ref(&full)?.ok_or(GitError::Moved { reference: full })
+    }
+
+    /// The same; says whether there was none of this name.
+    ///
+    /// # Errors
+    /// When git does not allow the name, or when another branch is in the way of it.
+    pub fn begin_branch(&self, name: &str, at: &CommitId) -> Result<bool, GitError> {
+        let full = full_name(name)?;
+        Ok(self.backend.read_ref(&full)?.is_none() && self.create_ref(&full, at, "pipeline: branch created")?)
     }
 
     /// Creates a reference and explains a refusal that is due to a reference with a name above or below it.

@@ -6,13 +6,12 @@
 //! configuration has them, which is no part of a repository.
 
 use std::cell::RefCell;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
 use git2::Config;
 
 use super::backend::Checkout;
+use super::stamp::{Stamp, settled};
 use super::{GitError, Repo, layout};
 
 /// Programs that git runs on files, by the names of the settings.
@@ -23,43 +22,21 @@ const INCLUDES: &str = r"^include(if\..*)?\.path$";
 const OF_WORKTREES: [&str; 5] =
     ["core.sparsecheckout", "core.sparsecheckoutcone", "core.bare", "core.worktree", "index.sparse"];
 
-/// A file that changed less than this before it was read may have changed again since without its times telling.
-const SETTLED: Duration = Duration::from_secs(1);
-
 /// Configuration files that were read and found to name nobody's programs, as they were then: they are looked at before
 /// almost everything that is done with a checkout.
 #[derive(Debug, Default)]
 pub(super) struct Cleared(RefCell<Vec<Stamp>>);
 
-/// A file as it was: where it lies, and its device, inode, size and times in nanoseconds; nothing where there is none. Only
-/// the system sets the last of the times, so that nobody who changes the file can make it look unchanged.
-type Stamp = (PathBuf, Option<(u64, u64, u64, i128, i128)>);
-
-fn stamp(file: &Path) -> Stamp {
-    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    let known = file.metadata().ok().map(|of| {
-        let (written, changed) = (nanos(of.mtime(), of.mtime_nsec()), nanos(of.ctime(), of.ctime_nsec()));
-        (of.dev(), of.ino(), of.size(), written, changed)
-    });
-    (file.to_owned(), known)
-}
-
-fn settled(stamps: &[Stamp]) -> bool {
-    let latest = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(SETTLED).as_nanos();
-    let before = |changed: i128| u128::try_from(changed).is_ok_and(|changed| changed < latest);
-    stamps.iter().all(|(_, known)| known.is_none_or(|(_, _, _, _, changed)| before(changed)))
-}
-
 impl Cleared {
     /// Refuses a configuration file that names a program for files which the user's own configuration does not name.
     pub(super) fn programs(&self, file: &Path) -> Result<(), GitError> {
         let mut known = self.0.borrow_mut();
-        if known.first().is_some_and(|(path, _)| path == file) && known.iter().all(|one| stamp(&one.0) == *one) {
+        if known.first().is_some_and(|one| one.file() == file) && known.iter().all(Stamp::holds) {
             return Ok(());
         }
         known.clear();
         let own = [Config::find_system(), Config::find_xdg(), Config::find_global()].into_iter().flatten();
-        let stamps: Vec<Stamp> = std::iter::once(file.to_owned()).chain(own).map(|file| stamp(&file)).collect();
+        let stamps: Vec<Stamp> = std::iter::once(file.to_owned()).chain(own).map(|file| Stamp::of(&file)).collect();
         let includes = programs(file)?;
         if !includes && settled(&stamps) {
             *known = stamps;
@@ -77,8 +54,13 @@ pub(super) fn look(cleared: &Cleared, common: &Path, checkout: &Checkout) -> Res
     }
     let not = |problem: String| GitError::NotAWorktree { path: checkout.path.clone(), problem };
     let leads = layout::read_optional(&checkout.admin.join("commondir"))?;
-    let to = leads.as_deref().map(|to| checkout.admin.join(to.trim_end()).canonicalize());
-    if !to.is_some_and(|to| to.is_ok_and(|to| to == common)) {
+    let is_common = |to: &str| {
+        // As it is always written, and no link on the way.
+        let is_two_above = to == "../.." && checkout.admin.ancestors().nth(2) == Some(common);
+        is_two_above && layout::is_plain(&checkout.admin)
+            || checkout.admin.join(to).canonicalize().is_ok_and(|to| to == common)
+    };
+    if !leads.as_deref().is_some_and(|to| is_common(to.trim_end())) {
         let said = leads.unwrap_or_default();
         return Err(not(format!("its file commondir leads to `{}`", said.trim_end().escape_debug())));
     }
@@ -149,7 +131,7 @@ impl Repo {
         let pointer = path.join(".git");
         let leads = pointer.symlink_metadata().is_ok_and(|found| found.is_file())
             && layout::read_optional(&pointer).is_ok_and(|content| {
-                content.is_some_and(|content| super::worktree::leads_to(&path, &content, &checkout.admin))
+                content.is_some_and(|content| super::checkout::leads_to(&path, &content, &checkout.admin))
             });
         if path.is_dir() && !leads {
             if pointer.symlink_metadata().is_ok() {
@@ -187,19 +169,14 @@ mod tests {
         let file = dir.path().join("config");
         std::fs::write(&file, HARMLESS).unwrap();
         let cleared = Cleared::default();
-        cleared.programs(&file).unwrap();
-        assert!(
-            cleared.0.borrow().is_empty(),
-            "it was written a moment ago, and may be again without its times telling"
-        );
-        *cleared.0.borrow_mut() = vec![stamp(&file)];
+        *cleared.0.borrow_mut() = vec![Stamp::of(&file)];
         cleared.programs(&file).unwrap();
         assert_eq!(cleared.0.borrow().len(), 1, "it was not read");
         // Of the same length and the same time of writing, and yet not the same.
         let written = file.metadata().unwrap().modified().unwrap();
-        let before = stamp(&file);
+        let before = Stamp::of(&file);
         // The system's clock for files may stand still for some milliseconds; nothing that recent is ever cleared.
-        while stamp(&file) == before {
+        while before.holds() {
             std::fs::write(&file, FOREIGN).unwrap();
             std::fs::File::options().write(true).open(&file).unwrap().set_modified(written).unwrap();
         }

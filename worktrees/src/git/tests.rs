@@ -1,6 +1,7 @@
 //! The module against real repositories. Every behaviour is tried with both backends, and the command backend also on
 //! repositories that only it can open.
 
+mod checkout;
 mod clone;
 mod diff;
 mod durable;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, text};
-use super::{FileChange, GitError, Repo, durable, full_name, layout, planted};
+use super::{FileChange, GitError, Repo, durable, full_name, layout};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
 const SETUP: &str = "pipeline is setting this worktree up";
@@ -83,93 +83,14 @@ impl Repo {
         Ok(std::iter::once(main).chain(self.backend.worktrees()?).collect())
     }
 
-    /// The checkouts that a branch belongs to: where HEAD points at it, or where it is being rebased.
-    pub(super) fn checkouts_of(&self, branch: &str) -> Result<Vec<Checkout>, GitError> {
-        let mut found = Vec::new();
-        for (path, is_there) in self.paths_of(branch)? {
-            match self.checkout(&path) {
-                Ok(checkout) => found.push(checkout),
-                Err(error) if is_there => return Err(error),
-                // A worktree of something else that is in disorder is nobody's problem here.
-                Err(_) => {}
-            }
-        }
-        Ok(found)
-    }
-
-    /// The same as paths, each with whether HEAD points at it. A directory that is gone holds nothing that could be lost and
-    /// cannot be worked with.
-    fn paths_of(&self, branch: &str) -> Result<Vec<(PathBuf, bool)>, GitError> {
-        let mut found = Vec::new();
-        if self.backend.heads_are_files() {
-            // This is asked for before every checkout, and only those that name the branch are looked at closely.
-            for admin in std::iter::once(self.common.clone()).chain(layout::entries(&self.common)?) {
-                let is_there = layout::head_branch(&admin)?.as_deref() == Some(branch);
-                if is_there || rebased_branch_at(&admin)?.as_deref() == Some(branch) {
-                    let path = match admin == self.common {
-                        true => Some(self.main.clone()),
-                        false => layout::read_entry(admin)?.map(|entry| entry.path),
-                    };
-                    found.extend(path.filter(|path| path.exists()).map(|path| (path, is_there)));
-                }
-            }
-            return Ok(found);
-        }
-        for info in self.worktrees()?.into_iter().filter(|info| !info.prunable) {
-            let is_there = info.branch.as_deref() == Some(branch);
-            if is_there || self.rebases(&info.path, branch)? {
-                found.push((info.path, is_there));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Whether a branch is being rebased in a checkout, which is given as [`Self::worktrees`] does.
-    fn rebases(&self, worktree: &Path, branch: &str) -> Result<bool, GitError> {
-        let checkout = match worktree == self.main {
-            true => Some(self.main_as_checkout()),
-            false => layout::find_entry(&self.common, worktree)?,
-        };
-        let rebased = checkout.map(|checkout| self.rebased_branch(&checkout)).transpose()?.flatten();
-        Ok(rebased.as_deref() == Some(branch))
-    }
-
-    /// The checkout at a path, which has to be one of this repository.
-    pub(super) fn checkout(&self, path: &Path) -> Result<Checkout, GitError> {
-        let checkout = self.find_checkout(path)?;
-        self.mend_index(&checkout)?;
-        Ok(checkout)
-    }
-
-    fn find_checkout(&self, path: &Path) -> Result<Checkout, GitError> {
-        let path = layout::absolute(path)?;
-        if path == self.main {
-            planted::look(&self.cleared, &self.common, &self.main_as_checkout())?;
-            return Ok(self.main_as_checkout());
-        }
-        let not = |problem: &str| GitError::NotAWorktree { path: path.clone(), problem: problem.to_owned() };
-        let checkout =
-            layout::find_entry(&self.common, &path)?.ok_or_else(|| not("the repository does not know it"))?;
-        if self.is_lent(&checkout) {
-            // Its `.git` is an agent's, and is not followed.
-            planted::look(&self.cleared, &self.common, &checkout)?;
-            return Ok(checkout);
-        }
-        match layout::read_optional(&path.join(".git"))? {
-            None => Err(not("it has no .git file")),
-            Some(content) if leads_to(&path, &content, &checkout.admin) => {
-                planted::look(&self.cleared, &self.common, &checkout)?;
-                Ok(checkout)
-            }
-            Some(content) => Err(not(&format!("its .git file says `{}`", content.trim_end().escape_debug()))),
-        }
-    }
-
     /// Makes sure that there is a worktree at a path. A new one is detached at `at`; one that exists is left as it is.
     ///
     /// # Errors
     /// When something else is at the path, which is then left alone.
     pub fn ensure_worktree(&self, path: &Path, at: &CommitId) -> Result<Prepared, GitError> {
+        if self.known_checkout(path)?.is_some() {
+            return Ok(Prepared { fresh: false });
+        }
         let path = layout::absolute(path)?;
         loop {
             let lock = self.lock()?;
@@ -332,11 +253,6 @@ impl Repo {
         Ok(false)
     }
 
-    /// The branch that a rebase in this checkout will move when it ends.
-    pub(super) fn rebased_branch(&self, checkout: &Checkout) -> Result<Option<String>, GitError> {
-        rebased_branch_at(&checkout.admin)
-    }
-
     /// The files that differ between where a worktree's branch left `base` and the worktree as it is now, uncommitted
     /// work included.
     ///
@@ -373,6 +289,29 @@ impl Repo {
         self.backend.set_head(&checkout, Ok(&full))?;
         drop(lock);
         Ok(())
+    }
+
+    /// Points HEAD of a worktree that is as the branch `from` has it at a branch which is at the same commit; nobody else has
+    /// that one checked out where it `is_new`. False, and nothing done, where more than that has to be done or is in the way.
+    ///
+    /// # Errors
+    /// When the worktree is not one of this repository, or cannot be written.
+    pub fn follow(&self, worktree: &Path, from: &str, branch: &str, is_new: bool) -> Result<bool, GitError> {
+        let (before, full) = (full_name(from)?, full_name(branch)?);
+        // The lock keeps two processes from checking out one branch at the same time.
+        let lock = self.lock()?;
+        let checkout = self.checkout(worktree)?;
+        let head = self.backend.head(&checkout)?;
+        let is_there = head.reference.as_deref() == Some(&*before) && head.commit.is_some();
+        if !is_there || self.backend.read_ref(&full)? != head.commit {
+            return Ok(false);
+        }
+        if !is_new && self.checkouts_of(branch)?.iter().any(|other| other.path != checkout.path) {
+            return Ok(false);
+        }
+        self.backend.set_head(&checkout, Ok(&full))?;
+        drop(lock);
+        Ok(true)
     }
 
     /// Checks out a commit, on no branch, in a clean worktree. Ignored files stay.
@@ -470,25 +409,6 @@ impl Repo {
         let files = [status.changed.as_slice(), status.untracked.as_slice()].concat();
         if files.is_empty() { Ok(()) } else { Err(GitError::Dirty { path, files }) }
     }
-}
-
-fn rebased_branch_at(admin: &Path) -> Result<Option<String>, GitError> {
-    for folder in ["rebase-merge", "rebase-apply"] {
-        if let Some(name) = layout::read_optional(&admin.join(folder).join("head-name"))? {
-            return Ok(layout::branch_name(name.trim_end()));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether the content of a `.git` file leads to a private git directory.
-pub(super) fn leads_to(worktree: &Path, content: &str, admin: &Path) -> bool {
-    let Some(target) = content.strip_prefix("gitdir:") else { return false };
-    let target = worktree.join(target.trim());
-    if target == admin {
-        return admin.exists();
-    }
-    matches!((target.canonicalize(), admin.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Whether a worktree has been recorded but not filled.
