@@ -3,20 +3,29 @@
 //! The log of a branch begins with the first commit that is made on it, in which git says where it was before: there may be
 //! many branches on which none is ever made, and each would have one more file.
 //!
+//! HEAD of a worktree moves with every task. The file that it was before stays beside it and becomes the next lock, because
+//! to write over a file costs less than to make one and to have it on disk. Until the folder is on disk a power cut may bring
+//! back its name, so that it is written over only by what is as long: that is there as a whole or not at all.
+//!
 //! Whether HEAD may point there is not asked here. The library would ask: it opens every other worktree to find out who has
 //! the branch, which whoever calls this knows. And the library would sync logs and their folders, on which nothing relies.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use git2::{Oid, Reference, Repository, Signature};
+use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW, utimensat};
 
 use super::backend::Head;
 use super::{GitError, layout};
 
 /// A file of packed references that is longer is left to the library.
 const PACKED_BYTES_MAX: u64 = 64 * 1024;
+
+/// In the private git directory of a worktree: the file that HEAD was before.
+const SPARE: &str = "pipeline-head";
 
 /// Whether references are logged, and in whose name.
 pub(super) struct Logging {
@@ -55,7 +64,9 @@ fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: b
         (None, None) => return Err(GitError::NoSuchCommit { rev: "HEAD".to_owned() }),
     };
     let log = Log { file: admin.join("logs/HEAD"), entry: line(from, to, who), is_wanted: is_logged };
-    match replace(&admin.join("HEAD"), &content, Some(log), || true) {
+    // A repository's own HEAD hardly moves, and not by us.
+    let spare = admin.join("commondir").exists().then(|| admin.join(SPARE));
+    match replace(&admin.join("HEAD"), &content, spare.as_deref(), Some(log), || true) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(GitError::Locked { file: admin.join("HEAD.lock") })
@@ -73,7 +84,7 @@ pub(super) fn make_branch(common: &Path, name: &str, at: Oid) -> Result<Option<b
     let Some(folder) = folder.filter(|_| is_plain && !is_packed(common, name)) else { return Ok(None) };
     // Asked while nobody else can make it.
     let is_new = || file.symlink_metadata().is_err();
-    match replace(&file, &format!("{at}\n"), None, is_new) {
+    match replace(&file, &format!("{at}\n"), None, None, is_new) {
         Ok(false) => Ok(Some(false)),
         Ok(true) => {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(GitError::io("make durable", folder))?;
@@ -110,11 +121,22 @@ struct Log {
 }
 
 /// Writes a reference in place of the one there may be, and a line of its log, while its lock is held, if it is still wanted
-/// then; says whether it was.
-fn replace(file: &Path, content: &str, log: Option<Log>, is_wanted: impl FnOnce() -> bool) -> io::Result<bool> {
+/// then; says whether it was. What it was stays as the spare one, if there is to be one.
+fn replace(
+    file: &Path,
+    content: &str,
+    spare: Option<&Path>,
+    log: Option<Log>,
+    is_wanted: impl FnOnce() -> bool,
+) -> io::Result<bool> {
     let mut lock = file.as_os_str().to_owned();
     lock.push(".lock");
-    let mut open = OpenOptions::new().write(true).create_new(true).open(&lock)?;
+    let lock = PathBuf::from(lock);
+    let reused = spare.map(|spare| reuse(spare, &lock, file, content.len())).transpose()?.flatten();
+    let mut open = match reused {
+        Some(open) => open,
+        None => OpenOptions::new().write(true).create_new(true).open(&lock)?,
+    };
     let write = || {
         if !is_wanted() {
             fs::remove_file(&lock)?;
@@ -122,11 +144,16 @@ fn replace(file: &Path, content: &str, log: Option<Log>, is_wanted: impl FnOnce(
         }
         open.write_all(content.as_bytes())?;
         // A power cut must not leave one that says nothing.
-        open.sync_all()?;
+        open.sync_data()?;
         if let Some(log) = log
             && let Some(mut open) = open_log(&log.file, log.is_wanted)?
         {
             open.write_all(&log.entry)?;
+        }
+        if let Some(spare) = spare {
+            // Without one the next lock is made.
+            drop(fs::remove_file(spare));
+            drop(fs::hard_link(file, spare));
         }
         fs::rename(&lock, file)?;
         Ok(true)
@@ -137,6 +164,36 @@ fn replace(file: &Path, content: &str, log: Option<Log>, is_wanted: impl FnOnce(
         drop(fs::remove_file(&lock));
     }
     written
+}
+
+/// Gives the file that a reference was before the name of its lock. None where there is none of this length, or it has one
+/// more name: a process that is killed may leave what is still the reference, and somebody else anything.
+fn reuse(spare: &Path, lock: &Path, file: &Path, bytes: usize) -> io::Result<Option<File>> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    // Whoever finds the lock of a killed process sees by its time that it is no older.
+    let times = Timestamps { last_access: now, last_modification: now };
+    if utimensat(CWD, spare, &times, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+        return Ok(None);
+    }
+    match fs::hard_link(spare, lock) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => return Ok(None),
+        Ok(()) => {}
+    }
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+    let open = OpenOptions::new().write(true).custom_flags(flags).open(lock);
+    let is_spare = |open: &File| {
+        let (found, present) = (open.metadata()?, file.symlink_metadata()?);
+        let is_plain = found.is_file() && found.len() == bytes as u64;
+        Ok::<_, io::Error>(is_plain && found.nlink() == 2 && found.ino() != present.ino())
+    };
+    if let Ok(open) = open
+        && is_spare(&open).unwrap_or(false)
+    {
+        return Ok(Some(open));
+    }
+    fs::remove_file(lock)?;
+    Ok(None)
 }
 
 /// The log of a reference, made where there is to be one.
@@ -214,6 +271,52 @@ mod tests {
         fs::write(dir.path().join("logs"), "in the way").unwrap();
         assert!(write(dir.path(), &on("", None), &on("main", Some('a')), &who, true).is_err());
         assert!(!lock.exists() && !dir.path().join("HEAD").exists());
+    }
+
+    #[test]
+    fn what_head_was_before_is_written_over_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (admin, who) = (dir.path(), Signature::now("x", "x@example.org").unwrap());
+        let (head, spare) = (admin.join("HEAD"), admin.join(SPARE));
+        let inode = |file: &Path| file.symlink_metadata().map(|found| found.ino()).ok();
+        let read = || fs::read_to_string(&head).unwrap();
+        let to = |branch: &str| write(admin, &on("", Some('a')), &on(branch, Some('b')), &who, false).unwrap();
+        to("first");
+        to("second");
+        assert_eq!(inode(&spare), None, "it is no worktree");
+        fs::write(admin.join("commondir"), "../..\n").unwrap();
+        to("a-branch-with-a-long-name");
+        to("third");
+        let (third, long) = (inode(&head), inode(&spare));
+        assert!(third.is_some() && long.is_some() && third != long);
+        to("fourth");
+        assert_eq!(inode(&spare), third, "what was longer is not written over");
+        to("fifth");
+        assert_eq!(inode(&head), third, "what is as long is");
+        assert_eq!(read(), "ref: refs/heads/fifth\n");
+        // Killed between the last two steps, and the lock was cleared away: the spare one is HEAD.
+        fs::remove_file(&spare).unwrap();
+        fs::hard_link(&head, &spare).unwrap();
+        let open = File::open(&head).unwrap();
+        to("sixth");
+        assert_eq!(io::read_to_string(open).unwrap(), "ref: refs/heads/fifth\n");
+        assert_eq!(read(), "ref: refs/heads/sixth\n");
+        // What somebody else put there is not written into.
+        let mine = admin.join("mine");
+        for plant in [fs::hard_link, std::os::unix::fs::symlink] {
+            let text = "mine".repeat(read().len()).split_off(read().len() * 3);
+            fs::write(&mine, &text).unwrap();
+            fs::remove_file(&spare).unwrap();
+            plant(&mine, &spare).unwrap();
+            to("plant");
+            assert_eq!((fs::read_to_string(&mine).unwrap(), read()), (text, "ref: refs/heads/plant\n".into()));
+            assert!(inode(&spare) != inode(&mine), "it is none any more");
+        }
+        assert!(!admin.join("HEAD.lock").exists());
+        // The lock of somebody else is respected.
+        fs::write(admin.join("HEAD.lock"), "").unwrap();
+        assert!(write(admin, &on("", Some('a')), &on("main", Some('b')), &who, false).is_err());
+        assert_eq!(read(), "ref: refs/heads/plant\n");
     }
 
     #[test]
