@@ -130,7 +130,7 @@ pub(super) fn collect(
     };
     private_dir(&dir)?;
     let name = Context::task_file_name(&task.id);
-    let started = has_started(run, &dir);
+    let mut started = has_started(run, &dir);
     let task_file = take_task_file(&worktree, &dir, &name, started)?;
     // What else has that name is the agent's work, and git must not ignore it.
     if std::fs::symlink_metadata(worktree.join(&name)).is_ok() {
@@ -144,6 +144,9 @@ pub(super) fn collect(
     if worktree.is_dir() {
         let branch = task.branch();
         let mended = repo.mend(&worktree, &dir)?;
+        // The branch was checked out, and that was on disk, before it could begin: what is there after a power cut that left
+        // no record of it is somebody else's where another one is.
+        started &= !host::is_unrecorded(&dir) || repo.is_on(&worktree, &branch)?;
         found = trespass::compare(context, run, &branch, &worktree, mended)?;
         // One that an earlier run left, and whose owner might have lived then, would stop every commit of this task.
         repo.clear_locks_of(&worktree, &branch, task.started_at.unwrap_or(run.claimed_at).into())?;

@@ -16,6 +16,9 @@ use super::rig::{Watch, program, say};
 const SHUT_DOWN: &str =
     "import fcntl,os,struct,sys\nfcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
 
+/// The name of this boot.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
 /// Two mounts of images at the same moment may be given the same loop device.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -85,7 +88,8 @@ impl Disk {
         must("cut the power", "python3", &["-c", SHUT_DOWN, &self.place.display().to_string()]);
     }
 
-    /// Takes the disk out and mounts what the cut left of it. That it is this disk, and alive, is made sure of.
+    /// Takes the disk out and mounts what the cut left of it, in what looks like another boot to whoever is started from here on.
+    /// That it is this disk, and alive, is made sure of.
     pub(super) fn attach_anew(&self) {
         assert!(self.take_out(), "{}: somebody keeps it: {:?}", self.image, all_on(&self.place));
         self.attach();
@@ -93,6 +97,17 @@ impl Disk {
         assert!(which.as_ref().is_ok_and(|which| *which == self.image), "not the disk {}: {which:?}", self.image);
         let alive = fs::write(self.place.join("alive"), "");
         assert!(alive.is_ok(), "the disk {} is not alive: {alive:?}", self.image);
+        self.boot_anew();
+    }
+
+    /// Gives the boot another name. Only the mounts of this thread are changed by that.
+    fn boot_anew(&self) {
+        let name = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("a name");
+        let file = self.dir.path().join("boot");
+        fs::write(&file, name).expect("a name");
+        // One more over it would stay below for ever.
+        drop(Command::new("umount").arg(BOOT).stderr(Stdio::null()).status());
+        must("name the boot", "mount", &["--bind", &file.display().to_string(), BOOT]);
     }
 
     fn attach(&self) {

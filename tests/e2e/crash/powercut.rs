@@ -1,5 +1,7 @@
 //! Power cuts: a file system of its own is shut down under a process that adds tasks, or under a monitor whose hosts run
-//! commands, and mounted anew. What was acknowledged before the cut has to be there, and no command may begin twice. Opt-in, for it needs root, loop devices and the tools of the file systems:
+//! commands, and mounted anew. What was acknowledged before the cut has to be there, no command may begin twice, and what the
+//! commands of a task wrote in a worktree is on its branch and on no other. Opt-in, for it needs root, loop devices and the
+//! tools of the file systems:
 //! `PIPELINE_POWER_CUTS=1000 cargo test --test e2e power -- --nocapture`. Then a tool that is missing is a failure.
 
 use std::collections::HashSet;
@@ -68,13 +70,41 @@ fn cut(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
     Ok(known.len())
 }
 
+/// Where commands run, and how many tasks are added before each cut.
+#[derive(Clone, Copy)]
+enum Place {
+    Repository,
+    Worktree,
+}
+
+impl Place {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Repository => "repository",
+            Self::Worktree => "worktree",
+        }
+    }
+
+    fn tasks(self) -> usize {
+        match self {
+            Self::Repository => 1,
+            Self::Worktree => 4,
+        }
+    }
+}
+
 /// Three commands, each of which writes down on another disk, which has power, that it began, and goes on as long as `hold` is
-/// there.
-fn workflow(ledger: &Path, hold: &Path) -> String {
+/// there. In a worktree each leaves a file.
+fn workflow(ledger: &Path, hold: &Path, place: Place) -> String {
+    let leave = match place {
+        Place::Repository => "",
+        Place::Worktree => "echo it > \"$PIPELINE_TASK_ID.$PIPELINE_STAGE\"; ",
+    };
     let stage = |id: &str| {
         let (ledger, hold) = (ledger.display(), hold.display());
-        let run = format!("echo \"$PIPELINE_RUN_ID\" >> '{ledger}'; while test -e '{hold}'; do sleep 0.01; done");
-        serde_json::json!({ "id": id, "run": run, "place": "repository", "merge": false, "retries": 20, "backoff": "1s" })
+        let run =
+            format!("{leave}echo \"$PIPELINE_RUN_ID\" >> '{ledger}'; while test -e '{hold}'; do sleep 0.01; done");
+        serde_json::json!({ "id": id, "run": run, "place": place.word(), "merge": false, "retries": 20, "backoff": "1s" })
     };
     let stages = ["a", "b", "c"].map(stage);
     serde_json::json!({ "id": "chain", "stages": stages }).to_string()
@@ -86,7 +116,7 @@ fn begun(ledger: &Path) -> Vec<String> {
 
 /// Cuts the power under a monitor `cuts` times, each time after some commands more; how many began. Without `synced` the
 /// syncs are taken from it and its hosts.
-fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<usize, String> {
+fn cut_under_commands(file_system: &str, cuts: usize, synced: bool, place: Place) -> Result<usize, String> {
     let disk = Disk::new(file_system);
     let elsewhere = tempfile::tempdir().expect("a scratch directory");
     let (ledger, hold) = (elsewhere.path().join("ledger"), elsewhere.path().join("hold"));
@@ -94,7 +124,7 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     make_repository(&repository);
     let folder = repository.join(".pipeline/workflows");
     fs::create_dir_all(&folder).expect("a directory");
-    fs::write(folder.join("chain.json"), workflow(&ledger, &hold)).expect("a workflow");
+    fs::write(folder.join("chain.json"), workflow(&ledger, &hold, place)).expect("a workflow");
     let must_do = |words: &[&str]| {
         let done = pipeline(&repository).args(words).stderr(Stdio::piped()).output().expect("the program");
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
@@ -113,7 +143,9 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     let watch = Watch::of([elsewhere.path().to_owned()]);
     let mut completed: Vec<String> = Vec::new();
     for round in 0..cuts {
-        must_do(&["task", "add", "three commands", "--workflow", "chain"]);
+        for _ in 0..place.tasks() {
+            must_do(&["task", "add", "three commands", "--workflow", "chain"]);
+        }
         // Every other time it meets commands at their work, and else whatever comes.
         let held = round % 2 == 1;
         if held {
@@ -163,14 +195,39 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool) -> Result<us
     if runs.len() < all.len() {
         return Err(format!("{file_system}: a command began twice in one run: {all:?}"));
     }
+    if matches!(place, Place::Worktree) {
+        is_on_its_branch(&repository, cuts * place.tasks())?;
+    }
     Ok(all.len())
+}
+
+/// Whether every task has on its branch what its commands left, and nothing of others.
+fn is_on_its_branch(repository: &Path, tasks: usize) -> Result<(), String> {
+    for number in 1..=tasks {
+        let task = format!("TASK-{number:03}");
+        let mut git = Command::new("git");
+        let listed =
+            git.arg("-C").arg(repository).args(["ls-tree", "-r", "--name-only"]).arg(format!("pipeline/{task}"));
+        let listed = listed.output().expect("a list");
+        let listed = String::from_utf8_lossy(&listed.stdout);
+        let files: Vec<&str> = listed.lines().collect();
+        let expected = ["a", "b", "c"].map(|stage| format!("{task}.{stage}"));
+        if files != expected {
+            let mut git = Command::new("git");
+            let told = git.arg("-C").arg(repository).args(["log", "--format=%cI %B", &format!("pipeline/{task}")]);
+            let told = told.output().expect("a log");
+            return Err(format!("the branch of {task} has {files:?}:\n{}", String::from_utf8_lossy(&told.stdout)));
+        }
+    }
+    Ok(())
 }
 
 fn commands_on(file_system: &str) {
     let Some((cuts, _turn)) = wanted() else { return };
-    let began = cut_under_commands(file_system, cuts, true).unwrap_or_else(|wrong| panic!("{wrong}"));
-    let forgot =
-        cut_under_commands(file_system, cuts.min(20), false).expect_err("without syncs something is forgotten");
+    let repository = Place::Repository;
+    let began = cut_under_commands(file_system, cuts, true, repository).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let forgot = cut_under_commands(file_system, cuts.min(20), false, repository)
+        .expect_err("without syncs something is forgotten");
     say(&format!(
         "{file_system}: {cuts} power cuts under a monitor, {began} commands began, each once and known; without syncs: {forgot}"
     ));
@@ -184,6 +241,25 @@ fn power_cuts_on_ext4_begin_no_command_twice() {
 #[test]
 fn power_cuts_on_xfs_begin_no_command_twice() {
     commands_on("xfs");
+}
+
+fn worktrees_on(file_system: &str) {
+    let Some((cuts, _turn)) = wanted() else { return };
+    let began = cut_under_commands(file_system, cuts, true, Place::Worktree).unwrap_or_else(|wrong| panic!("{wrong}"));
+    say(&format!(
+        "{file_system}: {cuts} power cuts under commands in worktrees, {began} began, each once and known, and all they left \
+         is on the branches of their tasks"
+    ));
+}
+
+#[test]
+fn power_cuts_on_ext4_mix_no_branches() {
+    worktrees_on("ext4");
+}
+
+#[test]
+fn power_cuts_on_xfs_mix_no_branches() {
+    worktrees_on("xfs");
 }
 
 fn cuts_on(file_system: &str) {

@@ -1,5 +1,6 @@
 //! Pointing HEAD of a checkout elsewhere and making a branch that was not there, as git does where references are files: a
-//! lock, a line in the log of HEAD, and a rename. What is written is on disk before it has its name; the log need not be.
+//! lock, a line in the log of HEAD, and a rename. What is written is on disk before it has its name; the log need not be. Its
+//! name is on disk before anybody works on a branch: what is found in a worktree after a power cut is known to be of that one.
 //! The log of a branch begins with the first commit that is made on it, in which git says where it was before: there may be
 //! many branches on which none is ever made, and each would have one more file.
 //!
@@ -67,6 +68,7 @@ fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: b
     // A repository's own HEAD hardly moves, and not by us.
     let spare = admin.join("commondir").exists().then(|| admin.join(SPARE));
     match replace(&admin.join("HEAD"), &content, spare.as_deref(), Some(log), || true) {
+        Ok(_) if to.reference.is_some() => sync(admin),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(GitError::Locked { file: admin.join("HEAD.lock") })
@@ -86,15 +88,17 @@ pub(super) fn make_branch(common: &Path, name: &str, at: Oid) -> Result<Option<b
     let is_new = || file.symlink_metadata().is_err();
     match replace(&file, &format!("{at}\n"), None, None, is_new) {
         Ok(false) => Ok(Some(false)),
-        Ok(true) => {
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(GitError::io("make durable", folder))?;
-            Ok(Some(true))
-        }
+        Ok(true) => sync(folder).map(|()| Some(true)),
         Err(error) => {
             tracing::debug!(name, %error, "a branch is left to the library");
             Ok(None)
         }
     }
+}
+
+/// Waits until the names in a folder are on disk.
+fn sync(folder: &Path) -> Result<(), GitError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(GitError::io("make durable", folder))
 }
 
 /// Whether a packed reference has this name, or one above or below it, as far as that is quickly found.

@@ -52,7 +52,8 @@ pub use logs::{LogChunk, Stream, digest, read_log, tail};
 pub use namespaces::{Namespaces, SHARED_MEMORY, available as namespaces_available};
 pub use news::News;
 pub use observe::{
-    has_started, is_claimed, is_of_another_boot, is_settled, never_began, observe, observe_at, observe_on, start_record,
+    has_started, is_claimed, is_of_another_boot, is_settled, is_unrecorded, never_began, observe, observe_at,
+    observe_on, start_record,
 };
 pub use place::{is_place, is_told, watched_dir};
 pub use records::{Claim, ExitRecord, How, Observation, RunKind, SpawnProblem, StartRecord, StopRequest, Why};

@@ -54,6 +54,12 @@ pub fn is_of_another_boot(run_dir: &Path) -> bool {
     start_record(run_dir).is_ok_and(|start| start.is_some_and(|start| start.host.boot_id != boot_id()))
 }
 
+/// Whether a power cut left no record of whether a run had begun.
+#[must_use]
+pub fn is_unrecorded(run_dir: &Path) -> bool {
+    start_record(run_dir).is_ok_and(|start| start.is_some_and(|start| epoch::is_unknown(&start)))
+}
+
 /// Whether it is on record that a run never began and never will.
 #[must_use]
 pub fn never_began(run_dir: &Path) -> bool {

@@ -56,9 +56,8 @@ impl Reader<'_> {
             return;
         }
         let meant = self.meant(input, index.names());
-        let suggestion = meant.unwrap_or_else(|| {
-            "Name stages of this workflow, or none to be told what all of them said.".to_owned()
-        });
+        let suggestion = meant
+            .unwrap_or_else(|| "Name stages of this workflow, or none to be told what all of them said.".to_owned());
         let input = crate::text::one_line(input, 80);
         self.error(pointer, format!("there is no stage `{input}` to be told of"), Some(suggestion));
     }
