@@ -247,7 +247,9 @@ impl Branches {
             File::open(&self.refs).and_then(|refs| refs.sync_all()).expect("it can be made durable");
         }
         for n in self.made..self.made + count {
-            put(&self.heads[n % self.heads.len()].join("HEAD"), &format!("ref: refs/heads/{}\n", of(n)));
+            let worktree = &self.heads[n % self.heads.len()];
+            put(&worktree.join("HEAD"), &format!("ref: refs/heads/{}\n", of(n)));
+            File::open(worktree).and_then(|worktree| worktree.sync_all()).expect("it can be made durable");
         }
         self.made += count;
     }

@@ -47,12 +47,13 @@ pub(super) fn launch(
             let base = context.base_head()?;
             let path = context.worktree(run.agent.as_str(), Some(&task.id));
             if !held.hand_over(&path, &task.branch()) {
-                if prepare_worktree(context, context.repo(), &path, &base)? {
+                // Whoever worked there a moment ago has left it as its branch has it, which is all that has to be known.
+                let before = held.branch_at(&path);
+                if before.is_none() && prepare_worktree(context, context.repo(), &path, &base)? {
                     return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
                 }
                 let is_new = branches::start(context, pipeline, run, task, &base)?;
-                // Whoever worked there a moment ago has left it as its branch has it, which is all that has to be known.
-                let is_there = match held.branch_at(&path) {
+                let is_there = match before {
                     Some(before) => context.repo().follow(&path, &before, &task.branch(), is_new)?,
                     None => false,
                 };

@@ -45,6 +45,18 @@ pub(super) struct Head {
     pub(super) commit: Option<CommitId>,
 }
 
+impl Head {
+    /// HEAD on a reference that is at a commit.
+    pub(super) fn on(reference: impl Into<String>, commit: &CommitId) -> Self {
+        Self { reference: Some(reference.into()), commit: Some(commit.clone()) }
+    }
+
+    /// HEAD on a commit, detached.
+    pub(super) fn detached(commit: &CommitId) -> Self {
+        Self { reference: None, commit: Some(commit.clone()) }
+    }
+}
+
 /// What differs between HEAD, the index and the files.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Differences {
@@ -160,8 +172,8 @@ pub(super) trait Backend: Send {
     fn heads_are_files(&self) -> bool {
         true
     }
-    /// Points HEAD at a full reference or detaches it, without touching files or index.
-    fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError>;
+    /// Points HEAD from where it is to a full reference, which is on disk then, or detaches it, without touching files or index.
+    fn set_head(&self, checkout: &Checkout, from: &Head, to: &Head) -> Result<(), GitError>;
     /// Where HEAD of a checkout has been, with the second since 1970 of each move, where that is not a file of lines.
     fn moves(&self, checkout: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError>;
     fn differences(&self, checkout: &Checkout) -> Result<Differences, GitError>;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use foreign::{REF_BYTES_MAX, Trouble};
 use pipeline_lib::ids::CommitId;
 
-use super::backend::{Checkout, RefChange};
+use super::backend::{Checkout, Head, RefChange};
 use super::process::Git;
 use super::{GitError, Repo, layout};
 use crate::beneath;
@@ -223,7 +223,7 @@ impl Repo {
         if let Some(id) = head.filter(|_| refs.head != Some(Ok(lent.reference.clone()))) {
             let commit = self.commit_in_clone(id)?;
             if is_there {
-                self.backend.set_head(checkout, Err(&commit))?;
+                self.backend.set_head(checkout, &self.backend.head(checkout)?, &Head::detached(&commit))?;
             }
             notes.extend(self.keep_strange(&commit)?);
         }

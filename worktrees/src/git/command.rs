@@ -16,7 +16,7 @@ use super::backend::{
 };
 use super::orphans::DRAFTS;
 use super::process::Git;
-use super::{DiffLimits, GitError, WorktreeInfo, diff, layout};
+use super::{DiffLimits, GitError, WorktreeInfo, diff, durable, layout};
 
 pub(super) struct Command {
     main: PathBuf,
@@ -332,13 +332,22 @@ impl Backend for Command {
         false
     }
 
-    fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError> {
+    fn set_head(&self, checkout: &Checkout, _: &Head, to: &Head) -> Result<(), GitError> {
         let git = self.on_head(checkout);
-        let git = match to {
-            Ok(reference) => git.args(["symbolic-ref", "-m", "checkout: moving to a branch", "HEAD", reference]),
-            Err(commit) => git.args(["update-ref", "--no-deref", "-m", "checkout: detaching", "HEAD", commit.as_str()]),
-        };
-        git.run().map(drop)
+        match (&to.reference, &to.commit) {
+            (Some(reference), _) => {
+                git.args(["symbolic-ref", "-m", "checkout: moving to a branch", "HEAD", reference]).run()?;
+                // It syncs what it writes, and not the folders that name it.
+                durable::sync_folder(&checkout.admin)?;
+                let tables = checkout.admin.join("reftable");
+                if tables.is_dir() { durable::sync_folder(&tables) } else { Ok(()) }
+            }
+            (None, Some(commit)) => {
+                let words = ["update-ref", "--no-deref", "-m", "checkout: detaching", "HEAD", commit.as_str()];
+                git.args(words).run().map(drop)
+            }
+            (None, None) => Err(GitError::NoSuchCommit { rev: "HEAD".to_owned() }),
+        }
     }
 
     fn moves(&self, checkout: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError> {

@@ -86,13 +86,13 @@ impl Repo {
                     return Err(GitError::Moved { reference });
                 }
                 if head.reference.is_none() {
-                    self.backend.set_head(checkout, Ok(&reference))?;
+                    self.backend.set_head(checkout, &head, &Head::on(&reference, &commit))?;
                 }
                 reference
             }
             None => {
                 let rescue = self.keep(&format!("detached-{}", commit.short()), &commit, "commit on no branch")?;
-                self.backend.set_head(checkout, Err(&commit))?;
+                self.backend.set_head(checkout, &head, &Head::detached(&commit))?;
                 rescue
             }
         };

@@ -54,6 +54,11 @@ pub(super) fn sync_all_on(dir: &Path) -> Result<(), GitError> {
     disk::sync_all_on(dir).map_err(GitError::io("make durable", dir))
 }
 
+/// Waits until the names in a folder are on disk.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), GitError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(GitError::io("make durable", folder))
+}
+
 /// Waits until these files of a checkout are on disk, with the folders that name them. Where they are few, nobody waits for
 /// what others write to the file system, which may be much where something is being built.
 pub(super) fn sync_changed<'p>(root: &Path, changed: impl Iterator<Item = &'p Path>) -> Result<(), GitError> {

@@ -20,7 +20,7 @@ use git2::{Oid, Reference, Repository, Signature};
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW, utimensat};
 
 use super::backend::Head;
-use super::{GitError, layout};
+use super::{GitError, durable, layout};
 
 /// A file of packed references that is longer is left to the library.
 const PACKED_BYTES_MAX: u64 = 64 * 1024;
@@ -68,7 +68,7 @@ fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: b
     // A repository's own HEAD hardly moves, and not by us.
     let spare = admin.join("commondir").exists().then(|| admin.join(SPARE));
     match replace(&admin.join("HEAD"), &content, spare.as_deref(), Some(log), || true) {
-        Ok(_) if to.reference.is_some() => sync(admin),
+        Ok(_) if to.reference.is_some() => durable::sync_folder(admin),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(GitError::Locked { file: admin.join("HEAD.lock") })
@@ -88,17 +88,12 @@ pub(super) fn make_branch(common: &Path, name: &str, at: Oid) -> Result<Option<b
     let is_new = || file.symlink_metadata().is_err();
     match replace(&file, &format!("{at}\n"), None, None, is_new) {
         Ok(false) => Ok(Some(false)),
-        Ok(true) => sync(folder).map(|()| Some(true)),
+        Ok(true) => durable::sync_folder(folder).map(|()| Some(true)),
         Err(error) => {
             tracing::debug!(name, %error, "a branch is left to the library");
             Ok(None)
         }
     }
-}
-
-/// Waits until the names in a folder are on disk.
-fn sync(folder: &Path) -> Result<(), GitError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(GitError::io("make durable", folder))
 }
 
 /// Whether a packed reference has this name, or one above or below it, as far as that is quickly found.

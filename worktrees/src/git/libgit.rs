@@ -361,13 +361,8 @@ impl Backend for LibGit {
         Ok(Head { reference: head.reference, commit })
     }
 
-    fn set_head(&self, checkout: &Checkout, to: Result<&str, &CommitId>) -> Result<(), GitError> {
-        let before = self.head(checkout)?;
-        let after = match to {
-            Ok(reference) => Head { reference: Some(reference.to_owned()), commit: self.read_ref(reference)? },
-            Err(commit) => Head { reference: None, commit: Some(commit.clone()) },
-        };
-        head::point(self.logging()?, &checkout.admin, &before, &after)
+    fn set_head(&self, checkout: &Checkout, from: &Head, to: &Head) -> Result<(), GitError> {
+        head::point(self.logging()?, &checkout.admin, from, to)
     }
 
     fn moves(&self, _: &Checkout) -> Result<Vec<(i64, CommitId)>, GitError> {

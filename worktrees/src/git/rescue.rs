@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use pipeline_lib::ids::CommitId;
 
-use super::backend::{RefChange, text};
+use super::backend::{Head, RefChange, text};
 use super::{GitError, Repo, full_name, libgit};
 
 const TRASH: &str = "refs/pipeline/trash/";
@@ -72,7 +72,7 @@ impl Repo {
             // Somebody is still writing there. What was kept stays kept; the worktree is left to them.
             return Err(GitError::Dirty { path: checkout.path, files: rescued.files });
         }
-        self.backend.set_head(&checkout, Err(&rescued.commit))?;
+        self.backend.set_head(&checkout, &self.backend.head(&checkout)?, &Head::detached(&rescued.commit))?;
         self.finish_operation(&checkout)?;
         Ok(Some(rescued))
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_lib::ids::CommitId;
 
-use super::backend::{Checkout, Differences, text};
+use super::backend::{Checkout, Differences, Head, text};
 use super::{FileChange, GitError, Repo, durable, full_name, layout};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
@@ -123,8 +123,9 @@ impl Repo {
             if path.join(".git").symlink_metadata().is_err() {
                 layout::write_pointer(&checkout)?;
             }
-            if self.backend.head(&checkout)?.commit.as_ref() != Some(at) {
-                self.backend.set_head(&checkout, Err(at))?;
+            let head = self.backend.head(&checkout)?;
+            if head.commit.as_ref() != Some(at) {
+                self.backend.set_head(&checkout, &head, &Head::detached(at))?;
             }
             self.backend.populate(&checkout)?;
             // What a power cut leaves of it is not taken for somebody's work: without its marker it is whole.
@@ -286,7 +287,7 @@ impl Repo {
             return Err(GitError::BranchElsewhere { branch: branch.to_owned(), path: other.path });
         }
         self.move_clean(&checkout, &target)?;
-        self.backend.set_head(&checkout, Ok(&full))?;
+        self.backend.set_head(&checkout, &head, &Head::on(&full, &target))?;
         drop(lock);
         Ok(())
     }
@@ -302,14 +303,16 @@ impl Repo {
         let lock = self.lock()?;
         let checkout = self.checkout(worktree)?;
         let head = self.backend.head(&checkout)?;
-        let is_there = head.reference.as_deref() == Some(&*before) && head.commit.is_some();
-        if !is_there || self.backend.read_ref(&full)? != head.commit {
+        let Some(at) = head.commit.as_ref().filter(|_| head.reference.as_deref() == Some(&*before)) else {
+            return Ok(false);
+        };
+        if self.backend.read_ref(&full)?.as_ref() != Some(at) {
             return Ok(false);
         }
         if !is_new && self.checkouts_of(branch)?.iter().any(|other| other.path != checkout.path) {
             return Ok(false);
         }
-        self.backend.set_head(&checkout, Ok(&full))?;
+        self.backend.set_head(&checkout, &head, &Head::on(&full, at))?;
         drop(lock);
         Ok(true)
     }
@@ -325,7 +328,7 @@ impl Repo {
             return Ok(());
         }
         self.move_clean(&checkout, at)?;
-        self.backend.set_head(&checkout, Err(at))
+        self.backend.set_head(&checkout, &head, &Head::detached(at))
     }
 
     /// Checks out a commit in a clean worktree that is on no branch; one on a branch stays there.
@@ -370,9 +373,9 @@ impl Repo {
     pub fn let_go(&self, worktree: &Path) -> Result<(), GitError> {
         let checkout = self.checkout(worktree)?;
         let head = self.backend.head(&checkout)?;
-        let at = head.commit.ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
-        match head.reference {
-            Some(_) => self.backend.set_head(&checkout, Err(&at)),
+        let at = head.commit.as_ref().ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
+        match &head.reference {
+            Some(_) => self.backend.set_head(&checkout, &head, &Head::detached(at)),
             None => Ok(()),
         }
     }
