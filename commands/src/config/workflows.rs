@@ -126,6 +126,12 @@ impl WorkflowSet {
         if problems.iter().all(|problem| problem.warning) { Vec::new() } else { problems }
     }
 
+    /// What is to be said of the file of this name although the workflow in it can be run.
+    pub fn warnings_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a LocatedProblem> {
+        let meant = move |file: &str| Path::new(file).file_stem().is_some_and(|stem| stem == id);
+        self.problems.iter().filter(move |problem| problem.warning && meant(&problem.file))
+    }
+
     /// The sentence that asks whether another name was meant, with a space behind it; empty where none is near. Names of
     /// files that cannot be used count too.
     #[must_use]

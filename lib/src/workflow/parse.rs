@@ -10,6 +10,7 @@ mod fields;
 mod flow;
 pub(super) mod loops;
 mod params;
+mod slips;
 mod stages;
 mod templates;
 
@@ -44,7 +45,7 @@ const SEARCHES_MAX: usize = 200;
 /// The most stages of one workflow.
 const STAGES_MAX: usize = 100_000;
 /// What is read at the top of a file. Everything else is kept as it is.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     "id",
     "name",
     "version",
@@ -55,6 +56,7 @@ const READ: [&str; 18] = [
     "connections",
     "startStage",
     "entryPoint",
+    "start",
     "triggers",
     "params",
     "parameters",
@@ -65,12 +67,14 @@ const READ: [&str; 18] = [
     "timeout",
 ];
 
+const FIELDS: slips::Fields = slips::Fields { what: "a workflow", read: &READ };
+
 /// Reads a workflow. `roles` are those that some agent has; `None` leaves them unchecked.
 ///
 /// # Errors
 /// Every problem found, warnings included, if at least one makes the workflow impossible to run.
 pub fn parse(document: &Value, roles: Option<&BTreeSet<Role>>) -> Result<(Workflow, Vec<Problem>), Vec<Problem>> {
-    let mut reader = Reader { problems: Vec::new(), roles, searches: 0 };
+    let mut reader = Reader { problems: Vec::new(), roles, searches: 0, slips: slips::Slips::new() };
     let workflow = reader.workflow(document);
     match workflow {
         Some(workflow) if reader.problems.iter().all(|p| p.warning) => Ok((workflow, reader.problems)),
@@ -82,6 +86,7 @@ struct Reader<'a> {
     problems: Vec<Problem>,
     roles: Option<&'a BTreeSet<Role>>,
     searches: usize,
+    slips: slips::Slips,
 }
 
 impl Reader<'_> {
@@ -121,6 +126,7 @@ impl Reader<'_> {
             );
             return None;
         };
+        self.slips(object, "", &FIELDS);
         let id = self.name(object, "", "id", WorkflowId::new);
         let list = self.stage_list(object);
         let mut stages: Vec<Stage> = Vec::with_capacity(list.len());

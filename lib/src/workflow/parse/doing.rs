@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Reader;
 use super::fields::escape;
+use super::slips::{HUB, REQUIREMENT, SUB_WORKFLOW, THRESHOLD};
 use crate::ids::{StageId, WorkflowId};
 use crate::workflow::hub::{Budget, Hub, Requirement, Warning};
 use crate::workflow::{Doing, Figure, Threshold};
@@ -42,6 +43,7 @@ impl Reader<'_> {
         let (name, params) = match value {
             Value::String(name) => (Some(name.as_str()), BTreeMap::new()),
             Value::Object(object) => {
+                self.slips(object, at, &SUB_WORKFLOW);
                 let params = match object.get("params") {
                     None | Some(Value::Null) => BTreeMap::new(),
                     Some(Value::Object(given)) => given.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
@@ -104,6 +106,9 @@ impl Reader<'_> {
     fn hub(&mut self, value: &Value, at: &str) -> Option<Hub> {
         const FORM: &str =
             "Write { \"requirements\": [ { \"name\": …, \"stage\": …, \"probe\": … } ], \"recovery\": … }.";
+        if let Some(object) = value.as_object() {
+            self.slips(object, at, &HUB);
+        }
         let list = value.get("requirements").and_then(Value::as_array).filter(|list| !list.is_empty());
         let (Some(object), Some(list)) = (value.as_object(), list) else {
             self.error(at, "a hub has a list of `requirements`", Some(FORM.to_owned()));
@@ -173,6 +178,7 @@ impl Reader<'_> {
             self.error(at, "a requirement is a JSON object", None);
             return None;
         };
+        self.slips(object, at, &REQUIREMENT);
         let stage = self.name(object, at, "stage", StageId::new)?;
         let name = object.get("name").and_then(Value::as_str).map_or_else(|| stage.to_string(), str::to_owned);
         let (probe, after) = (self.command(object, at, "probe"), self.texts(object, at, "after"));
@@ -277,6 +283,9 @@ impl Reader<'_> {
             let low = BETTER_LOW.contains(&name.to_ascii_lowercase().as_str());
             let (min, max) = if low { (None, Some(bound)) } else { (Some(bound), None) };
             return Some(Threshold { name: name.clone(), from: Figure::Output(name.clone()), min, max });
+        }
+        if let Some(object) = value.as_object() {
+            self.slips(object, at, &THRESHOLD);
         }
         let name = name.map(String::as_str).or_else(|| value.get("name").and_then(Value::as_str));
         let Some(name) = name.filter(|name| !name.trim().is_empty()) else {

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::Reader;
+use super::slips::CONNECTION;
 use crate::ids::StageId;
 use crate::workflow::{
     CONFLICT, Choice, Connection, Doing, FAILED, Place, SUCCESS, Stage, Workflow, asks_a_person, choose,
@@ -112,6 +113,7 @@ impl Reader<'_> {
             self.error(&pointer(""), "a connection is a JSON object", None);
             return None;
         };
+        self.slips(object, &pointer(""), &CONNECTION);
         let from = self.end(object.get("from"), &pointer("/from"), &pointer(""), index)?;
         let to = match object.get("to") {
             None | Some(Value::Null) => None,

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::fields::escape;
+use super::slips::PARAM;
 use super::{Reader, text_of};
 use crate::workflow::{Param, ParamKind, params};
 
-/// What is read of a parameter. An object with none of these is a default value.
-const READ: [&str; 7] = ["required", "default", "type", "description", "choices", "enum", "aliases"];
 /// Names that templates have anyway.
 const TAKEN: [&str; 6] = ["params", "matrix", "task", "stage", "base", "outputs"];
 
@@ -67,14 +66,16 @@ impl Reader<'_> {
     }
 
     fn param(&mut self, value: &Value, at: &str) -> Param {
-        let declared = value.as_object().filter(|object| {
-            object.is_empty() || object.keys().any(|key| READ.contains(&key.as_str()) || key == "name")
-        });
+        // An object with no field of a parameter is a default value.
+        let declared = value
+            .as_object()
+            .filter(|object| object.is_empty() || object.keys().any(|key| PARAM.read.contains(&key.as_str())));
         let Some(object) = declared else {
             // A bare value is the default.
             let default = Some(value.clone()).filter(|value| !value.is_null());
             return Param { kind: kind_of(value), default, ..Param::default() };
         };
+        self.slips(object, at, &PARAM);
         let default = object.get("default").filter(|value| !value.is_null()).cloned();
         let mut param = Param {
             description: text_of(object, "description"),

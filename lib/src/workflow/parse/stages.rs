@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::slips::{DECISION, Fields};
 use super::{MERGING_ROLE, Reader, STAGES_MAX, rest_of, text_of};
 use crate::ids::{Role, StageId, command_role, is_reserved};
 use crate::workflow::{Choice, Doing, Exit, FAILED, Place, SUCCESS, Stage, Verify};
@@ -38,6 +39,8 @@ const READ: [&str; 27] = [
     "backoff",
     "max_visits",
 ];
+
+const FIELDS: Fields = Fields { what: "a stage", read: &READ };
 
 impl Reader<'_> {
     pub(super) fn stage_list<'v>(&mut self, object: &'v Map<String, Value>) -> &'v [Value] {
@@ -79,6 +82,7 @@ impl Reader<'_> {
             self.error(at, "a stage is a JSON object", None);
             return None;
         };
+        self.slips(object, at, &FIELDS);
         let id = self.name(object, at, "id", StageId::new);
         let doing = self.doing(object, at);
         let role = self.role(object, at, doing.as_ref());
@@ -223,6 +227,9 @@ impl Reader<'_> {
             return choice(word, "");
         }
         let word = ["choice", "decision", "name"].iter().find_map(|key| value.get(*key)).and_then(Value::as_str)?;
+        if let Some(object) = value.as_object() {
+            self.slips(object, pointer, &DECISION);
+        }
         let about = value.get("description").and_then(Value::as_str).unwrap_or_default();
         let exit = match value.get("exit") {
             None | Some(Value::Null) => Vec::new(),

@@ -67,7 +67,7 @@ fn problems_name_their_place() {
 #[test]
 fn the_default_workflow_has_no_loose_ends() {
     let workflow = crate::workflow::tdd();
-    let mut reader = Reader { problems: Vec::new(), roles: None, searches: 0 };
+    let mut reader = Reader { problems: Vec::new(), roles: None, searches: 0, slips: super::slips::Slips::new() };
     let places: Vec<usize> = (0..workflow.stages.len()).collect();
     reader.check(&workflow, &places, &flow::Index::of(&workflow.stages));
     assert_eq!(reader.problems, []);
@@ -273,6 +273,15 @@ fn every_mistake_is_found_at_its_place() {
         (a(json!({ "env": { "PIPELINE_ROLE": "" } })), "/stages/0/env/PIPELINE_ROLE `PIPELINE_ROLE` is set by"),
         (a(json!({ "env": { "a/b": {} } })), "/stages/0/env/a~1b"),
         (a(json!({ "secrets": ["no space"] })), "/stages/0/secrets/0"),
+        (a(json!({ "aproval": true })), "/stages/0/aproval a stage has no `aproval`"),
+        (
+            a(json!({ "decisions": [{ "choice": "success", "exits": 0 }] })),
+            "/stages/0/decisions/0/exits a decision has no",
+        ),
+        (
+            a(json!({ "thresholds": [{ "name": "x", "mim": 3 }] })),
+            "/stages/0/thresholds/0/mim a threshold has no `mim`",
+        ),
         (a(json!({ "inputs": { "a": 1 } })), "/stages/0/inputs `inputs` is a list of texts"),
         (a(json!({ "inputs": ["a", 7] })), "/stages/0/inputs/1 `inputs` is a list of texts"),
         (a(json!({ "inputs": "b" })), "/stages/0/inputs/0 there is no stage `b` to be told of"),
@@ -344,6 +353,16 @@ fn every_mistake_is_found_at_its_place() {
                 &json!({ "id": "w", "params": { "n": { "type": "integer", "default": "x" } }, "stages": [{ "id": "a", "agent": "x" }] }),
             ),
             "/params/n/default `default` is `x`, not a whole number",
+        ),
+        (
+            problems(&json!({ "id": "w", "conections": [], "stages": [{ "id": "a", "agent": "x" }] })),
+            "/conections a workflow has no `conections`",
+        ),
+        (
+            problems(
+                &json!({ "id": "w", "params": { "n": { "type": "integer", "defualt": 1 } }, "stages": [{ "id": "a", "agent": "x" }] }),
+            ),
+            "/params/n/defualt a parameter has no `defualt`",
         ),
         (problems(&json!([])), " a workflow is a JSON object"),
     ] {
