@@ -294,6 +294,10 @@ fn agent_claim(
     };
     confine::private_dir(&context.outcome_dir(run))?;
     write_roots.push(text(&context.outcome_dir(run)));
+    if agent.sandbox != Sandbox::Strict {
+        // Git makes it with its first line, for which a sandbox of the agent's own would have to let it.
+        std::fs::create_dir_all(context.repo().common_dir().join("logs"))?;
+    }
     write_roots.retain(|root| Path::new(root).is_dir());
     let mut vars = Vars {
         prompt: String::new(),
