@@ -14,18 +14,17 @@ use super::begin::may_have_begun;
 use super::perform::Failure;
 use crate::context::Context;
 
-/// Makes sure that the branch of a run's task is there, and says whether it was not. That of a task which does a part of
-/// another one begins where that one is.
-pub(super) fn start(
+/// Where the branch of a run's task begins, if it is not there: that of a task which does a part of another one where that one
+/// is. What has its name and is not the task's is out of the way then.
+pub(super) fn begins_at(
     context: &Context,
     pipeline: &Pipeline,
     run: &Run,
     task: &Task,
-    base: &CommitId,
-) -> Result<bool, Failure> {
-    let repo = context.repo();
-    set_strange_aside(context, pipeline, Some(run), task, Some(base))?;
-    Ok(repo.begin_branch(&task.branch(), parents_head(repo, pipeline, task)?.as_ref().unwrap_or(base))?)
+    base: CommitId,
+) -> Result<CommitId, Failure> {
+    set_strange_aside(context, pipeline, Some(run), task, Some(&base))?;
+    Ok(parents_head(context.repo(), pipeline, task)?.unwrap_or(base))
 }
 
 /// The same for a task whose parts are brought together on its branch. One that has all of them already was joined before.

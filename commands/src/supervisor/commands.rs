@@ -52,12 +52,13 @@ pub(super) fn launch(
                 if before.is_none() && prepare_worktree(context, context.repo(), &path, &base)? {
                     return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
                 }
-                let is_new = branches::start(context, pipeline, run, task, &base)?;
+                let start = branches::begins_at(context, pipeline, run, task, base)?;
                 let is_there = match before {
-                    Some(before) => context.repo().follow(&path, &before, &task.branch(), is_new)?,
+                    Some(before) => context.repo().follow(&path, &before, &task.branch(), &start)?,
                     None => false,
                 };
                 if !is_there {
+                    context.repo().ensure_branch(&task.branch(), &start)?;
                     check_out(context, pipeline, run, &path, &task.branch())?;
                 }
                 held.taken(&path);

@@ -74,7 +74,7 @@ fn launch_agent(context: &Context, pipeline: &Pipeline, run: &Run, held: &mut He
         if prepare_worktree(context, repo, &path, &base)? {
             return Ok(Some(fresh(run, pipeline.core.settings.worktree(&run.agent, &task.id))));
         }
-        branches::start(context, pipeline, run, task, &base)?;
+        repo.ensure_branch(&task.branch(), &branches::begins_at(context, pipeline, run, task, base)?)?;
     }
     assign::clear(&path, &task.id)?;
     clones::settle(context, Some(run), &path)?;

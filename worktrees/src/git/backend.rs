@@ -172,6 +172,11 @@ pub(super) trait Backend: Send {
     fn heads_are_files(&self) -> bool {
         true
     }
+    /// Makes a branch that is not there and points HEAD at it, both of which is on disk then; says whether there was none.
+    /// Nothing where that takes two steps.
+    fn begin(&self, _: &Checkout, _from: &Head, _branch: &str, _at: &CommitId) -> Result<Option<bool>, GitError> {
+        Ok(None)
+    }
     /// Points HEAD from where it is to a full reference, which is on disk then, or detaches it, without touching files or index.
     fn set_head(&self, checkout: &Checkout, from: &Head, to: &Head) -> Result<(), GitError>;
     /// Where HEAD of a checkout has been, with the second since 1970 of each move, where that is not a file of lines.

@@ -57,8 +57,14 @@ pub(super) fn point(logging: &Logging, admin: &Path, from: &Head, to: &Head) -> 
     write(admin, from, to, &logging.who()?, logging.is_on)
 }
 
-/// What was logged before goes on being logged, whatever `is_logged` says.
 fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: bool) -> Result<(), GitError> {
+    draft_head(admin, from, to, who, is_logged)?.put()?;
+    // A detached one is nobody's place of work.
+    if to.reference.is_some() { durable::sync_folder(admin) } else { Ok(()) }
+}
+
+/// What was logged before goes on being logged, whatever `is_logged` says.
+fn draft_head(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: bool) -> Result<Draft, GitError> {
     let content = match (&to.reference, &to.commit) {
         (Some(reference), _) => format!("ref: {reference}\n"),
         (None, Some(commit)) => format!("{commit}\n"),
@@ -67,31 +73,54 @@ fn write(admin: &Path, from: &Head, to: &Head, who: &Signature<'_>, is_logged: b
     let log = Log { file: admin.join("logs/HEAD"), entry: line(from, to, who), is_wanted: is_logged };
     // A repository's own HEAD hardly moves, and not by us.
     let spare = admin.join("commondir").exists().then(|| admin.join(SPARE));
-    match replace(&admin.join("HEAD"), &content, spare.as_deref(), Some(log), || true) {
-        Ok(_) if to.reference.is_some() => durable::sync_folder(admin),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(GitError::Locked { file: admin.join("HEAD.lock") })
-        }
-        Err(error) => Err(GitError::io("write", &admin.join("HEAD"))(error)),
-    }
+    Draft::new(&admin.join("HEAD"), &content, spare, Some(log)).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => GitError::Locked { file: admin.join("HEAD.lock") },
+        _ => GitError::io("write", &admin.join("HEAD"))(error),
+    })
 }
 
 /// Makes a branch that is not there, and says whether it was made. Nothing where that is not plain, be it that something is
 /// in the way: then the library is to be asked, which knows what to say.
 pub(super) fn make_branch(common: &Path, name: &str, at: Oid) -> Result<Option<bool>, GitError> {
+    let Some(branch) = draft_branch(common, name, at) else { return Ok(None) };
+    let Some(branch) = branch else { return Ok(Some(false)) };
+    branch.put()?;
+    durable::sync_folder(&folder_of(common, name)).map(|()| Some(true))
+}
+
+/// The same, and points `HEAD` of a private git directory at it. Both are on disk as two are that are made one after the other,
+/// and where a file system has a journal with half of the waiting.
+pub(super) fn begin(
+    logging: &Logging,
+    (common, name, at): (&Path, &str, Oid),
+    (admin, from, to): (&Path, &Head, &Head),
+) -> Result<Option<bool>, GitError> {
+    let Some(branch) = draft_branch(common, name, at) else { return Ok(None) };
+    let Some(branch) = branch else { return Ok(Some(false)) };
+    let head = draft_head(admin, from, to, &logging.who()?, logging.is_on)?;
+    branch.put()?;
+    head.put()?;
+    durable::sync_folder(&folder_of(common, name))?;
+    durable::sync_folder(admin).map(|()| Some(true))
+}
+
+fn folder_of(common: &Path, name: &str) -> PathBuf {
+    common.join(name).parent().map_or_else(|| common.to_owned(), Path::to_owned)
+}
+
+/// A branch that is made, `Some(None)` if it is there, or nothing where that is not plain.
+fn draft_branch(common: &Path, name: &str, at: Oid) -> Option<Option<Draft>> {
     let file = common.join(name);
-    let folder = file.parent().filter(|folder| folder.is_dir());
     let is_plain = name.starts_with("refs/heads/") && Reference::is_valid_name(name) && !file.is_dir();
-    let Some(folder) = folder.filter(|_| is_plain && !is_packed(common, name)) else { return Ok(None) };
-    // Asked while nobody else can make it.
-    let is_new = || file.symlink_metadata().is_err();
-    match replace(&file, &format!("{at}\n"), None, None, is_new) {
-        Ok(false) => Ok(Some(false)),
-        Ok(true) => durable::sync_folder(folder).map(|()| Some(true)),
+    if !is_plain || !folder_of(common, name).is_dir() || is_packed(common, name) {
+        return None;
+    }
+    match Draft::new(&file, &format!("{at}\n"), None, None) {
+        // Nobody else can make it now.
+        Ok(draft) => Some(file.symlink_metadata().is_err().then_some(draft)),
         Err(error) => {
             tracing::debug!(name, %error, "a branch is left to the library");
-            Ok(None)
+            None
         }
     }
 }
@@ -119,50 +148,61 @@ struct Log {
     is_wanted: bool,
 }
 
-/// Writes a reference in place of the one there may be, and a line of its log, while its lock is held, if it is still wanted
-/// then; says whether it was. What it was stays as the spare one, if there is to be one.
-fn replace(
-    file: &Path,
-    content: &str,
-    spare: Option<&Path>,
+/// What a reference is to be, on disk under the name of its lock, as long as which nobody else writes it.
+struct Draft {
+    file: PathBuf,
+    lock: PathBuf,
+    /// Where what it was stays, if it is to stay.
+    spare: Option<PathBuf>,
     log: Option<Log>,
-    is_wanted: impl FnOnce() -> bool,
-) -> io::Result<bool> {
-    let mut lock = file.as_os_str().to_owned();
-    lock.push(".lock");
-    let lock = PathBuf::from(lock);
-    let reused = spare.map(|spare| reuse(spare, &lock, file, content.len())).transpose()?.flatten();
-    let mut open = match reused {
-        Some(open) => open,
-        None => OpenOptions::new().write(true).create_new(true).open(&lock)?,
-    };
-    let write = || {
-        if !is_wanted() {
-            fs::remove_file(&lock)?;
-            return Ok(false);
-        }
+    is_put: bool,
+}
+
+impl Draft {
+    fn new(file: &Path, content: &str, spare: Option<PathBuf>, log: Option<Log>) -> io::Result<Self> {
+        let mut lock = file.as_os_str().to_owned();
+        lock.push(".lock");
+        let lock = PathBuf::from(lock);
+        let reused = spare.as_deref().map(|spare| reuse(spare, &lock, file, content.len())).transpose()?.flatten();
+        let mut open = match reused {
+            Some(open) => open,
+            None => OpenOptions::new().write(true).create_new(true).open(&lock)?,
+        };
+        let draft = Self { file: file.to_owned(), lock, spare, log, is_put: false };
         open.write_all(content.as_bytes())?;
         // A power cut must not leave one that says nothing.
         open.sync_data()?;
-        if let Some(log) = log
-            && let Some(mut open) = open_log(&log.file, log.is_wanted)?
-        {
-            open.write_all(&log.entry)?;
-        }
-        if let Some(spare) = spare {
-            // Without one the next lock is made.
-            drop(fs::remove_file(spare));
-            drop(fs::hard_link(file, spare));
-        }
-        fs::rename(&lock, file)?;
-        Ok(true)
-    };
-    let written = write();
-    if written.is_err() {
-        // What is left of it would keep everybody out. The error that counts is the first one.
-        drop(fs::remove_file(&lock));
+        Ok(draft)
     }
-    written
+
+    /// Puts it in place of what there may be, with a line of the log. The names need not be on disk then.
+    fn put(mut self) -> Result<(), GitError> {
+        let put = || {
+            if let Some(log) = &self.log
+                && let Some(mut open) = open_log(&log.file, log.is_wanted)?
+            {
+                open.write_all(&log.entry)?;
+            }
+            if let Some(spare) = &self.spare {
+                // Without one the next lock is made.
+                drop(fs::remove_file(spare));
+                drop(fs::hard_link(&self.file, spare));
+            }
+            fs::rename(&self.lock, &self.file)
+        };
+        put().map_err(GitError::io("write", &self.file))?;
+        self.is_put = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.is_put {
+            // What is left of it would keep everybody out.
+            drop(fs::remove_file(&self.lock));
+        }
+    }
 }
 
 /// Gives the file that a reference was before the name of its lock. None where there is none of this length, or it has one

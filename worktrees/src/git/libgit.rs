@@ -361,6 +361,11 @@ impl Backend for LibGit {
         Ok(Head { reference: head.reference, commit })
     }
 
+    fn begin(&self, of: &Checkout, from: &Head, branch: &str, at: &CommitId) -> Result<Option<bool>, GitError> {
+        let to = Head::on(branch, at);
+        head::begin(self.logging()?, (&self.common, branch, self.commit(at)?.id()), (&of.admin, from, &to))
+    }
+
     fn set_head(&self, checkout: &Checkout, from: &Head, to: &Head) -> Result<(), GitError> {
         head::point(self.logging()?, &checkout.admin, from, to)
     }

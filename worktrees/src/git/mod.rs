@@ -62,6 +62,9 @@ pub use worktree::{Prepared, WorktreeInfo, WorktreeStatus};
 use backend::{Backend, RefChange, text};
 use process::Git;
 
+/// What the log of a branch begins with.
+const BRANCH_CREATED: &str = "pipeline: branch created";
+
 /// How a path differs between two commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileStatus {
@@ -297,21 +300,15 @@ impl Repo {
     /// # Errors
     /// When git does not allow the name, or when another branch is in the way of it.
     pub fn ensure_branch(&self, name: &str, at: &CommitId) -> Result<CommitId, GitError> {
-        if self.begin_branch(name, at)? {
+        let full = full_name(name)?;
+        if let Some(found) = self.backend.read_ref(&full)? {
+            return Ok(found);
+        }
+        if self.create_ref(&full, at, BRANCH_CREATED)? {
             return Ok(at.clone());
         }
-        // If somebody else created it at the same time, that is as good.
-        let full = full_name(name)?;
+        // Somebody else created it at the same time, which is as good.
         self.backend.read_ref(&full)?.ok_or(GitError::Moved { reference: full })
-    }
-
-    /// The same; says whether there was none of this name.
-    ///
-    /// # Errors
-    /// When git does not allow the name, or when another branch is in the way of it.
-    pub fn begin_branch(&self, name: &str, at: &CommitId) -> Result<bool, GitError> {
-        let full = full_name(name)?;
-        Ok(self.backend.read_ref(&full)?.is_none() && self.create_ref(&full, at, "pipeline: branch created")?)
     }
 
     /// Creates a reference and explains a refusal that is due to a reference with a name above or below it.

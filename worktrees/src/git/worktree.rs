@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, Head, text};
-use super::{FileChange, GitError, Repo, durable, full_name, layout};
+use super::{BRANCH_CREATED, FileChange, GitError, Repo, durable, full_name, layout};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
 const SETUP: &str = "pipeline is setting this worktree up";
@@ -292,27 +292,36 @@ impl Repo {
         Ok(())
     }
 
-    /// Points HEAD of a worktree that is as the branch `from` has it at a branch which is at the same commit; nobody else has
-    /// that one checked out where it `is_new`. False, and nothing done, where more than that has to be done or is in the way.
+    /// Points HEAD of a worktree that is as the branch `from` has it at another one that is at the same commit, and that is made
+    /// at `start` where there is none. False, and nothing done, where more than that has to be done or is in the way.
     ///
     /// # Errors
     /// When the worktree is not one of this repository, or cannot be written.
-    pub fn follow(&self, worktree: &Path, from: &str, branch: &str, is_new: bool) -> Result<bool, GitError> {
+    pub fn follow(&self, worktree: &Path, from: &str, branch: &str, start: &CommitId) -> Result<bool, GitError> {
         let (before, full) = (full_name(from)?, full_name(branch)?);
         // The lock keeps two processes from checking out one branch at the same time.
         let lock = self.lock()?;
         let checkout = self.checkout(worktree)?;
         let head = self.backend.head(&checkout)?;
-        let Some(at) = head.commit.as_ref().filter(|_| head.reference.as_deref() == Some(&*before)) else {
+        let is_there = head.reference.as_deref() == Some(&*before);
+        let found = self.backend.read_ref(&full)?;
+        let Some(at) = head.commit.as_ref().filter(|at| is_there && *at == found.as_ref().unwrap_or(start)) else {
             return Ok(false);
         };
-        if self.backend.read_ref(&full)?.as_ref() != Some(at) {
+        // One that is not there is checked out nowhere else.
+        let is_elsewhere = |other: &Checkout| other.path != checkout.path;
+        if found.is_some() && self.checkouts_of(branch)?.iter().any(is_elsewhere) {
             return Ok(false);
         }
-        if !is_new && self.checkouts_of(branch)?.iter().any(|other| other.path != checkout.path) {
-            return Ok(false);
+        let begun = match found {
+            Some(_) => None,
+            None => self.backend.begin(&checkout, &head, &full, at)?,
+        };
+        match begun {
+            Some(begun) => return Ok(begun),
+            None if found.is_none() && !self.create_ref(&full, at, BRANCH_CREATED)? => return Ok(false),
+            None => self.backend.set_head(&checkout, &head, &Head::on(&full, at))?,
         }
-        self.backend.set_head(&checkout, &head, &Head::on(&full, at))?;
         drop(lock);
         Ok(true)
     }

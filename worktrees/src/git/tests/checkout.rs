@@ -75,20 +75,31 @@ fn a_clean_worktree_follows_to_a_branch_at_the_same_commit_and_to_no_other() {
     for kind in ALL {
         let lab = Lab::new(kind);
         let (tree, head) = (lab.worktree("one"), lab.head("main"));
-        assert!(lab.repo.begin_branch("two", &head).unwrap() && !lab.repo.begin_branch("two", &head).unwrap());
-        assert!(!lab.repo.follow(&tree, "two", "one", true).unwrap(), "it is not on that one");
-        assert!(lab.repo.follow(&tree, "one", "two", true).unwrap());
+        let follow = |from: &str, to: &str| lab.repo.follow(&tree, from, to, &head).unwrap();
+        assert!(!follow("two", "one"), "it is not on that one");
+        assert!(follow("one", "two"), "it is made");
+        assert_eq!(lab.head("two"), head);
         assert!(lab.repo.is_as_committed(&tree, "two").unwrap());
         assert_eq!(git(&tree, &["branch", "--show-current"]), "two");
         // Somebody else has the next one.
         let other = lab.worktree("three");
-        assert!(!lab.repo.follow(&tree, "two", "three", false).unwrap());
+        assert!(!follow("two", "three"));
         lab.repo.detach(&other, &head).unwrap();
-        assert!(lab.repo.follow(&tree, "two", "three", false).unwrap());
+        assert!(follow("two", "three"));
         let ahead = lab.branch("ahead", &[("a.txt", "ahead\n")]);
         lab.repo.detach(&lab.path("ahead"), &ahead).unwrap();
-        assert!(!lab.repo.follow(&tree, "three", "ahead", false).unwrap(), "its files would have to change");
-        assert!(!lab.repo.follow(&tree, "three", "none", false).unwrap());
+        assert!(!follow("three", "ahead"), "its files would have to change");
+        assert!(!lab.repo.follow(&tree, "three", "further", &ahead).unwrap(), "and for one that is made there");
+        assert!(lab.repo.branch_head("further").unwrap().is_none());
+        // A lock of somebody else's is respected, and what was begun beside it is taken back.
+        if kind == Kind::Library {
+            let lock = lab.repo.checkout(&tree).unwrap().admin.join("HEAD.lock");
+            fs::write(&lock, "").unwrap();
+            assert!(matches!(lab.repo.follow(&tree, "three", "four", &head), Err(GitError::Locked { .. })));
+            assert!(lab.repo.branch_head("four").unwrap().is_none());
+            fs::remove_file(lock).unwrap();
+            assert!(follow("three", "four") && follow("four", "three"));
+        }
         assert!(lab.repo.is_on(&tree, "three").unwrap());
     }
 }
