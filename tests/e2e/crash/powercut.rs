@@ -85,20 +85,22 @@ impl Place {
         }
     }
 
-    fn tasks(self) -> usize {
+    /// The workflows of the tasks that are added each time.
+    fn tasks(self) -> &'static [&'static str] {
         match self {
-            Self::Repository => 1,
-            Self::Worktree => 4,
+            Self::Repository => &["chain"],
+            // What leaves nothing hands its worktree on in another way.
+            Self::Worktree => &["chain", "chain", "nothing", "nothing", "chain", "nothing", "nothing"],
         }
     }
 }
 
 /// Three commands, each of which writes down on another disk, which has power, that it began, and goes on as long as `hold` is
-/// there. In a worktree each leaves a file.
-fn workflow(ledger: &Path, hold: &Path, place: Place) -> String {
+/// there. In a worktree each leaves a file, if it is not of those that leave nothing.
+fn workflow(id: &str, ledger: &Path, hold: &Path, place: Place) -> String {
     let leave = match place {
-        Place::Repository => "",
-        Place::Worktree => "echo it > \"$PIPELINE_TASK_ID.$PIPELINE_STAGE\"; ",
+        Place::Worktree if id == "chain" => "echo it > \"$PIPELINE_TASK_ID.$PIPELINE_STAGE\"; ",
+        Place::Worktree | Place::Repository => "",
     };
     let stage = |id: &str| {
         let (ledger, hold) = (ledger.display(), hold.display());
@@ -107,7 +109,7 @@ fn workflow(ledger: &Path, hold: &Path, place: Place) -> String {
         serde_json::json!({ "id": id, "run": run, "place": place.word(), "merge": false, "retries": 20, "backoff": "1s" })
     };
     let stages = ["a", "b", "c"].map(stage);
-    serde_json::json!({ "id": "chain", "stages": stages }).to_string()
+    serde_json::json!({ "id": id, "stages": stages }).to_string()
 }
 
 fn begun(ledger: &Path) -> Vec<String> {
@@ -124,7 +126,9 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool, place: Place
     make_repository(&repository);
     let folder = repository.join(".pipeline/workflows");
     fs::create_dir_all(&folder).expect("a directory");
-    fs::write(folder.join("chain.json"), workflow(&ledger, &hold, place)).expect("a workflow");
+    for id in ["chain", "nothing"] {
+        fs::write(folder.join(format!("{id}.json")), workflow(id, &ledger, &hold, place)).expect("a workflow");
+    }
     let must_do = |words: &[&str]| {
         let done = pipeline(&repository).args(words).stderr(Stdio::piped()).output().expect("the program");
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
@@ -143,8 +147,8 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool, place: Place
     let watch = Watch::of([elsewhere.path().to_owned()]);
     let mut completed: Vec<String> = Vec::new();
     for round in 0..cuts {
-        for _ in 0..place.tasks() {
-            must_do(&["task", "add", "three commands", "--workflow", "chain"]);
+        for workflow in place.tasks() {
+            must_do(&["task", "add", "three commands", "--workflow", workflow]);
         }
         // Every other time it meets commands at their work, and else whatever comes.
         let held = round % 2 == 1;
@@ -196,22 +200,26 @@ fn cut_under_commands(file_system: &str, cuts: usize, synced: bool, place: Place
         return Err(format!("{file_system}: a command began twice in one run: {all:?}"));
     }
     if matches!(place, Place::Worktree) {
-        is_on_its_branch(&repository, cuts * place.tasks())?;
+        is_on_its_branch(&repository, &place.tasks().repeat(cuts))?;
     }
     Ok(all.len())
 }
 
 /// Whether every task has on its branch what its commands left, and nothing of others.
-fn is_on_its_branch(repository: &Path, tasks: usize) -> Result<(), String> {
-    for number in 1..=tasks {
-        let task = format!("TASK-{number:03}");
+fn is_on_its_branch(repository: &Path, workflows: &[&str]) -> Result<(), String> {
+    for (index, workflow) in workflows.iter().enumerate() {
+        let task = format!("TASK-{:03}", index + 1);
         let mut git = Command::new("git");
         let listed =
             git.arg("-C").arg(repository).args(["ls-tree", "-r", "--name-only"]).arg(format!("pipeline/{task}"));
         let listed = listed.output().expect("a list");
+        if !listed.status.success() {
+            return Err(format!("{task}: {}", String::from_utf8_lossy(&listed.stderr)));
+        }
         let listed = String::from_utf8_lossy(&listed.stdout);
         let files: Vec<&str> = listed.lines().collect();
-        let expected = ["a", "b", "c"].map(|stage| format!("{task}.{stage}"));
+        let stages = if *workflow == "chain" { &["a", "b", "c"][..] } else { &[] };
+        let expected: Vec<String> = stages.iter().map(|stage| format!("{task}.{stage}")).collect();
         if files != expected {
             let mut git = Command::new("git");
             let told = git.arg("-C").arg(repository).args(["log", "--format=%cI %B", &format!("pipeline/{task}")]);
