@@ -16,6 +16,8 @@ pub(super) const CALLS: &str = "write,pwrite64,writev,rename,renameat,renameat2,
                      utimensat,open,openat,kill,pidfd_send_signal,setsid";
 /// How many moments of a scenario the short form tries.
 const SHORT: usize = 12;
+/// So many times a scenario is recorded until a recording repeats itself.
+const RECORDINGS: usize = 5;
 
 pub(super) fn strace_is_there() -> bool {
     let found = Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
@@ -87,6 +89,20 @@ pub(super) fn kill_everywhere_as(
     before: impl Fn(&Rig),
     after: impl Fn(&Rig, bool),
 ) {
+    // A tick that finds a host just ended does more in one round than one that comes a moment sooner. Where it was such a tick
+    // that was recorded, the others end before most of its moments.
+    let repeats = (0..RECORDINGS).any(|_| kill_as_recorded(rig, name, &victim, &before, &after));
+    assert!(repeats, "{name}: the recording does not repeat itself");
+}
+
+/// The same for one recording; whether enough of its moments came again.
+fn kill_as_recorded(
+    rig: &Rig,
+    name: &str,
+    victim: impl Fn(&[&str]) -> Command,
+    before: impl Fn(&Rig),
+    after: impl Fn(&Rig, bool),
+) -> bool {
     let recording = rig.file_inside("recording").display().to_string();
     rig.restore();
     before(rig);
@@ -111,8 +127,7 @@ pub(super) fn kill_everywhere_as(
         rig.end_processes();
     }
     say(&format!("{name}: {killed} kills at {} of {total} moments", chosen.len()));
-    // A tick that finds a host just ended does more in one round than one that comes a moment sooner.
-    assert!(killed * 3 >= chosen.len(), "{name}: the recording does not repeat itself");
+    killed * 3 >= chosen.len()
 }
 
 fn completes(rig: &Rig, tasks: &[String], attempts: &BTreeMap<&str, usize>) {
