@@ -27,7 +27,8 @@ pub(super) fn begins_at(
     Ok(parents_head(context.repo(), pipeline, task)?.unwrap_or(base))
 }
 
-/// The same for a task whose parts are brought together on its branch. One that has all of them already was joined before.
+/// Makes sure that the branch of a task is there on which its parts are brought together. One that has all of them already was
+/// joined before.
 pub(super) fn start_joined(
     context: &Context,
     pipeline: &Pipeline,

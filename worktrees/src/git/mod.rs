@@ -12,7 +12,8 @@
 //! (reftable, SHA-256, partial clones) or would treat wrongly (filters, merge drivers, sparse checkouts). Which one it
 //! is changes nothing of what is decided, since all decisions are made above them.
 //!
-//! This module is synchronous, prints nothing, decides nothing about tasks and remembers nothing between calls.
+//! This module is synchronous, prints nothing and decides nothing about tasks. What it remembers between calls is what it read
+//! of files, as long as they are the same.
 
 mod backend;
 mod checkout;
