@@ -46,8 +46,9 @@ impl Repo {
     /// worktree is not clean.
     pub fn commit_all(&self, worktree: &Path, message: &str, leave_out: &[&str]) -> Result<Committed, GitError> {
         let checkout = self.checkout(worktree)?;
-        let differences = self.differences(&checkout)?;
-        let committed = self.commit_differences(&checkout, &differences, message, leave_out)?;
+        let head = self.backend.head(&checkout)?;
+        let differences = self.differences_from(&checkout, head.commit.as_ref())?;
+        let committed = self.commit_differences((&checkout, &head), &differences, message, leave_out)?;
         let is_repository =
             |path: &&PathBuf| checkout.path.join(path).symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         let files: Vec<String> = differences.untracked.iter().filter(is_repository).map(|path| text(path)).collect();
@@ -56,12 +57,11 @@ impl Repo {
 
     fn commit_differences(
         &self,
-        checkout: &Checkout,
+        (checkout, head): (&Checkout, &Head),
         differences: &Differences,
         message: &str,
         leave_out: &[&str],
     ) -> Result<Committed, GitError> {
-        let head = self.backend.head(checkout)?;
         let base = head.commit.clone().ok_or_else(|| GitError::Unborn { path: checkout.path.clone() })?;
         let in_progress = self.in_progress(checkout)?;
         let mut parents = vec![base.clone()];
@@ -78,7 +78,7 @@ impl Repo {
         }
         let commit =
             if unchanged { base.clone() } else { self.write_commit(&tree, &parents, message, Timestamp::now())? };
-        let reference = match self.branch_for(checkout, &head, &base)? {
+        let reference = match self.branch_for(checkout, head, &base)? {
             Some((reference, old)) => {
                 let change =
                     RefChange { name: &reference, old: Some(&old), new: Some(&commit), reason: "commit: pipeline" };
@@ -86,13 +86,13 @@ impl Repo {
                     return Err(GitError::Moved { reference });
                 }
                 if head.reference.is_none() {
-                    self.backend.set_head(checkout, &head, &Head::on(&reference, &commit))?;
+                    self.backend.set_head(checkout, head, &Head::on(&reference, &commit))?;
                 }
                 reference
             }
             None => {
                 let rescue = self.keep(&format!("detached-{}", commit.short()), &commit, "commit on no branch")?;
-                self.backend.set_head(checkout, &head, &Head::detached(&commit))?;
+                self.backend.set_head(checkout, head, &Head::detached(&commit))?;
                 rescue
             }
         };

@@ -42,6 +42,7 @@ mod switch;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod untouched;
 mod worktree;
 
 use std::path::{Path, PathBuf};
@@ -97,6 +98,7 @@ pub struct Repo {
     backend: Box<dyn Backend>,
     cleared: planted::Cleared,
     known: checkout::Known,
+    untouched: untouched::Untouched,
 }
 
 impl std::fmt::Debug for Repo {
@@ -162,6 +164,7 @@ impl Repo {
             common,
             cleared: planted::Cleared::default(),
             known: checkout::Known::default(),
+            untouched: untouched::Untouched::default(),
         })
     }
 
@@ -192,6 +195,7 @@ impl Repo {
             common,
             cleared: planted::Cleared::default(),
             known: checkout::Known::default(),
+            untouched: untouched::Untouched::default(),
         })
     }
 

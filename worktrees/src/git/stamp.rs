@@ -1,6 +1,8 @@
 //! Files as they were. What was found out by reading them need not be found out again for as long as they are the same,
 //! which costs one question to the system each. What is found out is not known here.
 
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,8 +24,17 @@ pub(super) struct Stamp {
 impl Stamp {
     /// The file as it is now, behind any link. To be taken before the file is read.
     pub(super) fn of(file: &Path) -> Self {
+        Self::with(file, file.metadata())
+    }
+
+    /// The same of what lies there itself, be it a link.
+    pub(super) fn of_link(file: &Path) -> Self {
+        Self::with(file, file.symlink_metadata())
+    }
+
+    fn with(file: &Path, found: io::Result<Metadata>) -> Self {
         let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-        let known = file.metadata().ok().map(|of| {
+        let known = found.ok().map(|of| {
             let (written, changed) = (nanos(of.mtime(), of.mtime_nsec()), nanos(of.ctime(), of.ctime_nsec()));
             (of.dev(), of.ino(), of.size(), written, changed)
         });
@@ -40,7 +51,7 @@ impl Stamp {
         self.known.is_some()
     }
 
-    /// Whether the file is still the same.
+    /// Whether the file, behind any link, is still the same.
     pub(super) fn holds(&self) -> bool {
         Self::of(&self.file) == *self
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, Head, text};
+use super::untouched::Look;
 use super::{BRANCH_CREATED, FileChange, GitError, Repo, durable, full_name, layout};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
@@ -224,7 +225,7 @@ impl Repo {
 
     pub(super) fn status_of(&self, checkout: &Checkout) -> Result<WorktreeStatus, GitError> {
         let head = self.backend.head(checkout)?;
-        let differences = self.differences(checkout)?;
+        let differences = self.differences_from(checkout, head.commit.as_ref())?;
         Ok(WorktreeStatus {
             head: head.commit,
             branch: head.reference.as_deref().and_then(layout::branch_name),
@@ -236,8 +237,27 @@ impl Repo {
 
     /// What differs, without the product's own folder.
     pub(super) fn differences(&self, checkout: &Checkout) -> Result<Differences, GitError> {
+        self.differences_from(checkout, self.backend.head(checkout)?.commit.as_ref())
+    }
+
+    /// The same where it is known which commit HEAD of the checkout is at.
+    pub(super) fn differences_from(
+        &self,
+        checkout: &Checkout,
+        head: Option<&CommitId>,
+    ) -> Result<Differences, GitError> {
+        // Before git looks, so that what changes in between is no part of it.
+        let look = Look::at(checkout, &self.common, head);
+        if self.untouched.is(checkout, look.as_ref()) {
+            return Ok(Differences::default());
+        }
         let mut found = self.backend.differences(checkout)?;
         found.untracked.retain(|path| !path.starts_with(OWN_FOLDER));
+        if let Some(look) = look.filter(|_| found.is_empty())
+            && self.backend.head(checkout)?.commit.as_ref() == head
+        {
+            self.untouched.remember(checkout, look);
+        }
         Ok(found)
     }
 
@@ -371,7 +391,7 @@ impl Repo {
             && !self.is_lent(&checkout)
             && !self.has_locks(&checkout, branch)?
             && !self.in_progress(&checkout)?
-            && self.differences(&checkout)?.is_empty())
+            && self.differences_from(&checkout, head.commit.as_ref())?.is_empty())
     }
 
     /// Takes a worktree off its branch, so that another may check it out. HEAD stays at the same commit and no file
@@ -397,7 +417,7 @@ impl Repo {
         if self.in_progress(checkout)? {
             return Err(GitError::InProgress { path: checkout.path.clone() });
         }
-        let differences = self.differences(checkout)?;
+        let differences = self.differences_from(checkout, Some(&from))?;
         let switch = self.plan(checkout, &differences, &from, to)?;
         // A process that was killed in the middle left files that differ from HEAD but are what they are to become.
         let settled = switch.settled.iter().map(|change| change.path.as_path()).collect::<BTreeSet<_>>();

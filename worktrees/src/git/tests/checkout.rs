@@ -103,3 +103,91 @@ fn a_clean_worktree_follows_to_a_branch_at_the_same_commit_and_to_no_other() {
         assert!(lab.repo.is_on(&tree, "three").unwrap());
     }
 }
+
+fn is_untouched(lab: &Lab, tree: &Path) -> bool {
+    let checkout = lab.repo.checkout(tree).unwrap();
+    let head = lab.repo.backend.head(&checkout).unwrap().commit;
+    lab.repo.untouched.is(&checkout, untouched::Look::at(&checkout, &lab.repo.common, head.as_ref()).as_ref())
+}
+
+fn is_clean(lab: &Lab, tree: &Path) -> bool {
+    let status = lab.repo.worktree_status(tree).unwrap();
+    status.changed.is_empty() && status.untracked.is_empty()
+}
+
+/// Asks what differs in a clean worktree until it is known without git.
+fn untouched(lab: &Lab, tree: &Path) {
+    let begun = std::time::Instant::now();
+    while !is_untouched(lab, tree) {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}: it never was known", lab.kind);
+        assert!(is_clean(lab, tree), "{:?}", lab.kind);
+    }
+    assert!(is_clean(lab, tree), "{:?}", lab.kind);
+}
+
+/// Writes other content of the same length, and has the time of writing be what it was.
+fn write_alike(file: &Path, content: &str) {
+    let written = file.metadata().unwrap().modified().unwrap();
+    fs::write(file, content).unwrap();
+    fs::File::options().write(true).open(file).unwrap().set_modified(written).unwrap();
+}
+
+#[test]
+fn what_is_left_in_a_worktree_that_was_known_to_be_clean_is_found() {
+    type Change = fn(&Lab, &Path);
+    let changes: [(&str, Change); 11] = [
+        ("other content", |_, tree| write_alike(&tree.join("b.txt"), "x\n")),
+        ("another file in the place of one", |_, tree| {
+            write(tree, "other", "x\n");
+            fs::rename(tree.join("other"), tree.join("b.txt")).unwrap();
+        }),
+        ("a program", |_, tree| {
+            fs::set_permissions(tree.join("dir/c.txt"), fs::Permissions::from_mode(0o755)).unwrap();
+        }),
+        ("a link", |_, tree| {
+            fs::remove_file(tree.join("b.txt")).unwrap();
+            std::os::unix::fs::symlink("a.txt", tree.join("b.txt")).unwrap();
+        }),
+        ("nothing where a file was", |_, tree| fs::remove_file(tree.join("dir/c.txt")).unwrap()),
+        ("a new file", |_, tree| write(tree, "dir/new.txt", "")),
+        ("a new folder", |_, tree| write(tree, "new/new.txt", "")),
+        ("a repository", |_, tree| {
+            write(tree, "inside/new.txt", "");
+            drop(git(&tree.join("inside"), &["init", "-q"]));
+        }),
+        ("a file that the index does not have", |_, tree| drop(git(tree, &["rm", "-q", "--cached", "b.txt"]))),
+        ("something else in the index", |_, tree| {
+            let blob = git(tree, &["rev-parse", "HEAD:a.txt"]);
+            drop(git(tree, &["update-index", "--cacheinfo", &format!("100644,{blob},b.txt")]));
+        }),
+        ("its branch elsewhere", |lab, tree| {
+            let other = lab.branch("other", &[("b.txt", "x\n")]);
+            drop(git(tree, &["update-ref", "refs/heads/task", other.as_str()]));
+        }),
+    ];
+    for (name, change) in changes {
+        each(|lab| {
+            let tree = lab.worktree("task");
+            untouched(&lab, &tree);
+            change(&lab, &tree);
+            assert!(!is_clean(&lab, &tree), "{:?}: {name}", lab.kind);
+            assert!(!lab.repo.is_as_committed(&tree, "task").unwrap(), "{:?}: {name}", lab.kind);
+        });
+    }
+}
+
+#[test]
+fn a_worktree_with_more_in_it_than_is_tracked_is_always_shown_to_git() {
+    each(|lab| {
+        let tree = lab.worktree("task");
+        write(&tree, "build/x", "");
+        // Until it was long enough for that one to be known too.
+        let plain = lab.worktree("plain");
+        untouched(&lab, &plain);
+        assert!(is_clean(&lab, &tree), "{:?}", lab.kind);
+        assert!(!is_untouched(&lab, &tree), "{:?}: what git ignores may be what it does not ignore later", lab.kind);
+        fs::write(tree.join(".gitignore"), "").unwrap();
+        assert_eq!(lab.repo.worktree_status(&tree).unwrap().untracked, ["build/x"], "{:?}", lab.kind);
+        assert!(!is_untouched(&lab, &lab.main), "{:?}: a person's checkout", lab.kind);
+    });
+}
