@@ -1,9 +1,13 @@
 //! The supervisor's own log: rotated files in `.pipeline/logs`, and stderr with `-v`. What agents print is not in it.
 
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
+use tracing_appender::rolling::RollingFileAppender;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -14,6 +18,14 @@ const PREFIX: &str = "pipeline.log";
 /// The appender makes room for one more file before it opens its own, even where that is there already and would be the
 /// one to go.
 const KEEP_LEAST: u32 = 2;
+
+/// The files of this process, once it has any.
+static FILES: OnceLock<RollingFileAppender> = OnceLock::new();
+
+thread_local! {
+    /// What is to be written at once with what is still to be said.
+    static GATHERED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
 /// Where and how much to log.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +59,8 @@ pub fn start(settings: Settings<'_>) -> Result<()> {
                     CommandError::cannot_write(format!("cannot write the log in {}: {error}", dir.display()))
                 })?;
             keep_newest(dir, settings.keep);
-            Some(BoxMakeWriter::new(appender))
+            drop(FILES.set(appender));
+            Some(Lines)
         }
         None => None,
     };
@@ -58,6 +71,48 @@ pub fn start(settings: Settings<'_>) -> Result<()> {
     // A second start in one process, as in tests, keeps the first.
     drop(tracing_subscriber::registry().with(filter).with(to_files).with(to_stderr).try_init());
     Ok(())
+}
+
+/// Writes all lines at once that are said meanwhile, by this thread, which costs hardly more than one of them.
+pub fn together(say: impl FnOnce()) {
+    GATHERED.set(Some(Vec::new()));
+    let _gathering = Gathering;
+    say();
+}
+
+/// What was said is written when this ends, whatever ends it.
+struct Gathering;
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        // As with every line: what cannot be written is not said elsewhere.
+        Lines.write_all(&GATHERED.take().unwrap_or_default()).unwrap_or_default();
+    }
+}
+
+/// The files, for whoever writes a line.
+#[derive(Debug, Clone, Copy)]
+struct Lines;
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        *self
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        GATHERED.with_borrow_mut(|gathered| match gathered {
+            Some(gathered) => gathered.write(bytes),
+            None => FILES.get().map_or(Ok(bytes.len()), |files| files.make_writer().write(bytes)),
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Removes all but the newest files; their names sort by day.
@@ -74,5 +129,35 @@ fn keep_newest(dir: &Path, keep: u32) {
         if let Err(error) = std::fs::remove_file(file) {
             tracing::warn!(file = %file.display(), %error, "an old log file stays");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_together_is_written_once_it_is_said_whatever_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let appender = tracing_appender::rolling::never(dir.path(), "log");
+        assert!(FILES.set(appender).is_ok(), "no other test of this process logs");
+        let written = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+        Lines.write_all(b"one\n").unwrap();
+        assert_eq!(written(), "one\n");
+        together(|| {
+            Lines.write_all(b"two\n").unwrap();
+            Lines.write_all(b"three\n").unwrap();
+            assert_eq!(written(), "one\n");
+        });
+        assert_eq!(written(), "one\ntwo\nthree\n");
+        let died = std::panic::catch_unwind(|| {
+            together(|| {
+                Lines.write_all(b"four\n").unwrap();
+                panic!("in the middle");
+            });
+        });
+        assert!(died.is_err());
+        Lines.write_all(b"five\n").unwrap();
+        assert_eq!(written(), "one\ntwo\nthree\nfour\nfive\n");
     }
 }

@@ -71,9 +71,12 @@ fn mistakes_are_found_at_their_place() {
     // What others may have meant by it is kept and passed over, but not in silence.
     let text = r#"{ "id": "odd", "stages": [{ "id": "a", "run": "true", "place": "repository", "aproval": true }] }"#;
     s.write(".pipeline/workflows/odd.json", text);
-    let said = ["odd.json:1:89", "a stage has no `aproval`", "Did you mean `approval`?"];
+    let said = ["odd.json:1:78", "a stage has no `aproval`", "Did you mean `approval`?"];
     s.run(["workflow", "validate"]).ok().says(&said).says(&["0 errors, 1 warning"]);
     s.run(["run", "odd", "--dry-run"]).says(&said);
+    // Whatever the file is called.
+    s.write(".pipeline/workflows/odd.json", &text.replace("odd", "even"));
+    s.run(["run", "even", "--dry-run"]).says(&["odd.json:1:79", "a stage has no `aproval`"]);
     // What it names is looked for once it can be read by itself.
     let text = r#"{ "id": "odd", "stages": [{ "id": "b", "workflow": "tdx" }] }"#;
     s.write(".pipeline/workflows/odd.json", text);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jsonc_parser::ast::Value as Ast;
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use pipeline_lib::workflow::parse::About;
 use serde_json::Value;
 
 use super::load::{read_source, shown};
@@ -121,11 +122,16 @@ impl Document {
         self.with_ast(|ast| self.locate(ast, pointer)).unwrap_or_else(|| Place::File(Arc::clone(&self.source), 0..0))
     }
 
-    /// The places of many pointers. The file is parsed once for all of them.
-    pub(crate) fn places<'p>(&self, pointers: impl Iterator<Item = &'p str>) -> Vec<Place> {
-        let pointers: Vec<&str> = pointers.collect();
-        let found = self.with_ast(|ast| pointers.iter().map(|pointer| self.locate(ast, pointer)).collect());
-        found.unwrap_or_else(|| vec![Place::File(Arc::clone(&self.source), 0..0); pointers.len()])
+    /// The places of what is wrong with the things that pointers lead to. The file is parsed once for all of them.
+    pub(crate) fn places<'p>(&self, wanted: impl Iterator<Item = (&'p str, &'p About)>) -> Vec<Place> {
+        let wanted: Vec<(&str, &About)> = wanted.collect();
+        let place = |ast: &Ast<'_>, (pointer, about): &(&str, &About)| match about {
+            About::Value => self.locate(ast, pointer),
+            About::Piece(piece) => self.locate(ast, pointer).of_part(piece),
+            About::Name => self.locate_name(ast, pointer).unwrap_or_else(|| self.locate(ast, pointer)),
+        };
+        let found = self.with_ast(|ast| wanted.iter().map(|wanted| place(ast, wanted)).collect());
+        found.unwrap_or_else(|| vec![Place::File(Arc::clone(&self.source), 0..0); wanted.len()])
     }
 
     fn with_ast<T>(&self, then: impl FnOnce(&Ast<'_>) -> T) -> Option<T> {
@@ -136,13 +142,7 @@ impl Document {
     fn locate(&self, ast: &Ast<'_>, pointer: &str) -> Place {
         let mut here = ast;
         for part in pointer.split('/').skip(1) {
-            let part = part.replace("~1", "/").replace("~0", "~");
-            let next = match here {
-                Ast::Object(object) => object.get(&part).map(|property| &property.value),
-                Ast::Array(array) => part.parse().ok().and_then(|at: usize| array.elements.get(at)),
-                _ => None,
-            };
-            match next {
+            match step(here, part) {
                 Some(next) => here = next,
                 None => break,
             }
@@ -152,4 +152,26 @@ impl Document {
         let end = if matches!(here, Ast::Object(_) | Ast::Array(_)) { range.start + 1 } else { range.end };
         Place::File(Arc::clone(&self.source), range.start..end)
     }
+
+    /// The name of the field that a pointer leads to, if it leads to one.
+    fn locate_name(&self, ast: &Ast<'_>, pointer: &str) -> Option<Place> {
+        let (around, name) = pointer.rsplit_once('/')?;
+        let around = around.split('/').skip(1).try_fold(ast, step)?;
+        let Ast::Object(object) = around else { return None };
+        let range = object.get(&unescape(name))?.name.range();
+        Some(Place::File(Arc::clone(&self.source), range.start..range.end))
+    }
+}
+
+/// What is one step of a JSON pointer further in.
+fn step<'a>(here: &'a Ast<'a>, part: &str) -> Option<&'a Ast<'a>> {
+    match here {
+        Ast::Object(object) => Some(&object.get(&unescape(part))?.value),
+        Ast::Array(array) => array.elements.get(part.parse::<usize>().ok()?),
+        _ => None,
+    }
+}
+
+fn unescape(part: &str) -> String {
+    part.replace("~1", "/").replace("~0", "~")
 }

@@ -10,7 +10,7 @@ use pipeline_lib::ids::WorkflowId;
 use pipeline_lib::registry::{Chain, Origin, Registry, Rule, parse, route};
 use pipeline_lib::settings::{ScheduleSettings, Settings};
 use pipeline_lib::text::nearest;
-use pipeline_lib::workflow::parse::Problem;
+use pipeline_lib::workflow::parse::{About, Problem};
 
 use super::json;
 use super::workflows::located;
@@ -70,7 +70,7 @@ fn add_chains(registry: &Registry, set: &mut WorkflowSet) -> Vec<Problem> {
     let mut problems = Vec::new();
     let problem = |chain: &Chain, message: String, suggestion: &str| Problem {
         pointer: chain.at.clone(),
-        within: None,
+        about: About::Value,
         message,
         suggestion: Some(suggestion.to_owned()),
         warning: false,
@@ -114,7 +114,7 @@ fn dangling(registry: &Registry, set: &WorkflowSet) -> Vec<Problem> {
         .map(|mention| {
             let (message, suggestion, warning) = unknown(&mention.workflow, set);
             let warning = warning || mention.at.starts_with("/alerts");
-            Problem { pointer: mention.at.clone(), within: None, message, suggestion, warning }
+            Problem { pointer: mention.at.clone(), about: About::Value, message, suggestion, warning }
         })
         .collect()
 }

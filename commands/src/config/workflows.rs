@@ -28,6 +28,8 @@ pub struct WorkflowSet {
     pub workflows: Vec<Arc<Workflow>>,
     /// What is wrong with the others, and warnings.
     pub problems: Vec<LocatedProblem>,
+    /// The file that defines each of the project's own, as it is named in problems.
+    defined_in: BTreeMap<WorkflowId, String>,
     /// The files of which nothing is to be said, with the workflow that each defines.
     clean: BTreeMap<PathBuf, WorkflowId>,
     /// Files that define no workflow, by the id that they give.
@@ -126,10 +128,10 @@ impl WorkflowSet {
         if problems.iter().all(|problem| problem.warning) { Vec::new() } else { problems }
     }
 
-    /// What is to be said of the file of this name although the workflow in it can be run.
-    pub fn warnings_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a LocatedProblem> {
-        let meant = move |file: &str| Path::new(file).file_stem().is_some_and(|stem| stem == id);
-        self.problems.iter().filter(move |problem| problem.warning && meant(&problem.file))
+    /// What is to be said of the file that defines a workflow although the workflow can be run.
+    pub fn warnings_of(&self, id: &WorkflowId) -> impl Iterator<Item = &LocatedProblem> {
+        let file = self.defined_in.get(id);
+        self.problems.iter().filter(move |problem| problem.warning && Some(&problem.file) == file)
     }
 
     /// The sentence that asks whether another name was meant, with a space behind it; empty where none is near. Names of
@@ -211,6 +213,7 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     set.workflows.extend(drawn_in);
     set.workflows.sort_by(|a, b| a.id.cmp(&b.id));
     take_out_misfits(&mut set, &files);
+    set.defined_in = files.iter().map(|(id, (_, document))| (id.clone(), document.name().to_owned())).collect();
     set.clean = files
         .into_iter()
         .filter(|(id, _)| set.get(id).is_some())
@@ -311,9 +314,8 @@ fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<Loca
 pub(super) fn located(document: &Document, mut found: Vec<parse::Problem>) -> Vec<LocatedProblem> {
     found.sort_by_key(|problem| problem.warning);
     let more = found.len().saturating_sub(PROBLEMS_MAX);
-    let places = document.places(found.iter().take(PROBLEMS_MAX).map(|problem| problem.pointer.as_str()));
+    let places = document.places(found.iter().take(PROBLEMS_MAX).map(|problem| (&*problem.pointer, &problem.about)));
     let located = found.into_iter().zip(places).map(|(found, place)| {
-        let place = found.within.as_deref().map_or_else(|| place.clone(), |part| place.of_part(part));
         let located = LocatedProblem::new(&place, found.message, found.suggestion);
         if found.warning { located.into_warning() } else { located }
     });

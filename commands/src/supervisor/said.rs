@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use pipeline_lib::fact::Fact;
 use pipeline_lib::pipeline::Pipeline;
 
+use crate::logging;
 use crate::verbs::events::Known;
 
 /// What is said in the supervisor's own log: everything that became true, a line each.
@@ -40,15 +41,17 @@ impl Said {
 
     /// Says what this process has just written, up to the fact of this number.
     pub(super) fn say(&mut self, facts: &[Fact], seq: u64) {
-        for (seq, fact) in (seq + 1 - facts.len() as u64..).zip(facts) {
-            let words = self.known.sentence_of(fact);
-            if !words.is_empty() {
-                tracing::info!("{words}");
+        logging::together(|| {
+            for (seq, fact) in (seq + 1 - facts.len() as u64..).zip(facts) {
+                let words = self.known.sentence_of(fact);
+                if !words.is_empty() {
+                    tracing::info!("{words}");
+                }
+                if let Some(lines) = &mut self.lines {
+                    lines.push(Line { seq, at: Timestamp::now(), words });
+                }
             }
-            if let Some(lines) = &mut self.lines {
-                lines.push(Line { seq, at: Timestamp::now(), words });
-            }
-        }
+        });
         self.seq = seq;
     }
 }

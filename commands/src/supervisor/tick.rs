@@ -215,12 +215,12 @@ impl Supervisor {
                 // The first command of all has made what there was nothing of before.
                 self.enter(context)?;
             }
+            self.write_current_task(context);
+            self.assign(context);
             if told && events.is_empty() && !is_over() {
                 // There is nothing to see of them before they have said something.
                 self.linger(context, linger);
             }
-            self.write_current_task(context);
-            self.assign(context);
             if due.is_empty() && events.is_empty() && round > 0 {
                 events.extend(std::mem::take(&mut ahead).then(|| self.look_ahead(context)).flatten());
                 if events.is_empty() && (is_over() || !self.linger(context, linger)) {

@@ -192,12 +192,13 @@ pub fn asked_to_end() -> impl Future<Output = Result<bool>> {
     }
 }
 
-fn say(context: &Context, at: jiff::Timestamp, words: &str) -> Result<()> {
+/// A line for a person; nothing of what only the machinery cares about.
+fn in_words(at: jiff::Timestamp, words: &str) -> String {
     if words.is_empty() {
-        return Ok(());
+        return String::new();
     }
     let time = at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
-    context.output().line(&format!("{time}  {words}"))
+    format!("{time}  {words}\n")
 }
 
 /// Prints the journal as it grows: for a person in words, for a program as event lines.
@@ -220,7 +221,7 @@ impl Printer {
             && (self.reader.seq() + 1..).zip(lines).all(|(seq, line)| seq == line.seq)
             && let Some(last) = lines.last()
         {
-            lines.iter().try_for_each(|line| say(context, line.at, &line.words))?;
+            output.raw(&lines.iter().map(|line| in_words(line.at, &line.words)).collect::<String>())?;
             self.reader.skip_to(last.seq);
             self.known.clone_from(known);
         }
@@ -231,7 +232,7 @@ impl Printer {
                 output.json(&event)?;
                 continue;
             }
-            say(context, at, &sentence(&event))?;
+            output.raw(&in_words(at, &sentence(&event)))?;
         }
         // A pipe that is read line by line should not lag behind.
         std::io::stdout().flush().map_err(CommandError::from)

@@ -192,7 +192,7 @@ fn named(context: &Context, name: &str, options: &Options) -> Result<NewTask> {
         return Err(in_a_pack(name).unwrap_or_else(|| unknown(context, name)));
     }
     check_workflow(set, Some(&id))?;
-    for warning in set.warnings_of(id.as_str()) {
+    for warning in set.warnings_of(&id) {
         let suggestion = warning.suggestion.as_deref().unwrap_or_default();
         context.note(format!("{warning}. {suggestion}").trim_end());
     }

@@ -15,7 +15,7 @@ use crate::ids::WorkflowId;
 use crate::settings::ScheduleSettings;
 use crate::task::{PRIORITY_DEFAULT, PRIORITY_LEAST_URGENT, PRIORITY_MOST_URGENT};
 use crate::text::one_line;
-use crate::workflow::parse::Problem;
+use crate::workflow::parse::{About, Problem};
 use crate::workflow::schedule::{EXAMPLES, Schedule};
 use sections::{Part, places};
 
@@ -48,7 +48,7 @@ impl Reader {
         let suggestion = suggestion.map(str::to_owned);
         self.problems.push(Problem {
             pointer: pointer.to_owned(),
-            within: None,
+            about: About::Value,
             message: message.into(),
             suggestion,
             warning,

@@ -23,13 +23,24 @@ use super::{Stage, Workflow};
 use crate::ids::{Role, WorkflowId};
 use crate::text::nearest;
 
+/// What a problem is about, of what a JSON pointer leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// All of it.
+    Value,
+    /// This piece of the text.
+    Piece(String),
+    /// The name of the field that it is in.
+    Name,
+}
+
 /// Something wrong with a workflow file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where, as a JSON pointer (RFC 6901).
     pub pointer: String,
-    /// The piece of the text there that it is about, where it is not about the whole.
-    pub within: Option<String>,
+    /// What of that it is about.
+    pub about: About,
     /// What.
     pub message: String,
     /// What to write instead, as a full sentence.
@@ -93,7 +104,7 @@ impl Reader<'_> {
     fn error(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<String>) {
         self.problems.push(Problem {
             pointer: pointer.to_owned(),
-            within: None,
+            about: About::Value,
             message: message.into(),
             suggestion,
             warning: false,
@@ -103,7 +114,7 @@ impl Reader<'_> {
     fn warn(&mut self, pointer: &str, message: impl Into<String>, suggestion: Option<String>) {
         self.problems.push(Problem {
             pointer: pointer.to_owned(),
-            within: None,
+            about: About::Value,
             message: message.into(),
             suggestion,
             warning: true,

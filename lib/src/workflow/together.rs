@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::parse::{Problem, loops};
+use super::parse::{About, Problem, loops};
 use super::{Doing, Stage, Workflow, params, render};
 use crate::ids::WorkflowId;
 use crate::text::nearest;
@@ -29,7 +29,7 @@ pub fn check(all: &[Arc<Workflow>], broken: impl Fn(&str) -> bool) -> Vec<(Workf
                 let near = nearest(id.as_str(), all.iter().map(|other| other.id.as_str()));
                 (format!("there is no workflow `{id}`"), near.map(|name| format!("Did you mean `{name}`?")))
             };
-            Problem { pointer, within: None, message, suggestion, warning: false }
+            Problem { pointer, about: About::Value, message, suggestion, warning: false }
         };
         for (place, stage) in workflow.stages.iter().enumerate() {
             let Doing::Workflow { workflow: id, params: given } = &stage.doing else { continue };
@@ -62,7 +62,7 @@ fn check_given(
         if !is_given && !stage.matrix.contains_key(name) {
             report(Problem {
                 pointer: at.clone(),
-                within: None,
+                about: About::Value,
                 message: format!("workflow `{}` needs parameter `{name}`", sub.id),
                 suggestion: Some(format!(
                     "Write \"workflow\": {{ \"id\": \"{}\", \"params\": {{ \"{name}\": {} }} }}.",
@@ -88,7 +88,7 @@ fn check_given(
             }
         };
         if let Some((message, suggestion)) = problem {
-            report(Problem { pointer, within: None, message, suggestion, warning: false });
+            report(Problem { pointer, about: About::Value, message, suggestion, warning: false });
         }
     }
 }
@@ -99,7 +99,7 @@ fn check_after_failure(workflow: &Workflow, next: &Workflow, report: &mut impl F
         if !workflow.params.contains_key(name) && !AFTER_FAILURE.contains(&name.as_str()) {
             report(Problem {
                 pointer: "/on_failure".to_owned(),
-                within: None,
+                about: About::Value,
                 message: format!("workflow `{}` needs parameter `{name}`, which it is not given here", next.id),
                 suggestion: Some(format!("Give it a default there, or add `{name}` to the params here.")),
                 warning: true,
@@ -128,7 +128,7 @@ fn rings(all: &[Arc<Workflow>], known: &HashMap<&WorkflowId, usize>) -> Vec<(Wor
             };
             let problem = Problem {
                 pointer: format!("/stages/{place}/workflow/id"),
-                within: None,
+                about: About::Value,
                 message,
                 suggestion: Some("Take the stage out of one of them.".to_owned()),
                 warning: false,

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::Reader;
 use super::fields::escape;
+use super::{About, Reader};
 use crate::text::distance;
 
 /// The fields of one kind of object, and what it is called.
@@ -40,6 +40,9 @@ impl Reader<'_> {
             let Some(meant) = found.filter(|meant| !object.contains_key(*meant)) else { continue };
             let suggestion = Some(format!("Did you mean `{meant}`? As it is nothing reads it."));
             self.warn(&format!("{at}/{}", escape(key)), format!("{} has no `{key}`", fields.what), suggestion);
+            if let Some(problem) = self.problems.last_mut() {
+                problem.about = About::Name;
+            }
         }
     }
 }

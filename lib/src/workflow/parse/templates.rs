@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::Reader;
 use super::fields::escape;
+use super::{About, Reader};
 use crate::workflow::render::{self, ROOTS, RenderError};
 use crate::workflow::{Doing, Stage, Workflow};
 
@@ -73,7 +73,7 @@ impl Reader<'_> {
             if let Some((message, suggestion)) = self.unknown(context, &name) {
                 report(self, message, suggestion);
                 if let Some(problem) = self.problems.last_mut() {
-                    problem.within = written(template, &name);
+                    problem.about = written(template, &name).map_or(About::Value, About::Piece);
                 }
             }
         }
