@@ -69,7 +69,8 @@ fn take_from_whole(context: &Context, run: &Run, task: &Task, worktree: &Path, d
     let is_there = |file: PathBuf| std::fs::symlink_metadata(file).is_ok();
     let (branch, name) = (task.branch(), Context::task_file_name(&task.id));
     let is_whole = || context.repo().is_as_committed(worktree, &branch).unwrap_or(false);
-    if is_there(dir.join(KEPT)) || is_there(dir.join(trespass::FOUND)) || !is_whole() {
+    let is_begun = || is_there(dir.join(KEPT)) || is_there(dir.join(trespass::FOUND));
+    if is_there(dir.to_owned()) && is_begun() || !is_whole() {
         return None;
     }
     let mut task_file = None;

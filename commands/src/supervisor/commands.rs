@@ -44,9 +44,9 @@ pub(super) fn launch(
             context.root().to_owned()
         }
         Place::Worktree => {
-            let base = context.base_head()?;
             let path = context.worktree(run.agent.as_str(), Some(&task.id));
             if !held.hand_over(&path, &task.branch()) {
+                let base = context.base_head()?;
                 // Whoever worked there a moment ago has left it as its branch has it, which is all that has to be known.
                 let before = held.branch_at(&path);
                 if before.is_none() && prepare_worktree(context, context.repo(), &path, &base)? {
@@ -68,7 +68,8 @@ pub(super) fn launch(
     };
     let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command.to_owned()];
     let secrets = Secrets::of(context, stage)?;
-    let mut env = environment(context, pipeline, run, (task, stage), &path, &secrets)?;
+    let inputs = inputs::write(context, run, task, stage, &mut held.lists)?;
+    let mut env = environment(context, pipeline, run, (task, stage), (&path, &inputs), &secrets)?;
     if command.contains(shipped::SCRIPTS_VARIABLE) {
         give_scripts(context, &mut env)?;
     }
@@ -95,13 +96,12 @@ fn environment(
     pipeline: &Pipeline,
     run: &Run,
     (task, stage): (&Task, &Stage),
-    path: &Path,
+    (path, inputs): (&Path, &Path),
     secrets: &Secrets,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut env = context.environment_of_commands();
     secrets.give(stage, &mut env)?;
-    let inputs = inputs::write(context, run, task, stage)?;
     let outcome = context.outcome_file(run);
     outcome.parent().map(private_dir).transpose()?;
     let vars = if stage.env.is_empty() { serde_json::Value::Null } else { pipeline.variables(task, stage) };
@@ -130,7 +130,7 @@ fn environment(
         ("PIPELINE_BRANCH".to_owned(), task.branch()),
         ("PIPELINE_BASE".to_owned(), context.base().to_owned()),
         ("PIPELINE_OUTCOME_FILE".to_owned(), text(&outcome)),
-        ("PIPELINE_INPUTS".to_owned(), text(&inputs)),
+        ("PIPELINE_INPUTS".to_owned(), text(inputs)),
         ("PIPELINE_ATTEMPT".to_owned(), run.attempt.to_string()),
         ("TRACEPARENT".to_owned(), traceparent(task, run)),
     ]);

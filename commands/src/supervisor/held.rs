@@ -14,22 +14,28 @@ use pipeline_lib::run::{Run, Work};
 use pipeline_lib::task::BRANCHES;
 use pipeline_worktrees::git::GitError;
 
+use super::inputs::Lists;
 use super::{branches, commands};
 use crate::context::{Context, Ticking};
 
-/// The worktrees, each with the branch that it has and that all of its files are committed on.
+/// What one stage of a task leaves for the next.
 #[derive(Debug, Default)]
-pub(super) struct Held(BTreeMap<PathBuf, String>);
+pub(super) struct Held {
+    /// The worktrees, each with the branch that it has and that all of its files are committed on.
+    worktrees: BTreeMap<PathBuf, String>,
+    /// What the stages said, for those that follow in the same tick.
+    pub(super) lists: Lists,
+}
 
 impl Held {
     /// Keeps a worktree on a branch, as which all of its files are.
     pub(super) fn hold(&mut self, worktree: PathBuf, branch: String) {
-        self.0.insert(worktree, branch);
+        self.worktrees.insert(worktree, branch);
     }
 
     /// Hands a worktree over to whoever works in it next. False where it has to be made ready for the branch first.
     pub(super) fn hand_over(&mut self, worktree: &Path, branch: &str) -> bool {
-        let is_ready = self.0.get(worktree).is_some_and(|held| held == branch);
+        let is_ready = self.worktrees.get(worktree).is_some_and(|held| held == branch);
         if is_ready {
             self.taken(worktree);
         }
@@ -38,21 +44,21 @@ impl Held {
 
     /// The branch that a worktree is held on, whoever works there next.
     pub(super) fn branch_at(&self, worktree: &Path) -> Option<String> {
-        self.0.get(worktree).cloned()
+        self.worktrees.get(worktree).cloned()
     }
 
     /// That a worktree has another branch by now, and somebody who works there.
     pub(super) fn taken(&mut self, worktree: &Path) {
-        self.0.remove(worktree);
+        self.worktrees.remove(worktree);
     }
 
     /// Lets go of every branch whose worktree none of these effects is about to work in, or that another one is about.
     pub(super) fn let_go(&mut self, context: &Context, pipeline: &Pipeline, due: &[Permitted]) {
-        if self.0.is_empty() {
+        if self.worktrees.is_empty() {
             return;
         }
         let due: Vec<Wants> = due.iter().map(|permitted| Wants::of(context, pipeline, permitted.effect())).collect();
-        self.0.retain(|worktree, branch| {
+        self.worktrees.retain(|worktree, branch| {
             let is_next = |wants: &Wants| wants.worktree.as_deref() == Some(&**worktree);
             let is_elsewhere = |wants: &Wants| wants.branch.as_ref() == Some(branch) && !is_next(wants);
             if due.iter().any(is_next) && !due.iter().any(is_elsewhere) {

@@ -4,11 +4,13 @@
 //! Making a file is the dearest part of it, and where many were deleted a moment ago some file systems take very long for
 //! it. So there is one for each stage that said something, and no more than a few beside them.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use pipeline_lib::ids::{RunId, TaskId};
 use pipeline_lib::run::Run;
 use pipeline_lib::task::{StageOutput, Task};
 use pipeline_lib::workflow::Stage;
@@ -39,23 +41,79 @@ const WRITTEN_BYTES_MAX: usize = 512;
 const SILENCE: &str = ".silence";
 /// A file has no more names than this; one of ext4 may have a few more.
 const NAMES_MAX: u64 = 60_000;
+/// The lists of so many tasks are kept open.
+const LISTS_MAX: usize = 16;
 /// How much of an earlier output is handed on; the whole of it is named.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// What a directory says of itself.
+#[derive(Debug)]
 struct Noted {
+    /// Where it says so, and the list.
     file: File,
-    /// How many outputs are in it.
+    list: File,
+    /// How many outputs are in it, and of which run the last one is.
     count: usize,
+    last: RunId,
     /// How long the list is.
     list_bytes: u64,
+}
+
+impl Noted {
+    /// Whether all that is there is of the task.
+    fn is_of(&self, task: &Task) -> bool {
+        let last = self.count.checked_sub(1).and_then(|last| task.outputs.get(last));
+        last.is_some_and(|output| output.run == self.last)
+    }
+}
+
+/// What this process has just written, still open: one stage of a task follows the other, and nobody else writes there while
+/// we tick.
+#[derive(Debug, Default)]
+pub(super) struct Lists(HashMap<TaskId, Noted>);
+
+impl Lists {
+    fn keep(&mut self, task: &Task, noted: Noted) {
+        if self.0.len() >= LISTS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(task.id.clone(), noted);
+    }
+
+    /// Closes all of them.
+    pub(super) fn close(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// Writes what the earlier stages said, and returns the directory.
 ///
 /// # Errors
 /// When that cannot be written.
-pub(super) fn write(context: &Context, run: &Run, task: &Task, stage: &Stage) -> Result<PathBuf, Failure> {
+pub(super) fn write(
+    context: &Context,
+    run: &Run,
+    task: &Task,
+    stage: &Stage,
+    lists: &mut Lists,
+) -> Result<PathBuf, Failure> {
+    let kept = lists.0.remove(&task.id).filter(|noted| stage.inputs.is_empty() && noted.is_of(task));
+    // Somebody may have removed it, and then it is written anew.
+    if kept.is_some()
+        && let Ok(dir) = write_on(context, run, task, stage, (kept, lists))
+    {
+        return Ok(dir);
+    }
+    write_on(context, run, task, stage, (None, lists))
+}
+
+fn write_on(
+    context: &Context,
+    run: &Run,
+    task: &Task,
+    stage: &Stage,
+    (kept, lists): (Option<Noted>, &mut Lists),
+) -> Result<PathBuf, Failure> {
     // Where all of them are wanted one directory serves every run of the task, or a long way would be written anew at
     // each of its steps.
     let all = stage.inputs.is_empty();
@@ -72,7 +130,10 @@ pub(super) fn write(context: &Context, run: &Run, task: &Task, stage: &Stage) ->
         }
         return Ok(none);
     }
-    let noted = if all { noted(&dir, task)? } else { None };
+    let noted = match kept {
+        None if all => noted(&dir, task)?,
+        kept => kept,
+    };
     let (before, list_bytes) = noted.as_ref().map_or((0, 0), |noted| (noted.count, noted.list_bytes));
     if all && noted.is_none() {
         // A task of this name may have been here before the state was reset.
@@ -99,7 +160,10 @@ pub(super) fn write(context: &Context, run: &Run, task: &Task, stage: &Stage) ->
         lines.push_str(&about.to_string());
         lines.push('\n');
     }
-    let mut list = File::options().append(true).create(true).open(dir.join(LIST))?;
+    let (mut list, file) = match noted {
+        Some(noted) => (noted.list, Some(noted.file)),
+        None => (open_to_add(&dir.join(LIST))?, None),
+    };
     // What was written there and not noted comes again.
     if list.metadata()?.len() != list_bytes {
         list.set_len(list_bytes)?;
@@ -109,11 +173,9 @@ pub(super) fn write(context: &Context, run: &Run, task: &Task, stage: &Stage) ->
         let list_bytes = list_bytes + lines.len() as u64;
         // Half of a line names no boot, and then everything is written anew.
         let line = format!("\n{} {list_bytes} {} {}", task.outputs.len(), last.run, boot_id());
-        let mut file = match noted {
-            Some(noted) => noted.file,
-            None => File::options().append(true).create(true).open(dir.join(WRITTEN))?,
-        };
+        let mut file = file.map_or_else(|| open_to_add(&dir.join(WRITTEN)), Ok)?;
         file.write_all(line.as_bytes())?;
+        lists.keep(task, Noted { file, list, count: task.outputs.len(), last: last.run.clone(), list_bytes });
     }
     Ok(dir)
 }
@@ -139,6 +201,10 @@ fn told_of(context: &Context, task: &Task, output: &StageOutput) -> (String, Val
         "commit": output.commit, "log": whole, "cut": cut, "artifacts": of.join(ARTIFACTS),
     });
     (said, about)
+}
+
+fn open_to_add(path: &Path) -> std::io::Result<File> {
+    File::options().append(true).create(true).open(path)
 }
 
 /// Writes one of the files. One that nobody can have open yet is written where it will be; what is left half-way is
@@ -187,9 +253,11 @@ fn noted(dir: &Path, task: &Task) -> Result<Option<Noted>, Failure> {
     let words: Vec<&str> = text.rsplit('\n').next().unwrap_or_default().split(' ').collect();
     let [count, list_bytes, run, boot] = words[..] else { return Ok(None) };
     let (Ok(count), Ok(list_bytes)) = (count.parse::<usize>(), list_bytes.parse()) else { return Ok(None) };
-    let last = count.checked_sub(1).and_then(|last| task.outputs.get(last));
-    let is_of_task = last.is_some_and(|output| output.run.as_str() == run) && boot == boot_id();
-    Ok(is_of_task.then_some(Noted { file, count, list_bytes }))
+    let Some(last) = RunId::new(run).ok().filter(|_| boot == boot_id()) else { return Ok(None) };
+    let list = open_to_add(&dir.join(LIST))?;
+    // One that is shorter is another one.
+    let is_whole = list.metadata()?.len() >= list_bytes;
+    Ok(Some(Noted { file, list, count, last, list_bytes }).filter(|noted| is_whole && noted.is_of(task)))
 }
 
 #[cfg(test)]

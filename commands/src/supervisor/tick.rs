@@ -143,6 +143,7 @@ impl Supervisor {
         let mut report = TickReport::default();
         let done = self.rounds(context, at_most, linger, &mut report);
         self.held.let_go(context, self.engine.pipeline(), &[]);
+        self.held.lists.close();
         done?;
         self.tidy(context);
         self.snapshot(context, false)?;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, Head, NewCommit, RefChange, text};
+use super::worktree::OPERATION_REFS;
 use super::{GitError, Repo, layout};
 
 /// Where the uncommitted work of a worktree went.
@@ -129,7 +130,7 @@ impl Repo {
                 self.keep(&format!("autostash-{}", stash.short()), &stash, "stashed by an unfinished operation")?;
             }
         }
-        for name in ["CHERRY_PICK_HEAD", "REVERT_HEAD"] {
+        for name in OPERATION_REFS {
             self.backend.clear_pseudo_ref(checkout, name)?;
         }
         let marks =

@@ -8,8 +8,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use git2::Repository;
+use pipeline_lib::ids::CommitId;
 
-use super::backend::Checkout;
+use super::backend::{Checkout, Head};
+use super::stamp::Found;
 use super::{GitError, durable, head};
 
 pub(super) struct LibGit {
@@ -19,12 +21,23 @@ pub(super) struct LibGit {
     pub(super) kept: RefCell<HashMap<(PathBuf, PathBuf), Repository>>,
     /// Commits that refs were found to name.
     pub(super) commits: RefCell<HashSet<git2::Oid>>,
+    /// What refs and HEADs of checkouts were found to say, by their files.
+    pub(super) refs: Found<CommitId>,
+    pub(super) heads: Found<Head>,
     logging: OnceCell<head::Logging>,
 }
 
 impl LibGit {
     pub(super) fn new(repo: Repository, common: PathBuf) -> Self {
-        Self { repo, common, kept: RefCell::default(), commits: RefCell::default(), logging: OnceCell::new() }
+        Self {
+            repo,
+            common,
+            kept: RefCell::default(),
+            commits: RefCell::default(),
+            refs: Found::default(),
+            heads: Found::default(),
+            logging: OnceCell::new(),
+        }
     }
 
     /// Opens a checkout from the side of the repository: the `.git` of a worktree, which an agent can rewrite, is not read.

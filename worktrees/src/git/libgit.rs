@@ -2,8 +2,6 @@
 //! decided here.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
@@ -11,8 +9,6 @@ use git2::{CheckoutNotificationType, ErrorCode, Oid};
 use jiff::Timestamp;
 use pipeline_lib::diff::Diff;
 use pipeline_lib::ids::CommitId;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 
 use super::backend::{
     Backend, Checkout, CommitInfo, Differences, Entry, Head, Merged, NewCommit, RefChange, Switch, TreeChange,
@@ -21,41 +17,9 @@ use super::backend::{
 use super::handles::LibGit;
 use super::{DiffLimits, GitError, WorktreeInfo, diff, graph, head, layout, populate, trial};
 
-/// A ref that names a commit, as it stands in a file.
-const REF_BYTES: usize = 41;
-/// How many commits are remembered to be there.
-const COMMITS_MAX: usize = 4_096;
-
 impl LibGit {
     fn commit(&self, id: &CommitId) -> Result<git2::Commit<'_>, GitError> {
         self.repo.find_commit(oid(id.as_str())?).map_err(GitError::lib(format!("read commit {id}")))
-    }
-
-    /// What a ref holds that is a plain file, or that neither that nor a packed one is there; it is read a few times for each
-    /// command. None where libgit2 has to look: at anything else, and where there is no such commit.
-    fn read_plain_ref(&self, full: &str) -> Option<Option<CommitId>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(self.common.join(full), flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => {
-                let packed = rustix::fs::lstat(self.common.join("packed-refs"));
-                return (packed.err() == Some(Errno::NOENT)).then_some(None);
-            }
-            Err(_) => return None,
-        };
-        let mut text = [0; REF_BYTES + 1];
-        let read = file.read_at(&mut text, 0).ok()?;
-        let id = text.get(..read)?.strip_suffix(b"\n").and_then(|id| Oid::from_str(std::str::from_utf8(id).ok()?).ok());
-        let id = id.filter(|_| read == REF_BYTES)?;
-        let is_commit = self.commits.borrow().contains(&id) || self.repo.find_commit(id).is_ok();
-        is_commit.then(|| {
-            let mut commits = self.commits.borrow_mut();
-            if commits.len() >= COMMITS_MAX {
-                commits.clear();
-            }
-            commits.insert(id);
-            Some(self::id(id))
-        })
     }
 
     fn tree_diff(&self, from: &str, to: &str) -> Result<git2::Diff<'_>, git2::Error> {
@@ -71,7 +35,7 @@ fn oid(id: &str) -> Result<Oid, GitError> {
     Oid::from_str(id).map_err(GitError::lib(format!("understand the object name `{id}`")))
 }
 
-fn id(oid: Oid) -> CommitId {
+pub(super) fn id(oid: Oid) -> CommitId {
     CommitId::from(oid.to_string())
 }
 
@@ -353,7 +317,7 @@ impl Backend for LibGit {
     }
 
     fn head(&self, checkout: &Checkout) -> Result<Head, GitError> {
-        let head = layout::read_head(&checkout.admin)?;
+        let head = self.read_head(&checkout.admin)?;
         let commit = match &head.reference {
             Some(reference) => self.read_ref(reference)?,
             None => head.commit,

@@ -35,6 +35,7 @@ mod orphans;
 mod planted;
 mod populate;
 mod process;
+mod refs;
 mod rescue;
 mod seconds;
 mod stamp;

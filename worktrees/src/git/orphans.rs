@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::backend::Checkout;
+use super::worktree::{OPERATION_REFS, OPERATIONS};
 use super::{GitError, Repo};
 use crate::process::{Identity, Stat};
 
@@ -107,13 +108,28 @@ impl Repo {
         self.clear(&locks, since).map(drop)
     }
 
-    /// Whether there is a lock in a checkout, or one of a branch.
-    pub(super) fn has_locks(&self, checkout: &Checkout, branch: &str) -> Result<bool, GitError> {
-        Ok(!self.locks_of(checkout, branch)?.is_empty())
+    /// Whether nothing is under way in a checkout: no lock in it or of a branch, and no merge, rebase or the like.
+    pub(super) fn is_at_rest(&self, checkout: &Checkout, branch: &str) -> Result<bool, GitError> {
+        if self.lock_of(branch).symlink_metadata().is_ok() {
+            return Ok(false);
+        }
+        for entry in fs::read_dir(&checkout.admin).map_err(GitError::io("list", &checkout.admin))? {
+            let name = entry.map_err(GitError::io("list", &checkout.admin))?.file_name();
+            let name = name.to_string_lossy();
+            if is_lock(&name) || OPERATIONS.contains(&&*name) || OPERATION_REFS.contains(&&*name) {
+                return Ok(false);
+            }
+        }
+        // Elsewhere references are no files.
+        Ok(self.backend.heads_are_files() || !self.in_progress(checkout)?)
+    }
+
+    fn lock_of(&self, branch: &str) -> PathBuf {
+        self.common.join(format!("refs/heads/{branch}.lock"))
     }
 
     fn locks_of(&self, checkout: &Checkout, branch: &str) -> Result<Vec<PathBuf>, GitError> {
-        let mut locks = vec![self.common.join(format!("refs/heads/{branch}.lock"))];
+        let mut locks = vec![self.lock_of(branch)];
         find_locks(&checkout.admin, &mut locks)?;
         locks.retain(|lock| lock.symlink_metadata().is_ok());
         Ok(locks)
@@ -213,7 +229,12 @@ fn is_draft(name: &str) -> bool {
     DRAFTS.iter().any(|draft| name.starts_with(draft))
 }
 
-/// The lock files and drafts in one directory. Locks of ours, which are held by `flock`, only have names like locks.
+/// Whether this is the name of a lock file or a draft. Locks of ours, which are held by `flock`, only have names like locks.
+fn is_lock(name: &str) -> bool {
+    name.ends_with(".lock") && !name.starts_with("pipeline-") || is_draft(name)
+}
+
+/// The lock files and drafts in one directory.
 fn find_locks(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -223,7 +244,7 @@ fn find_locks(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
         let entry = entry.map_err(GitError::io("list", dir))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.ends_with(".lock") && !name.starts_with("pipeline-") || is_draft(&name) {
+        if is_lock(&name) {
             found.push(entry.path());
         }
     }

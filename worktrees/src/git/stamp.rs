@@ -1,7 +1,9 @@
 //! Files as they were. What was found out by reading them need not be found out again for as long as they are the same,
 //! which costs one question to the system each. What is found out is not known here.
 
-use std::fs::Metadata;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const FINE: Duration = Duration::from_millis(50);
 /// The same where a file system counts whole seconds, or every other one.
 const COARSE: Duration = Duration::from_secs(3);
+
+/// Of how many files it is remembered what was found in them.
+const FOUND_MAX: usize = 4_096;
 
 /// A file as it was: where it lies, and its device, inode, size and times in nanoseconds; nothing where there is none. Only
 /// the system sets the last of the times, so that nobody who changes the file can make it look unchanged.
@@ -30,6 +35,11 @@ impl Stamp {
     /// The same of what lies there itself, be it a link.
     pub(super) fn of_link(file: &Path) -> Self {
         Self::with(file, file.symlink_metadata())
+    }
+
+    /// The same of a file that is open, which lies there itself.
+    pub(super) fn of_open(path: &Path, file: &File) -> Self {
+        Self::with(path, file.metadata())
     }
 
     fn with(file: &Path, found: io::Result<Metadata>) -> Self {
@@ -57,10 +67,39 @@ impl Stamp {
     }
 }
 
+/// What was found in files, as long as they are the same.
+#[derive(Debug)]
+pub(super) struct Found<T>(RefCell<HashMap<PathBuf, (Stamp, T)>>);
+
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: Clone> Found<T> {
+    /// What was found in a file, if it is still the same.
+    pub(super) fn known(&self, file: &Path) -> Option<T> {
+        let found = self.0.borrow();
+        found.get(file).filter(|(stamp, _)| stamp.holds()).map(|(_, found)| found.clone())
+    }
+
+    /// Remembers what was found in a file after it was stamped.
+    pub(super) fn keep(&self, stamp: Stamp, what: T) {
+        if stamp.is_there() && settled([&stamp]) {
+            let mut found = self.0.borrow_mut();
+            if found.len() >= FOUND_MAX {
+                found.clear();
+            }
+            found.insert(stamp.file.clone(), (stamp, what));
+        }
+    }
+}
+
 /// Whether all of them, which were taken just now, were taken so long after the last change that a later one will be seen.
-pub(super) fn settled(stamps: &[Stamp]) -> bool {
+pub(super) fn settled<'a>(stamps: impl IntoIterator<Item = &'a Stamp>) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    stamps.iter().all(|stamp| stamp.known.is_none_or(|(_, _, _, _, changed)| is_settled(changed, now)))
+    stamps.into_iter().all(|stamp| stamp.known.is_none_or(|(_, _, _, _, changed)| is_settled(changed, now)))
 }
 
 /// Whether something that changed then, in nanoseconds, will not have the same time if it changes from `now` on.
@@ -89,7 +128,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, other) = (dir.path().join("file"), dir.path().join("other"));
         let none = Stamp::of(&file);
-        assert!(none.holds() && !none.is_there() && settled(std::slice::from_ref(&none)));
+        assert!(none.holds() && !none.is_there() && settled([&none]));
         std::fs::write(&file, "a").unwrap();
         std::fs::write(&other, "a").unwrap();
         let stamp = Stamp::of(&file);

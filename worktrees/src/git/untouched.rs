@@ -28,33 +28,44 @@ pub(super) struct Untouched(RefCell<HashMap<PathBuf, Look>>);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Look {
     head: CommitId,
-    stamps: Vec<Stamp>,
+    index: Stamp,
+    config: Stamp,
+    files: Vec<Stamp>,
 }
 
 impl Look {
     /// Looks at a linked worktree; none where that would not be enough to know it again.
-    pub(super) fn at(checkout: &Checkout, common: &Path, head: Option<&CommitId>) -> Option<Self> {
+    fn at(checkout: &Checkout, common: &Path, head: Option<&CommitId>, before: Option<&Self>) -> Option<Self> {
         let head = head.filter(|_| checkout.admin != common)?.clone();
-        let index = checkout.admin.join("index");
+        let file = checkout.admin.join("index");
         // First the index, so that it is no younger than the files.
-        let mut stamps = vec![Stamp::of(&index), Stamp::of(&common.join("config"))];
-        let tracked = entries(&index).filter(|tracked| *tracked <= FILES_MAX)?;
-        let found = files(&checkout.path, tracked)?;
-        (found.len() == tracked).then_some(())?;
-        stamps.extend(found);
-        Some(Self { head, stamps })
+        let (index, config) = (Stamp::of(&file), Stamp::of(&common.join("config")));
+        let tracked = match before.filter(|before| before.index == index) {
+            Some(before) => before.files.len(),
+            None => entries(&file).filter(|tracked| *tracked <= FILES_MAX)?,
+        };
+        let files = files(&checkout.path, tracked)?;
+        (files.len() == tracked).then_some(Self { head, index, config, files })
+    }
+
+    /// Whether a later change of any of the files will be seen.
+    fn is_settled(&self) -> bool {
+        settled([&self.index, &self.config].into_iter().chain(&self.files))
     }
 }
 
 impl Untouched {
-    /// Whether git found nothing in a worktree when it looked like this.
-    pub(super) fn is(&self, checkout: &Checkout, now: Option<&Look>) -> bool {
-        now.is_some_and(|now| self.0.borrow().get(&checkout.path) == Some(now))
+    /// Looks at a worktree whose HEAD is at a commit, and says whether it is as it was when git found nothing in it.
+    pub(super) fn look(&self, checkout: &Checkout, common: &Path, head: Option<&CommitId>) -> (bool, Option<Look>) {
+        let known = self.0.borrow();
+        let before = known.get(&checkout.path);
+        let now = Look::at(checkout, common, head, before);
+        (now.is_some() && now.as_ref() == before, now)
     }
 
     /// Remembers how a worktree looked just before git found nothing in it, if a later change would be seen.
     pub(super) fn remember(&self, checkout: &Checkout, before: Look) {
-        if settled(&before.stamps) {
+        if before.is_settled() {
             self.0.borrow_mut().insert(checkout.path.clone(), before);
         }
     }

@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 use pipeline_lib::ids::CommitId;
 
 use super::backend::{Checkout, Differences, Head, text};
-use super::untouched::Look;
 use super::{BRANCH_CREATED, FileChange, GitError, Repo, durable, full_name, layout};
 
 /// The reason in the `locked` file of a worktree whose files are not complete yet. It also keeps others from pruning it.
 const SETUP: &str = "pipeline is setting this worktree up";
+
+/// What is in a private git directory while a merge or a rebase is under way.
+pub(super) const OPERATIONS: [&str; 3] = ["MERGE_HEAD", "rebase-merge", "rebase-apply"];
+/// The references that are private to a checkout while a commit is applied or taken back.
+pub(super) const OPERATION_REFS: [&str; 2] = ["CHERRY_PICK_HEAD", "REVERT_HEAD"];
 
 /// The folder of the product's own data, which is never part of anybody's work.
 const OWN_FOLDER: &str = ".pipeline";
@@ -247,8 +251,8 @@ impl Repo {
         head: Option<&CommitId>,
     ) -> Result<Differences, GitError> {
         // Before git looks, so that what changes in between is no part of it.
-        let look = Look::at(checkout, &self.common, head);
-        if self.untouched.is(checkout, look.as_ref()) {
+        let (is_untouched, look) = self.untouched.look(checkout, &self.common, head);
+        if is_untouched {
             return Ok(Differences::default());
         }
         let mut found = self.backend.differences(checkout)?;
@@ -262,11 +266,10 @@ impl Repo {
     }
 
     pub(super) fn in_progress(&self, checkout: &Checkout) -> Result<bool, GitError> {
-        let folders = ["rebase-merge", "rebase-apply"];
-        if checkout.admin.join("MERGE_HEAD").exists() || folders.iter().any(|name| checkout.admin.join(name).exists()) {
+        if OPERATIONS.iter().any(|name| checkout.admin.join(name).exists()) {
             return Ok(true);
         }
-        for name in ["CHERRY_PICK_HEAD", "REVERT_HEAD"] {
+        for name in OPERATION_REFS {
             if self.backend.has_pseudo_ref(checkout, name)? {
                 return Ok(true);
             }
@@ -389,8 +392,7 @@ impl Repo {
         let is_there = head.commit.is_some() && head.reference.as_deref() == Some(&*full_name(branch)?);
         Ok(is_there
             && !self.is_lent(&checkout)
-            && !self.has_locks(&checkout, branch)?
-            && !self.in_progress(&checkout)?
+            && self.is_at_rest(&checkout, branch)?
             && self.differences_from(&checkout, head.commit.as_ref())?.is_empty())
     }
 

@@ -107,7 +107,7 @@ fn a_clean_worktree_follows_to_a_branch_at_the_same_commit_and_to_no_other() {
 fn is_untouched(lab: &Lab, tree: &Path) -> bool {
     let checkout = lab.repo.checkout(tree).unwrap();
     let head = lab.repo.backend.head(&checkout).unwrap().commit;
-    lab.repo.untouched.is(&checkout, untouched::Look::at(&checkout, &lab.repo.common, head.as_ref()).as_ref())
+    lab.repo.untouched.look(&checkout, &lab.repo.common, head.as_ref()).0
 }
 
 fn is_clean(lab: &Lab, tree: &Path) -> bool {
