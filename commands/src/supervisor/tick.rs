@@ -246,7 +246,12 @@ impl Supervisor {
             .values()
             .filter_map(|run| Some((context.run_dir(&run.id), place_of(run)?)))
             .collect();
-        self.news.wait(runs.iter().map(|(dir, place)| (&**dir, *place)), at_most)
+        let is_new = self.news.wait(runs.iter().map(|(dir, place)| (&**dir, *place)), at_most);
+        if is_new && runs.len() > 1 {
+            // Others may be about to end where there are more than there are processors, and are recorded together then.
+            std::thread::yield_now();
+        }
+        is_new
     }
 
     /// Stops and collects the runs of some agents as far as they have come. Starts nothing and decides nothing else.
