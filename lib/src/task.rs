@@ -83,6 +83,9 @@ pub struct Task {
     /// A person put it aside, and will let it go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub put_aside: bool,
+    /// Every attempt at its stage failed, and nothing in its workflow says how to go on from there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
     /// When `state` last changed.
     pub state_since: Timestamp,
     /// Runs of the present stage since it was entered, from 1; 0 before the first.

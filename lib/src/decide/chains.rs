@@ -1,6 +1,7 @@
-//! Chains, and parts of theirs that wait for a person. To its chain such a part has failed: the chain goes on without it, or
-//! fails at it and says so. A part that a person lets go on takes a chain that failed at it along; one that the chain has
-//! left behind is not gone on with, as others work on its branch.
+//! Parts that wait for a person, and what that means to the tasks they serve. To its chain such a part has failed: the chain
+//! goes on without it, or fails at it and says so. So has to any other task, where its workflow says what is done about a
+//! failure, a part that was given up. A part that a person lets go on takes a task that failed at it along; one that was left
+//! behind is not gone on with, as others work on its branch.
 
 use super::Rules;
 use super::stages::{because, moved};
@@ -17,7 +18,34 @@ const REASON_CHARS_MAX: usize = 200;
 impl Rules<'_> {
     /// Whether a task that does a part is over for the one it serves.
     pub(super) fn is_over_for(&self, task: &Task, part: &Task) -> bool {
-        part.state.is_final() || (self.is_chain(task) && self.is_stuck(part))
+        part.state.is_final()
+            || (self.is_chain(task) && self.is_stuck(part))
+            || (self.answers_failure(task) && self.has_given_up(part))
+    }
+
+    /// Whether the workflow of a task says what is done where the stage that it is or was at fails.
+    fn answers_failure(&self, task: &Task) -> bool {
+        let stage = task.state.stage().or(task.left_at.as_ref());
+        self.p.workflow_of(task).is_some_and(|workflow| {
+            workflow.on_failure.is_some() || stage.is_some_and(|stage| workflow.next(stage, FAILED) != Next::Nowhere)
+        })
+    }
+
+    /// Whether a task was given up, or all that it waits for was.
+    fn has_given_up(&self, task: &Task) -> bool {
+        match &task.state {
+            TaskState::Blocked { .. } => task.given_up,
+            TaskState::Waiting { on, .. } => {
+                let mut open = self.open_among(on).peekable();
+                open.peek().is_some() && open.all(|part| self.has_given_up(part))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a task has failed, or would, where parts of it wait for a person.
+    fn fails_at_parts(&self, task: &Task) -> bool {
+        self.is_chain(task) || self.answers_failure(task)
     }
 
     /// Whether nothing goes on at a task until a person has looked: it could not go on, or all that it waits for could not.
@@ -53,10 +81,11 @@ impl Rules<'_> {
         self.p.tasks.iter().any(|other| other.workflow == *workflow && other.parent.as_deref().is_some_and(mends))
     }
 
-    /// The parts that a chain leaves behind as it goes on to another stage: nobody waits for them any more.
+    /// The parts that a task leaves behind as it goes on to another stage, or begins anew with others: nobody waits for them
+    /// any more.
     pub(super) fn left_behind(&self, chain: &Task, stage: &Stage, on: &[TaskId]) -> Vec<Fact> {
         let goes_on = self.p.workflow_of(chain).is_some_and(|w| matches!(w.next(&stage.id, FAILED), Next::Stage(_)));
-        if !goes_on {
+        if !goes_on && !self.has_attempts_left(chain, stage) {
             return Vec::new();
         }
         let mut facts = Vec::new();
@@ -77,7 +106,7 @@ impl Rules<'_> {
             let Some(parent) = self.p.task(link.task.as_str()) else { break };
             match &parent.state {
                 TaskState::Waiting { on, .. } if on.contains(&child.id) => {}
-                _ if !self.is_chain(parent) => break,
+                _ if !self.fails_at_parts(parent) => break,
                 TaskState::Failed | TaskState::Blocked { .. } if parent.parts.contains(&child.id) => {
                     facts.push(self.waits_again(parent, link.stage.clone()));
                 }
@@ -94,20 +123,21 @@ impl Rules<'_> {
         Ok(facts)
     }
 
-    /// A chain that failed at parts which are stuck goes on with them; none where it did not.
+    /// A task that failed at parts which are stuck, or waits for them, goes on with them; none where it did not.
     pub(super) fn with_its_parts(&self, chain: &Task, message: Option<&str>) -> Option<Vec<Fact>> {
-        let stage = match &chain.state {
-            TaskState::Failed => chain.left_at.clone()?,
-            TaskState::Blocked { stage } => stage.clone()?,
+        let (stage, parts) = match &chain.state {
+            TaskState::Failed => (Some(chain.left_at.clone()?), &chain.parts),
+            TaskState::Blocked { stage } => (Some(stage.clone()?), &chain.parts),
+            TaskState::Waiting { on, .. } => (None, on),
             _ => return None,
         };
         let mut stuck: Vec<&Task> = Vec::new();
-        if self.is_chain(chain) {
-            let mut open: Vec<&Task> = self.open_among(&chain.parts).collect();
+        if stage.is_none() || self.fails_at_parts(chain) {
+            let mut open: Vec<&Task> = self.open_among(parts).collect();
             while let Some(part) = open.pop() {
                 match &part.state {
                     TaskState::Waiting { on, .. } => open.extend(self.open_among(on)),
-                    TaskState::Blocked { .. } => stuck.push(part),
+                    TaskState::Blocked { .. } if !part.put_aside => stuck.push(part),
                     _ => {}
                 }
             }
@@ -122,7 +152,7 @@ impl Rules<'_> {
             moved(&part.id, self.ready_at(stage), with)
         };
         let mut facts: Vec<Fact> = stuck.into_iter().map(again).collect();
-        facts.push(self.waits_again(chain, stage));
+        facts.extend(stage.map(|stage| self.waits_again(chain, stage)));
         Some(facts)
     }
 

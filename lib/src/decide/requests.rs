@@ -170,7 +170,12 @@ impl Rules<'_> {
             TaskState::Paused { .. } => {
                 return Err(self.illegal("retry", task, &format!("Run `pipeline task approve {id}` to let it go on.")));
             }
-            TaskState::Working { .. } | TaskState::Waiting { .. } | TaskState::Verifying { .. } => {
+            TaskState::Waiting { .. } => {
+                self.may_start(id)?;
+                let on_the_way = || self.illegal("retry", task, "It is under way; nothing has to be done.");
+                return self.with_its_parts(task, message).ok_or_else(on_the_way);
+            }
+            TaskState::Working { .. } | TaskState::Verifying { .. } => {
                 return Err(self.illegal("retry", task, "It is under way; nothing has to be done."));
             }
             TaskState::Unassigned | TaskState::Completed | TaskState::RolledBack => {

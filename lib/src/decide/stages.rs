@@ -262,11 +262,9 @@ impl Rules<'_> {
         let scheduler = &self.p.core.settings.scheduler;
         let workflow = self.p.workflow_of(task);
         let wait = self.backoff(stage.backoff.unwrap_or(scheduler.backoff), task.attempt);
-        let again = task.attempt <= self.retries(task, stage);
+        let again = self.has_attempts_left(task, stage);
         if let Some(late) = self.out_of_time_at(task, after(self.now.at, wait)).filter(|_| again) {
-            let mut facts = self.block(task, Some(&stage.id), &format!("{why}, and {late}"));
-            facts.extend(self.after_failure(task, stage, why));
-            return facts;
+            return self.give_up(task, stage, &format!("{why}, and {late}"), feedback);
         }
         if again {
             let advice = self.advice(task, stage, claim);
@@ -291,13 +289,23 @@ impl Rules<'_> {
             };
         }
         let why = format!("{why}, {}", counted(task.attempt as usize, "attempt"));
-        let mut facts = self.block(task, Some(&stage.id), &why);
+        self.give_up(task, stage, &why, feedback)
+    }
+
+    /// Hands a task to a person whose stage failed for good, and starts what its workflow says is done then.
+    fn give_up(&self, task: &Task, stage: &Stage, why: &str, feedback: &str) -> Vec<Fact> {
+        let mut facts = self.block(task, Some(&stage.id), why);
         if let Some(Fact::TaskMoved { with, .. }) = facts.first_mut() {
             with.feedback = Some(feedback.to_owned());
             with.given_up = true;
         }
-        facts.extend(self.after_failure(task, stage, &why));
+        facts.extend(self.after_failure(task, stage, why));
         facts
+    }
+
+    /// Whether a stage whose present attempt failed is tried again.
+    pub(super) fn has_attempts_left(&self, task: &Task, stage: &Stage) -> bool {
+        task.attempt <= self.retries(task, stage)
     }
 
     /// How often a stage that failed is tried again.

@@ -13,6 +13,7 @@ mod gates;
 mod hub;
 mod ladder;
 mod modes;
+mod nested;
 mod order;
 mod properties;
 mod rollout;

@@ -203,6 +203,7 @@ impl Pipeline {
             }
             task.state = to.clone();
             task.put_aside = with.put_aside;
+            task.given_up = with.given_up;
             task.reason.clone_from(&with.reason);
             if let Some(feedback) = &with.feedback {
                 task.feedback = Some(feedback.clone()).filter(|text| !text.is_empty());

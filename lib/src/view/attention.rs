@@ -10,7 +10,6 @@ use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
 use crate::machine::Resource;
 use crate::pipeline::{OUTAGE_TOLD_AT, Pipeline, StandingAlert};
-use crate::registry::chain::is_chain;
 use crate::run::{Run, Rung};
 use crate::settings::FailedDependency;
 use crate::status::Doing;
@@ -265,15 +264,13 @@ fn behind(pipeline: &Pipeline, root: &TaskId) -> Vec<TaskId> {
     found
 }
 
-/// The task that goes on once a part of it does: it waits for the part, or it is a chain that failed at the part.
+/// The task that goes on once a part of it does: it waits for the part, or it failed at the part.
 fn taken_along<'a>(pipeline: &'a Pipeline, part: &Task) -> Option<&'a Task> {
     let link = part.parent.as_ref().filter(|link| link.why == ParentWhy::Part)?;
     let parent = pipeline.task(link.task.as_str())?;
     let goes_on = match &parent.state {
         TaskState::Waiting { on, .. } => on.contains(&part.id),
-        TaskState::Failed | TaskState::Blocked { .. } => {
-            parent.parts.contains(&part.id) && pipeline.workflow_of(parent).is_some_and(|workflow| is_chain(workflow))
-        }
+        TaskState::Failed | TaskState::Blocked { .. } => parent.parts.contains(&part.id) && !part.state.is_final(),
         _ => false,
     };
     goes_on.then_some(parent)

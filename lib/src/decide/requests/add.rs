@@ -147,6 +147,7 @@ impl Rules<'_> {
             resumed: false,
             lost_place: false,
             put_aside: false,
+            given_up: false,
             state_since: now,
             attempt: 0,
             visits: std::collections::BTreeMap::new(),

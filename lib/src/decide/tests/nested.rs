@@ -1,0 +1,137 @@
+//! Workflows within workflows: what becomes of the outer one where the inner one fails, and what the two share.
+
+use std::collections::BTreeMap;
+
+use super::compose::{command, places};
+use super::world::*;
+use crate::event::{NewTask, Request};
+use crate::ids::WorkflowId;
+use crate::task::{Task, TaskState};
+use crate::view::attention;
+use crate::workflow::{Doing, Stage};
+
+fn once(id: &str) -> Stage {
+    Stage { retries: Some(0), ..command(id, "false") }
+}
+
+fn sub(id: &str, workflow: &str) -> Stage {
+    let doing = Doing::Workflow { workflow: WorkflowId::new(workflow).unwrap(), params: BTreeMap::default() };
+    Stage { doing, ..plain_stage(id, "worker") }
+}
+
+/// `outer` begins with `inner`, whose only stage is given up at once, goes on as these connections say, and has this done
+/// where it fails.
+fn world(connections: &[(&str, Option<&str>, Option<&str>)], on_failure: Option<&str>) -> World {
+    let inner = workflow("inner", vec![once("x")], &[]);
+    let mut outer =
+        workflow("outer", vec![sub("p", "inner"), command("ok", "true"), command("mend", "true")], connections);
+    outer.on_failure = on_failure.map(|id| WorkflowId::new(id).unwrap());
+    let back = workflow("back", vec![command("undo", "true")], &[]);
+    let mut w = World::with(places(), vec![inner, outer, back]);
+    w.add(NewTask::named("A").on("outer"));
+    w.tick();
+    w
+}
+
+const ON: [(&str, Option<&str>, Option<&str>); 2] = [("p", Some("ok"), Some("success")), ("ok", None, None)];
+const BOTH: [(&str, Option<&str>, Option<&str>); 4] =
+    [("p", Some("ok"), Some("success")), ("p", Some("mend"), Some("failed")), ("ok", None, None), ("mend", None, None)];
+
+fn retry(w: &mut World, id: &str) {
+    w.asked(Request::Retry { task: task(id), message: None });
+    w.tick();
+}
+
+fn reason(task: &Task) -> &str {
+    task.reason.as_deref().unwrap_or_default()
+}
+
+#[test]
+fn a_workflow_that_is_given_up_leads_its_stage_to_where_failure_is_handled() {
+    let mut w = world(&BOTH, None);
+    w.work("A.p", BAD, left_nothing());
+    w.tick();
+    assert_eq!((w.status("A").as_str(), w.status("A.p").as_str()), ("mend_wip", "failed"));
+    assert!(reason(w.task("A.p")).contains("A went on without it"), "{}", reason(w.task("A.p")));
+    assert!(attention(&w.p).is_empty(), "nobody has to look at what was handled");
+    w.work("A", OK, left_nothing());
+    assert_eq!(w.status("A"), "completed");
+}
+
+#[test]
+fn a_workflow_that_is_given_up_starts_what_is_done_about_a_failure_around_it() {
+    for deep in [false, true] {
+        let mut w = world(&ON, Some("back"));
+        let part = if deep {
+            let around = workflow("around", vec![sub("q", "outer")], &[]);
+            let mut top = workflow("top", vec![sub("t", "around")], &[]);
+            top.on_failure = Some(WorkflowId::new("back").unwrap());
+            let outer = workflow("outer", vec![sub("p", "inner")], &[]);
+            let all = vec![around, top, outer, workflow("inner", vec![once("x")], &[])];
+            let back = workflow("back", vec![command("undo", "true")], &[]);
+            w = World::with(places(), all.into_iter().chain([back]).collect());
+            w.add(NewTask::named("A").on("top"));
+            w.tick();
+            "A.t.q.p"
+        } else {
+            "A.p"
+        };
+        w.work(part, BAD, left_nothing());
+        w.tick();
+        assert_eq!((w.status("A").as_str(), w.status(part).as_str()), ("blocked", "blocked"), "{deep}");
+        assert_eq!(w.status("A.on-failure"), "undo_wip", "{deep}");
+        // Whichever of them a person lets go on, the others do too.
+        for (again, mends) in [("A", "A.on-failure"), (part, "A.on-failure-2")] {
+            w.work(mends, OK, left_nothing());
+            retry(&mut w, again);
+            assert!(matches!(w.task("A").state, TaskState::Waiting { .. }), "{deep}: {again}");
+            w.work(part, BAD, left_nothing());
+            w.tick();
+            assert_eq!(w.status("A"), "blocked", "{deep}: {again}");
+        }
+        retry(&mut w, part);
+        w.work(part, OK, left_nothing());
+        w.tick();
+        if !deep {
+            assert_eq!(w.status("A"), "ok_wip");
+            w.work("A", OK, left_nothing());
+        }
+        assert_eq!(w.status("A"), "completed", "{deep}");
+    }
+}
+
+#[test]
+fn where_nothing_is_said_about_failure_the_inner_one_waits_for_a_person_who_may_name_either() {
+    for again in ["A", "A.p"] {
+        let mut w = world(&ON, None);
+        w.work("A.p", BAD, left_nothing());
+        w.tick();
+        assert_eq!((w.status("A").as_str(), w.status("A.p").as_str()), ("p_wip", "blocked"));
+        retry(&mut w, again);
+        assert_eq!(w.status("A.p"), "x_wip", "{again}");
+        w.work("A.p", OK, left_nothing());
+        w.tick();
+        assert_eq!(w.status("A"), "ok_wip");
+        assert!(w.ask(Request::Retry { task: task("A"), message: None }).is_err(), "it is under way");
+    }
+}
+
+#[test]
+fn a_stage_that_is_tried_again_leaves_behind_what_was_given_up() {
+    let inner = workflow("inner", vec![once("x")], &[]);
+    let mut again = sub("p", "inner");
+    again.retries = Some(1);
+    let mut outer = workflow("outer", vec![again], &[]);
+    outer.on_failure = Some(WorkflowId::new("back").unwrap());
+    let back = workflow("back", vec![command("undo", "true")], &[]);
+    let mut w = World::with(places(), vec![inner, outer, back]);
+    w.add(NewTask::named("A").on("outer"));
+    w.tick();
+    w.work("A.p", BAD, left_nothing());
+    w.pass(600);
+    w.tick();
+    assert_eq!((w.status("A.p").as_str(), w.status("A.p-2").as_str()), ("failed", "x_wip"));
+    w.work("A.p-2", OK, left_nothing());
+    w.tick();
+    assert_eq!(w.status("A"), "completed");
+}
