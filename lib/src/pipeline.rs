@@ -35,7 +35,7 @@ use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::Run;
 use crate::settings::Settings;
 use crate::task::{ParentWhy, Task, TaskState};
-use crate::workflow::{Stage, Workflow, tdd};
+use crate::workflow::{FAILED, Next, Stage, Workflow, tdd};
 
 pub use apply::alerts::{AlertNotice, StandingAlert};
 pub use apply::patterns::Pattern;
@@ -320,6 +320,14 @@ impl Pipeline {
         task.pinned.as_ref().or_else(|| self.core.workflows.get(&task.workflow))
     }
 
+    /// Whether the workflow of a task says what is done where the stage that it is or was at fails.
+    pub(crate) fn answers_failure(&self, task: &Task) -> bool {
+        let stage = task.state.stage().or(task.left_at.as_ref());
+        self.workflow_of(task).is_some_and(|workflow| {
+            workflow.on_failure.is_some() || stage.is_some_and(|stage| workflow.next(stage, FAILED) != Next::Nowhere)
+        })
+    }
+
     /// The stage a task is at, or would start at.
     #[must_use]
     pub fn stage_of<'a>(&'a self, task: &'a Task) -> Option<&'a Stage> {
@@ -334,17 +342,27 @@ impl Pipeline {
     #[must_use]
     pub fn may_touch(&self, task: &TaskId) -> bool {
         match self.core.mode.rollout {
-            Rollout::Shadow => false,
-            Rollout::Pilot => self.pilot_covers(task),
+            Rollout::Shadow => self.mends_failure(task),
+            Rollout::Pilot => self.pilot_covers(task) || self.mends_failure(task),
             Rollout::Production => true,
         }
     }
 
     /// A task that does a part of another one is touched where that one is.
     fn pilot_covers(&self, task: &TaskId) -> bool {
-        let parent = |id: &TaskId| self.task(id.as_str())?.parent.as_ref().map(|parent| parent.task.clone());
-        let mut chain = std::iter::successors(Some(task.clone()), parent).take(NESTING_MAX);
-        chain.any(|id| self.core.pilot.covers(&id))
+        self.core.pilot.covers(task) || self.with_parents(task).any(|task| self.core.pilot.covers(&task.id))
+    }
+
+    /// Whether it follows a failure, such as a rollback, where failures took the rollout a step back: that is no reason to
+    /// leave half of something as it is.
+    fn mends_failure(&self, task: &TaskId) -> bool {
+        let mends = |task: &Task| task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Failure);
+        self.core.demoted.is_some() && self.with_parents(task).any(mends)
+    }
+
+    fn with_parents(&self, task: &TaskId) -> impl Iterator<Item = &Task> {
+        let parent = |task: &&Task| self.task(task.parent.as_ref()?.task.as_str());
+        std::iter::successors(self.task(task.as_str()), parent).take(NESTING_MAX)
     }
 
     /// Dependencies of a task that are not satisfied yet.

@@ -293,7 +293,12 @@ fn added(facts: &[Fact]) -> Option<TaskId> {
 
 fn withheld(pipeline: &Pipeline) -> CommandError {
     let rollout = pipeline.core.mode.rollout;
-    let message = format!("the rollout mode is {}, so nothing may be started by a person's word", rollout.word());
+    let because =
+        pipeline.core.demoted.as_ref().map_or_else(String::new, |demoted| {
+            format!(": it went back to {} because {}", demoted.to.word(), demoted.why)
+        });
+    let message =
+        format!("the rollout mode is {}, so nothing may be started by a person's word{because}", rollout.word());
     CommandError::new(exit::FAILED, "withheld", message).hint(match rollout {
         Rollout::Pilot => {
             "Run `pipeline mode production --yes` to allow it, or add a pattern of task names with \

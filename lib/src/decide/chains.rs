@@ -20,15 +20,7 @@ impl Rules<'_> {
     pub(super) fn is_over_for(&self, task: &Task, part: &Task) -> bool {
         part.state.is_final()
             || (self.is_chain(task) && self.is_stuck(part))
-            || (self.answers_failure(task) && self.has_given_up(part))
-    }
-
-    /// Whether the workflow of a task says what is done where the stage that it is or was at fails.
-    fn answers_failure(&self, task: &Task) -> bool {
-        let stage = task.state.stage().or(task.left_at.as_ref());
-        self.p.workflow_of(task).is_some_and(|workflow| {
-            workflow.on_failure.is_some() || stage.is_some_and(|stage| workflow.next(stage, FAILED) != Next::Nowhere)
-        })
+            || (self.p.answers_failure(task) && self.has_given_up(part))
     }
 
     /// Whether a task was given up, or all that it waits for was.
@@ -45,7 +37,7 @@ impl Rules<'_> {
 
     /// Whether a task has failed, or would, where parts of it wait for a person.
     fn fails_at_parts(&self, task: &Task) -> bool {
-        self.is_chain(task) || self.answers_failure(task)
+        self.is_chain(task) || self.p.answers_failure(task)
     }
 
     /// Whether nothing goes on at a task until a person has looked: it could not go on, or all that it waits for could not.

@@ -5,6 +5,7 @@ pub(super) mod alerts;
 mod brain;
 mod counting;
 mod doing;
+mod outcomes;
 pub(super) mod patterns;
 mod project;
 mod restored;
@@ -20,9 +21,6 @@ use crate::metrics::seconds_between;
 use crate::run::{Ended, Phase, Run, RunSummary, Verdict, Work};
 use crate::settings::worktree_parts;
 use crate::task::{RUNS_KEPT, Step, Task, TaskState};
-
-/// Tasks that came to nothing are counted up to this number.
-const GIVEN_UP_MAX: usize = 100;
 
 impl Pipeline {
     /// Applies one fact that became true at `at`.
@@ -77,13 +75,6 @@ impl Pipeline {
             | Fact::PresetResumed { .. } => self.apply_agent(at, fact),
             Fact::ScheduleSet { .. } | Fact::ScheduleFired { .. } => self.apply_schedule(at, fact),
             Fact::AlertNoted { .. } | Fact::ChannelWorks { .. } => self.apply_alert(at, fact),
-        }
-    }
-
-    /// Another task came to nothing; what one of them did before does not count twice.
-    fn count_given_up(&mut self, id: &TaskId) {
-        if !self.core.given_up.contains(id) && self.core.given_up.len() < GIVEN_UP_MAX {
-            self.core.given_up.push(id.clone());
         }
     }
 
@@ -188,12 +179,7 @@ impl Pipeline {
             _ => {}
         }
         metrics.retries += u64::from(with.retry);
-        match to {
-            TaskState::Completed => self.core.given_up.clear(),
-            TaskState::Failed | TaskState::RolledBack => self.count_given_up(id),
-            _ if with.given_up => self.count_given_up(id),
-            _ => {}
-        }
+        self.count_outcome(id, to, with.given_up);
         let pinned = self.task(id.as_str()).and_then(|task| self.workflow_of(task)).filter(|_| with.began).cloned();
         self.core.withheld.remove(id);
         self.core.effect_failures.remove(&EffectKey::Task(id.clone()));

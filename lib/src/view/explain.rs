@@ -36,12 +36,8 @@ pub struct Explanation {
 #[must_use]
 pub fn what_followed(pipeline: &Pipeline, task: &Task) -> Option<String> {
     let followed = pipeline.after_failure_of(&task.id)?;
-    Some(format!(
-        "{} ({}) was started when it failed, and is {}",
-        followed.id,
-        followed.workflow,
-        followed.state.word()
-    ))
+    let begun = if followed.started_at.is_some() { "was started when it failed" } else { "is to follow its failure" };
+    Some(format!("{} ({}) {begun}, and is {}", followed.id, followed.workflow, followed.state.word()))
 }
 
 /// Explains an agent's status.

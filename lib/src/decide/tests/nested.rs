@@ -6,6 +6,7 @@ use super::compose::{command, places};
 use super::world::*;
 use crate::event::{NewTask, Request};
 use crate::ids::WorkflowId;
+use crate::mode::Rollout;
 use crate::task::{Task, TaskState};
 use crate::view::attention;
 use crate::workflow::{Doing, Stage};
@@ -134,4 +135,80 @@ fn a_stage_that_is_tried_again_leaves_behind_what_was_given_up() {
     w.work("A.p-2", OK, left_nothing());
     w.tick();
     assert_eq!(w.status("A"), "completed");
+}
+
+/// Production, where two tasks in a row that come to nothing take the rollout a step back.
+fn breaking_at_two(workflows: Vec<crate::workflow::Workflow>) -> World {
+    let mut settings = places();
+    settings.rollout.breaker = 2;
+    World::with(settings, workflows)
+}
+
+#[test]
+fn whatever_fails_of_a_task_counts_once_for_the_rollout() {
+    let mut each = once("m");
+    each.matrix = BTreeMap::from([("n".to_owned(), vec![1.into(), 2.into(), 3.into()])]);
+    let mut flow = workflow("flow", vec![each], &[]);
+    flow.on_failure = Some(WorkflowId::new("back").unwrap());
+    let back = workflow("back", vec![once("undo")], &[]);
+    let nested = workflow("nested", vec![sub("p", "inner")], &[]);
+    let inner = workflow("inner", vec![once("x")], &[]);
+    let mut w = breaking_at_two(vec![flow, back, nested, inner]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    for part in ["A.m.1", "A.m.2", "A.m.3", "A.on-failure"] {
+        w.work(part, BAD, left_nothing());
+        w.tick();
+    }
+    assert_eq!((w.status("A").as_str(), w.p.core.mode.rollout), ("blocked", Rollout::Production));
+    // Also one that only waits, since nothing is said about the failure of its part.
+    w.add(NewTask::named("B").on("nested"));
+    w.tick();
+    w.work("B.p", BAD, left_nothing());
+    w.tick();
+    assert_eq!((w.status("B").as_str(), w.p.core.mode.rollout), ("p_wip", Rollout::Pilot));
+    let said = attention(&w.p).into_iter().find(|one| one.kind == "demoted").expect("the inbox says it");
+    assert!(said.summary.contains("A, B"), "{}", said.summary);
+}
+
+#[test]
+fn a_part_that_is_done_says_nothing_of_its_task_to_the_rollout() {
+    let stages = vec![sub("p", "good"), once("x")];
+    let flow = workflow("flow", stages, &[("p", Some("x"), Some("success"))]);
+    let good = workflow("good", vec![command("do", "true")], &[]);
+    let mut w = breaking_at_two(vec![flow, good]);
+    for id in ["A", "B"] {
+        assert_eq!(w.p.core.mode.rollout, Rollout::Production, "{id}");
+        w.add(NewTask::named(id).on("flow"));
+        w.tick();
+        w.work(&format!("{id}.p"), OK, left_nothing());
+        w.tick();
+        w.work(id, BAD, left_nothing());
+        w.tick();
+    }
+    assert_eq!(w.p.core.mode.rollout, Rollout::Pilot);
+}
+
+#[test]
+fn what_is_done_about_a_failure_is_done_although_that_took_the_rollout_back() {
+    let mut flow = workflow("flow", vec![once("x")], &[]);
+    flow.on_failure = Some(WorkflowId::new("back").unwrap());
+    let back = workflow("back", vec![sub("undo", "good")], &[]);
+    let good = workflow("good", vec![command("do", "true")], &[]);
+    let mut w = breaking_at_two(vec![flow, back, good]);
+    w.add(NewTask::named("A").on("flow"));
+    w.add(NewTask::named("B").on("flow"));
+    w.tick();
+    w.work("A", BAD, left_nothing());
+    w.work("B", BAD, left_nothing());
+    w.tick();
+    assert_eq!(w.p.core.mode.rollout, Rollout::Pilot);
+    w.add(NewTask::named("C").on("flow"));
+    w.tick();
+    for id in ["A", "B"] {
+        w.work(&format!("{id}.on-failure.undo"), OK, left_nothing());
+        w.tick();
+        assert_eq!(w.status(&format!("{id}.on-failure")), "completed");
+    }
+    assert_eq!(w.status("C"), "unassigned", "anything new waits for a person");
 }
