@@ -7,6 +7,7 @@
 mod apply;
 mod assigned;
 mod category;
+pub(crate) mod clock;
 mod idle;
 mod index;
 mod rest;

@@ -15,7 +15,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,6 +68,11 @@ pub struct Task {
     /// When its first run was claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// How much of the time since then does not count: it waited for a person. And up to when that is known.
+    #[serde(default, skip_serializing_if = "SignedDuration::is_zero")]
+    pub waited: SignedDuration,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_to: Option<Timestamp>,
     /// When it reached a final state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,

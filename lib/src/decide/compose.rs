@@ -15,6 +15,7 @@ use crate::event::{MergeOutcome, NewTask};
 use crate::fact::{Fact, Move};
 use crate::ids::{CommitId, Role, StageId, TaskId};
 use crate::mode::Orchestration;
+use crate::pipeline::clock;
 use crate::run::Work;
 use crate::task::{Claimed, Parent, ParentWhy, Step, Task, TaskState};
 use crate::text;
@@ -75,8 +76,7 @@ impl Rules<'_> {
     /// Whether a task would have used up its time at this moment.
     pub(super) fn out_of_time_at(&self, task: &Task, at: Timestamp) -> Option<String> {
         let limit = self.p.workflow_of(task)?.timeout?;
-        let started = task.started_at?;
-        (at >= after(started, limit))
+        (at >= clock::ends_at(task, limit, self.now.at)?)
             .then(|| format!("it has taken longer than the {limit:#} that workflow `{}` allows", task.workflow))
     }
 
@@ -94,8 +94,8 @@ impl Rules<'_> {
     pub(super) fn time_left(&self, task: &Task, stage: &Stage) -> SignedDuration {
         let own = stage.timeout.unwrap_or(self.p.core.settings.scheduler.stage_timeout);
         let Some(limit) = self.p.workflow_of(task).and_then(|workflow| workflow.timeout) else { return own };
-        let started = task.started_at.unwrap_or(self.now.at);
-        let left = after(started, limit).duration_since(self.now.at);
+        let ends = clock::ends_at(task, limit, self.now.at).unwrap_or_else(|| after(self.now.at, limit));
+        let left = ends.duration_since(self.now.at);
         own.min(left).max(SignedDuration::from_secs(1))
     }
 

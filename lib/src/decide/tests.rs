@@ -6,6 +6,7 @@ pub(crate) mod world;
 
 mod categories;
 mod chains;
+mod clock;
 mod collisions;
 mod compose;
 mod failure;

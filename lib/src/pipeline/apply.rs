@@ -13,7 +13,7 @@ pub(super) mod schedules;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Archived, EffectFailure, Pipeline};
+use super::{Archived, EffectFailure, Pipeline, clock};
 use crate::budget::Spent;
 use crate::fact::{EffectKey, Fact, Move, TaskEdit};
 use crate::ids::{AgentName, RunId, TaskId, number_of};
@@ -162,7 +162,7 @@ impl Pipeline {
         let Some(task) = self.task(id.as_str()) else { return };
         let before = task.state.clone();
         let waited = seconds_between(task.state_since, at).max(0.0);
-        let started_at = task.started_at;
+        let (started_at, since) = (task.started_at, task.state_since);
         self.count_step(at, id, to);
         let metrics = &mut self.core.metrics;
         if matches!(before, TaskState::AwaitingApproval { .. } | TaskState::Blocked { .. }) {
@@ -183,6 +183,9 @@ impl Pipeline {
         let pinned = self.task(id.as_str()).and_then(|task| self.workflow_of(task)).filter(|_| with.began).cloned();
         self.core.withheld.remove(id);
         self.core.effect_failures.remove(&EffectKey::Task(id.clone()));
+        if before != *to {
+            self.count_wait(at, id, &before, since);
+        }
         self.change_task(id, |task| {
             if task.state != *to {
                 task.state_since = at;
@@ -210,6 +213,7 @@ impl Pipeline {
                 task.forgiven = u32::try_from(task.outputs.len()).unwrap_or(u32::MAX);
                 task.visits.clear();
                 task.spent = Spent::default();
+                clock::begin_anew(task, at);
             }
             brain::close_question(task, to, with);
             if with.entered {

@@ -658,10 +658,7 @@ impl Pipeline {
         };
         match &task.state {
             TaskState::Verifying { step: Step::Gate { run: None, .. }, .. } => place.gate_due = true,
-            TaskState::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. }
-            | TaskState::AwaitingApproval { .. }
-            | TaskState::Paused { .. }
-            | TaskState::Blocked { .. } => place.needs_person = true,
+            state if state.is_a_persons() => place.needs_person = true,
             TaskState::Waiting { .. } => place.waits_for_parts = true,
             _ => {}
         }

@@ -34,6 +34,18 @@ impl TaskState {
         }
     }
 
+    /// Whether nothing goes on here until a person has looked.
+    #[must_use]
+    pub fn is_a_persons(&self) -> bool {
+        matches!(
+            self,
+            Self::AwaitingApproval { .. }
+                | Self::Paused { .. }
+                | Self::Blocked { .. }
+                | Self::Verifying { step: Step::Advance { dirty: Some(_), .. }, .. }
+        )
+    }
+
     /// The run that is live for it, if one was claimed.
     #[must_use]
     pub fn run(&self) -> Option<&RunId> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::budget::Spent;
@@ -142,6 +143,8 @@ impl Rules<'_> {
             order,
             state: TaskState::Unassigned,
             started_at: None,
+            waited: SignedDuration::ZERO,
+            waited_to: None,
             finished_at: None,
             left_at: None,
             resumed: false,
