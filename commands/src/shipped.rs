@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use pipeline_lib::ids::{Role, WorkflowId};
-use pipeline_lib::workflow::{Doing, Workflow, parse};
+use pipeline_lib::workflow::{Workflow, parse};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -80,11 +80,7 @@ fn bind(text: &str, roles: &BTreeSet<Role>) -> Option<(Workflow, Vec<String>)> {
 
 /// The names of other workflows that a workflow leads to.
 pub(crate) fn leads_to(workflow: &Workflow) -> impl Iterator<Item = &str> {
-    let stages = workflow.stages.iter().filter_map(|stage| match &stage.doing {
-        Doing::Workflow { workflow, .. } => Some(workflow.as_str()),
-        Doing::Agent | Doing::Command(_) | Doing::Parallel(_) | Doing::Hub(_) => None,
-    });
-    stages.chain(workflow.on_failure.iter().map(|id| id.as_str()))
+    workflow.leads_to().map(WorkflowId::as_str)
 }
 
 /// The prompt for who does this stage, where no definition has one: by the names that are given, the first that is known.

@@ -321,6 +321,11 @@ impl Pipeline {
         task.pinned.as_ref().or_else(|| self.core.workflows.get(&task.workflow))
     }
 
+    /// The workflow of this name that a task leads to: as it was when the task started.
+    pub(crate) fn led<'a>(&'a self, task: &'a Task, id: &WorkflowId) -> Option<&'a Arc<Workflow>> {
+        task.along.get(id).or_else(|| self.core.workflows.get(id))
+    }
+
     /// Whether the workflow of a task says what is done where the stage that it is or was at fails.
     pub(crate) fn answers_failure(&self, task: &Task) -> bool {
         let stage = task.state.stage().or(task.left_at.as_ref());

@@ -53,6 +53,9 @@ pub struct Task {
     /// The map as it was when the task started; what it travels on even if the file changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Arc<Workflow>>,
+    /// Workflows that it may lead to and whose files have changed since, as they were when it started.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub along: BTreeMap<WorkflowId, Arc<Workflow>>,
     /// Globs of the files it will touch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,

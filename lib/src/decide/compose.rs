@@ -157,7 +157,7 @@ impl Rules<'_> {
         match &stage.doing {
             Doing::Parallel(stages) => return self.parts_of(task, stage, stages),
             Doing::Workflow { workflow, params: given } => {
-                let sub = self.p.core.workflows.get(workflow);
+                let sub = self.p.led(task, workflow);
                 let sub = sub.ok_or_else(|| format!("there is no workflow `{workflow}`"))?;
                 let shared = combinations.len() == 1;
                 for values in combinations {
@@ -337,7 +337,7 @@ impl Rules<'_> {
     }
 
     fn failure_task(&self, task: &Task, stage: &Stage, id: &crate::ids::WorkflowId, why: &str) -> Result<Task, String> {
-        let workflow = self.p.core.workflows.get(id).ok_or("there is no such workflow")?;
+        let workflow = self.p.led(task, id).ok_or("there is no such workflow")?;
         let mut given = task.params.clone();
         given.insert("failed_task".to_owned(), task.id.as_str().into());
         given.insert("failed_stage".to_owned(), stage.id.as_str().into());
@@ -355,6 +355,7 @@ impl Rules<'_> {
             ..NewTask::titled("")
         };
         let mut new = self.new_task(&name, &new, self.p.core.next_order);
+        (new.pinned, new.along) = (Some(workflow.clone()), task.along.clone());
         new.parent = Some(Box::new(Parent {
             task: task.id.clone(),
             stage: stage.id.clone(),

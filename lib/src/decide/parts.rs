@@ -76,6 +76,7 @@ impl<'a, 'r> Plan<'a, 'r> {
         let mut part = self.rules.new_task(&id, &new, order);
         part.workflow = workflow.id.clone();
         part.pinned = Some(workflow);
+        part.along.clone_from(&self.task.along);
         part.params = given;
         part.outputs.clone_from(&self.task.outputs);
         part.stops = self.task.stops.clone().filter(|stops| stops.every);

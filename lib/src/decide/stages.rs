@@ -57,18 +57,18 @@ impl Rules<'_> {
     fn merges(&self, task: &Task, stage: &Stage, decision: &str) -> bool {
         let ends = || {
             let workflow = self.p.workflow_of(task);
-            workflow.is_some_and(|w| w.next(&stage.id, decision) == Next::End && self.agents_work_at(w, 0))
+            workflow.is_some_and(|w| w.next(&stage.id, decision) == Next::End && self.agents_work_at(task, w, 0))
         };
         stage.merge && (!stage.merge_chosen || ends())
     }
 
     /// Whether an agent works at some stage of a workflow, or of one that is a stage of it.
-    fn agents_work_at(&self, workflow: &Workflow, depth: usize) -> bool {
+    fn agents_work_at(&self, task: &Task, workflow: &Workflow, depth: usize) -> bool {
         depth < super::compose::NESTING_MAX
             && workflow.stages.iter().any(|stage| match &stage.doing {
                 Doing::Agent => true,
                 Doing::Workflow { workflow, .. } => {
-                    self.p.core.workflows.get(workflow).is_some_and(|sub| self.agents_work_at(sub, depth + 1))
+                    self.p.led(task, workflow).is_some_and(|sub| self.agents_work_at(task, sub, depth + 1))
                 }
                 Doing::Command(_) | Doing::Parallel(_) | Doing::Hub(_) => false,
             })

@@ -7,6 +7,7 @@ mod counting;
 mod doing;
 mod outcomes;
 pub(super) mod patterns;
+mod pinned;
 mod project;
 mod restored;
 pub(super) mod schedules;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use foldhash::HashMap;
 
 use super::{Connection, Doing, Stage, Workflow};
-use crate::ids::StageId;
+use crate::ids::{StageId, WorkflowId};
 
 /// Belongs to one workflow. A copy begins anew, since it may be changed before it is asked; one that was asked is not
 /// changed any more.
@@ -38,6 +38,15 @@ impl PartialEq for Lookup {
 }
 
 impl Workflow {
+    /// Other workflows that this one leads to: what its stages are, and what is done where it fails.
+    pub fn leads_to(&self) -> impl Iterator<Item = &WorkflowId> {
+        let stages = self.stages.iter().filter_map(|stage| match &stage.doing {
+            Doing::Workflow { workflow, .. } => Some(workflow),
+            Doing::Agent | Doing::Command(_) | Doing::Parallel(_) | Doing::Hub(_) => None,
+        });
+        stages.chain(&self.on_failure)
+    }
+
     fn places(&self) -> &Places {
         self.lookup.0.get_or_init(|| {
             let mut places = Places::default();
@@ -89,7 +98,6 @@ impl Workflow {
 mod tests {
     use super::*;
     use crate::ids::Role;
-    use crate::ids::WorkflowId;
     use crate::workflow::{Next, SUCCESS};
 
     fn id(text: &str) -> StageId {

@@ -143,6 +143,7 @@ impl Rules<'_> {
             order,
             state: TaskState::Unassigned,
             started_at: None,
+            along: BTreeMap::new(),
             waited: SignedDuration::ZERO,
             waited_to: None,
             finished_at: None,

@@ -7,6 +7,7 @@ use super::world::*;
 use crate::event::{NewTask, Request};
 use crate::ids::WorkflowId;
 use crate::mode::Rollout;
+use crate::run::Work;
 use crate::task::{Task, TaskState};
 use crate::view::attention;
 use crate::workflow::{Doing, Stage};
@@ -211,4 +212,44 @@ fn what_is_done_about_a_failure_is_done_although_that_took_the_rollout_back() {
         assert_eq!(w.status(&format!("{id}.on-failure")), "completed");
     }
     assert_eq!(w.status("C"), "unassigned", "anything new waits for a person");
+}
+
+#[test]
+fn a_task_goes_on_with_the_workflows_that_there_were_when_it_began() {
+    let inner =
+        |text: &str| workflow("inner", vec![sub("deep", "deeper"), command("x", text)], &[("deep", Some("x"), None)]);
+    let deeper = |text: &str| workflow("deeper", vec![command("y", text)], &[]);
+    let back = |text: &str| workflow("back", vec![command("undo", text)], &[]);
+    let outer = || {
+        let stages = vec![command("w", "true"), sub("s", "inner"), once("f")];
+        let mut outer = workflow("outer", stages, &[("w", Some("s"), None), ("s", Some("f"), None)]);
+        outer.on_failure = Some(WorkflowId::new("back").unwrap());
+        outer
+    };
+    for gone in [false, true] {
+        let mut w = World::with(places(), vec![outer(), inner("old"), deeper("old"), back("old")]);
+        w.add(NewTask::named("A").on("outer"));
+        w.tick();
+        // More than once: what counts is what there was at first.
+        for text in ["new", "newer"] {
+            let others = if gone { vec![] } else { vec![inner(text), deeper(text), back(text)] };
+            w.configure(places(), others.into_iter().chain([outer()]).collect());
+        }
+        w.add(NewTask::named("B").on(if gone { "outer" } else { "inner" }));
+        w.work("A", OK, left_nothing());
+        w.tick();
+        let mut said = Vec::new();
+        for (id, how) in [("A.s.deep", OK), ("A.s", OK), ("A", BAD), ("A.on-failure", OK)] {
+            let run = w.run_of(id);
+            if let Work::Command { command } = &w.run(&run).work {
+                said.push(command.clone());
+            }
+            w.work(id, how, left_nothing());
+            w.tick();
+        }
+        assert_eq!(said, ["old", "old", "false", "old"], "{gone}");
+        if !gone {
+            assert_eq!(w.task("B.deep").pinned.as_deref(), Some(&deeper("newer")));
+        }
+    }
 }

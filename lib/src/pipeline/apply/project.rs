@@ -12,7 +12,7 @@ impl Pipeline {
         match fact {
             Fact::Configured { settings, workflows, digest } => {
                 self.core.config_digest.clone_from(digest);
-                self.core.workflows = workflows.iter().map(|w| (w.id.clone(), w.clone())).collect();
+                self.replace_workflows(workflows.iter().map(|w| (w.id.clone(), w.clone())).collect());
                 self.configure_agents(at, settings);
                 self.core.settings = settings.clone();
                 self.rebuild_index();
