@@ -46,7 +46,8 @@ pub struct Attention {
 /// Everything that waits for a person, the most blocking first.
 #[must_use]
 pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
-    let mut list: Vec<Attention> = pipeline.needing_people().filter_map(|task| of_task(pipeline, task)).collect();
+    let people = pipeline.needing_people().filter(|task| !failed_at_parts(pipeline, task));
+    let mut list: Vec<Attention> = people.filter_map(|task| of_task(pipeline, task)).collect();
     list.extend(failed_dependencies(pipeline));
     list.extend(of_agents(pipeline));
     list.extend(of_sessions(pipeline));
@@ -116,6 +117,12 @@ fn of_alerts(pipeline: &Pipeline) -> impl Iterator<Item = Attention> + '_ {
             command,
         }
     })
+}
+
+/// Whether a task only failed because parts of it wait for a person. Those are in the list, and take it along.
+fn failed_at_parts(pipeline: &Pipeline, task: &Task) -> bool {
+    let is_open = |id: &TaskId| pipeline.task(id.as_str()).is_some_and(|part| !part.state.is_final());
+    matches!(task.state, TaskState::Blocked { .. }) && task.parts.iter().any(is_open)
 }
 
 fn of_task(pipeline: &Pipeline, task: &Task) -> Option<Attention> {

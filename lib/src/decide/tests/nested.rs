@@ -82,6 +82,8 @@ fn a_workflow_that_is_given_up_starts_what_is_done_about_a_failure_around_it() {
         w.tick();
         assert_eq!((w.status("A").as_str(), w.status(part).as_str()), ("blocked", "blocked"), "{deep}");
         assert_eq!(w.status("A.on-failure"), "undo_wip", "{deep}");
+        let waits: Vec<_> = attention(&w.p).into_iter().map(|one| one.command).collect();
+        assert_eq!(waits, [format!("pipeline task retry {part}")], "one thing is to be done");
         // Whichever of them a person lets go on, the others do too.
         for (again, mends) in [("A", "A.on-failure"), (part, "A.on-failure-2")] {
             w.work(mends, OK, left_nothing());
