@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pipeline_lib::agents::Preset;
 use pipeline_lib::ids::AgentName;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::run::{Run, StopReason};
@@ -332,6 +331,7 @@ impl Painter {
         self.board.follow(pipeline);
         self.latest.follow(pipeline);
         let seen = supervisor::look(context, pipeline);
+        let agents = agents(pipeline, &seen, &self.latest);
         Screen {
             project: self.project.clone(),
             base: pipeline.core.settings.base.clone(),
@@ -339,10 +339,10 @@ impl Painter {
             pending_mode: pipeline.core.pending_mode,
             monitor,
             columns: self.board.columns(pipeline, CARDS_MAX),
-            agents: agents(pipeline, &seen, &self.latest),
+            figures: figures(pipeline, &agents),
+            agents,
             attention: supervisor.engine().attention(),
             events: self.events.iter().cloned().collect(),
-            figures: figures(pipeline),
             detail: self.details.gather(context, supervisor.engine(), look),
             notice: notice.map(str::to_owned),
             at: Timestamp::now(),
@@ -418,19 +418,49 @@ fn stopped_by(run: &Run) -> Option<Timestamp> {
     asked.checked_add(STOP_GRACE).ok()
 }
 
-fn figures(pipeline: &Pipeline) -> Figures {
+fn figures(pipeline: &Pipeline, agents: &[AgentRow]) -> Figures {
     let tasks = pipeline.counts();
     let counted = &pipeline.core.metrics;
     let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    let workers = pipeline.core.agents.values().filter(|agent| agent.preset != Preset::Command);
-    let busy = workers.filter(|a| a.run.is_some() || a.verifying.is_some()).count();
     Figures {
         tasks: count(pipeline.tasks_total()),
         completed: count(tasks.completed),
         in_progress: count(tasks.in_progress),
-        agents_busy: busy,
+        agents_busy: agents.iter().filter(|row| row.status.is_busy()).count(),
         // A rate that changes with every second of waiting would make every picture new.
         throughput_per_hour: counted.throughput_per_hour(Timestamp::now()).round(),
         cost_usd: counted.usage.cost_usd,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_lib::agents::Preset;
+
+    use super::*;
+
+    #[test]
+    fn places_for_commands_are_counted_as_busy_as_they_are_listed() {
+        let row = |name: &str, preset: Preset, status: AgentStatus| AgentRow {
+            name: AgentName::new(name).unwrap(),
+            role: name.to_owned(),
+            preset: preset.as_str(),
+            sandbox: pipeline_lib::settings::Sandbox::Off,
+            status,
+            source: "journal",
+            confidence: 1.0,
+            since: Timestamp::UNIX_EPOCH,
+            task: None,
+            stage: None,
+            run: None,
+            stopping: None,
+            line: String::new(),
+        };
+        let rows = [
+            row("command-1", Preset::Command, AgentStatus::Working),
+            row("worker", Preset::Claude, AgentStatus::Verifying),
+            row("other", Preset::Claude, AgentStatus::Idle),
+        ];
+        assert_eq!(figures(&Pipeline::default(), &rows).agents_busy, 2);
     }
 }

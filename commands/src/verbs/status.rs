@@ -173,7 +173,7 @@ fn task_table(out: &Output, document: &StatusDoc<'_>, now: Timestamp) -> Result<
 
 fn summary(out: &Output, document: &StatusDoc<'_>) -> String {
     let metrics = &document.metrics;
-    let busy = document.state.agents.values().filter(|agent| is_busy(agent.status)).count();
+    let busy = document.state.agents.values().filter(|agent| agent.status.is_busy()).count();
     let share = document.state.pilot_percent.filter(|_| document.state.mode == Rollout::Pilot);
     let share = share.map_or_else(String::new, |percent| format!(" {percent} %"));
     let mode = format!("{} · {}{share}", document.state.orchestration_mode.word(), document.state.mode.word());
@@ -196,21 +196,6 @@ fn summary(out: &Output, document: &StatusDoc<'_>) -> String {
         metrics.tasks_in_progress,
         document.state.agents.len(),
     )
-}
-
-fn is_busy(status: AgentStatus) -> bool {
-    match status {
-        AgentStatus::Starting
-        | AgentStatus::Working
-        | AgentStatus::Waiting
-        | AgentStatus::Stuck
-        | AgentStatus::Verifying => true,
-        AgentStatus::Idle
-        | AgentStatus::RateLimited
-        | AgentStatus::Crashed
-        | AgentStatus::Stopped
-        | AgentStatus::Unknown => false,
-    }
 }
 
 /// An agent's status in colour, which only repeats what the word says.

@@ -56,6 +56,15 @@ impl AgentStatus {
             Self::Unknown => "unknown",
         }
     }
+
+    /// Whether it counts as busy, wherever that is counted.
+    #[must_use]
+    pub fn is_busy(self) -> bool {
+        match self {
+            Self::Starting | Self::Working | Self::Waiting | Self::Stuck | Self::Verifying => true,
+            Self::Idle | Self::RateLimited | Self::Crashed | Self::Stopped | Self::Unknown => false,
+        }
+    }
 }
 
 /// A status with everything that speaks for it.

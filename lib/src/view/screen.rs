@@ -180,7 +180,7 @@ pub struct Figures {
     pub completed: usize,
     /// Started and not finished.
     pub in_progress: usize,
-    /// Agents with a live run or a claim that is being checked.
+    /// Agents whose status counts as busy, places for commands included: they are listed beside it.
     pub agents_busy: usize,
     /// Completions per hour.
     pub throughput_per_hour: f64,
