@@ -3,7 +3,7 @@
 
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::pipeline::Pipeline;
-use pipeline_lib::text::one_line;
+use pipeline_lib::text::{one_line, safe};
 use pipeline_lib::view::SCHEMA_VERSION;
 use pipeline_lib::workflow::{Doing, Stage, Verify, Workflow, render};
 use serde_json::{Value, json};
@@ -12,6 +12,9 @@ use super::shown_params;
 use crate::dispatch::Call;
 use crate::error::{CommandError, Result, exit};
 use crate::table::columns;
+
+/// The longest command that is shown, in characters.
+const COMMAND_CHARS_MAX: usize = 4_000;
 
 /// Prints the plan of a task that was added to a copy.
 ///
@@ -116,22 +119,24 @@ fn each(stage: &Stage, vars: &Value) -> Vec<Value> {
 fn lines(number: usize, stage: &Value) -> Vec<String> {
     let text = |key: &str| stage[key].as_str().unwrap_or_default().to_owned();
     let mut rows = Vec::new();
+    // A command keeps its lines: joined they would be another one.
     let mut row = |key: &str, value: String| {
-        if !value.is_empty() {
-            rows.push(vec![format!("     {key}"), value]);
+        for (number, line) in safe(value.trim_end(), COMMAND_CHARS_MAX).lines().enumerate() {
+            let key = if number == 0 { key } else { "" };
+            rows.push(vec![format!("     {key}"), line.to_owned()]);
         }
     };
     match stage["each"].as_array().filter(|each| !each.is_empty()) {
         Some(each) => {
-            each.iter().for_each(|one| row(&text("does"), one_line(one["command"].as_str().unwrap_or_default(), 400)))
+            each.iter().for_each(|one| row(&text("does"), one["command"].as_str().unwrap_or_default().to_owned()))
         }
-        None => row(&text("does"), one_line(&text("what"), 400)),
+        None => row(&text("does"), text("what")),
     }
-    row("probe", one_line(&text("probe"), 400));
+    row("probe", text("probe"));
     if let Some(matrix) = stage["matrix"].as_object().filter(|matrix| !matrix.is_empty()) {
         row("matrix", one_line(&Value::Object(matrix.clone()).to_string(), 200));
     }
-    row("gate", one_line(&text("verify"), 200));
+    row("gate", text("verify"));
     if stage["pause_before"] == true {
         row("asks", "a person, before it begins".to_owned());
     }
@@ -144,4 +149,15 @@ fn lines(number: usize, stage: &Value) -> Vec<String> {
     }
     let head = format!("{number:3}  {}  {}", text("id"), one_line(&text("name"), 80));
     std::iter::once(head.trim_end().to_owned()).chain(columns(&rows)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_several_lines_keeps_them() {
+        let stage = json!({ "id": "a", "name": "", "does": "command", "what": "cat <<X\n  hd a\nX\n", "next": [] });
+        assert_eq!(lines(1, &stage), ["  1  a", "     command  cat <<X", "                hd a", "              X"]);
+    }
 }
