@@ -10,6 +10,7 @@ mod category;
 pub(crate) mod clock;
 mod idle;
 mod index;
+mod proposals;
 mod rest;
 mod stored;
 mod tasks;

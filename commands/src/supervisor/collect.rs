@@ -251,7 +251,8 @@ fn what_was_said(
     words = with_notes(&words, &left.notes);
     words = with_notes(&words, &measured.notes);
     let proposal = (run.work == Work::Agent).then(|| proposals::read(context, &final_text)).flatten();
-    words = with_notes(&words, proposal.as_ref().map(proposals::in_words).as_slice());
+    let proposed = proposal.as_ref().map(|proposal| proposals::in_words(pipeline, proposal));
+    words = with_notes(&words, proposed.as_slice());
     let usage = match run.interactive {
         true => spending::of_session(pipeline, run, dir),
         false => summary.as_ref().map_or_else(Usage::default, |s| Usage {

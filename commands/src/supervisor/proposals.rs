@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::text;
 use pipeline_lib::workflow::execute_block::{self, Execute};
 
@@ -29,13 +30,18 @@ pub(super) fn read(context: &Context, text: &str) -> Option<Result<Execute, Stri
 }
 
 /// What was proposed, for whoever reads what the run said.
-pub(super) fn in_words(proposal: &Result<Execute, String>) -> String {
+pub(super) fn in_words(pipeline: &Pipeline, proposal: &Result<Execute, String>) -> String {
     match proposal {
         Ok(Execute { workflow, prompt, .. }) => {
             let prompt = text::one_line(prompt, 200);
-            format!("proposes workflow {workflow}: {prompt} (a person decides; `pipeline status` shows what waits)")
+            let prompt = if prompt.is_empty() { prompt } else { format!(": {prompt}") };
+            let so = match pipeline.proposable(workflow) {
+                Ok(_) => "a person decides; `pipeline status` shows what waits".to_owned(),
+                Err(problem) => format!("nothing comes of it: {problem}"),
+            };
+            format!("proposes workflow {workflow}{prompt} ({so})")
         }
-        Err(problem) => problem.clone(),
+        Err(problem) => format!("{problem} (nothing comes of it)"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows from the end of a run or of a task beside the way it goes: what is put away after a task was cancelled, and
 //! what an agent would like to see started. Neither changes anything for the task it comes from.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Rules;
@@ -9,12 +9,12 @@ use super::parts::workflow_of_one;
 use super::stages::NOTIFIED_ROLE;
 use crate::event::{Collected, NewTask};
 use crate::fact::Fact;
-use crate::ids::{Role, WorkflowId, command_role};
+use crate::ids::{Role, command_role};
 use crate::run::Run;
 use crate::task::{Parent, ParentWhy, Task, TaskState};
 use crate::text;
 use crate::workflow::execute_block::Execute;
-use crate::workflow::{Doing, Stage, params};
+use crate::workflow::{Doing, Stage};
 
 /// The longest title that is made of a request, and the longest name that is shown, in characters.
 const TITLE_CHARS_MAX: usize = 120;
@@ -90,14 +90,11 @@ impl Rules<'_> {
     }
 
     fn proposed_task(&self, run: &Run, task: &Task, asked: &Execute) -> Result<Task, String> {
-        let id = WorkflowId::new(&asked.workflow).map_err(|_| "there is no such workflow".to_owned())?;
-        let workflow = self.p.core.workflows.get(&id).ok_or("there is no such workflow")?;
-        params::check(&workflow.params, &BTreeMap::new()).map_err(|problems| {
-            format!("it cannot be started as it is: {}; `pipeline run {id} --param …` can", problems.join("; "))
-        })?;
+        let workflow = self.p.proposable(&asked.workflow)?;
+        let id = &workflow.id;
         let by = |parent: &Parent| parent.why == ParentWhy::Proposal && parent.task == task.id;
         let same = self.p.tasks.iter().find(|other| {
-            let waits = matches!(other.state, TaskState::Paused { .. }) && other.workflow == id;
+            let waits = matches!(other.state, TaskState::Paused { .. }) && other.workflow == *id;
             waits && other.parent.as_deref().is_some_and(by)
         });
         if let Some(same) = same {

@@ -37,14 +37,17 @@ pub enum ExecuteError {
     Field(&'static str, &'static str),
 }
 
-/// Reads the block of a text, whatever stands around it; `None` where there is none.
+/// Reads the block of a text, whatever stands around it; `None` where there is none. One that is quoted as code within a line
+/// is only talked about.
 ///
 /// # Errors
 /// When there are several, or the one there is cannot be read.
 pub fn parse(text: &str) -> Result<Option<Execute>, ExecuteError> {
-    let Some((_, behind)) = text.split_once(OPEN) else { return Ok(None) };
-    let (inside, rest) = behind.split_once(CLOSE).ok_or(ExecuteError::Unclosed)?;
-    if inside.contains(OPEN) || rest.contains(OPEN) {
+    let mut begins = text.match_indices(OPEN).map(|(at, _)| at).filter(|at| !is_quoted(text, *at));
+    let Some(at) = begins.next() else { return Ok(None) };
+    let several = begins.next().is_some();
+    let (inside, _) = text[at + OPEN.len()..].split_once(CLOSE).ok_or(ExecuteError::Unclosed)?;
+    if several {
         return Err(ExecuteError::Several);
     }
     let value: Value =
@@ -60,6 +63,27 @@ pub fn parse(text: &str) -> Result<Option<Execute>, ExecuteError> {
     let workflow = field("pipelineName")?.ok_or(ExecuteError::Field("pipelineName", ", and is missing"))?;
     let prompt = field("userPrompt")?.unwrap_or_default();
     Ok(Some(Execute { workflow, prompt, directory: field("workingDirectory")? }))
+}
+
+/// Whether a place in a text is within a line's code in Markdown: as many backticks before it as behind it.
+fn is_quoted(text: &str, at: usize) -> bool {
+    let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    let mut open = 0;
+    for ticks in runs_of_ticks(&text[begin..at]) {
+        open = if open == 0 {
+            ticks
+        } else if open == ticks {
+            0
+        } else {
+            open
+        };
+    }
+    open > 0 && runs_of_ticks(&text[at..end]).any(|ticks| ticks == open)
+}
+
+fn runs_of_ticks(line: &str) -> impl Iterator<Item = usize> + '_ {
+    line.split(|c| c != '`').map(str::len).filter(|ticks| *ticks > 0)
 }
 
 /// The object without the marks that make it a block of code in Markdown.
@@ -104,6 +128,27 @@ mod tests {
     fn without_a_block_nothing_is_asked_for() {
         for text in ["", "PIPELINE-EXECUTE", CLOSE, "[pipeline-execute] {} [/pipeline-execute]"] {
             assert_eq!(parse(text), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_quoted_within_a_line_asks_for_nothing() {
+        let one = format!(r#"{OPEN} {{"pipelineName":"a"}} {CLOSE}"#);
+        for text in [
+            format!("example: `{one}`"),
+            format!("Use `x`, then ``{one}`` as in ``y``."),
+            format!("é `{OPEN}` opens it, and `{CLOSE}` closes it"),
+        ] {
+            assert_eq!(parse(&text), Ok(None), "{text}");
+        }
+        for text in [
+            format!("`x` {one} `y`"),
+            format!("a stray ` and {one}"),
+            format!("`{OPEN}` is written like this:\n{one}"),
+            format!("```\n{one}\n```"),
+            format!("`a ``{one}"),
+        ] {
+            assert_eq!(parse(&text).map(|asked| asked.map(|asked| asked.workflow)), Ok(Some("a".to_owned())), "{text}");
         }
     }
 
