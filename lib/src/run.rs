@@ -328,7 +328,7 @@ impl StopReason {
         match self {
             Self::Claimed => "after its claim",
             Self::Person => "by a person",
-            Self::Cancelled => "because the task was taken back",
+            Self::Cancelled => "because its task no longer waits for it",
             Self::ModeSwitch => "by a mode switch",
             Self::Stuck => "because nothing moved",
             Self::Budget => "because a budget is used up",

@@ -246,6 +246,13 @@ pub fn headline(words: &str) -> &str {
     error.or_else(|| words.lines().next()).unwrap_or_default()
 }
 
+/// Of what a program said, the line that tells why it failed: the last that is an error, else the last one.
+#[must_use]
+pub fn last_error(said: &str) -> &str {
+    let error = said.lines().rev().find(|line| line.starts_with(ERROR));
+    error.or_else(|| said.trim_end().lines().next_back()).unwrap_or_default()
+}
+
 /// The number of single-character edits between two short words (Levenshtein, 1966).
 pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();

@@ -1,6 +1,7 @@
 //! The one picture that the screen, the command line, HTTP and the metrics show: documents derived from what is known
 //! and from what was just seen of live runs. Nothing here decides or changes anything.
 
+mod aftermath;
 mod agent;
 mod attention;
 pub mod board;
@@ -24,9 +25,10 @@ use crate::ids::RunId;
 use crate::run::ClaimStatus;
 use crate::status::Derived;
 
+pub use aftermath::{cannot_follow, left_out, went_on_without, what_followed, why_failed};
 pub use agent::{AgentStatus, AgentView, agent_view};
 pub use attention::{Attention, attention};
-pub use explain::{Explanation, explain_agent, explain_task, what_followed};
+pub use explain::{Explanation, explain_agent, explain_task};
 pub use metrics::{MetricsDoc, metrics};
 pub use state::{
     AgentDoc, CollisionDoc, StateDoc, StatusDoc, TaskDoc, agent_docs, queues, state_doc, status_doc, task_doc,

@@ -50,6 +50,7 @@ mod support;
 mod tasks;
 mod tick;
 mod tidy;
+mod told;
 mod undo;
 mod upkeep;
 mod variants;

@@ -9,6 +9,7 @@ mod log;
 mod plan;
 mod replay;
 mod story;
+mod table;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::Stops;
 use pipeline_lib::text::{nearest, one_line};
 use pipeline_lib::workflow::Workflow;
+use pipeline_lib::workflow::params::{self, Param};
 use serde_json::Value;
 
 use crate::config::{load_workflow, render_all};
@@ -31,7 +33,7 @@ use crate::dispatch::Call;
 use crate::engine::{Engine, now};
 use crate::error::{CommandError, Result, exit};
 use crate::verbs::monitor::start_logging;
-use crate::verbs::task::{check_workflow, in_a_pack, params};
+use crate::verbs::task::{check_workflow, in_a_pack, params as given};
 
 /// The longest title that is made of a request, in characters.
 const TITLE_CHARS_MAX: usize = 120;
@@ -182,7 +184,7 @@ fn from_stdin(call: &Call, options: &Options) -> Result<u8> {
 fn asked_for(options: &Options) -> Result<NewTask> {
     let stops = Stops { before: options.pause_before_stage, every: options.require_manual_approval };
     let title = options.title.clone().unwrap_or_default();
-    Ok(NewTask { params: params(&options.params)?, stops, ..NewTask::titled(&title) })
+    Ok(NewTask { params: given(&options.params)?, stops, ..NewTask::titled(&title) })
 }
 
 fn named(context: &Context, name: &str, options: &Options) -> Result<NewTask> {
@@ -235,7 +237,8 @@ fn start(call: &Call, context: Context, mut new: NewTask, options: &Options) -> 
     if let Some(of) = &options.replay {
         new.replay = Some(replay::record(&context, engine.pipeline(), &workflow, of)?);
     }
-    let (rehearsed, id) = rehearse(&context, engine.pipeline(), &new)?;
+    let rehearsed = rehearse(&context, engine.pipeline(), &new);
+    let (rehearsed, id) = rehearsed.map_err(|error| with_what_is_missing(error, &workflow, &new))?;
     if options.dry_run {
         return plan::print(call, &rehearsed, &id);
     }
@@ -285,6 +288,30 @@ fn rehearse(context: &Context, pipeline: &Pipeline, new: &NewTask) -> Result<(Pi
         id = added(&facts);
     }
     Ok((copy, id.ok_or_else(|| CommandError::failed("the task cannot be added"))?))
+}
+
+/// The error of a task that cannot be added, with what to type where the workflow was given too little.
+fn with_what_is_missing(error: CommandError, workflow: &Workflow, new: &NewTask) -> CommandError {
+    if error.hint.is_some() || params::check(&workflow.params, &new.params).is_ok() {
+        return error;
+    }
+    let is_given = |name: &String, param: &Param| {
+        std::iter::once(name).chain(&param.aliases).any(|name| new.params.contains_key(name))
+    };
+    let missing = workflow
+        .params
+        .iter()
+        .filter(|(name, param)| param.required && param.default.is_none() && !is_given(name, param));
+    let missing: Vec<String> = missing.map(|(name, _)| format!("--param {name}=VALUE")).collect();
+    let mut hint = Vec::new();
+    if !missing.is_empty() {
+        hint.push(format!("Add `{}`.", missing.join(" ")));
+    }
+    // What there is only as a file is not shown by name.
+    if new.pinned.is_none() {
+        hint.push(format!("`pipeline workflow show {}` shows what it is given.", workflow.id));
+    }
+    if hint.is_empty() { error } else { error.hint(hint.join(" ")) }
 }
 
 fn added(facts: &[Fact]) -> Option<TaskId> {

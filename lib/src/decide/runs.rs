@@ -18,7 +18,7 @@ use crate::fact::{Fact, Move};
 use crate::ids::RunId;
 use crate::run::{Claim, ClaimSource, Ended, Evidence, Phase, Run, RunSummary, Usage, Verdict, Work};
 use crate::task::{Ask, Claimed, Step, Task, TaskState};
-use crate::workflow::{Doing, Stage};
+use crate::workflow::{Doing, FAILED, Stage};
 
 impl Rules<'_> {
     pub(super) fn run_seen(&self, id: &RunId, seen: &Seen) -> Vec<Fact> {
@@ -190,7 +190,9 @@ impl Rules<'_> {
             _ => None,
         };
         let refused = matches!(answer, Some(Err(_)));
-        let fails = |word: &String| self.fails_its_hub(task, &stage.id, word);
+        // A command whose exit code says `failed` has failed.
+        let by_exit = |word: &str| word == FAILED && matches!(run.work, Work::Command { .. });
+        let fails = |word: &String| by_exit(word) || self.fails_its_hub(task, &stage.id, word);
         let verdict = match outcome.verdict() {
             Verdict::Passed if refused || decision.as_ref().is_some_and(fails) => Verdict::Failed,
             verdict => verdict,

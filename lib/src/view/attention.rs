@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::aftermath::cannot_follow;
 use crate::agents::preset::{DEMO_DOES_NO_WORK, Preset};
 use crate::budget::UsedUp;
 use crate::ids::{AgentName, TaskId};
@@ -24,7 +25,7 @@ const SUMMARY_CHARS_MAX: usize = 300;
 /// One thing that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Attention {
-    /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `checkout_dirty`, `agent_broken`,
+    /// `approval`, `proposal`, `review`, `decision`, `blocked`, `dependency_failed`, `not_followed`, `checkout_dirty`, `agent_broken`,
     /// `alert`, `alert_undelivered`, `no_agent`, `rate_limited`, `unreachable`, `setup_failed`, `effect_failed`, `current_task`, `state_damaged`, `disk_low`, `overdue`, or of an agent in a
     /// session `permission`, `question`, `dialog`, `turn_ended`, `auth_failed`, `agent_gone` or `stuck`.
     pub kind: &'static str,
@@ -49,6 +50,7 @@ pub fn attention(pipeline: &Pipeline) -> Vec<Attention> {
     let people = pipeline.needing_people().filter(|task| !failed_at_parts(pipeline, task));
     let mut list: Vec<Attention> = people.filter_map(|task| of_task(pipeline, task)).collect();
     list.extend(failed_dependencies(pipeline));
+    list.extend(not_followed(pipeline));
     list.extend(of_agents(pipeline));
     list.extend(of_sessions(pipeline));
     list.extend(without_agents(pipeline));
@@ -311,6 +313,23 @@ fn failed_dependencies(pipeline: &Pipeline) -> Vec<Attention> {
         })
     });
     waited_for.collect()
+}
+
+/// Tasks that failed and whose workflow says what is done then, where that cannot be started. After a day they are history.
+fn not_followed(pipeline: &Pipeline) -> impl Iterator<Item = Attention> + '_ {
+    let is_new = |task: &&Task| pipeline.core.updated_at.duration_since(task.state_since) < ALERT_STANDS;
+    pipeline.needing_people().chain(pipeline.given_up()).filter(is_new).filter_map(|task| {
+        let why = cannot_follow(pipeline, task)?;
+        Some(Attention {
+            kind: "not_followed",
+            task: Some(task.id.clone()),
+            agent: None,
+            since: task.state_since,
+            summary: one_line(&format!("{}: {why}", task.id), SUMMARY_CHARS_MAX),
+            unblocks: Vec::new(),
+            command: format!("pipeline explain {}", task.id),
+        })
+    })
 }
 
 /// Roles that nobody has: what waits for them would wait forever.

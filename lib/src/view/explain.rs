@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::aftermath::{cannot_follow, went_on_without, what_followed, why_failed};
 use super::attention::{retry_command, words_of};
 use super::{AgentStatus, Seen, agent_view, waiting_reason};
 use crate::agents::preset::Preset;
@@ -29,15 +30,6 @@ pub struct Explanation {
     pub would_change: Vec<String>,
     /// What to type next, if anything helps.
     pub commands: Vec<String>,
-}
-
-/// What was started because a task failed, such as its rollback, and how that stands. Who lets the task go on has to know
-/// it: its stage begins on what that left behind.
-#[must_use]
-pub fn what_followed(pipeline: &Pipeline, task: &Task) -> Option<String> {
-    let followed = pipeline.after_failure_of(&task.id)?;
-    let begun = if followed.started_at.is_some() { "was started when it failed" } else { "is to follow its failure" };
-    Some(format!("{} ({}) {begun}, and is {}", followed.id, followed.workflow, followed.state.word()))
 }
 
 /// Explains an agent's status.
@@ -154,13 +146,13 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
         }
         TaskState::Blocked { .. } => {
             out.rule = reason;
-            out.observations.extend(what_followed(pipeline, task));
+            out.observations.extend(what_followed(pipeline, task).or_else(|| cannot_follow(pipeline, task)));
             out.would_change.push("a person's word".to_owned());
             out.commands.extend([retry_command(task), format!("pipeline task cancel {id}")]);
         }
         TaskState::Failed | TaskState::Cancelled => {
-            out.rule = reason;
-            out.observations.extend(what_followed(pipeline, task));
+            out.rule = why_failed(task).unwrap_or(reason);
+            out.observations.extend(what_followed(pipeline, task).or_else(|| cannot_follow(pipeline, task)));
             out.commands.push(format!("pipeline task retry {id}"));
         }
         TaskState::Completed => {
@@ -175,6 +167,7 @@ fn rule(pipeline: &Pipeline, task: &Task, out: &mut Explanation) {
                 }
                 None => "its workflow ended".to_owned(),
             };
+            out.observations.extend(went_on_without(pipeline, task));
             out.commands.push(format!("pipeline task rollback {id}"));
         }
         TaskState::RolledBack => out.rule = reason,

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::text;
-use pipeline_lib::workflow::CONFLICT;
 
 use super::end::End;
 use super::log::printed;
-use super::story::{Came, Entry, Story, table};
+use super::story::{Came, Entry, Story};
+use super::table::{is_counted, table};
 use crate::context::Context;
 use crate::error::{CommandError, Result, chain};
 use crate::supervisor::replace_file;
@@ -34,13 +34,7 @@ fn output(context: &Context, entry: &Entry) -> String {
 }
 
 fn junit(workflow: &str, story: &Story, end: &End, output: impl Fn(&Entry) -> String) -> String {
-    // A stage that was done in parts is counted by its parts, unless it is what they came to that failed.
-    let counted = |entry: &&Entry| match entry.came {
-        Came::Void => false,
-        Came::Failed => entry.work != "parts" || entry.decision.as_deref() == Some(CONFLICT),
-        Came::Passed | Came::Skipped => entry.work != "parts",
-    };
-    let entries: Vec<&Entry> = story.entries.iter().filter(counted).collect();
+    let entries: Vec<&Entry> = story.entries.iter().filter(|entry| is_counted(entry)).collect();
     let count = |came: Came| entries.iter().filter(|entry| entry.came == came).count();
     // What ended it without any run, such as a person's word, is a failure too.
     let unfinished = *end != End::Completed;

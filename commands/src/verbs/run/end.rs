@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::{Ask, Parent, ParentWhy, Step, Task, TaskState};
-use pipeline_lib::view::what_followed;
+use pipeline_lib::view::{cannot_follow, what_followed, why_failed};
 
 use crate::error::exit;
 
@@ -91,7 +91,7 @@ pub(super) fn end(pipeline: &Pipeline, root: &TaskId, family: &BTreeSet<TaskId>)
     match &task.state {
         TaskState::Completed => return Some(End::Completed),
         state if state.is_final() => {
-            let reason = task.reason.clone().unwrap_or_default();
+            let reason = why_failed(task).unwrap_or_default();
             return Some(failed(&state.word(), &with_what_followed(pipeline, task, reason)));
         }
         _ => {}
@@ -104,7 +104,8 @@ fn failed(word: &str, why: &str) -> End {
 }
 
 fn with_what_followed(pipeline: &Pipeline, task: &Task, reason: String) -> String {
-    what_followed(pipeline, task).map_or(reason.clone(), |words| format!("{reason}; {words}"))
+    let words = what_followed(pipeline, task).or_else(|| cannot_follow(pipeline, task));
+    words.map_or(reason.clone(), |words| format!("{reason}; {words}"))
 }
 
 /// What a task of a run does while no process works for it.

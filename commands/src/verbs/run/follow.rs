@@ -9,6 +9,7 @@ use pipeline_lib::event::Request;
 use pipeline_lib::ids::TaskId;
 use pipeline_lib::pipeline::Pipeline;
 use pipeline_lib::task::Task;
+use pipeline_lib::view::{left_out, went_on_without};
 use pipeline_state::Events;
 use pipeline_worktrees::watch::Watcher;
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use super::end::{End, end, family};
 use super::log::Log;
 use super::story::{Kind, Line, Story};
-use super::tell::Kept;
+use super::tell::{Kept, Left};
 use super::{Options, ci, tell};
 use crate::context::Context;
 use crate::dispatch::Call;
@@ -200,8 +201,8 @@ struct Teller<'a> {
     log: Log,
     /// The workflow that is run.
     workflow: String,
-    /// Where its work is, if it is not in base.
-    kept: Option<Kept>,
+    /// What it left, once it is completed.
+    left: Left,
 }
 
 impl<'a> Teller<'a> {
@@ -216,7 +217,7 @@ impl<'a> Teller<'a> {
             story: Story::of(wanted.task.clone()),
             log: Log::begin(context, &wanted.task)?,
             workflow: String::new(),
-            kept: None,
+            left: Left::default(),
         })
     }
 
@@ -236,8 +237,12 @@ impl<'a> Teller<'a> {
             self.workflow = task.workflow.to_string();
         }
         let end = end(pipeline, &self.task, &family(pipeline, &self.task));
-        if end == Some(End::Completed) {
-            self.kept = pipeline.task(self.task.as_str()).and_then(|task| kept(context, task));
+        if let (Some(End::Completed), Some(task)) = (&end, pipeline.task(self.task.as_str())) {
+            self.left = Left {
+                kept: kept(context, task),
+                without: left_out(pipeline, task).iter().map(|part| part.id.clone()).collect(),
+                words: went_on_without(pipeline, task).unwrap_or_default(),
+            };
         }
         Ok(end)
     }
@@ -267,7 +272,7 @@ impl<'a> Teller<'a> {
     }
 
     fn finish(&self, context: &Context, end: &End) -> Result<()> {
-        tell::summary(self.call, &self.task, &self.story, end, self.log.path(), self.kept.as_ref())?;
+        tell::summary(self.call, &self.task, &self.story, end, self.log.path(), &self.left)?;
         if let Some(path) = &self.options.junit {
             ci::write_junit(context, &super::beside(&self.call.globals.dir, path), &self.workflow, &self.story, end)?;
         }

@@ -1,15 +1,15 @@
 //! What happened to a task and to those that do parts of it, read from the journal: one entry for each piece of work that
 //! was done, and one line for each thing a person wants to see. Prints nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use pipeline_lib::fact::{Fact, Move};
-use pipeline_lib::ids::{RunId, StageId, TaskId};
+use pipeline_lib::ids::{RunId, StageId, TaskId, WorkflowId};
 use pipeline_lib::metrics::seconds_between;
-use pipeline_lib::run::{Ended, Run, RunSummary, Verdict, Work};
+use pipeline_lib::run::{ClaimStatus, Ended, Run, RunSummary, StopReason, Verdict, Work};
 use pipeline_lib::task::{ParentWhy, StageOutput, TaskState};
-use pipeline_lib::text::{headline, one_line};
+use pipeline_lib::text::{headline, last_error, one_line};
 use pipeline_lib::workflow::{CONFLICT, FAILED};
 use pipeline_state::Record;
 use serde_json::Value;
@@ -89,18 +89,37 @@ struct Live {
     task: TaskId,
     stage: StageId,
     work: Work,
+    started: bool,
+}
+
+/// A run that is over, before it is known what follows from it.
+#[derive(Debug)]
+struct Closed {
+    entry: Entry,
+    /// Its exit code says in the stage's own words that it failed: why is what it said last.
+    by_exit: bool,
+}
+
+/// A task of the family, as far as it matters for what its stages are called.
+#[derive(Debug)]
+struct Member {
+    workflow: WorkflowId,
+    /// It does one stage of the task it serves, and nothing else.
+    of_one: bool,
 }
 
 /// What is known so far.
 #[derive(Debug)]
 pub(super) struct Story {
     root: TaskId,
-    family: BTreeSet<TaskId>,
+    family: BTreeMap<TaskId, Option<Member>>,
     live: HashMap<RunId, Live>,
     /// A run that was closed, until it is known what was decided.
-    closed: Option<(Entry, TaskId)>,
+    closed: Option<Closed>,
     /// Since when stages are done by tasks of their own.
     parts: BTreeMap<TaskId, (StageId, Timestamp)>,
+    /// Why a task was blocked that was told of last: whoever else is told that is told the same.
+    blocked: String,
     /// What was told of the decisions of runs.
     told: HashMap<RunId, String>,
     pub(super) entries: Vec<Entry>,
@@ -111,11 +130,12 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn of(root: TaskId) -> Self {
         Self {
-            family: BTreeSet::from([root.clone()]),
+            family: BTreeMap::from([(root.clone(), None)]),
             root,
             live: HashMap::new(),
             closed: None,
             parts: BTreeMap::new(),
+            blocked: String::new(),
             told: HashMap::new(),
             entries: Vec::new(),
             began: None,
@@ -130,7 +150,7 @@ impl Story {
         let Ok(fact) = serde_json::from_value::<Fact>(record.fact) else { return Vec::new() };
         let mut lines = Vec::new();
         if let Fact::StageDone { task, output } = &fact
-            && self.family.contains(task)
+            && self.family.contains_key(task)
         {
             self.last = Some(at);
             lines.extend(self.done(at, task, output));
@@ -141,7 +161,8 @@ impl Story {
             to: TaskState::Verifying { claim, .. } | TaskState::AwaitingApproval { claim, .. },
             ..
         } = &fact
-            && let Some((entry, _)) = self.closed.as_mut().filter(|(entry, _)| entry.run.as_ref() == Some(&claim.run))
+            && let Some(Closed { entry, .. }) =
+                self.closed.as_mut().filter(|closed| closed.entry.run.as_ref() == Some(&claim.run))
         {
             entry.decision.clone_from(&claim.decision);
             self.told.extend(claim.decision.clone().map(|decision| (claim.run.clone(), decision)));
@@ -160,8 +181,8 @@ impl Story {
 
     /// Tells what is held back: nothing more is known for now.
     pub(super) fn flush(&mut self) -> Option<Line> {
-        let (entry, task) = self.closed.take()?;
-        (entry.work != "probe").then(|| self.ended(entry, task))
+        let Closed { entry, .. } = self.closed.take()?;
+        (entry.work != "probe").then(|| self.ended(entry))
     }
 
     fn other(&mut self, at: Timestamp, fact: &Fact) -> Option<Line> {
@@ -169,8 +190,10 @@ impl Story {
             Fact::TaskAdded { task } => {
                 if task.id == self.root {
                     self.began = Some(at);
+                    let member = Member { workflow: task.workflow.clone(), of_one: false };
+                    self.family.insert(task.id.clone(), Some(member));
                 }
-                let parent = task.parent.as_ref().filter(|parent| self.family.contains(&parent.task));
+                let parent = task.parent.as_ref().filter(|parent| self.family.contains_key(&parent.task));
                 if let Some(parent) = parent.filter(|parent| parent.why == ParentWhy::Proposal) {
                     let text =
                         format!("{}; a person decides about {}", task.reason.clone().unwrap_or_default(), task.id);
@@ -185,8 +208,13 @@ impl Story {
                         text: one_line(&text, WHY_CHARS_MAX),
                     });
                 }
-                if parent.is_some() {
-                    self.family.insert(task.id.clone());
+                if let Some(parent) = parent {
+                    let served = self.family.get(&parent.task).and_then(Option::as_ref);
+                    // What does a stage by itself goes by the workflow of the task it serves.
+                    let of_one = parent.why != ParentWhy::Failure
+                        && served.is_some_and(|served| served.workflow == task.workflow);
+                    let member = Member { workflow: task.workflow.clone(), of_one };
+                    self.family.insert(task.id.clone(), Some(member));
                 }
                 None
             }
@@ -196,21 +224,37 @@ impl Story {
                 self.closed(at, run, summary.as_deref());
                 None
             }
-            Fact::TaskMoved { task, to, with } if self.family.contains(task) => self.moved(at, task, to, with),
+            Fact::TaskMoved { task, to, with } if self.family.contains_key(task) => {
+                if let (TaskState::Blocked { .. }, Some(reason)) = (to, &with.reason) {
+                    self.blocked.clone_from(reason);
+                }
+                self.moved(at, task, to, with)
+            }
+            Fact::Notice { task, text, .. } if self.family.contains_key(task) => self.noticed(at, task, text),
             _ => None,
         }
     }
 
+    /// What a role is told of a task is for whoever watches it, too; unless that was just told as the task's own end.
+    fn noticed(&self, at: Timestamp, task: &TaskId, text: &str) -> Option<Line> {
+        if !self.blocked.is_empty() && text.contains(&self.blocked) {
+            return None;
+        }
+        let (task, text) = (task.clone(), one_line(text, WHY_CHARS_MAX));
+        Some(Line { at, label: task.to_string(), task, run: None, kind: Kind::Note, text })
+    }
+
     fn claimed(&mut self, run: &Run) -> Option<Line> {
         let (Some(task), Some(stage)) = (&run.task, &run.stage) else { return None };
-        if self.family.contains(task) {
-            let live = Live { task: task.clone(), stage: stage.clone(), work: run.work.clone() };
+        if self.family.contains_key(task) {
+            let live = Live { task: task.clone(), stage: stage.clone(), work: run.work.clone(), started: false };
             self.live.insert(run.id.clone(), live);
         }
         None
     }
 
     fn started(&mut self, run: &RunId, at: Timestamp) -> Option<Line> {
+        self.live.get_mut(run)?.started = true;
         let live = self.live.get(run)?;
         let command = match &live.work {
             Work::Command { command } => Some(command.clone()),
@@ -235,8 +279,18 @@ impl Story {
             Verdict::Failed => Came::Failed,
             Verdict::Void => Came::Void,
         };
+        // What could not even be started did nothing, and why is told of its task.
+        let given_up = Ended::Stopped { reason: StopReason::Cancelled };
+        if came == Came::Void && !live.started && summary.how == given_up {
+            return;
+        }
+        let declared = summary.claimed == Some(ClaimStatus::Completed) && summary.how != (Ended::Exited { code: 0 });
+        let by_exit = came == Came::Failed && declared && matches!(live.work, Work::Command { .. });
         let why = match came {
             Came::Passed | Came::Skipped => summary.summary.clone().unwrap_or_default(),
+            Came::Failed if by_exit => {
+                summary.summary.as_deref().map_or_else(|| summary.how.to_string(), |said| last_error(said).to_owned())
+            }
             // What ended well by itself failed by what was measured, which is then the summary.
             Came::Failed if summary.how == (Ended::Exited { code: 0 }) => {
                 summary.summary.clone().unwrap_or_else(|| summary.how.to_string())
@@ -256,31 +310,35 @@ impl Story {
             why: one_line(why.trim(), WHY_CHARS_MAX),
             at,
         };
-        self.closed = Some((entry, live.task));
+        self.closed = Some(Closed { entry, by_exit });
     }
 
     fn done(&mut self, at: Timestamp, task: &TaskId, output: &StageOutput) -> Vec<Line> {
         let waited = self.parts.remove(task).filter(|(stage, _)| *stage == output.stage);
         let mut lines = Vec::new();
         match self.closed.take() {
-            Some((mut entry, of)) if entry.run.as_ref() == Some(&output.run) && of == *task => {
+            Some(Closed { mut entry, by_exit }) if entry.run.as_ref() == Some(&output.run) && entry.task == *task => {
                 if entry.work == "probe" {
                     entry.came = Came::Skipped;
                     entry.why = one_line(&output.summary, WHY_CHARS_MAX);
                 }
-                if entry.came == Came::Failed && !output.summary.is_empty() {
+                // An agent that did its work and says that the stage failed.
+                if entry.came == Came::Passed && output.decision == FAILED {
+                    entry.came = Came::Failed;
+                }
+                if entry.came == Came::Failed && !by_exit && !output.summary.is_empty() {
                     entry.why = one_line(headline(&output.summary), WHY_CHARS_MAX);
                 }
                 entry.decision = Some(output.decision.clone());
                 self.told.insert(output.run.clone(), output.decision.clone());
-                let mut line = self.ended(entry, of);
+                let mut line = self.ended(entry);
                 if output.by.is_some() {
                     line.text.push_str(&format!(" · by {}", one_line(&output.who(), WHY_CHARS_MAX)));
                 }
                 lines.push(line);
                 return lines;
             }
-            Some((entry, of)) if entry.work != "probe" => lines.push(self.ended(entry, of)),
+            Some(Closed { entry, .. }) if entry.work != "probe" => lines.push(self.ended(entry)),
             Some(_) | None => {}
         }
         let label = self.label(task, &output.stage);
@@ -298,7 +356,7 @@ impl Story {
                 why: one_line(output.summary.trim(), WHY_CHARS_MAX),
                 at,
             };
-            lines.push(self.ended(entry, task.clone()));
+            lines.push(self.ended(entry));
         } else if self.told.insert(output.run.clone(), output.decision.clone()).as_ref() != Some(&output.decision) {
             // A person decided, or a failure did: the run itself was told before.
             if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.run.as_ref() == Some(&output.run)) {
@@ -310,7 +368,7 @@ impl Story {
         lines
     }
 
-    fn ended(&mut self, entry: Entry, task: TaskId) -> Line {
+    fn ended(&mut self, entry: Entry) -> Line {
         let gate = if entry.work == "gate" { "gate " } else { "" };
         let decision = entry.decision.as_deref().map_or_else(String::new, |word| format!(" · {word}"));
         let why = match entry.came {
@@ -324,7 +382,7 @@ impl Story {
         let line = Line {
             at: entry.at,
             label: entry.label.clone(),
-            task,
+            task: entry.task.clone(),
             run: entry.run.clone(),
             kind: Kind::Ended(Box::new(entry.clone())),
             text,
@@ -371,59 +429,17 @@ impl Story {
         if suffix.is_empty() {
             return stage.to_string();
         }
-        match suffix.split('.').any(|word| word == stage.as_str()) {
+        let of_one = self.family.get(task).and_then(Option::as_ref).is_some_and(|member| member.of_one);
+        match of_one && suffix.split('.').any(|word| is_named_after(word, stage)) {
             true => suffix.to_owned(),
             false => format!("{suffix}.{stage}"),
         }
     }
 }
 
-/// The figures of a run, each piece of work counted once.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Total {
-    pub(super) run: usize,
-    pub(super) skipped: usize,
-    pub(super) repeated: usize,
-    pub(super) failed: usize,
-    pub(super) seconds: f64,
-}
-
-/// One stage of the summary.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Row {
-    pub(super) label: String,
-    pub(super) run: usize,
-    pub(super) skipped: usize,
-    pub(super) seconds: f64,
-    pub(super) last: String,
-}
-
-/// Stages in the order in which they were first reached. What was done again is repeated, however it came.
-pub(super) fn table(entries: &[Entry]) -> (Vec<Row>, Total) {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut total = Total::default();
-    let counted = entries.iter().filter(|entry| !matches!(entry.came, Came::Void) && entry.work != "gate");
-    for entry in counted {
-        let found = rows.iter().position(|row| row.label == entry.label);
-        let index = found.unwrap_or_else(|| {
-            rows.push(Row { label: entry.label.clone(), run: 0, skipped: 0, seconds: 0.0, last: String::new() });
-            rows.len() - 1
-        });
-        let Some(row) = rows.get_mut(index) else { continue };
-        match entry.came {
-            Came::Skipped => {
-                row.skipped += 1;
-                total.skipped += 1;
-            }
-            Came::Passed | Came::Failed | Came::Void => {
-                total.repeated += usize::from(row.run > 0);
-                row.run += 1;
-                total.run += 1;
-            }
-        }
-        total.failed += usize::from(entry.came == Came::Failed);
-        row.seconds += entry.seconds;
-        row.last = entry.decision.clone().unwrap_or_else(|| entry.came.word().to_owned());
-    }
-    (rows, total)
+/// Whether a word of a task's name is that of a stage, or that with a number behind it because there are more of them.
+fn is_named_after(word: &str, stage: &StageId) -> bool {
+    let Some(rest) = word.strip_prefix(stage.as_str()) else { return false };
+    let number = rest.strip_prefix('-').unwrap_or_default();
+    rest.is_empty() || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

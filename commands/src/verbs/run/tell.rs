@@ -9,7 +9,8 @@ use pipeline_lib::view::SCHEMA_VERSION;
 use serde_json::{Value, json};
 
 use super::end::End;
-use super::story::{Came, Entry, Kind, Line, Story, table};
+use super::story::{Came, Entry, Kind, Line, Story};
+use super::table::table;
 use crate::dispatch::Call;
 use crate::error::Result;
 use crate::table::columns;
@@ -89,19 +90,12 @@ fn of_entry(entry: &Entry) -> Value {
 ///
 /// # Errors
 /// When the reader has gone.
-pub(super) fn summary(
-    call: &Call,
-    task: &TaskId,
-    story: &Story,
-    end: &End,
-    log: &Path,
-    kept: Option<&Kept>,
-) -> Result<()> {
+pub(super) fn summary(call: &Call, task: &TaskId, story: &Story, end: &End, log: &Path, left: &Left) -> Result<()> {
     let out = &call.output;
     let (rows, total) = table(&story.entries);
     let seconds = story.began.zip(story.last).map_or(0.0, |(a, b)| pipeline_lib::metrics::seconds_between(a, b));
     let (why, command) = match end {
-        End::Completed => (String::new(), String::new()),
+        End::Completed => (left.words.clone(), String::new()),
         End::Failed { why, .. } => (why.clone(), String::new()),
         End::Asks { question, command, .. } => (question.clone(), command.clone()),
     };
@@ -119,7 +113,10 @@ pub(super) fn summary(
             "stages_repeated": total.repeated, "stages_failed": total.failed, "seconds": seconds, "stages": stages,
             "log": log,
         });
-        if let Some(Kept { branch, commits, base }) = kept {
+        if !left.without.is_empty() {
+            document["without"] = json!(left.without);
+        }
+        if let Some(Kept { branch, commits, base }) = &left.kept {
             document["not_merged"] = json!({ "branch": branch, "commits": commits, "base": base });
         }
         return out.json(&document);
@@ -142,7 +139,7 @@ pub(super) fn summary(
         total.repeated,
         log.display()
     ));
-    if let Some(Kept { branch, commits, base }) = kept {
+    if let Some(Kept { branch, commits, base }) = &left.kept {
         let is = if *commits == 1 { "is" } else { "are" };
         let commits = counted(*commits, "commit");
         out.note(&format!("{commits} {is} on branch {branch} and not in {base}: git merge {branch}"));
@@ -155,6 +152,17 @@ pub(super) fn summary(
         End::Failed { .. } | End::Completed => {}
     }
     Ok(())
+}
+
+/// What a completed task left to be told.
+#[derive(Default)]
+pub(super) struct Left {
+    /// Where its work is, if it is not in base.
+    pub(super) kept: Option<Kept>,
+    /// The parts that failed and that its chain went on without.
+    pub(super) without: Vec<TaskId>,
+    /// The same in words; empty where there are none.
+    pub(super) words: String,
 }
 
 /// Work that was not merged.
