@@ -212,7 +212,7 @@ impl Story {
                     let served = self.family.get(&parent.task).and_then(Option::as_ref);
                     // What does a stage by itself goes by the workflow of the task it serves.
                     let of_one = parent.why != ParentWhy::Failure
-                        && served.is_some_and(|served| served.workflow == task.workflow);
+                        && served.is_none_or(|served| served.workflow == task.workflow);
                     let member = Member { workflow: task.workflow.clone(), of_one };
                     self.family.insert(task.id.clone(), Some(member));
                 }
@@ -429,7 +429,7 @@ impl Story {
         if suffix.is_empty() {
             return stage.to_string();
         }
-        let of_one = self.family.get(task).and_then(Option::as_ref).is_some_and(|member| member.of_one);
+        let of_one = self.family.get(task).and_then(Option::as_ref).is_none_or(|member| member.of_one);
         match of_one && suffix.split('.').any(|word| is_named_after(word, stage)) {
             true => suffix.to_owned(),
             false => format!("{suffix}.{stage}"),
