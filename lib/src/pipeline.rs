@@ -8,6 +8,7 @@ mod apply;
 mod assigned;
 mod category;
 pub(crate) mod clock;
+mod failing;
 mod idle;
 mod index;
 mod proposals;
@@ -37,7 +38,7 @@ use crate::mode::{Mode, PilotScope, Rollout};
 use crate::run::Run;
 use crate::settings::Settings;
 use crate::task::{ParentWhy, Task, TaskState};
-use crate::workflow::{FAILED, Next, Stage, Workflow, tdd};
+use crate::workflow::{Stage, Workflow, tdd};
 
 pub use apply::alerts::{AlertNotice, StandingAlert};
 pub use apply::patterns::Pattern;
@@ -320,19 +321,6 @@ impl Pipeline {
     #[must_use]
     pub fn workflow_of<'a>(&'a self, task: &'a Task) -> Option<&'a Arc<Workflow>> {
         task.pinned.as_ref().or_else(|| self.core.workflows.get(&task.workflow))
-    }
-
-    /// The workflow of this name that a task leads to: as it was when the task started.
-    pub(crate) fn led<'a>(&'a self, task: &'a Task, id: &WorkflowId) -> Option<&'a Arc<Workflow>> {
-        task.along.get(id).or_else(|| self.core.workflows.get(id))
-    }
-
-    /// Whether the workflow of a task says what is done where the stage that it is or was at fails.
-    pub(crate) fn answers_failure(&self, task: &Task) -> bool {
-        let stage = task.state.stage().or(task.left_at.as_ref());
-        self.workflow_of(task).is_some_and(|workflow| {
-            workflow.on_failure.is_some() || stage.is_some_and(|stage| workflow.next(stage, FAILED) != Next::Nowhere)
-        })
     }
 
     /// The stage a task is at, or would start at.

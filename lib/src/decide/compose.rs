@@ -337,14 +337,7 @@ impl Rules<'_> {
     }
 
     fn failure_task(&self, task: &Task, stage: &Stage, id: &crate::ids::WorkflowId, why: &str) -> Result<Task, String> {
-        let workflow = self.p.led(task, id).ok_or("there is no such workflow")?;
-        let mut given = task.params.clone();
-        given.insert("failed_task".to_owned(), task.id.as_str().into());
-        given.insert("failed_stage".to_owned(), stage.id.as_str().into());
-        given.insert("failed_workflow".to_owned(), task.workflow.as_str().into());
-        given.insert("reason".to_owned(), why.into());
-        given.retain(|name, _| params::declared(&workflow.params, name).is_some());
-        params::check(&workflow.params, &given).map_err(|problems| problems.join("; "))?;
+        let (workflow, given) = self.p.follows_failure(task, id, Some(&stage.id), why)?;
         let name = self.name_of_part(task, "on-failure", &HashSet::new());
         let new = NewTask {
             title: format!("{} after {} failed at {}", workflow_words(workflow), task.id, stage.id),

@@ -1,13 +1,11 @@
 //! What a failure left, in words for whoever looks at a task: what its stage said of it, what was started because of it or
 //! could not be, and what a chain went on without. Decides nothing, and starts nothing.
 
-use serde_json::Value;
-
 use crate::pipeline::Pipeline;
 use crate::registry::chain::is_chain;
 use crate::task::{ParentWhy, Task, TaskState};
 use crate::text::{last_error, one_line};
-use crate::workflow::{FAILED, params};
+use crate::workflow::FAILED;
 
 /// The longest reason that is repeated behind another one, in characters.
 const REASON_CHARS_MAX: usize = 300;
@@ -24,29 +22,15 @@ pub fn what_followed(pipeline: &Pipeline, task: &Task) -> Option<String> {
 /// Why the workflow that is started when a task fails cannot be started, if that is so: what failed is not rolled back then.
 #[must_use]
 pub fn cannot_follow(pipeline: &Pipeline, task: &Task) -> Option<String> {
-    let failed = matches!(task.state, TaskState::Failed | TaskState::Blocked { .. });
+    let failed = task.state == TaskState::Failed || task.given_up;
     // What mends a failure is not mended by itself.
     let mends = task.parent.as_ref().is_some_and(|parent| parent.why == ParentWhy::Failure);
     if !failed || mends || pipeline.after_failure_of(&task.id).is_some() {
         return None;
     }
     let id = pipeline.workflow_of(task)?.on_failure.as_ref()?;
-    let why = match pipeline.led(task, id) {
-        None => "there is no such workflow".to_owned(),
-        Some(workflow) => {
-            let mut given = task.params.clone();
-            let stage = task.left_at.as_ref().or(task.state.stage()).map_or("", |stage| stage.as_str());
-            let told = [
-                ("failed_task", task.id.as_str()),
-                ("failed_stage", stage),
-                ("failed_workflow", task.workflow.as_str()),
-                ("reason", task.reason.as_deref().unwrap_or_default()),
-            ];
-            given.extend(told.map(|(name, value)| (name.to_owned(), Value::from(value))));
-            given.retain(|name, _| params::declared(&workflow.params, name).is_some());
-            params::check(&workflow.params, &given).err()?.join("; ")
-        }
-    };
+    let stage = task.left_at.as_ref().or(task.state.stage());
+    let why = pipeline.follows_failure(task, id, stage, task.reason.as_deref().unwrap_or_default()).err()?;
     Some(format!("its `on_failure`, workflow {id}, cannot be started: {why}"))
 }
 

@@ -230,6 +230,18 @@ impl Story {
                 }
                 self.moved(at, task, to, with)
             }
+            Fact::Demoted { mode, why } => {
+                let text = format!("the rollout went back to {}: {why}", mode.rollout.word());
+                let task = self.root.clone();
+                Some(Line {
+                    at,
+                    label: "rollout".to_owned(),
+                    task,
+                    run: None,
+                    kind: Kind::Note,
+                    text: one_line(&text, WHY_CHARS_MAX),
+                })
+            }
             Fact::Notice { task, text, .. } if self.family.contains_key(task) => self.noticed(at, task, text),
             _ => None,
         }
