@@ -8,6 +8,7 @@
 pub mod alerts;
 pub mod chain;
 pub mod expression;
+pub mod handed;
 pub mod parse;
 pub mod route;
 
@@ -40,6 +41,8 @@ pub struct Registry {
     pub priorities: BTreeMap<WorkflowId, u8>,
     /// Where the file names workflows.
     pub mentions: Vec<Mention>,
+    /// Where the file says what workflows are given.
+    pub handed: Vec<handed::Handed>,
 }
 
 /// A place of the file that names a workflow.

@@ -219,7 +219,7 @@ pub struct AgentSettings {
 pub struct SchedulerSettings {
     /// Runs of a stage after the first one that failed; 2 allows 3 attempts.
     pub retries: u32,
-    /// The wait before the first retry; doubles with each further one.
+    /// The longest wait before the first retry; doubles with each further one, and up to half is taken off at random.
     pub backoff: SignedDuration,
     /// The longest wait before a retry.
     pub backoff_max: SignedDuration,

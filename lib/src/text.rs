@@ -7,6 +7,8 @@
 /// How many characters an escape sequence that carries a string (a window title, say) may have. What is longer was not
 /// meant as one, or is an attack; only its introducer is dropped then. The bound also keeps the work linear.
 const SEQUENCE_CHARS_MAX: usize = 1024;
+/// So many names are listed in a sentence.
+const LISTED_MAX: usize = 8;
 
 /// Makes a paragraph safe: newlines and tabs stay, everything invisible or steering goes, at most `max_chars` remain.
 #[must_use]
@@ -267,6 +269,16 @@ pub fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// Names in a sentence, in quotation marks: the first of them where there are many.
+#[must_use]
+pub fn listed<'w>(names: impl Iterator<Item = &'w str>) -> String {
+    let mut names: Vec<String> = names.take(LISTED_MAX + 1).map(|name| format!("`{}`", one_line(name, 60))).collect();
+    if names.len() > LISTED_MAX {
+        names[LISTED_MAX] = "…".to_owned();
+    }
+    names.join(", ")
 }
 
 /// The known word that was probably meant: few edits away for its length.

@@ -170,7 +170,7 @@ pub struct Stage {
     /// Instead of the project's `retries`.
     #[serde(default)]
     pub retries: Option<u32>,
-    /// Instead of the project's `backoff`.
+    /// Instead of the project's `backoff`: the longest wait before the first retry.
     #[serde(default)]
     pub backoff: Option<SignedDuration>,
     /// Instead of the project's `max_visits`.

@@ -65,7 +65,7 @@ fn a_broken_file_leaves_the_others_alone() {
         [
             ".pipeline/workflows/e.yaml: workflows are JSON; YAML is not read",
             ".pipeline/workflows/a-syntax.json:4:1: trailing comma",
-            ".pipeline/workflows/b-comment.json:1:1: expected value",
+            ".pipeline/workflows/b-comment.json:1:1: JSON has no comments",
             ".pipeline/workflows/c-yaml.json:1:1: this is YAML, which is not read",
             ".pipeline/workflows/d-empty.json:1:1: this file is empty",
             ".pipeline/workflows/g-again.json:1:8: workflow `good` is already defined in .pipeline/workflows/f-good.json",
@@ -85,13 +85,13 @@ fn a_broken_file_leaves_the_others_alone() {
       |
       = help: Remove the comma before the closing bracket.
 
-    error: expected value
+    error: JSON has no comments
      --> .pipeline/workflows/b-comment.json:1:1
       |
     1 | // no
-      | ^
+      | ^^
       |
-      = help: JSON has no comments; remove them.
+      = help: Remove them; what is to be said can stand in a "description".
 
     error: this is YAML, which is not read
      --> .pipeline/workflows/c-yaml.json:1:1
@@ -101,6 +101,40 @@ fn a_broken_file_leaves_the_others_alone() {
       |
       = help: Workflows are JSON; convert this file, or begin with {.
     "#);
+}
+
+#[test]
+fn fields_that_stand_twice_are_told_and_shown() {
+    let stage = r#"{ "id": "twice", "_": 1, "_": 2, "note": 1, "note": 2,
+  "stages": [{ "id": "a", "run": "echo first",
+    "run": "echo second" }, { "id": "b", "run": "true", "run": "true" }] }"#;
+    let set = workflows(&[("twice.json", stage)], &[]);
+    assert_eq!(ids(&set), ["tdd"]);
+    let warnings: Vec<bool> = set.problems.iter().map(|problem| problem.warning).collect();
+    assert_eq!(warnings, [true, false, true]);
+    assert_eq!(
+        lines(&set.problems),
+        [
+            ".pipeline/workflows/twice.json:1:45: `note` stands twice in one object, and only this one counts",
+            ".pipeline/workflows/twice.json:3:5: `run` stands twice in one object, and only this one counts",
+            ".pipeline/workflows/twice.json:3:57: `run` stands twice in one object, and only this one counts",
+        ]
+    );
+}
+
+#[test]
+fn a_file_with_mistakes_is_told_of_other_workflows_as_well() {
+    let broken =
+        r#"{ "id": "broken", "on_failure": "roll", "stages": [{ "id": "a", "workflow": "tddd", "retries": "2" }] }"#;
+    let set = workflows(&[("broken.json", broken)], &[]);
+    assert_eq!(
+        lines(&set.problems),
+        [
+            ".pipeline/workflows/broken.json:1:33: there is no workflow `roll`",
+            ".pipeline/workflows/broken.json:1:77: there is no workflow `tddd`",
+            ".pipeline/workflows/broken.json:1:96: `retries` is a whole number from 0",
+        ]
+    );
 }
 
 #[test]
@@ -117,14 +151,6 @@ fn problems_of_meaning_point_at_their_place() {
     let set = workflows(&[("review.json", text)], &["dev", "reviewer"]);
     assert_eq!(ids(&set), ["tdd"]);
     insta::assert_snapshot!(render_all(&set.problems, false), @r#"
-    error: nothing leads to stage `check`
-     --> .pipeline/workflows/review.json:4:5
-      |
-    4 |     { "id": "check", "agent": "reviewr", "timeout": "soon", "decisions": ["success"] }
-      |     ^
-      |
-      = help: Add a connection to it, or remove it.
-
     error: no agent has the role `reviewr`
      --> .pipeline/workflows/review.json:4:31
       |

@@ -15,10 +15,15 @@ use super::load::{read_source, shown};
 use super::node::{self, Node};
 use super::problem::{LocatedProblem, Place, SourceText};
 
+mod doubles;
+mod syntax;
+
 /// A JSON file that was read.
 pub(crate) struct Document {
     source: Arc<SourceText>,
     value: Value,
+    /// Whether some object has two fields of one name.
+    doubled: bool,
 }
 
 /// The files of a folder that are to be read, sorted by name. YAML is named as a problem instead of being passed over.
@@ -52,55 +57,20 @@ pub(crate) fn read(path: &Path, max: u64, what: &str) -> Result<Document, Locate
     let Some(source) = read_source(path, max)? else {
         return Err(LocatedProblem::of_file(&shown(path), "there is no such file", None));
     };
-    match serde_json::from_str(&source.text) {
-        Ok(value) => Ok(Document { source, value }),
-        Err(error) => Err(syntax_problem(&source, &error, what)),
+    match doubles::read(&source.text) {
+        Ok((value, doubled)) => Ok(Document { source, value, doubled }),
+        Err(error) => Err(syntax::problem(&source, &error, what)),
     }
 }
 
 /// Line and column, from 1, of what a JSON pointer leads to in a text, or of the nearest thing around it.
 pub(crate) fn position(text: &str, pointer: &str) -> (usize, usize) {
     let source = SourceText::new(String::new(), text.to_owned());
-    let document = Document { source: Arc::clone(&source), value: Value::Null };
+    let document = Document { source: Arc::clone(&source), value: Value::Null, doubled: false };
     match document.place(pointer) {
         Place::File(_, span) => source.position(span.start),
         Place::Environment(_) | Place::Override(_) => (0, 0),
     }
-}
-
-fn syntax_problem(source: &Arc<SourceText>, error: &serde_json::Error, what: &str) -> LocatedProblem {
-    let at = source.offset(error.line(), error.column());
-    let place = Place::File(Arc::clone(source), at..at + 1);
-    let start = source.text.trim_start();
-    if start.is_empty() {
-        return LocatedProblem::new(&place, "this file is empty", Some(format!("{what} are JSON objects: {{ … }}.")));
-    }
-    if looks_like_yaml(start) {
-        let at = source.text.len() - start.len();
-        let place = Place::File(Arc::clone(source), at..at + 1);
-        let hint = format!("{what} are JSON; convert this file, or begin with {{.");
-        return LocatedProblem::new(&place, "this is YAML, which is not read", Some(hint));
-    }
-    // The library's text ends with the position, which is shown anyway.
-    let text = error.to_string();
-    let message = text.split(" at line ").next().unwrap_or_default();
-    let hint = match message {
-        "trailing comma" => Some("Remove the comma before the closing bracket."),
-        _ if start.starts_with("//") || start.contains("\n//") => Some("JSON has no comments; remove them."),
-        _ => None,
-    };
-    LocatedProblem::new(&place, message, hint.map(str::to_owned))
-}
-
-/// Whether a text that is not JSON begins like YAML: a document mark, a comment, or a key without quotes.
-fn looks_like_yaml(text: &str) -> bool {
-    let first = text.lines().next().unwrap_or_default();
-    let key = first.split_once(':').map(|(key, rest)| (key.trim_start_matches("- "), rest));
-    let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_- ".contains(c));
-    first.starts_with("---")
-        || first.starts_with("%YAML")
-        || first.starts_with("# ")
-        || key.is_some_and(|(key, rest)| is_key(key) && (rest.is_empty() || rest.starts_with(' ')))
 }
 
 impl Document {
@@ -115,6 +85,15 @@ impl Document {
     /// The document with the place of every value.
     pub(crate) fn node(&self) -> Node {
         self.with_ast(|ast| node::from_json(ast, &self.source)).unwrap_or_else(node::empty)
+    }
+
+    /// Fields that stand twice in one object, of which only the last is read. `matters` says of the name of the object and
+    /// that of the field whether the difference is a mistake.
+    pub(crate) fn doubles(&self, matters: impl Fn(&str, &str) -> bool) -> Vec<LocatedProblem> {
+        if !self.doubled {
+            return Vec::new();
+        }
+        self.with_ast(|ast| doubles::find(ast, &self.source, &matters)).unwrap_or_default()
     }
 
     /// The place of one JSON pointer, or of the nearest thing around it.

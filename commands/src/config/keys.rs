@@ -92,8 +92,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("agents", "network", Kind::Flag, "false", "whether it has a network where it is confined strictly"),
 
     key("scheduler", "retries", Kind::Whole { min: 0 }, "2", "further attempts after one that failed"),
-    key("scheduler", "backoff", ZERO, "\"5s\"", "the wait before the first of them; doubles each time"),
-    key("scheduler", "backoff_max", ZERO, "\"5m\"", "the longest such wait"),
+    key("scheduler", "backoff", ZERO, "\"5s\"", "at most so long before the first; doubles; up to half is taken off at random"),
+    key("scheduler", "backoff_max", ZERO, "\"5m\"", "it never doubles beyond this"),
     key("scheduler", "stage_timeout", POSITIVE, "\"30m\"", "a run is stopped after this; of a merely slow one you are told"),
     key("scheduler", "verify_timeout", POSITIVE, "\"15m\"", "one run of `verify` or `setup` is stopped after this"),
     key("scheduler", "max_parallel", Kind::Whole { min: 0 }, "4", "agents working at once; 0: as many as there are"),

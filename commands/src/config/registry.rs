@@ -7,10 +7,11 @@ use std::sync::LazyLock;
 
 use jiff::SignedDuration;
 use pipeline_lib::ids::WorkflowId;
-use pipeline_lib::registry::{Chain, Origin, Registry, Rule, parse, route};
+use pipeline_lib::registry::{Chain, Origin, Registry, Rule, handed, parse, route};
 use pipeline_lib::settings::{ScheduleSettings, Settings};
 use pipeline_lib::text::nearest;
 use pipeline_lib::workflow::parse::{About, Problem};
+use pipeline_lib::workflow::together;
 
 use super::json;
 use super::workflows::located;
@@ -46,8 +47,11 @@ pub fn load_registry(path: &Path, set: &mut WorkflowSet) -> Result<Registry, Con
     set.count_among(&registry.category_of);
     problems.extend(add_chains(&registry, set));
     problems.extend(dangling(&registry, set));
+    problems.extend(handed::check(&registry.handed, |id| set.find(id)));
+    problems.extend(after_chains(&registry, set));
     set.draw_in(registry.schedules.iter().map(|schedule| schedule.workflow.as_str()));
-    let located = located(&document, problems);
+    let mut located = located(&document, problems);
+    located.extend(document.doubles(|_, _| true));
     if located.iter().any(|problem| !problem.warning) {
         return Err(ConfigError { problems: located });
     }
@@ -103,6 +107,15 @@ fn add_chains(registry: &Registry, set: &mut WorkflowSet) -> Vec<Problem> {
             return problems;
         }
     }
+}
+
+/// What the workflows that are started when a chain fails need and are not given.
+fn after_chains(registry: &Registry, set: &WorkflowSet) -> Vec<Problem> {
+    let of_one = |chain: &Chain| {
+        let (made, next) = (set.get(&chain.id)?, set.find(chain.on_failure.as_ref()?)?);
+        Some(together::check_after_failure(made, &next, &chain.at))
+    };
+    registry.chains.iter().filter_map(of_one).flatten().collect()
 }
 
 /// Names of workflows that are not there. An alert is one even if nothing can be started against it.

@@ -143,6 +143,14 @@ fn span() -> Value {
     json!({ "anyOf": [duration(), { "type": "integer", "minimum": 1, "description": "seconds" }] })
 }
 
+fn backoff() -> Value {
+    let description = "the longest wait before the first further attempt; it doubles with each, up to backoff_max of \
+                       config.toml, and up to half of it is taken off at random";
+    let Value::Object(mut schema) = span() else { return span() };
+    schema.insert("description".to_owned(), description.into());
+    Value::Object(schema)
+}
+
 fn command() -> Value {
     json!({
         "description": "a shell command or a list of its lines; {{ }} is quoted for the place where it stands",
@@ -292,7 +300,7 @@ fn stage() -> Value {
         "verify": { "type": ["boolean", "string", "null"], "description": "true for the project's gate, or a command" },
         "timeout": span(),
         "retries": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
-        "backoff": span(),
+        "backoff": backoff(),
         "max_visits": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
         "approval": { "type": "boolean", "description": "a person has to agree before the task goes on" },
         "merge": { "type": "boolean", "description": "the task's branch is merged when this stage succeeds" }

@@ -175,6 +175,7 @@ pub struct Checked {
 pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     let mut set = WorkflowSet { roles: roles.clone(), ..WorkflowSet::default() };
     let mut files: BTreeMap<WorkflowId, (PathBuf, Document)> = BTreeMap::new();
+    let mut drafts = Vec::new();
     let builtin = tdd();
     let mut builtin_replaced = false;
     for path in json::files(dir, "workflows", &mut set.problems) {
@@ -190,9 +191,13 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
         };
         let id = document.json().get("id").and_then(serde_json::Value::as_str);
         builtin_replaced |= id == Some(builtin.id.as_str());
-        let Some(workflow) = read_one(&document, roles, &mut set.problems) else {
-            set.unusable.extend(id.map(|id| (id.to_owned(), document.name().to_owned())));
-            continue;
+        let workflow = match read_one(&document, roles, &mut set.problems) {
+            Ok(workflow) => workflow,
+            Err(draft) => {
+                set.unusable.extend(id.map(|id| (id.to_owned(), document.name().to_owned())));
+                drafts.extend(draft.map(|draft| (document, draft)));
+                continue;
+            }
         };
         if let Some((_, first)) = files.get(&workflow.id) {
             let message = format!("workflow `{}` is already defined in {}", workflow.id, first.name());
@@ -213,6 +218,11 @@ pub fn load_workflows(dir: &Path, roles: &BTreeSet<Role>) -> WorkflowSet {
     set.workflows.extend(drawn_in);
     set.workflows.sort_by(|a, b| a.id.cmp(&b.id));
     take_out_misfits(&mut set, &files);
+    for (document, draft) in drafts {
+        let is_broken = |name: &str| set.unusable.iter().any(|(broken, _)| broken == name);
+        let found = together::check_draft(&draft.workflow, &draft.places, &set.workflows, is_broken);
+        add(&mut set.problems, located(&document, found));
+    }
     set.defined_in = files.iter().map(|(id, (_, document))| (id.clone(), document.name().to_owned())).collect();
     set.clean = files
         .into_iter()
@@ -250,7 +260,7 @@ fn take_out_misfits(set: &mut WorkflowSet, files: &BTreeMap<WorkflowId, (PathBuf
 pub fn load_workflow(path: &Path, roles: &BTreeSet<Role>) -> (Option<Workflow>, Vec<LocatedProblem>) {
     let mut problems = Vec::new();
     let workflow = match json::read(path, FILE_BYTES_MAX, "Workflows") {
-        Ok(document) => read_one(&document, roles, &mut problems),
+        Ok(document) => read_one(&document, roles, &mut problems).ok(),
         Err(problem) => {
             problems.push(problem);
             None
@@ -267,16 +277,17 @@ pub fn check_workflow_files(paths: &[PathBuf], roles: &BTreeSet<Role>, others: O
     let mut problems = Vec::new();
     let mut read: Vec<(Document, Arc<Workflow>)> = Vec::new();
     let mut known: Vec<Arc<Workflow>> = Vec::new();
+    let mut drafts = Vec::new();
     for path in paths {
         if let Some(workflow) = others.and_then(|set| set.clean_file(path)) {
             known.push(workflow.clone());
             continue;
         }
         match json::read(path, FILE_BYTES_MAX, "Workflows") {
-            Ok(document) => {
-                let workflow = read_one(&document, roles, &mut problems);
-                read.extend(workflow.map(|workflow| (document, Arc::new(workflow))));
-            }
+            Ok(document) => match read_one(&document, roles, &mut problems) {
+                Ok(workflow) => read.push((document, Arc::new(workflow))),
+                Err(draft) => drafts.extend(draft.map(|draft| (document, draft))),
+            },
             Err(problem) => problems.push(problem),
         }
     }
@@ -285,11 +296,22 @@ pub fn check_workflow_files(paths: &[PathBuf], roles: &BTreeSet<Role>, others: O
     let mut all = given.clone();
     let project = others.map(|set| set.workflows.as_slice()).unwrap_or_default();
     all.extend(project.iter().filter(|workflow| !own.contains(&workflow.id)).cloned());
-    let broken = |name: &str| others.is_some_and(|set| set.unusable.iter().any(|(broken, _)| broken == name));
+    let broken = |name: &str| {
+        let given = drafts.iter().any(|(_, draft): &(Document, parse::Draft)| draft.workflow.id.as_str() == name);
+        given || others.is_some_and(|set| set.unusable.iter().any(|(broken, _)| broken == name))
+    };
+    let somewhere_else = |problem: &mut parse::Problem| {
+        problem.warning |= others.is_none() && problem.message.starts_with("there is no workflow");
+    };
+    for (document, draft) in &drafts {
+        let mut found = together::check_draft(&draft.workflow, &draft.places, &all, broken);
+        found.iter_mut().for_each(somewhere_else);
+        add(&mut problems, located(document, found));
+    }
     let mut misfits: BTreeSet<WorkflowId> = BTreeSet::new();
     for (id, mut problem) in together::check(&all, broken) {
         let Some((document, _)) = read.iter().find(|(_, workflow)| workflow.id == id) else { continue };
-        problem.warning |= others.is_none() && problem.message.starts_with("there is no workflow");
+        somewhere_else(&mut problem);
         if !problem.warning {
             misfits.insert(id);
         }
@@ -298,16 +320,31 @@ pub fn check_workflow_files(paths: &[PathBuf], roles: &BTreeSet<Role>, others: O
     Checked { valid: own.into_iter().filter(|id| !misfits.contains(id)).collect(), workflows: given, problems }
 }
 
-fn read_one(document: &Document, roles: &BTreeSet<Role>, problems: &mut Vec<LocatedProblem>) -> Option<Workflow> {
-    let (workflow, found) = match parse::parse(document.json(), Some(roles).filter(|roles| !roles.is_empty())) {
-        Ok((workflow, warnings)) => (Some(workflow), warnings),
-        Err(found) => (None, found),
-    };
-    if found.is_empty() {
-        return workflow;
+/// Reads one document; where it cannot be used, what could be read of it.
+fn read_one(
+    document: &Document,
+    roles: &BTreeSet<Role>,
+    problems: &mut Vec<LocatedProblem>,
+) -> Result<Workflow, Option<parse::Draft>> {
+    let (draft, found) = parse::draft(document.json(), Some(roles).filter(|roles| !roles.is_empty()));
+    let doubles = document.doubles(parse::is_read);
+    let usable = found.iter().all(|problem| problem.warning) && doubles.iter().all(|problem| problem.warning);
+    if !found.is_empty() || !doubles.is_empty() {
+        let mut said = located(document, found);
+        add(&mut said, doubles);
+        problems.append(&mut said);
     }
-    problems.append(&mut located(document, found));
-    workflow
+    if usable { draft.map(|draft| draft.workflow).ok_or(None) } else { Err(draft) }
+}
+
+/// Adds what is wrong with a file to what was said of it before.
+fn add(problems: &mut Vec<LocatedProblem>, more: Vec<LocatedProblem>) {
+    let Some(file) = more.first().map(|problem| problem.file.clone()) else { return };
+    let from = problems.iter().position(|problem| problem.file == file).unwrap_or(problems.len());
+    let to = from + problems[from..].iter().take_while(|problem| problem.file == file).count();
+    let mut all: Vec<LocatedProblem> = problems.splice(from..to, []).chain(more).collect();
+    problem::sort(&mut all);
+    problems.splice(from..from, all);
 }
 
 /// Problems with their places in a file, from top to bottom.

@@ -119,7 +119,8 @@ pub fn decide(text: &str, choices: &[&str]) -> Decision {
 pub fn quoted(text: &str) -> String {
     let meant = |(place, line): (Place, &str)| {
         let decides = matches!(read(place, line), Said::Word(_) | Said::NearMiss);
-        decides.then(|| format!("`{}`", text::one_line(line.trim().trim_matches('`'), QUOTED_CHARS_MAX)))
+        let inside = if place == Place::Code { " (in a block of code, where it does not count)" } else { "" };
+        decides.then(|| format!("`{}`{inside}", text::one_line(line.trim().trim_matches('`'), QUOTED_CHARS_MAX)))
     };
     let found: Vec<String> = lines(text).filter_map(meant).collect();
     // The last ones are what would have counted.
@@ -411,6 +412,13 @@ mod tests {
             Just("\r\n"),
         ];
         proptest::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+    }
+
+    #[test]
+    fn what_is_quoted_says_why_it_does_not_count() {
+        let inside = "`DECISION: approve` (in a block of code, where it does not count)";
+        assert_eq!(quoted("```\nDECISION: approve\n```"), inside);
+        assert_eq!(quoted("DECISION: approve, mostly"), "`DECISION: approve, mostly`");
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
+use super::handed::{By, Handed};
 use super::{Chain, Expression, Link, Mention, Origin, Registry, Rule};
 use crate::ids::WorkflowId;
 use crate::settings::ScheduleSettings;
@@ -41,6 +42,8 @@ struct Reader {
     problems: Vec<Problem>,
     /// Where workflows are named.
     mentions: Vec<Mention>,
+    /// Where it is said what they are given.
+    handed: Vec<Handed>,
 }
 
 impl Reader {
@@ -97,6 +100,7 @@ impl Reader {
         }
         registry.alerts = self.alerts(object);
         registry.mentions = std::mem::take(&mut self.mentions);
+        registry.handed = std::mem::take(&mut self.handed);
         registry
     }
 
@@ -129,12 +133,16 @@ impl Reader {
     fn rule(&mut self, at: &str, object: &Map<String, Value>) -> Option<Rule> {
         let workflow = self.workflow(at, object);
         let (condition, expression) = self.condition(at, object, "event_type")?;
+        let (workflow, params) = (workflow?, self.params(at, object));
+        let asked = expression.asks().into_iter();
+        let asked = asked.map(|(name, _)| name.strip_prefix("params.").unwrap_or(name).to_owned()).collect();
+        self.hand(at, &workflow, &params, By::Rule(asked));
         Some(Rule {
             condition,
             expression,
-            workflow: workflow?,
+            workflow,
             priority: self.priority(&format!("{at}/priority"), object.get("priority")),
-            params: self.params(at, object),
+            params,
             origin: Origin::Registry,
         })
     }
@@ -211,6 +219,10 @@ impl Reader {
                 BTreeMap::new()
             }
         }
+    }
+
+    pub(super) fn hand(&mut self, at: &str, workflow: &WorkflowId, params: &BTreeMap<String, Value>, by: By) {
+        self.handed.push(Handed { at: at.to_owned(), workflow: workflow.clone(), params: params.clone(), by });
     }
 
     fn chains(&mut self, at: &str, value: &Value, known: &mut Vec<Chain>) {
@@ -308,7 +320,9 @@ impl Reader {
     fn link(&mut self, at: &str, value: &Value) -> Option<Link> {
         match value {
             Value::Object(object) => {
-                Some(Link { workflow: self.workflow(at, object)?, params: self.params(at, object) })
+                let link = Link { workflow: self.workflow(at, object)?, params: self.params(at, object) };
+                self.hand(at, &link.workflow, &link.params, By::Link);
+                Some(link)
             }
             name => Some(Link { workflow: self.id(at, name)?, params: BTreeMap::new() }),
         }
@@ -339,6 +353,7 @@ impl Reader {
         let workflow = workflow?;
         let name = object.get("name").and_then(Value::as_str).unwrap_or(workflow.as_str()).to_owned();
         let (when, params) = (when.to_owned(), self.params(at, object));
+        self.hand(at, &workflow, &params, By::Schedule);
         Some(ScheduleSettings { name, workflow, when, params, jitter: jitter? })
     }
 

@@ -11,10 +11,15 @@ use crate::text;
 pub fn read(figure: &Figure, text: &str) -> Result<f64, String> {
     match figure {
         Figure::Output(label) => printed(label, text),
-        Figure::Lcov(_) => lcov(text),
-        Figure::Cobertura(_) => cobertura(text),
-        Figure::Junit(_) => junit(text),
+        Figure::Lcov(path) => lcov(text).map_err(|wrong| of_file(path, wrong)),
+        Figure::Cobertura(path) => cobertura(text).map_err(|wrong| of_file(path, wrong)),
+        Figure::Junit(path) => junit(text).map_err(|wrong| of_file(path, wrong)),
     }
+}
+
+fn of_file(path: &str, wrong: &str) -> String {
+    let path = text::one_line(path, 80);
+    format!("is unknown: {} {wrong}", if path.is_empty() { "the file" } else { &path })
 }
 
 /// What is said of a figure that is good enough.
@@ -85,7 +90,7 @@ fn numbers(line: &str) -> Vec<(f64, bool)> {
 }
 
 /// Lines that were reached, in percent, of all files together.
-fn lcov(report: &str) -> Result<f64, String> {
+fn lcov(report: &str) -> Result<f64, &'static str> {
     let sum = |key: &str| -> Option<f64> {
         let values: Vec<f64> =
             report.lines().filter_map(|line| line.trim().strip_prefix(key)?.parse::<f64>().ok()).collect();
@@ -100,25 +105,25 @@ fn lcov(report: &str) -> Result<f64, String> {
             (reached as f64, hits.len() as f64)
         }
     };
-    if all > 0.0 { Ok(reached / all * 100.0) } else { Err("is unknown: the LCOV file names no lines".to_owned()) }
+    if all > 0.0 { Ok(reached / all * 100.0) } else { Err("is no LCOV report that names lines") }
 }
 
 /// The line rate of a Cobertura report, in percent.
-fn cobertura(report: &str) -> Result<f64, String> {
-    let none = || "is unknown: the file is no Cobertura report".to_owned();
+fn cobertura(report: &str) -> Result<f64, &'static str> {
+    let none = || "is no Cobertura report";
     let tags = tags(report).ok_or_else(none)?;
     let root = tags.iter().find(|tag| tag.name == "coverage" && !tag.closes).ok_or_else(none)?;
     let number = |name: &str| root.attribute(name)?.trim().parse::<f64>().ok();
     match (number("line-rate"), number("lines-covered"), number("lines-valid")) {
         (Some(rate), _, _) => Ok(rate * 100.0),
         (None, Some(covered), Some(valid)) if valid > 0.0 => Ok(covered / valid * 100.0),
-        (None, _, _) => Err("is unknown: the Cobertura report has no line rate".to_owned()),
+        (None, _, _) => Err("is a Cobertura report without a line rate"),
     }
 }
 
 /// Tests that failed or could not be run.
-fn junit(report: &str) -> Result<f64, String> {
-    let none = || "is unknown: the file is no JUnit report".to_owned();
+fn junit(report: &str) -> Result<f64, &'static str> {
+    let none = || "is no JUnit report";
     let tags = tags(report).ok_or_else(none)?;
     if !tags.iter().any(|tag| tag.name == "testsuite" || tag.name == "testsuites") {
         return Err(none());
@@ -204,7 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[track_caller]
-    fn is(found: Result<f64, String>, wanted: f64) {
+    fn is<E: std::fmt::Debug>(found: Result<f64, E>, wanted: f64) {
         let found = found.unwrap();
         assert!((found - wanted).abs() < 1e-9, "{found} is not {wanted}");
     }
@@ -231,7 +236,8 @@ mod tests {
     fn an_lcov_file_is_summed_up() {
         is(lcov("SF:a\nDA:1,1\nLF:10\nLH:9\nend_of_record\nSF:b\nLF:30\nLH:15\nend_of_record\n"), 60.0);
         is(lcov("SF:a\nDA:1,1\nDA:2,0\nDA:3,4\nDA:4,2\n"), 75.0);
-        assert!(lcov("").unwrap_err().contains("names no lines"));
+        let empty = read(&Figure::Lcov("out/lcov.info".to_owned()), "").unwrap_err();
+        assert_eq!(empty, "is unknown: out/lcov.info is no LCOV report that names lines");
         assert!(lcov("LF:0\nLH:0\n").is_err());
     }
 

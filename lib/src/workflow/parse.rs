@@ -14,14 +14,16 @@ mod slips;
 mod stages;
 mod templates;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+pub use slips::is_read;
+
 use super::schedule::Schedule;
-use super::{Stage, Workflow};
-use crate::ids::{Role, WorkflowId};
-use crate::text::nearest;
+use super::{Param, Stage, Workflow};
+use crate::ids::{Role, StageId, WorkflowId};
+use crate::text::{listed, nearest};
 
 /// What a problem is about, of what a JSON pointer leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,12 +87,29 @@ const FIELDS: slips::Fields = slips::Fields { what: "a workflow", read: &READ };
 /// # Errors
 /// Every problem found, warnings included, if at least one makes the workflow impossible to run.
 pub fn parse(document: &Value, roles: Option<&BTreeSet<Role>>) -> Result<(Workflow, Vec<Problem>), Vec<Problem>> {
-    let mut reader = Reader { problems: Vec::new(), roles, searches: 0, slips: slips::Slips::new() };
-    let workflow = reader.workflow(document);
-    match workflow {
-        Some(workflow) if reader.problems.iter().all(|p| p.warning) => Ok((workflow, reader.problems)),
-        _ => Err(reader.problems),
+    let (draft, problems) = draft(document, roles);
+    match draft {
+        Some(draft) if problems.iter().all(|p| p.warning) => Ok((draft.workflow, problems)),
+        _ => Err(problems),
     }
+}
+
+/// What could be read of a workflow that may have mistakes. It is not to be run, but what it says of other workflows can
+/// be checked.
+#[derive(Debug)]
+pub struct Draft {
+    /// As far as it could be read.
+    pub workflow: Workflow,
+    /// The places of its stages in the file's list.
+    pub places: Vec<usize>,
+}
+
+/// Reads a workflow as far as that goes, and says everything that is wrong with it.
+#[must_use]
+pub fn draft(document: &Value, roles: Option<&BTreeSet<Role>>) -> (Option<Draft>, Vec<Problem>) {
+    let mut reader = Reader::new(roles);
+    let draft = reader.workflow(document);
+    (draft, reader.problems)
 }
 
 struct Reader<'a> {
@@ -98,6 +117,31 @@ struct Reader<'a> {
     roles: Option<&'a BTreeSet<Role>>,
     searches: usize,
     slips: slips::Slips,
+    lost: Lost,
+    /// Where the connections stand that are listed, in order.
+    listed: Vec<String>,
+}
+
+/// What was said of already and cannot be counted on, so that no mistake follows from another.
+#[derive(Default)]
+struct Lost {
+    /// Any stage may be led to.
+    leads_anywhere: bool,
+    /// Any decision may be handled.
+    handles_anything: bool,
+    /// These are led to from somewhere.
+    led_to: BTreeSet<StageId>,
+    /// Decisions of these may be handled.
+    handled: BTreeSet<StageId>,
+    /// Any parameter may be there.
+    params: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(roles: Option<&'a BTreeSet<Role>>) -> Self {
+        let (slips, lost) = (slips::Slips::new(), Lost::default());
+        Self { problems: Vec::new(), roles, searches: 0, slips, lost, listed: Vec::new() }
+    }
 }
 
 impl Reader<'_> {
@@ -123,12 +167,15 @@ impl Reader<'_> {
 
     /// "Did you mean": the known word that is nearest.
     fn meant<'w>(&mut self, word: &str, known: impl Iterator<Item = &'w str>) -> Option<String> {
-        self.searches += 1;
-        let near = if self.searches > SEARCHES_MAX { None } else { nearest(word, known) };
-        near.map(|name| format!("Did you mean `{name}`?"))
+        self.near(word, known).map(|name| format!("Did you mean `{name}`?"))
     }
 
-    fn workflow(&mut self, document: &Value) -> Option<Workflow> {
+    fn near<'w>(&mut self, word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+        self.searches += 1;
+        if self.searches > SEARCHES_MAX { None } else { nearest(word, known) }
+    }
+
+    fn workflow(&mut self, document: &Value) -> Option<Draft> {
         let Some(object) = document.as_object() else {
             self.error(
                 "",
@@ -153,9 +200,15 @@ impl Reader<'_> {
             None | Some(Value::Null) => None,
             Some(_) => self.name(object, "", "on_failure", WorkflowId::new),
         };
-        let (max_steps, timeout) = (self.count(object, "", "max_steps"), self.duration(object, "", "timeout"));
+        let (max_steps, timeout) = (self.count(object, "", "max_steps", 1), self.duration(object, "", "timeout"));
         let (triggers, success_criteria) = (words_of(object.get("triggers")), words_of(object.get("success_criteria")));
-        let (id, start) = (id?, start?);
+        self.check_schedule(schedule.as_deref(), &params);
+        // What has no name or no beginning has been said to be wrong, and the rest of it is read all the same.
+        let id = id.or_else(|| WorkflowId::new("nameless").ok())?;
+        let start = match start {
+            Some(start) => start,
+            None => stages.first()?.id.clone(),
+        };
         let mut workflow = Workflow {
             name: text_of(object, "name"),
             version: text_of(object, "version"),
@@ -182,7 +235,20 @@ impl Reader<'_> {
         index = flow::Index::of(&workflow.stages);
         self.check(&workflow, &places, &index);
         self.check_templates(&workflow, &places);
-        Some(workflow)
+        Some(Draft { workflow, places })
+    }
+
+    /// A task that its schedule adds is given nothing.
+    fn check_schedule(&mut self, schedule: Option<&str>, params: &BTreeMap<String, Param>) {
+        let needed = || params.iter().filter(|(_, param)| param.required && param.default.is_none());
+        if schedule.is_none() || needed().next().is_none() {
+            return;
+        }
+        let names = listed(needed().map(|(name, _)| name.as_str()));
+        let message = format!("nothing gives {names} at these times, so each of them would be left out");
+        let suggestion =
+            "Give it a `default`, or write the schedule into .pipeline/registry.json, where it can have `params`.";
+        self.warn("/schedule", message, Some(suggestion.to_owned()));
     }
 
     fn schedule(&mut self, object: &Map<String, Value>) -> Option<String> {
@@ -216,11 +282,13 @@ impl Reader<'_> {
                 }
             },
             Some(_) => {
-                self.error(&format!("{at}/{key}"), format!("`{key}` must be a text"), None);
+                let suggestion = format!("Write \"{key}\": \"name\".");
+                self.error(&format!("{at}/{key}"), format!("`{key}` must be a text"), Some(suggestion));
                 None
             }
             None => {
-                self.error(at, format!("`{key}` is missing"), None);
+                let suggestion = format!("Add \"{key}\": \"name\", with a name in letters, digits and `-`.");
+                self.error(at, format!("`{key}` is missing"), Some(suggestion));
                 None
             }
         }

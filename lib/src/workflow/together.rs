@@ -1,15 +1,15 @@
 //! Whether workflows fit together: stages that are other workflows, and what is started after a failure. Each workflow by
 //! itself has been read before; where their files are is the caller's to know.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::parse::{About, Problem, loops};
-use super::{Doing, Stage, Workflow, params, render};
+use super::{Doing, Param, Stage, Workflow, params, render};
 use crate::ids::WorkflowId;
-use crate::text::nearest;
+use crate::text::{listed, nearest, one_line};
 
 /// What a workflow that is started after a failure is given besides the parameters of the task that failed.
 const AFTER_FAILURE: [&str; 4] = ["failed_task", "failed_stage", "failed_workflow", "reason"];
@@ -21,91 +21,139 @@ pub fn check(all: &[Arc<Workflow>], broken: impl Fn(&str) -> bool) -> Vec<(Workf
     let known: HashMap<&WorkflowId, usize> = all.iter().enumerate().map(|(at, workflow)| (&workflow.id, at)).collect();
     let mut found = Vec::new();
     for workflow in all {
-        let mut report = |problem: Problem| found.push((workflow.id.clone(), problem));
-        let absent = |id: &WorkflowId, pointer: String| {
-            let (message, suggestion) = if broken(id.as_str()) {
-                (format!("workflow `{id}` cannot be used"), Some("Mend it first.".to_owned()))
-            } else {
-                let near = nearest(id.as_str(), all.iter().map(|other| other.id.as_str()));
-                (format!("there is no workflow `{id}`"), near.map(|name| format!("Did you mean `{name}`?")))
-            };
-            Problem { pointer, about: About::Value, message, suggestion, warning: false }
-        };
-        for (place, stage) in workflow.stages.iter().enumerate() {
-            let Doing::Workflow { workflow: id, params: given } = &stage.doing else { continue };
-            match known.get(id).map(|at| &all[*at]) {
-                None => report(absent(id, format!("/stages/{place}/workflow/id"))),
-                Some(sub) => check_given(stage, place, given, sub, &mut report),
-            }
-        }
-        let Some(id) = &workflow.on_failure else { continue };
-        match known.get(id).map(|at| &all[*at]) {
-            None => report(absent(id, "/on_failure".to_owned())),
-            Some(next) => check_after_failure(workflow, next, &mut report),
-        }
+        let problems = named(workflow, None, all, &known, &broken);
+        found.extend(problems.into_iter().map(|problem| (workflow.id.clone(), problem)));
     }
     found.extend(rings(all, &known));
     found
 }
 
-/// What a sub-workflow is given, against what it asks for.
-fn check_given(
-    stage: &Stage,
-    place: usize,
-    given: &std::collections::BTreeMap<String, Value>,
-    sub: &Workflow,
-    report: &mut impl FnMut(Problem),
-) {
-    let at = format!("/stages/{place}/workflow");
-    for (name, param) in sub.params.iter().filter(|(_, param)| param.required && param.default.is_none()) {
-        let is_given = given.keys().any(|given| params::declared(&sub.params, given) == Some(name));
-        if !is_given && !stage.matrix.contains_key(name) {
-            report(Problem {
-                pointer: at.clone(),
-                about: About::Value,
-                message: format!("workflow `{}` needs parameter `{name}`", sub.id),
-                suggestion: Some(format!(
-                    "Write \"workflow\": {{ \"id\": \"{}\", \"params\": {{ \"{name}\": {} }} }}.",
-                    sub.id,
-                    param.choices.first().map_or_else(|| "…".to_owned(), ToString::to_string)
-                )),
-                warning: false,
-            });
-        }
-    }
-    for (name, value) in given {
-        let pointer = format!("{at}/params/{}", name.replace('~', "~0").replace('/', "~1"));
-        let problem = match params::declared(&sub.params, name).and_then(|own| sub.params.get(own)) {
-            None => {
-                let near = nearest(name, sub.params.keys().map(String::as_str));
-                let suggestion = near.map(|name| format!("Did you mean `{name}`?"));
-                Some((format!("workflow `{}` has no parameter `{name}`", sub.id), suggestion))
-            }
-            // What a template gives is known when it is rendered.
-            Some(_) if value.as_str().is_some_and(render::is_template) => None,
-            Some(param) => {
-                params::accept(param, value).err().map(|problem| (format!("parameter `{name}` {problem}"), None))
-            }
-        };
-        if let Some((message, suggestion)) = problem {
-            report(Problem { pointer, about: About::Value, message, suggestion, warning: false });
-        }
-    }
+/// What is wrong between one workflow that cannot be used as it is and the others. `places` are those of its stages in its
+/// file.
+#[must_use]
+pub fn check_draft(
+    draft: &Workflow,
+    places: &[usize],
+    all: &[Arc<Workflow>],
+    broken: impl Fn(&str) -> bool,
+) -> Vec<Problem> {
+    let known = all.iter().enumerate().map(|(at, workflow)| (&workflow.id, at)).collect();
+    named(draft, Some(places), all, &known, &broken)
 }
 
-fn check_after_failure(workflow: &Workflow, next: &Workflow, report: &mut impl FnMut(Problem)) {
-    let needed = next.params.iter().filter(|(_, param)| param.required && param.default.is_none());
-    for (name, _) in needed {
-        if !workflow.params.contains_key(name) && !AFTER_FAILURE.contains(&name.as_str()) {
-            report(Problem {
-                pointer: "/on_failure".to_owned(),
-                about: About::Value,
-                message: format!("workflow `{}` needs parameter `{name}`, which it is not given here", next.id),
-                suggestion: Some(format!("Give it a default there, or add `{name}` to the params here.")),
-                warning: true,
-            });
+/// What is wrong with the workflows that one of them names.
+fn named(
+    workflow: &Workflow,
+    places: Option<&[usize]>,
+    all: &[Arc<Workflow>],
+    known: &HashMap<&WorkflowId, usize>,
+    broken: &dyn Fn(&str) -> bool,
+) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let absent = |id: &WorkflowId, pointer: String| {
+        let (message, suggestion) = if broken(id.as_str()) {
+            (format!("workflow `{id}` cannot be used"), Some("Mend it first.".to_owned()))
+        } else {
+            let near = nearest(id.as_str(), all.iter().map(|other| other.id.as_str()));
+            let suggestion = match near {
+                Some(name) => format!("Did you mean `{name}`?"),
+                None => "`pipeline workflow list` names those there are.".to_owned(),
+            };
+            (format!("there is no workflow `{id}`"), Some(suggestion))
+        };
+        problem(pointer, message, suggestion)
+    };
+    for (place, stage) in workflow.stages.iter().enumerate() {
+        let place = places.and_then(|places| places.get(place).copied()).unwrap_or(place);
+        let Doing::Workflow { workflow: id, params: given } = &stage.doing else { continue };
+        match known.get(id).map(|at| &all[*at]) {
+            None => found.push(absent(id, format!("/stages/{place}/workflow/id"))),
+            Some(sub) => check_given(stage, place, given, sub, &mut found),
         }
     }
+    if let Some(id) = &workflow.on_failure {
+        match known.get(id).map(|at| &all[*at]) {
+            None => found.push(absent(id, "/on_failure".to_owned())),
+            Some(next) => found.extend(check_after_failure(workflow, next, "/on_failure")),
+        }
+    }
+    found
+}
+
+fn problem(pointer: String, message: String, suggestion: Option<String>) -> Problem {
+    Problem { pointer, about: About::Value, message, suggestion, warning: false }
+}
+
+/// What a sub-workflow is given, against what it asks for.
+fn check_given(stage: &Stage, place: usize, given: &BTreeMap<String, Value>, sub: &Workflow, found: &mut Vec<Problem>) {
+    let at = format!("/stages/{place}/workflow");
+    for (name, param) in missing(sub, given).filter(|(name, _)| !stage.matrix.contains_key(*name)) {
+        let suggestion = format!(
+            "Write \"workflow\": {{ \"id\": \"{}\", \"params\": {{ \"{name}\": {} }} }}.",
+            sub.id,
+            param.choices.first().map_or_else(|| "…".to_owned(), ToString::to_string)
+        );
+        let message = format!("workflow `{}` needs parameter `{name}`", sub.id);
+        found.push(problem(at.clone(), message, Some(suggestion)));
+    }
+    // What a template gives is known when it is rendered.
+    found.extend(misfits(sub, given, &format!("{at}/params"), true));
+}
+
+/// The parameters that a workflow cannot do without and is not given.
+pub(crate) fn missing<'w>(
+    taker: &'w Workflow,
+    given: &BTreeMap<String, Value>,
+) -> impl Iterator<Item = (&'w String, &'w Param)> {
+    let needed = taker.params.iter().filter(|(_, param)| param.required && param.default.is_none());
+    needed.filter(|(name, _)| !given.keys().any(|given| params::declared(&taker.params, given) == Some(name)))
+}
+
+/// What a workflow is given and does not take, or not so. `at` is where the values stand; `rendered` says whether texts
+/// are templates there.
+pub(crate) fn misfits(taker: &Workflow, given: &BTreeMap<String, Value>, at: &str, rendered: bool) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for (name, value) in given {
+        let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        match params::declared(&taker.params, name).and_then(|own| taker.params.get(own)) {
+            None => {
+                let near = nearest(name, taker.params.keys().map(String::as_str));
+                let suggestion = match near {
+                    Some(name) => format!("Did you mean `{name}`?"),
+                    None if taker.params.is_empty() => "It takes none; remove this one.".to_owned(),
+                    None => format!("It takes {}.", listed(taker.params.keys().map(String::as_str))),
+                };
+                let name = one_line(name, 80);
+                found.push(problem(
+                    pointer,
+                    format!("workflow `{}` has no parameter `{name}`", taker.id),
+                    Some(suggestion),
+                ));
+            }
+            Some(_) if rendered && value.as_str().is_some_and(render::is_template) => {}
+            Some(param) => {
+                if let Err(wrong) = params::accept(param, value) {
+                    found.push(problem(pointer, format!("parameter `{name}` {wrong}"), None));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What the workflow that is started after a failure needs and is not given. `at` is where it is named.
+#[must_use]
+pub fn check_after_failure(workflow: &Workflow, next: &Workflow, at: &str) -> Vec<Problem> {
+    let given = |name: &str| AFTER_FAILURE.contains(&name) || workflow.params.contains_key(name);
+    let own = next.params.iter().filter(|(name, param)| {
+        param.required && param.default.is_none() && !given(name) && !param.aliases.iter().any(|alias| given(alias))
+    });
+    let warn = |(name, _): (&String, &Param)| {
+        let message = format!("workflow `{}` needs parameter `{name}`, which it is not given here", next.id);
+        let suggestion = format!("Give it a default there, or add `{name}` to the params here.");
+        Problem { warning: true, ..problem(at.to_owned(), message, Some(suggestion)) }
+    };
+    own.map(warn).collect()
 }
 
 /// Workflows that contain themselves.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Reader, escape};
 use crate::ids::WorkflowId;
+use crate::registry::handed::By;
 use crate::registry::{Expression, Origin, Registry, Rule};
 use crate::settings::ScheduleSettings;
 use crate::task::PRIORITY_DEFAULT;
@@ -134,6 +135,7 @@ impl Reader {
         }
         // What the schedules say of it by name counts.
         if registry.schedules.iter().all(|known| known.workflow != id) {
+            self.hand(&format!("{at}/schedule"), &id, &BTreeMap::new(), By::Schedule);
             registry.schedules.push(ScheduleSettings {
                 name: id.to_string(),
                 workflow: id,

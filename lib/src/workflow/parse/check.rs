@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::Reader;
+use super::fields::escape;
 use super::flow::{Index, Ways, delegates};
 use super::loops::loops;
 use crate::ids::StageId;
@@ -85,8 +86,8 @@ impl Reader<'_> {
         if index.get(to.as_str()).is_some() {
             return true;
         }
-        let suggestion = self.meant(to.as_str(), index.names());
-        self.error(pointer, format!("there is no stage `{to}`"), suggestion);
+        self.no_stage(to.as_str(), pointer, index);
+        self.lost.leads_anywhere = true;
         false
     }
 
@@ -101,20 +102,24 @@ impl Reader<'_> {
             .filter(|stage| matches!(stage.doing, Doing::Parallel(_)))
             .flat_map(delegates)
             .collect();
+        let slipped = self.check_conditions(workflow, places, index);
         for (stage, place) in workflow.stages.iter().zip(places) {
             // Whatever a part decides, the stage that started it goes on.
             if !parts.contains(&stage.id) {
-                self.check_ways(stage, *place, &ways);
+                self.check_ways(stage, *place, &ways, &slipped);
             }
-            self.check_conditions(stage, *place, &ways);
         }
         self.check_loops(workflow, places, &targets);
     }
 
     fn check_reach(&mut self, workflow: &Workflow, places: &[usize], index: &Index, targets: &[Targets]) {
+        if self.lost.leads_anywhere {
+            return;
+        }
         let start = index.get(workflow.start.as_str());
         let mut reached = vec![false; workflow.stages.len()];
         let mut todo: Vec<usize> = start.into_iter().collect();
+        todo.extend(self.lost.led_to.iter().filter_map(|stage| index.get(stage.as_str())));
         while let Some(at) = todo.pop() {
             if !std::mem::replace(&mut reached[at], true) {
                 todo.extend(targets[at].stages.iter().filter(|to| !reached[**to]));
@@ -128,9 +133,12 @@ impl Reader<'_> {
     }
 
     /// Decisions that lead nowhere.
-    fn check_ways(&mut self, stage: &Stage, place: usize, ways: &Ways<'_>) {
+    fn check_ways(&mut self, stage: &Stage, place: usize, ways: &Ways<'_>, slipped: &HashSet<(usize, String)>) {
+        if self.lost.handles_anything || self.lost.handled.contains(&stage.id) {
+            return;
+        }
         for word in stage.words() {
-            if choose(ways.from(&stage.id), word).is_some() {
+            if choose(ways.from(&stage.id), word).is_some() || slipped.contains(&(place, word.to_owned())) {
                 continue;
             }
             let at = format!("/stages/{place}");
@@ -148,24 +156,50 @@ impl Reader<'_> {
         }
     }
 
-    /// Connections for decisions that the stage does not have.
-    fn check_conditions(&mut self, stage: &Stage, place: usize, ways: &Ways<'_>) {
-        if stage.decisions.is_empty() {
-            return;
-        }
-        for word in ways.from(&stage.id).filter_map(|connection| connection.condition.as_deref()) {
-            let known =
-                [FAILED, CONFLICT].contains(&word) || stage.decisions.iter().any(|choice| choice.choice == word);
+    /// Connections for decisions that their stages do not have. What they were probably meant for counts as handled: those
+    /// words with the places of their stages.
+    fn check_conditions(&mut self, workflow: &Workflow, places: &[usize], index: &Index) -> HashSet<(usize, String)> {
+        let mut slipped = HashSet::new();
+        for (at, connection) in workflow.connections.iter().enumerate() {
+            let Some(word) = connection.condition.as_deref() else { continue };
+            let Some(from) = index.get(connection.from.as_str()) else { continue };
+            let stage = &workflow.stages[from];
+            let known = stage.decisions.is_empty()
+                || [FAILED, CONFLICT].contains(&word)
+                || stage.decisions.iter().any(|choice| choice.choice == word);
             if known {
                 continue;
             }
             let choices = stage.choices();
-            let meant = self.meant(word, choices.iter().copied());
-            let suggestion = meant.unwrap_or_else(|| format!("Its decisions are: {}.", choices.join(", ")));
-            let word = crate::text::one_line(word, 80);
-            let message = format!("a connection is for `{word}`, which stage `{}` does not decide", stage.id);
-            self.error(&format!("/stages/{place}/decisions"), message, Some(suggestion));
+            let near = self.near(word, choices.iter().copied()).map(str::to_owned);
+            let suggestion = match &near {
+                Some(near) => format!("Did you mean `{near}`?"),
+                None => format!("Its decisions are: {}.", choices.join(", ")),
+            };
+            slipped.extend(near.map(|near| (places[from], near)));
+            let shown = crate::text::one_line(word, 80);
+            let message = format!("a connection is for `{shown}`, which stage `{}` does not decide", stage.id);
+            let pointer = match self.listed.get(at) {
+                Some(listed) => format!("{listed}/condition"),
+                // The others a stage states itself.
+                None => format!("/stages/{}/routing/{}", places[from], escape(word)),
+            };
+            self.error(&pointer, message, Some(suggestion));
         }
+        slipped
+    }
+
+    /// Says that a stage is not there; the stage that was probably meant, if there is one.
+    pub(super) fn no_stage(&mut self, name: &str, pointer: &str, index: &Index) -> Option<StageId> {
+        let near = self.near(name, index.names());
+        let suggestion = match near {
+            Some(near) => format!("Did you mean `{near}`?"),
+            None => format!("There are {}.", index.listed()),
+        };
+        let shown = crate::text::one_line(name, 80);
+        let near = near.and_then(|near| StageId::new(near).ok());
+        self.error(pointer, format!("there is no stage `{shown}`"), Some(suggestion));
+        near
     }
 
     /// Loops that nothing ends.

@@ -10,7 +10,7 @@ use super::fields::escape;
 use super::slips::{HUB, REQUIREMENT, SUB_WORKFLOW, THRESHOLD};
 use crate::ids::{StageId, WorkflowId};
 use crate::workflow::hub::{Budget, Hub, Requirement, Warning};
-use crate::workflow::{Doing, Figure, Threshold};
+use crate::workflow::{Doing, Figure, Threshold, render};
 
 /// The fields of which a stage has at most one.
 const WAYS: [&str; 4] = ["run", "workflow", "parallel", "hub"];
@@ -231,17 +231,39 @@ impl Reader<'_> {
             match values.as_array() {
                 Some(list) if !list.is_empty() => {
                     combinations = combinations.saturating_mul(list.len());
-                    matrix.insert(name.clone(), list.clone());
+                    for (index, value) in list.iter().enumerate() {
+                        self.check_matrix_value(value, &format!("{pointer}/{index}"));
+                    }
                 }
-                Some(_) => self.error(&pointer, format!("`{name}` has no values, so the stage would never run"), None),
+                Some(_) => {
+                    let message = format!("`{name}` has no values, so the stage would never run");
+                    self.error(&pointer, message, Some("Add one, or remove it.".to_owned()));
+                }
                 None => self.error(&pointer, format!("`{name}` is a list of values"), Some(FORM.to_owned())),
             }
+            // The name is there, whatever is wrong with its values.
+            matrix.insert(name.clone(), values.as_array().cloned().unwrap_or_default());
         }
         if combinations > COMBINATIONS_MAX {
             let message = format!("this makes {combinations} tasks; a stage becomes at most {COMBINATIONS_MAX}");
             self.error(&pointer, message, Some("Take values out, or make two stages of this one.".to_owned()));
         }
         matrix
+    }
+
+    /// The values of a matrix are known before there is a task, so that nothing is filled in there.
+    fn check_matrix_value(&mut self, value: &Value, at: &str) {
+        match value {
+            Value::String(text) if render::is_template(text) => {
+                let text = crate::text::one_line(text, 80);
+                let message = format!("`{text}` stays as it is: nothing is filled in in a matrix");
+                let suggestion = "Write the value itself, or put the placeholder into what the stage does.";
+                self.error(at, message, Some(suggestion.to_owned()));
+            }
+            Value::Array(list) => list.iter().for_each(|value| self.check_matrix_value(value, at)),
+            Value::Object(table) => table.values().for_each(|value| self.check_matrix_value(value, at)),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     pub(super) fn artifacts(&mut self, object: &Map<String, Value>, at: &str) -> Vec<String> {

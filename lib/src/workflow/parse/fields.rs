@@ -26,18 +26,24 @@ impl Reader<'_> {
                 None
             }
             Some(duration) if duration > LONGEST => {
-                self.error(&pointer(), format!("`{key}` is longer than a year"), None);
+                self.error(
+                    &pointer(),
+                    format!("`{key}` is longer than a year"),
+                    Some("Write a shorter one.".to_owned()),
+                );
                 None
             }
             fitting => fitting,
         }
     }
 
-    pub(super) fn count(&mut self, object: &Map<String, Value>, at: &str, key: &str) -> Option<u32> {
+    /// A whole number that is at least so large.
+    pub(super) fn count(&mut self, object: &Map<String, Value>, at: &str, key: &str, least: u32) -> Option<u32> {
         let value = object.get(key).filter(|value| !value.is_null())?;
-        let parsed = value.as_u64().and_then(|n| u32::try_from(n).ok());
+        let parsed = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n >= least);
         if parsed.is_none() {
-            self.error(&format!("{at}/{key}"), format!("`{key}` is not a whole number"), None);
+            let suggestion = Some(format!("Write \"{key}\": {}, without quotes, or leave it out.", least.max(2)));
+            self.error(&format!("{at}/{key}"), format!("`{key}` is a whole number from {least}"), suggestion);
         }
         parsed
     }
@@ -45,7 +51,8 @@ impl Reader<'_> {
     pub(super) fn flag(&mut self, object: &Map<String, Value>, at: &str, key: &str) -> Option<bool> {
         let value = object.get(key).filter(|value| !value.is_null())?;
         if value.as_bool().is_none() {
-            self.error(&format!("{at}/{key}"), format!("`{key}` is true or false"), None);
+            let suggestion = Some(format!("Write \"{key}\": true, without quotes, or leave it out."));
+            self.error(&format!("{at}/{key}"), format!("`{key}` is true or false"), suggestion);
         }
         value.as_bool()
     }
@@ -62,7 +69,8 @@ impl Reader<'_> {
             }
             _ => {
                 let message = format!("`{key}` is a shell command, or a list of its lines");
-                self.error(&format!("{at}/{key}"), message, None);
+                let suggestion = Some(format!("Write \"{key}\": \"make test\", or leave it out."));
+                self.error(&format!("{at}/{key}"), message, suggestion);
                 None
             }
         }

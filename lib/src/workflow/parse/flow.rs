@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::Reader;
 use super::slips::CONNECTION;
 use crate::ids::StageId;
+use crate::text::listed;
 use crate::workflow::{
     CONFLICT, Choice, Connection, Doing, FAILED, Place, SUCCESS, Stage, Workflow, asks_a_person, choose,
 };
@@ -25,6 +26,13 @@ pub(super) struct Index(HashMap<StageId, usize>);
 impl Index {
     pub(super) fn of(stages: &[Stage]) -> Self {
         Self(stages.iter().enumerate().map(|(at, stage)| (stage.id.clone(), at)).collect())
+    }
+
+    /// The first of them in the order of the file, in a sentence.
+    pub(super) fn listed(&self) -> String {
+        let mut names: Vec<(&StageId, &usize)> = self.0.iter().collect();
+        names.sort_by_key(|(_, at)| **at);
+        listed(names.into_iter().map(|(id, _)| id.as_str()))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<usize> {
@@ -73,52 +81,82 @@ impl Reader<'_> {
         index: &Index,
     ) -> Vec<Connection> {
         let flow = object.get("flow").and_then(|flow| flow.get("connections"));
-        let (list, at) = match (flow, object.get("connections")) {
+        let top = object.get("connections");
+        let (list, at) = match (flow, top) {
             (Some(list), _) => (Some(list), "/flow/connections"),
             (None, list) => (list, "/connections"),
         };
+        if flow.is_some() && top.is_some_and(|top| !top.is_null() && Some(top) != flow) {
+            let message = "`flow.connections` counts, so these are not followed";
+            self.warn("/connections", message, Some("Keep one of the two lists.".to_owned()));
+        }
         let mut connections = Vec::new();
+        let mut complete = true;
         match list {
             None | Some(Value::Null) => {}
             Some(Value::Array(list)) => {
                 connections.reserve(list.len());
                 for (place, value) in list.iter().enumerate() {
-                    connections.extend(self.connection(value, at, place, stages, index));
+                    let pointer = format!("{at}/{place}");
+                    match self.connection(value, &pointer, stages, index) {
+                        Some(connection) => {
+                            connections.push(connection);
+                            self.listed.push(pointer);
+                        }
+                        None => complete = false,
+                    }
                 }
-                self.refuse_doubles(&connections, at, connections.len() == list.len());
+                self.refuse_doubles(&connections);
             }
-            Some(_) => self.error(at, "`connections` is a list", None),
+            Some(_) => {
+                complete = false;
+                (self.lost.leads_anywhere, self.lost.handles_anything) = (true, true);
+                let suggestion = "Write [ { \"from\": \"a\", \"to\": \"b\" } ].".to_owned();
+                self.error(at, "`connections` is a list", Some(suggestion));
+            }
         }
         let said = list.and_then(Value::as_array).is_some_and(|list| !list.is_empty());
         let routed = routing(stages, index, &connections);
         let routed_any = !routed.is_empty();
         connections.extend(routed);
-        if !said && !routed_any {
+        if !said && !routed_any && complete {
             return in_order(stages);
         }
         list_what_is_connected(stages, &connections, index);
         connections
     }
 
-    fn connection(
-        &mut self,
-        value: &Value,
-        at: &str,
-        place: usize,
-        stages: &[Stage],
-        index: &Index,
-    ) -> Option<Connection> {
-        let pointer = |key: &str| format!("{at}/{place}{key}");
+    fn connection(&mut self, value: &Value, at: &str, stages: &[Stage], index: &Index) -> Option<Connection> {
         let Some(object) = value.as_object() else {
-            self.error(&pointer(""), "a connection is a JSON object", None);
+            (self.lost.leads_anywhere, self.lost.handles_anything) = (true, true);
+            let suggestion = Some("Write { \"from\": \"a\", \"to\": \"b\" }.".to_owned());
+            self.error(at, "a connection is a JSON object", suggestion);
             return None;
         };
-        self.slips(object, &pointer(""), &CONNECTION);
-        let from = self.end(object.get("from"), &pointer("/from"), &pointer(""), index)?;
+        self.slips(object, at, &CONNECTION);
+        let from = self.end(object.get("from"), &format!("{at}/from"), at, index);
         let to = match object.get("to") {
             None | Some(Value::Null) => None,
             Some(Value::String(end)) if index.get(end).is_none() && ENDS.contains(&end.as_str()) => None,
-            Some(value) => Some(self.end(Some(value), &pointer("/to"), &pointer(""), index)?),
+            Some(value) => Some(self.end(Some(value), &format!("{at}/to"), at, index)),
+        };
+        // Where it leads is what was probably meant, or anywhere.
+        let to = match to {
+            None => None,
+            Some(End::There(to)) => Some(to),
+            Some(End::Lost(near)) => {
+                self.lost.leads_anywhere |= near.is_none();
+                near
+            }
+        };
+        let from = match from {
+            End::There(from) => from,
+            End::Lost(near) => {
+                self.lost.handles_anything |= near.is_none();
+                self.lost.handled.extend(near);
+                self.lost.led_to.extend(to);
+                return None;
+            }
         };
         let condition = match object.get("condition") {
             None | Some(Value::Null) => None,
@@ -127,37 +165,38 @@ impl Reader<'_> {
                 (listed || !ANY.contains(&word.as_str())).then(|| word.clone())
             }
             Some(_) => {
-                self.error(&pointer("/condition"), "`condition` is a decision's word", None);
+                let suggestion = Some("Write \"condition\": \"success\", or leave it out.".to_owned());
+                self.error(&format!("{at}/condition"), "`condition` is a decision's word", suggestion);
+                self.lost.handled.insert(from);
+                self.lost.led_to.extend(to);
                 return None;
             }
         };
         Some(Connection { from, to, condition })
     }
 
-    fn end(&mut self, value: Option<&Value>, pointer: &str, at: &str, index: &Index) -> Option<StageId> {
+    fn end(&mut self, value: Option<&Value>, pointer: &str, at: &str, index: &Index) -> End {
         let Some(text) = value.and_then(Value::as_str) else {
             let at = if value.is_some() { pointer } else { at };
-            self.error(at, "a connection leads `from` a stage `to` a stage, or to null", None);
-            return None;
+            let suggestion = Some("Write { \"from\": \"a\", \"to\": \"b\" }.".to_owned());
+            self.error(at, "a connection leads `from` a stage `to` a stage, or to null", suggestion);
+            return End::Lost(None);
         };
-        if index.get(text).is_some() {
-            return StageId::new(text).ok();
+        match index.get(text).and_then(|_| StageId::new(text).ok()) {
+            Some(stage) => End::There(stage),
+            None => End::Lost(self.no_stage(text, pointer, index)),
         }
-        let suggestion = self.meant(text, index.names());
-        let shown = crate::text::one_line(text, 80);
-        self.error(pointer, format!("there is no stage `{shown}`"), suggestion);
-        None
     }
 
     /// Of two connections for the same decision the second would never be followed.
-    fn refuse_doubles(&mut self, connections: &[Connection], at: &str, complete: bool) {
+    fn refuse_doubles(&mut self, connections: &[Connection]) {
         let mut seen = HashMap::with_capacity(connections.len());
         for (place, connection) in connections.iter().enumerate() {
             let first = seen.entry((&connection.from, &connection.condition)).or_insert(connection);
             if first.to != connection.to {
                 let word = connection.condition.as_deref().unwrap_or("any other decision");
                 let message = format!("`{word}` of stage `{}` is connected twice", connection.from);
-                let pointer = if complete { format!("{at}/{place}") } else { at.to_owned() };
+                let pointer = self.listed.get(place).cloned().unwrap_or_default();
                 self.error(&pointer, message, Some("Remove one of the connections.".to_owned()));
             }
         }
@@ -170,10 +209,20 @@ impl Reader<'_> {
         connections: &[Connection],
         index: &Index,
     ) -> Option<StageId> {
-        for key in STARTS {
-            if let Some(value) = object.get(key).filter(|v| v.is_string()) {
-                return self.end(Some(value), &format!("/{key}"), "", index);
+        let said = |key: &&str| object.get(*key).filter(|value| value.is_string());
+        if let Some(first) = STARTS.iter().find(|key| said(key).is_some()) {
+            let value = said(first);
+            for other in STARTS.iter().filter(|key| said(key).is_some_and(|other| Some(other) != value)) {
+                let message = format!("`{first}` names another stage, and it counts");
+                self.warn(&format!("/{other}"), message, Some("Keep one of the two.".to_owned()));
             }
+            return match self.end(value, &format!("/{first}"), "", index) {
+                End::There(start) => Some(start),
+                End::Lost(near) => {
+                    self.lost.leads_anywhere |= near.is_none();
+                    near
+                }
+            };
         }
         let mut led_to: HashSet<&StageId> =
             connections.iter().filter(|c| Some(&c.from) != c.to.as_ref()).filter_map(|c| c.to.as_ref()).collect();
@@ -181,6 +230,14 @@ impl Reader<'_> {
         let first = stages.iter().find(|s| !led_to.contains(&s.id)).or_else(|| stages.first());
         first.map(|s| s.id.clone())
     }
+}
+
+/// The stage that a connection names.
+enum End {
+    /// It is there.
+    There(StageId),
+    /// It is not, which has been said; the one that was probably meant.
+    Lost(Option<StageId>),
 }
 
 /// Without connections the stages run in order, but for those that another stage starts.

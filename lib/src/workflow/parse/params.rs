@@ -38,11 +38,16 @@ impl Reader<'_> {
                             let param = self.param(item, &pointer);
                             self.add_param(&mut all, name, param, &pointer);
                         }
-                        (None, None) => self.error(&pointer, "a parameter needs a `name`", None),
+                        (None, None) => {
+                            self.lost.params = true;
+                            let suggestion = Some("Write { \"name\": \"target\", \"required\": true }.".to_owned());
+                            self.error(&pointer, "a parameter needs a `name`", suggestion);
+                        }
                     }
                 }
             }
             Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.lost.params = true;
                 let suggestion = Some("Write { \"target\": { \"required\": true } }.".to_owned());
                 self.error(&at, "`params` is an object of parameters", suggestion);
             }

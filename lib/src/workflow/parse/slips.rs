@@ -29,6 +29,15 @@ pub(super) const HUB: Fields =
 pub(super) const REQUIREMENT: Fields = Fields { what: "a requirement", read: &["name", "stage", "probe", "after"] };
 pub(super) const SUB_WORKFLOW: Fields = Fields { what: "a workflow in a stage", read: &["id", "params"] };
 
+/// Whether something is read by this name in an object of a workflow file, where the object is known by a name as well.
+#[must_use]
+pub fn is_read(around: &str, name: &str) -> bool {
+    const OF_NAMES: [&str; 7] = ["params", "parameters", "env", "matrix", "thresholds", "routing", "decisions"];
+    let all = [&super::FIELDS, &super::stages::FIELDS, &PARAM, &CONNECTION, &DECISION, &THRESHOLD, &HUB];
+    let more = [&REQUIREMENT, &SUB_WORKFLOW];
+    OF_NAMES.contains(&around) || all.into_iter().chain(more).any(|fields| fields.read.contains(&name))
+}
+
 /// What was found for names before: a file of thousands of stages has the same ones in each.
 pub(super) type Slips = HashMap<(&'static str, String), Option<&'static str>>;
 

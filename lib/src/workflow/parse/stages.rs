@@ -40,7 +40,7 @@ const READ: [&str; 27] = [
     "max_visits",
 ];
 
-const FIELDS: Fields = Fields { what: "a stage", read: &READ };
+pub(super) const FIELDS: Fields = Fields { what: "a stage", read: &READ };
 
 impl Reader<'_> {
     pub(super) fn stage_list<'v>(&mut self, object: &'v Map<String, Value>) -> &'v [Value] {
@@ -53,7 +53,8 @@ impl Reader<'_> {
             Some(list) if !list.is_empty() => list,
             _ => {
                 let at = if object.contains_key("stages") { "/stages" } else { "" };
-                self.error(at, "a workflow needs a list `stages` with at least one stage", None);
+                let suggestion = "Add \"stages\": [ { \"id\": \"build\", \"run\": \"make\" } ].".to_owned();
+                self.error(at, "a workflow needs a list `stages` with at least one stage", Some(suggestion));
                 &[]
             }
         }
@@ -84,12 +85,20 @@ impl Reader<'_> {
         };
         self.slips(object, at, &FIELDS);
         let id = self.name(object, at, "id", StageId::new);
+        if id.is_none() {
+            (self.lost.leads_anywhere, self.lost.handles_anything) = (true, true);
+        }
         let doing = self.doing(object, at);
         let role = self.role(object, at, doing.as_ref());
         let verify = self.verify(object, at);
         let decisions = self.decisions(object, at);
         let matrix = self.matrix(object, at);
         let place = self.place(object, at);
+        // What it does was said to be unreadable; what leads to it and from it can be checked.
+        if doing.is_none() && has_ways(object) {
+            self.lost.leads_anywhere = true;
+        }
+        let role = role.unwrap_or_else(|| command_role().clone());
         let mut stage = Stage {
             probe: self.command(object, at, "probe"),
             on_cancel: self.command(object, at, "on_cancel"),
@@ -100,9 +109,9 @@ impl Reader<'_> {
             approval: self.flag(object, at, "approval").unwrap_or(false),
             services: self.flag(object, at, "services").unwrap_or(false),
             timeout: self.duration(object, at, "timeout"),
-            retries: self.count(object, at, "retries"),
+            retries: self.count(object, at, "retries", 0),
             backoff: self.duration(object, at, "backoff"),
-            max_visits: self.count(object, at, "max_visits"),
+            max_visits: self.count(object, at, "max_visits", 0),
             description: instructions(object),
             inputs: self.texts(object, at, "inputs"),
             extra: rest_of(object, &READ),
@@ -110,9 +119,9 @@ impl Reader<'_> {
             place,
             decisions,
             verify,
-            ..Stage::new(id?, role?)
+            ..Stage::new(id?, role)
         };
-        stage.doing = doing?;
+        stage.doing = doing.unwrap_or(Doing::Agent);
         stage.name =
             Some(text_of(object, "name")).filter(|name| !name.is_empty()).unwrap_or_else(|| stage.id.to_string());
         let merges = self.flag(object, at, "merge");
@@ -269,6 +278,11 @@ impl Reader<'_> {
             self.warn(&format!("{at}/decisions"), message, Some(suggestion.to_owned()));
         }
     }
+}
+
+/// Whether it starts other stages by itself.
+fn has_ways(object: &Map<String, Value>) -> bool {
+    ["parallel", "hub"].iter().any(|key| object.get(*key).is_some_and(|value| !value.is_null()))
 }
 
 fn choice(word: &str, about: &str) -> Option<Choice> {

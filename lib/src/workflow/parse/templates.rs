@@ -87,7 +87,7 @@ impl Reader<'_> {
             ("params" | "matrix", Some(param)) => return self.unknown_param(context, param, root),
             ("task", Some(field)) if OF_TASK.contains(&field) => return None,
             ("task", Some(_)) => OF_TASK.to_vec(),
-            ("outputs", Some(stage)) if context.stages.contains(stage) => return None,
+            ("outputs", Some(stage)) if context.stages.contains(stage) || self.lost.handles_anything => return None,
             ("outputs", Some(_)) => context.stages.iter().copied().collect(),
             (root, _) if ROOTS.contains(&root) => return None,
             (param, _) => return self.unknown_param(context, param, ""),
@@ -98,7 +98,7 @@ impl Reader<'_> {
 
     fn unknown_param(&mut self, context: &Context<'_>, name: &str, root: &str) -> Option<(String, Option<String>)> {
         let Context { workflow, stage, .. } = context;
-        if workflow.params.contains_key(name) || stage.matrix.contains_key(name) {
+        if workflow.params.contains_key(name) || stage.matrix.contains_key(name) || self.lost.params {
             return None;
         }
         let params = workflow.params.keys().chain(stage.matrix.keys()).map(String::as_str);

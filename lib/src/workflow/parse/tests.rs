@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::ids::StageId;
 use crate::workflow::{Doing, FAILED, Figure, Next, ParamKind, Place, SUCCESS};
 
 fn problems(document: &Value) -> Vec<String> {
@@ -57,7 +56,7 @@ fn problems_name_their_place() {
         "/stages/1/timeout `timeout` is not a duration",
         "/stages/2/agent no agent is asked at this stage",
         "/connections/0/to there is no stage `bb`",
-        "/stages/1 nothing leads to stage `b`",
+        "/stages/2 nothing leads to stage `c`",
         "/stages/0 stage `a` may decide `no`",
     ] {
         assert!(found.iter().any(|p| p.starts_with(expected)), "{expected} not in {found:#?}");
@@ -67,7 +66,7 @@ fn problems_name_their_place() {
 #[test]
 fn the_default_workflow_has_no_loose_ends() {
     let workflow = crate::workflow::tdd();
-    let mut reader = Reader { problems: Vec::new(), roles: None, searches: 0, slips: super::slips::Slips::new() };
+    let mut reader = Reader::new(None);
     let places: Vec<usize> = (0..workflow.stages.len()).collect();
     reader.check(&workflow, &places, &flow::Index::of(&workflow.stages));
     assert_eq!(reader.problems, []);
@@ -101,7 +100,7 @@ fn everything_in_the_format_is_read() {
         "id": "release", "version": 2, "triggers": ["release_request"], "on_failure": "rollback", "schedule": "every 2 hours",
         "success_criteria": ["it is live"], "max_steps": 50, "timeout": "2h", "author": "somebody",
         "params": {
-            "target": { "required": true, "description": "where to", "choices": ["staging", "production"] },
+            "target": { "required": true, "default": "staging", "description": "where to", "choices": ["staging", "production"] },
             "count": 3, "fast": { "type": "boolean", "default": "true" }, "names": { "type": "list" }, "free": {},
         },
         "stages": [
@@ -316,7 +315,7 @@ fn every_mistake_is_found_at_its_place() {
                 json!([{ "id": "a", "agent": "x", "decisions": ["success"] }]),
                 json!([{ "from": "a", "to": null, "condition": "sucess" }]),
             ),
-            "/stages/0/decisions a connection is for `sucess`, which stage `a` does not decide",
+            "/connections/0/condition a connection is for `sucess`, which stage `a` does not decide",
         ),
         (
             wrong(
@@ -368,6 +367,94 @@ fn every_mistake_is_found_at_its_place() {
     ] {
         assert!(found.iter().any(|p| p.starts_with(expected)), "{expected} not in {found:#?}");
     }
+}
+
+#[test]
+fn no_mistake_follows_from_another() {
+    let run = |id: &str| json!({ "id": id, "run": "true" });
+    let word = |id: &str, words: &[&str]| json!({ "id": id, "agent": "x", "decisions": words });
+    for (file, expected) in [
+        // What was probably meant is handled and reached; the rest is told.
+        (
+            json!({ "id": "w", "stages": [word("check", &["ok", "bad"]), run("build"), run("other")], "connections": [
+                { "from": "check", "to": "biuld", "condition": "okk" }, { "from": "build", "to": null }] }),
+            &[
+                "/connections/0/to there is no stage `biuld`",
+                "/stages/2 nothing leads to stage `other`",
+                "/connections/0/condition a connection is for `okk`, which stage `check` does not decide",
+                "/stages/0 stage `check` may decide `bad`, and no connection handles it",
+            ][..],
+        ),
+        // Where a connection was to lead is not known: it may be anywhere.
+        (
+            json!({ "id": "w", "stages": [run("build"), run("other")], "connections": [{ "from": "build", "to": "nowhere-near" }] }),
+            &["/connections/0/to there is no stage `nowhere-near`"][..],
+        ),
+        // A stage that cannot be read is there all the same.
+        (
+            json!({ "id": "w", "stages": [{ "id": "build", "run": 1 }, run("other")],
+                    "connections": [{ "from": "build", "to": "other" }, { "from": "other", "to": null }] }),
+            &["/stages/0/run `run` is a shell command, or a list of its lines"][..],
+        ),
+        (
+            json!({ "id": "w", "stages": [{ "id": "a", "run": "echo {{ x }}", "matrix": { "x": "{{ envs }}" } }] }),
+            &["/stages/0/matrix/x `x` is a list of values"][..],
+        ),
+        (
+            json!({ "id": "w", "params": "x", "stages": [{ "id": "a", "run": "echo {{ x }}" }] }),
+            &["/params `params` is an object of parameters"][..],
+        ),
+        // Without a name the rest is read.
+        (
+            json!({ "stages": [run("a"), run("b")], "start": "a", "connections": [{ "from": "a", "to": null }] }),
+            &[" `id` is missing", "/stages/1 nothing leads to stage `b`"][..],
+        ),
+        (
+            json!({ "id": "w", "startStage": "c", "stages": [run("build"), run("test")], "connections": [{ "from": "test", "to": "build" }] }),
+            &["/startStage there is no stage `c`"][..],
+        ),
+    ] {
+        let failed = |said: &&String| !said.contains("may decide `failed`");
+        assert_eq!(problems(&file).iter().filter(failed).collect::<Vec<_>>(), expected, "{file}");
+    }
+}
+
+#[test]
+fn what_is_said_twice_and_differs_is_told() {
+    let stages = json!([{ "id": "a", "agent": "x" }, { "id": "b", "agent": "x" }]);
+    let (there, back) = (json!([{ "from": "a", "to": "b" }]), json!([{ "from": "b", "to": "a" }]));
+    let file = json!({ "id": "w", "stages": stages, "flow": { "connections": there }, "connections": back,
+                       "startStage": "a", "entryPoint": "b" });
+    assert_eq!(
+        problems(&file),
+        [
+            "/connections `flow.connections` counts, so these are not followed",
+            "/entryPoint `startStage` names another stage, and it counts",
+        ]
+    );
+    let same = json!({ "id": "w", "stages": stages, "flow": { "connections": there }, "connections": there,
+                       "startStage": "a", "entryPoint": "a" });
+    assert_eq!(problems(&same), [""; 0]);
+}
+
+#[test]
+fn a_schedule_that_gives_nothing_is_told_what_is_needed() {
+    let file = json!({ "id": "w", "schedule": "every 2 hours", "stages": [{ "id": "a", "run": "true" }],
+                       "params": { "must": { "required": true }, "may": { "required": true, "default": 1 }, "n": 2 } });
+    assert_eq!(problems(&file), ["/schedule nothing gives `must` at these times, so each of them would be left out"]);
+}
+
+#[test]
+fn a_matrix_holds_values_and_no_placeholders() {
+    let file = json!({ "id": "w", "params": { "q": "Q" }, "stages": [
+        { "id": "a", "run": "echo {{ x }}", "matrix": { "x": ["{{ q }}", "b", ["{{ q }}"]] } }] });
+    assert_eq!(
+        problems(&file),
+        [
+            "/stages/0/matrix/x/0 `{{ q }}` stays as it is: nothing is filled in in a matrix",
+            "/stages/0/matrix/x/2 `{{ q }}` stays as it is: nothing is filled in in a matrix",
+        ]
+    );
 }
 
 #[test]
