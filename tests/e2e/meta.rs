@@ -88,6 +88,11 @@ fn a_mistake_in_the_registry_is_located_and_nothing_is_lost() {
     let s = Sandbox::ready();
     s.write(".pipeline/registry.json", "{ \"rules\": [\n  { \"condition\": \"a = 1\", \"workflow\": \"tdx\" } ] }");
     s.run(["event", "x"]).code(78).says(&["registry.json:2:18", "write `==`"]);
+    s.write(
+        ".pipeline/registry.json",
+        "{ \"rules\": [\n  { \"event\": \"x\", \"workflow\": \"tdd\", \"params\": { \"odd\": 1 } } ] }",
+    );
+    s.run(["workflow", "validate"]).code(78).says(&["registry.json:2:", "workflow `tdd` has no parameter `odd`"]);
     s.write(".pipeline/registry.json", "{ \"rules\": [\n  { \"condition\": \"a == 1\", \"workflow\": \"tdx\" } ] }");
     s.run(["event", "x"]).code(78).says(&["registry.json:2:40", "no workflow `tdx`", "Did you mean `tdd`?"]);
     registry(&s, &json!({ "chains": { "tdd": ["tdd"] } }));

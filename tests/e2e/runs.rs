@@ -553,6 +553,9 @@ fn a_block_on_stdin_is_a_command_and_in_an_agents_words_a_proposal() {
     s.run_with_input(["run", "-"], &block("/")).code(2).says(&["not in this repository"]);
     s.run_with_input(["run", "-"], &block(&format!("{here}/nope"))).code(2).says(&["does not exist"]);
     s.run_with_input(["run", "-"], "nothing").code(2).says(&["PIPELINE-EXECUTE"]);
+    let more = block(&here).replace("{", "{ \"params\": { \"x\": 1 }, ");
+    let said = s.run_with_input(["run", "-"], &more.replace("setup", "gone")).code(5);
+    said.says(&["nothing reads `params` of the block", "--param NAME=VALUE"]);
     s.run_with_input(["run", "-"], &block(&here).replace("setup", "gone")).code(5);
     workflow(&s, "ask", json!({ "stages": [{ "id": "arch", "agent": "architect" }] }));
     let words = block(&here).replace('\n', " ");

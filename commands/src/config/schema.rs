@@ -284,7 +284,7 @@ fn stage() -> Value {
     let more = json!({
         "matrix": {
             "type": "object", "minProperties": 1, "additionalProperties": { "type": "array", "minItems": 1 },
-            "description": "one task for each combination, at most 256"
+            "description": "one task for each combination of these values, at most 256; nothing is filled in in them"
         },
         "env": { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } },
         "secrets": { "type": "array", "items": { "type": "string" }, "description": "names of secrets that become environment variables" },

@@ -297,7 +297,7 @@ pub fn check_workflow_files(paths: &[PathBuf], roles: &BTreeSet<Role>, others: O
     let project = others.map(|set| set.workflows.as_slice()).unwrap_or_default();
     all.extend(project.iter().filter(|workflow| !own.contains(&workflow.id)).cloned());
     let broken = |name: &str| {
-        let given = drafts.iter().any(|(_, draft): &(Document, parse::Draft)| draft.workflow.id.as_str() == name);
+        let given = drafts.iter().any(|(_, draft): &(Document, Box<parse::Draft>)| draft.workflow.id.as_str() == name);
         given || others.is_some_and(|set| set.unusable.iter().any(|(broken, _)| broken == name))
     };
     let somewhere_else = |problem: &mut parse::Problem| {
@@ -325,7 +325,7 @@ fn read_one(
     document: &Document,
     roles: &BTreeSet<Role>,
     problems: &mut Vec<LocatedProblem>,
-) -> Result<Workflow, Option<parse::Draft>> {
+) -> Result<Workflow, Option<Box<parse::Draft>>> {
     let (draft, found) = parse::draft(document.json(), Some(roles).filter(|roles| !roles.is_empty()));
     let doubles = document.doubles(parse::is_read);
     let usable = found.iter().all(|problem| problem.warning) && doubles.iter().all(|problem| problem.warning);
@@ -334,7 +334,7 @@ fn read_one(
         add(&mut said, doubles);
         problems.append(&mut said);
     }
-    if usable { draft.map(|draft| draft.workflow).ok_or(None) } else { Err(draft) }
+    if usable { draft.map(|draft| draft.workflow).ok_or(None) } else { Err(draft.map(Box::new)) }
 }
 
 /// Adds what is wrong with a file to what was said of it before.

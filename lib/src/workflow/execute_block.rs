@@ -2,12 +2,16 @@
 //! Whether it is a command or a proposal depends on who wrote it, and whether the directory is a good one is the caller's
 //! to say.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What stands before the JSON object.
 pub const OPEN: &str = "[PIPELINE-EXECUTE]";
 /// What stands behind it.
 pub const CLOSE: &str = "[/PIPELINE-EXECUTE]";
+
+const WORKFLOW: &str = "pipelineName";
+const PROMPT: &str = "userPrompt";
+const DIRECTORY: &str = "workingDirectory";
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,25 @@ pub enum ExecuteError {
 /// # Errors
 /// When there are several, or the one there is cannot be read.
 pub fn parse(text: &str) -> Result<Option<Execute>, ExecuteError> {
+    let Some(object) = object(text)? else { return Ok(None) };
+    let field = |name: &'static str| match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Some(_) => Err(ExecuteError::Field(name, "")),
+    };
+    let workflow = field(WORKFLOW)?.ok_or(ExecuteError::Field(WORKFLOW, ", and is missing"))?;
+    let prompt = field(PROMPT)?.unwrap_or_default();
+    Ok(Some(Execute { workflow, prompt, directory: field(DIRECTORY)? }))
+}
+
+/// The names of fields in the block of a text that nothing reads.
+#[must_use]
+pub fn unread(text: &str) -> Vec<String> {
+    let object = object(text).ok().flatten().unwrap_or_default();
+    object.into_iter().map(|(name, _)| name).filter(|name| ![WORKFLOW, PROMPT, DIRECTORY].contains(&&**name)).collect()
+}
+
+fn object(text: &str) -> Result<Option<Map<String, Value>>, ExecuteError> {
     let mut begins = text.match_indices(OPEN).map(|(at, _)| at).filter(|at| !is_quoted(text, *at));
     let Some(at) = begins.next() else { return Ok(None) };
     let several = begins.next().is_some();
@@ -52,17 +75,10 @@ pub fn parse(text: &str) -> Result<Option<Execute>, ExecuteError> {
     }
     let value: Value =
         serde_json::from_str(without_fence(inside)).map_err(|error| ExecuteError::NotJson(error.to_string()))?;
-    let Some(object) = value.as_object() else {
-        return Err(ExecuteError::NotJson("it is something else".to_owned()));
-    };
-    let field = |name: &'static str| match object.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-        Some(_) => Err(ExecuteError::Field(name, "")),
-    };
-    let workflow = field("pipelineName")?.ok_or(ExecuteError::Field("pipelineName", ", and is missing"))?;
-    let prompt = field("userPrompt")?.unwrap_or_default();
-    Ok(Some(Execute { workflow, prompt, directory: field("workingDirectory")? }))
+    match value {
+        Value::Object(object) => Ok(Some(object)),
+        _ => Err(ExecuteError::NotJson("it is something else".to_owned())),
+    }
 }
 
 /// Whether a place in a text is within a line's code in Markdown: as many backticks before it as behind it.
@@ -121,6 +137,8 @@ mod tests {
             assert_eq!(parse(&text), Ok(Some(wanted.clone())), "{text}");
         }
         let least = parse(&block(r#"{ "pipelineName": " tdd ", "more": 1 }"#)).unwrap().unwrap();
+        assert_eq!(unread(&block(r#"{ "pipelineName": "tdd", "params": {} }"#)), ["params"]);
+        assert_eq!(unread(&block(object)), [""; 0]);
         assert_eq!(least, Execute { workflow: "tdd".to_owned(), prompt: String::new(), directory: None });
     }
 

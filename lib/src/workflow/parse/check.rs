@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use super::Reader;
 use super::fields::escape;
 use super::flow::{Index, Ways, delegates};
 use super::loops::loops;
+use super::{Reader, SEARCHES_MAX};
 use crate::ids::StageId;
 use crate::workflow::{CONFLICT, Doing, FAILED, SUCCESS, Stage, Workflow, choose};
 
@@ -193,12 +193,13 @@ impl Reader<'_> {
     pub(super) fn no_stage(&mut self, name: &str, pointer: &str, index: &Index) -> Option<StageId> {
         let near = self.near(name, index.names());
         let suggestion = match near {
-            Some(near) => format!("Did you mean `{near}`?"),
-            None => format!("There are {}.", index.listed()),
+            Some(near) => Some(format!("Did you mean `{near}`?")),
+            // Who has so many mistakes needs no list with each.
+            None => (self.searches <= SEARCHES_MAX).then(|| format!("There are {}.", index.listed())),
         };
         let shown = crate::text::one_line(name, 80);
         let near = near.and_then(|near| StageId::new(near).ok());
-        self.error(pointer, format!("there is no stage `{shown}`"), Some(suggestion));
+        self.error(pointer, format!("there is no stage `{shown}`"), suggestion);
         near
     }
 
