@@ -20,6 +20,9 @@ const ANY: [&str; 4] = ["*", "always", "any", "default"];
 /// The fields that name the first stage.
 const STARTS: [&str; 3] = ["startStage", "entryPoint", "start"];
 
+/// The names of stages that are listed are among the first so many.
+const LISTED_OF: usize = 32;
+
 /// The stages by their names, so that a file of thousands of stages is checked in one pass.
 pub(super) struct Index(HashMap<StageId, usize>);
 
@@ -30,7 +33,7 @@ impl Index {
 
     /// The first of them in the order of the file, in a sentence.
     pub(super) fn listed(&self) -> String {
-        let mut names: Vec<(&StageId, &usize)> = self.0.iter().collect();
+        let mut names: Vec<(&StageId, &usize)> = self.0.iter().filter(|(_, at)| **at < LISTED_OF).collect();
         names.sort_by_key(|(_, at)| **at);
         listed(names.into_iter().map(|(id, _)| id.as_str()))
     }
