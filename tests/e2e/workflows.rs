@@ -54,8 +54,9 @@ fn mistakes_are_found_at_their_place() {
         "every 5 minutes",
         "odd.json:3:31",
         "Did you mean `target`?",
+        "odd.json:4:30",
         "odd.json:5:28",
-        "3 errors",
+        "4 errors",
     ]);
     s.run(["task", "add", "x", "--workflow", "odd"]).code(78).says(&["odd.json:"]);
     s.run(["workflow", "graph", "odd"]).code(78).says(&["workflow validate"]);
@@ -77,7 +78,7 @@ fn mistakes_are_found_at_their_place() {
     // Whatever the file is called.
     s.write(".pipeline/workflows/odd.json", &text.replace("odd", "even"));
     s.run(["run", "even", "--dry-run"]).says(&["odd.json:1:79", "a stage has no `aproval`"]);
-    // What it names is looked for once it can be read by itself.
+    // Other workflows that it names are looked for as well.
     let text = r#"{ "id": "odd", "stages": [{ "id": "b", "workflow": "tdx" }] }"#;
     s.write(".pipeline/workflows/odd.json", text);
     s.run(["workflow", "validate"]).code(78).says(&["odd.json:1:52", "no workflow `tdx`", "Did you mean `tdd`?"]);
