@@ -92,7 +92,8 @@ fn a_mistake_in_the_registry_is_located_and_nothing_is_lost() {
         ".pipeline/registry.json",
         "{ \"rules\": [\n  { \"event\": \"x\", \"workflow\": \"tdd\", \"params\": { \"odd\": 1 } } ] }",
     );
-    s.run(["workflow", "validate"]).code(78).says(&["registry.json:2:", "workflow `tdd` has no parameter `odd`"]);
+    let said = ["registry.json:2:", "workflow `tdd` has no parameter `odd`", "0 errors, 1 warning"];
+    s.run(["workflow", "validate"]).ok().says(&said);
     s.write(".pipeline/registry.json", "{ \"rules\": [\n  { \"condition\": \"a == 1\", \"workflow\": \"tdx\" } ] }");
     s.run(["event", "x"]).code(78).says(&["registry.json:2:40", "no workflow `tdx`", "Did you mean `tdd`?"]);
     registry(&s, &json!({ "chains": { "tdd": ["tdd"] } }));

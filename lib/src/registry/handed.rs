@@ -42,7 +42,10 @@ pub fn check(handed: &[Handed], find: impl Fn(&WorkflowId) -> Option<Arc<Workflo
         let Some(workflow) = find(&handed.workflow) else { continue };
         // A schedule is followed word for word; the others are templates over what else there is.
         let rendered = handed.by != By::Schedule;
-        found.extend(together::misfits(&workflow, &handed.params, &format!("{}/params", handed.at), rendered));
+        let misfits = together::misfits(&workflow, &handed.params, &format!("{}/params", handed.at), rendered);
+        // What never starts anything keeps nobody from anything else.
+        let by_itself = handed.by != By::Link;
+        found.extend(misfits.into_iter().map(|misfit| Problem { warning: misfit.warning || by_itself, ..misfit }));
         found.extend(without(handed, &workflow));
     }
     found
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_and_not_taken_is_an_error() {
+    fn what_is_given_and_not_taken_is_told_of() {
         let found = found(&json!({
             "rules": [{ "event_type": "a", "workflow": "none", "params": { "x": 1 } }],
             "schedules": [{ "workflow": "needs", "schedule": "every 5 minutes", "params": { "must": 1, "n": "x" } }],
@@ -116,8 +119,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "false /rules/0/params/x workflow `none` has no parameter `x`",
-                "false /schedules/0/params/n parameter `n` is `x`, not a whole number",
+                "true /rules/0/params/x workflow `none` has no parameter `x`",
+                "true /schedules/0/params/n parameter `n` is `x`, not a whole number",
                 "false /chains/c/1/params/nn workflow `needs` has no parameter `nn`",
             ]
         );
