@@ -95,23 +95,30 @@ fn run_stages(shape: Shape, place: &str, count: usize) -> (Duration, Duration, O
     let stages = if matches!(shape, Shape::Chain) { count } else { 1 };
     scratch.workflow("trivial", (0..stages).map(stage).collect());
     let mut random = random();
-    let tasks: Vec<Value> = (0..count / stages)
+    let waits_for: Vec<BTreeSet<usize>> = (0..count)
         .map(|n| {
             let mut behind = BTreeSet::new();
             if matches!(shape, Shape::Graph(_)) && n > 0 {
                 behind.extend((0..random(4)).map(|_| n - 1 - random(n.min(20))));
             }
-            let behind: Vec<String> = behind.into_iter().map(|n| format!("T-{n}")).collect();
+            behind
+        })
+        .collect();
+    let tasks: Vec<Value> = (0..count / stages)
+        .map(|n| {
+            let behind: Vec<String> = waits_for[n].iter().map(|n| format!("T-{n}")).collect();
             json!({ "id": format!("T-{n}"), "title": "Trivial", "workflow": "trivial", "depends_on": behind })
         })
         .collect();
+    // Nothing waits for what comes after it, so that the first of them are a graph of their own.
+    let waits_for = &waits_for[..count / LIMITS];
     // All stages of a chain share the branch of their task.
     let has_branches = place == "worktree" && tasks.len() > 1;
     let (mut limits, mut bare) = (Vec::new(), Vec::new());
     let mut measure = || {
-        bare.push(limit(&scratch.dir, count / LIMITS, shape.slots(), None));
+        bare.push(limit(&scratch.dir, waits_for, shape.slots(), None));
         let branches = has_branches.then(|| Branches::in_dir(&scratch.dir, shape.slots()));
-        limits.extend(branches.map(|branches| limit(&scratch.dir, count / LIMITS, shape.slots(), Some(branches))));
+        limits.extend(branches.map(|branches| limit(&scratch.dir, waits_for, shape.slots(), Some(branches))));
     };
     measure();
     let ours = scratch.per_stage(&tasks, count);
@@ -189,26 +196,33 @@ fn command() -> Child {
     shell.args(["-c", "true"]).stdin(Stdio::null()).spawn().expect("there is a shell")
 }
 
-/// How long one command takes in a loop that keeps durable records, so many at once, and makes a branch for each where they
-/// have some.
-fn limit(dir: &Path, count: usize, slots: usize, mut branches: Option<Branches>) -> Duration {
+/// How long one command takes in a loop that keeps durable records, so many at once, each after those that it waits for, and
+/// makes a branch for each where they have some.
+fn limit(dir: &Path, waits_for: &[BTreeSet<usize>], slots: usize, mut branches: Option<Branches>) -> Duration {
+    let count = waits_for.len();
     let mut log = File::create(dir.join("limit.log")).expect("a file can be made");
-    let (mut running, mut ended, mut left) = (Vec::new(), 0, count);
+    let (mut running, mut ended, mut is_over) = (Vec::new(), 0, vec![false; count]);
+    let mut left: BTreeSet<usize> = (0..count).collect();
     let begun = Instant::now();
-    while left > 0 || !running.is_empty() {
-        let starts = left.min(slots - running.len());
+    while !left.is_empty() || !running.is_empty() {
+        let is_ready = |n: &&usize| waits_for[**n].iter().all(|behind| is_over[*behind]);
+        let next: Vec<usize> = left.iter().filter(is_ready).take(slots - running.len()).copied().collect();
         // In a chain the end is durable before anything else is looked at; of many at once all that waits is, together.
         if ended > 0 && slots == 1 {
             record(&mut log, ended);
             ended = 0;
         }
-        record(&mut log, ended + starts);
+        record(&mut log, ended + next.len());
         if let Some(branches) = &mut branches {
-            branches.make(starts);
+            branches.make(next.len());
         }
-        running.extend((0..starts).map(|_| command()));
-        left -= starts;
-        ended = reap(&mut running);
+        for n in next {
+            left.remove(&n);
+            running.push((n, command()));
+        }
+        let over = reap(&mut running);
+        ended = over.len();
+        over.into_iter().for_each(|n| is_over[n] = true);
     }
     record(&mut log, ended);
     drop(fs::remove_file(dir.join("limit.log")));
@@ -263,16 +277,21 @@ fn record(log: &mut File, count: usize) {
 }
 
 /// Waits for a child and takes all that are over.
-fn reap(running: &mut Vec<Child>) -> usize {
-    let before = running.len();
+fn reap(running: &mut Vec<(usize, Child)>) -> Vec<usize> {
+    let mut over = Vec::new();
+    let mut take = |pid: rustix::process::Pid| {
+        let is_gone = |(_, child): &mut (usize, Child)| {
+            i32::try_from(child.id()).is_ok_and(|id| id == pid.as_raw_nonzero().get())
+        };
+        over.extend(running.extract_if(.., is_gone).map(|(n, _)| n));
+    };
     let (pid, _) =
         rustix::process::wait(rustix::process::WaitOptions::empty()).ok().flatten().expect("there is a child");
-    let gone = |child: &Child| i32::try_from(child.id()).is_ok_and(|id| id == pid.as_raw_nonzero().get());
-    running.retain(|child| !gone(child));
+    take(pid);
     while let Ok(Some((pid, _))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
-        running.retain(|child| i32::try_from(child.id()).is_ok_and(|id| id != pid.as_raw_nonzero().get()));
+        take(pid);
     }
-    before - running.len()
+    over
 }
 
 /// A repository of its own, which stays until the end of the program.
