@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{NESTING_MAX, Pipeline};
 use crate::decide::after;
 use crate::ids::TaskId;
-use crate::task::{Task, TaskState};
+use crate::task::{ParentWhy, Task, TaskState};
 
 /// The time of a task that does not count.
 fn ongoing(task: &Task, now: Timestamp) -> SignedDuration {
@@ -37,7 +37,8 @@ impl Pipeline {
                 task.waited = task.waited.saturating_add(at.duration_since(from));
                 task.waited_to = Some(at);
             }
-            next = task.parent.as_ref().map(|parent| parent.task.clone());
+            let serves = task.parent.as_ref().filter(|parent| parent.why == ParentWhy::Part);
+            next = serves.map(|parent| parent.task.clone());
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::compose::{command, places};
 use super::world::*;
-use crate::event::{Event, MergeOutcome, NewTask, Request};
+use crate::event::{Collected, Event, MergeOutcome, NewTask, Request};
 use crate::ids::CommitId;
 use crate::workflow::Stage;
+use crate::workflow::execute_block::Execute;
 
 /// Two stages within a minute, a person's word between them.
 fn asked(second: Stage) -> World {
@@ -93,4 +94,22 @@ fn inner_stage() -> Stage {
         doing: crate::workflow::Doing::Workflow { workflow, params: Default::default() },
         ..plain_stage("p", "worker")
     }
+}
+
+#[test]
+fn what_a_task_only_proposed_waits_for_a_person_on_its_own() {
+    let first = plain_stage("a", "worker");
+    let second = Stage { retries: Some(5), ..command("b", "false") };
+    let mut flow = workflow("flow", vec![first, second], &[("a", Some("b"), None), ("b", None, None)]);
+    flow.timeout = Some(jiff::SignedDuration::from_secs(60));
+    let mut w = World::with(places(), vec![flow, solo()]);
+    w.add(NewTask::named("A").on("flow"));
+    w.tick();
+    let asked = Execute { workflow: "solo".to_owned(), prompt: String::new(), directory: None };
+    w.work("A", OK, Collected { proposal: Some(Ok(asked)), ..left_nothing() });
+    assert_eq!((w.status("A").as_str(), w.status("A.proposal").as_str()), ("b_wip", "awaiting_approval"));
+    w.pass(61);
+    approve(&mut w, "A.proposal");
+    w.work("A", BAD, left_nothing());
+    assert_eq!(w.status("A"), "blocked", "its own time went on");
 }
